@@ -1,0 +1,68 @@
+"""CSV and Parquet tables, through pandas: a header row, numbers below it, one sample a row."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from diabolo.data.files import atomically, quietly
+from diabolo.errors import InputError
+
+KEPT = ("bool", "uint8", "uint16", "float16", "float32", "float64")
+
+
+def read_table(path: Path) -> tuple[np.ndarray, list[str]]:
+    """Return the values (N, D) of a .csv or .parquet file and its column names.
+
+    A Parquet table whose columns share one type of `KEPT` has it; any other table, and every
+    CSV, is float64. Empty cells are NaN. Raises InputError where the file cannot be read, a
+    column is not numeric, or pandas is not installed.
+    """
+    pandas = _pandas(path)
+    frame = _read_frame(pandas, path)
+    for name, dtype in frame.dtypes.items():
+        numeric = pandas.api.types.is_numeric_dtype(dtype)
+        if not numeric or pandas.api.types.is_complex_dtype(dtype):
+            raise InputError(f'column "{name}" of {path} is not numeric: drop it or encode it')
+    types = {str(dtype) for dtype in frame.dtypes}
+    kept = len(types) == 1 and types <= set(KEPT) and path.suffix.lower() != ".csv"
+    dtype = types.pop() if kept else "float64"
+    missing: Any = {"na_value": np.nan} if dtype.startswith("float") else {}
+    return frame.to_numpy(dtype=dtype, **missing), [str(name) for name in frame.columns]
+
+
+def write_table(path: Path, array: np.ndarray, columns: list[str]) -> None:
+    """Write `array` (N, D) under the header `columns`, atomically, as the suffix of `path` says."""
+    frame = _pandas(path).DataFrame(array, columns=columns)
+    with atomically(path) as temporary:
+        if path.suffix.lower() == ".csv":
+            frame.to_csv(temporary, index=False)
+        else:
+            frame.to_parquet(temporary, engine="pyarrow", index=False)
+
+
+def _read_frame(pandas: Any, path: Path) -> Any:
+    try:
+        if path.suffix.lower() != ".csv":
+            return pandas.read_parquet(path, engine="pyarrow")
+        with quietly(pandas.errors.ParserWarning):
+            return pandas.read_csv(
+                path, index_col=False, float_precision="round_trip", low_memory=False
+            )
+    except pandas.errors.ParserWarning as error:
+        raise InputError(f"{path} has rows with more cells than its header") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
+        raise InputError(f"{path} cannot be read as a table: {reason}") from error
+
+
+def _pandas(path: Path) -> Any:
+    """pandas, imported only here because it is optional and slow to load."""
+    try:
+        importlib.import_module("pyarrow")
+        return importlib.import_module("pandas")
+    except ImportError as error:
+        raise InputError(
+            f'{path} is a table, which needs pandas and pyarrow: pip install "diabolo[tables]"'
+        ) from error

@@ -1,0 +1,550 @@
+"""Autoencoders as scikit-learn estimators: a base class, and the plain `Autoencoder`."""
+
+import copy
+import math
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+import numpy as np
+import torch
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import InstanceOf
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor, nn
+
+from diabolo import networks, params, store
+from diabolo.corruption import Corruption
+from diabolo.errors import InputError
+from diabolo.likelihood import Bernoulli, Gaussian
+from diabolo.net import (
+    Bottleneck,
+    Likelihood,
+    Net,
+    Scaling,
+    check_pair,
+    in_blocks,
+    layers,
+    learn_scaling,
+)
+from diabolo.params import Parameters
+from diabolo.progress import Progress
+from diabolo.train import Epoch, Rows, generator, make_optimizer, train
+
+Count = Annotated[int, Ge(1)]
+Array = np.ndarray | Tensor
+OUTPUTS = {"unit": "sigmoid", "symmetric": "tanh"}
+HIDDEN = {"dense": (256, 128), "conv": (32, 64)}
+
+
+class _Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters):
+    """What every autoencoder shares: its parameters, `fit`, and the uses of a fitted model.
+
+    X is `(N, D)`, `(N, H, W)` or `(N, C, H, W)`, numpy or torch, of bool, uint8, uint16 or float.
+    Results are float32 in the units of X; torch in, torch out. Mistakes raise `InputError` (a
+    `ValueError`), use before `fit` scikit-learn's `NotFittedError`.
+    """
+
+    latent_dim: Annotated[Count | None, "K, numbers in a code; none: the last hidden layer."] = 32
+    hidden: Annotated[
+        tuple[Count, ...] | None,
+        "Units (conv: channels) of the encoder's layers; the decoder mirrors them.",
+    ] = None
+    network: Annotated[
+        Literal["dense", "conv"] | tuple[InstanceOf[nn.Module], InstanceOf[nn.Module]],
+        "Kind of network, or your own pair (encoder, decoder) without the output activation.",
+    ] = "dense"
+    image_shape: Annotated[
+        tuple[Count, Count, Count] | None, "C,H,W of an image, for flat input to a conv network."
+    ] = None
+    activation: Annotated[networks.Activation, "After every hidden layer."] = "relu"
+    code_activation: Annotated[networks.Activation, "After the code."] = "identity"
+    output_activation: Annotated[
+        networks.Activation | None,
+        "After the last layer; none: sigmoid for unit scaling, tanh for symmetric, else identity.",
+    ] = None
+    init: Annotated[
+        Literal["glorot", "torch"], "Glorot uniform with zero biases, or PyTorch's default."
+    ] = "glorot"
+    likelihood: Annotated[
+        Literal["gaussian", "bernoulli", "mse", "bce"],
+        "Of the data: gaussian (also: mse) or bernoulli (also: bce).",
+    ] = "gaussian"
+    scaling: Annotated[
+        Literal["unit", "symmetric", "standard"] | None,
+        "To [0, 1], to [-1, 1], to mean 0 and variance 1, or none.",
+    ] = "unit"
+    corruption: Annotated[
+        InstanceOf[Corruption] | None, "What the input suffers in training; none: nothing."
+    ] = None
+    epochs: Annotated[Count, "Passes over the training data."] = 20
+    batch_size: Annotated[Count, "Samples in a step."] = 128
+    drop_last: Annotated[bool, "Leave out an epoch's last, partial batch."] = False
+    optimizer: Annotated[Literal["adam", "adamw", "sgd"], "SGD has momentum 0.9."] = "adam"
+    learning_rate: Annotated[
+        Annotated[float, Gt(0)], "Step size; the peak of a schedule that varies."
+    ] = 1e-3
+    epsilon: Annotated[
+        Annotated[float, Gt(0)], "Adam's epsilon, for the loss in nats per feature."
+    ] = 1e-8
+    schedule: Annotated[
+        Literal["constant", "one_cycle", "cosine"], "Learning rate over the whole training."
+    ] = "constant"
+    validation_fraction: Annotated[
+        Annotated[float, Ge(0), Lt(1)], "Share of the samples, drawn by the seed, for validation."
+    ] = 0.0
+    early_stopping: Annotated[
+        Count | None, "Epochs without a better validation loss to stop after; none: never."
+    ] = None
+    warm_start: Annotated[bool, "Continue from the weights of the last fit."] = False
+    device: Annotated[str, "auto (CUDA where there is one), cpu, cuda, cuda:1, ..."] = "auto"
+    precision: Annotated[Literal["float32", "bf16"], "Of the products in training."] = "float32"
+    compile: Annotated[bool, "Compile the loss with torch.compile."] = False
+    random_state: Annotated[
+        Annotated[int, Ge(0), Le(2**63 - 1)]
+        | InstanceOf[np.random.RandomState]
+        | InstanceOf[np.random.Generator]
+        | None,
+        "Seed of everything random; none: a fresh one.",
+    ] = None
+    verbose: Annotated[bool, "Show the progress of training."] = False
+
+    # ---- what a model adds
+
+    def _bottleneck(self, p: Any) -> Bottleneck:
+        """The kind of code, from the validated parameters."""
+        raise NotImplementedError
+
+    # ---- training
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        X_val: Any = None,
+        callback: Callable[[Self], object] | None = None,
+    ) -> Self:
+        """Train on X; `y` is ignored. `X_val`, where given, is the validation set.
+
+        `callback` is called with the estimator, usable and with its history so far, after each
+        epoch. An interrupt (Ctrl-C) leaves the best model so far in place and is raised again.
+        """
+        p = self.validated()
+        fresh = not (p.warm_start and hasattr(self, "net_"))
+        x = self._samples(X, reset=fresh)
+        if fresh:
+            self.seed_ = _seed(p.random_state)
+        x, x_val = self._split(x, X_val, p)
+        device = _device(p.device)
+        if fresh:
+            self.net_ = self._new_net(x, p)
+            self.history_ = {"epoch": [], "loss": [], "val_loss": [], "seconds": []}
+            self.step_loss_ = np.empty(0, np.float32)
+        self.net_.to(device)
+        try:
+            self._train(x.to(device), None if x_val is None else x_val.to(device), p, callback)
+        finally:
+            self.net_.eval()
+        return self
+
+    def _train(
+        self, x: Tensor, x_val: Tensor | None, p: Any, callback: Callable[[Self], object] | None
+    ) -> None:
+        best = _Best(self.net_, p.early_stopping, x_val is not None)
+        done = len(self.history_["epoch"])
+        kept = len(x) // p.batch_size * p.batch_size if p.drop_last else len(x)
+        what = "rows" if self.image_shape_ is None else "images"
+        progress = Progress(p.epochs, p.epochs * kept, what=what, shown=p.verbose)
+        epochs = train(
+            self.net_,
+            Rows(x),
+            make_optimizer(p.optimizer, self.net_, p.learning_rate, p.epsilon),
+            epochs=p.epochs,
+            batch_size=p.batch_size,
+            seed=self.seed_,
+            validation=None if x_val is None else Rows(x_val),
+            schedule=p.schedule,
+            drop_last=p.drop_last,
+            divisor=self.net_.features,
+            first_epoch=done,
+            precision=p.precision,
+            compiled=p.compile,
+            on_step=progress.step,
+        )
+        with progress, closing(epochs):
+            try:
+                for epoch in epochs:
+                    self._record(epoch)
+                    best.see(epoch)
+                    loss, val_loss = self.history_["loss"][-1], self.history_["val_loss"][-1]
+                    progress.epoch_done(loss, val_loss, kept / epoch.seconds)
+                    if callback is not None:
+                        callback(self)
+                    if best.exhausted:
+                        break
+            except KeyboardInterrupt:
+                best.restore()
+                raise
+        if p.early_stopping:
+            best.restore()
+
+    def _record(self, epoch: Epoch) -> None:
+        """Add an epoch to the history, in the unit `loss_unit_`."""
+        factor = self._loss_factor()
+        history = self.history_
+        history["epoch"].append(len(history["epoch"]) + 1)
+        history["loss"].append(epoch.loss * factor)
+        history["val_loss"].append(None if epoch.val_loss is None else epoch.val_loss * factor)
+        history["seconds"].append(epoch.seconds)
+        steps = (epoch.steps * factor).astype(np.float32)
+        self.step_loss_ = np.concatenate([self.step_loss_, steps])
+
+    @property
+    def loss_unit_(self) -> str:
+        """What the losses of `history_` are: the field's usual loss, or nats where there is a KL."""
+        penalised = self.net_.bottleneck.penalised
+        return "nats per sample" if penalised else self.net_.likelihood.unit
+
+    def _loss_factor(self) -> float:
+        if self.net_.bottleneck.penalised:
+            return 1.0
+        return self.net_.likelihood.per_feature(1.0, self.net_.features)
+
+    def _split(self, x: Tensor, X_val: Any, p: Any) -> tuple[Tensor, Tensor | None]:
+        """Training and validation samples."""
+        if X_val is not None:
+            return x, self._samples(X_val)
+        held = round(len(x) * p.validation_fraction)
+        if held == 0:
+            if p.early_stopping:
+                raise InputError("early_stopping needs X_val or a validation_fraction.")
+            return x, None
+        if held == len(x):
+            raise InputError(f"validation_fraction leaves none of {len(x)} samples to train on.")
+        order = torch.randperm(len(x), generator=generator(self.seed_, "split"))
+        return x[order[held:]], x[order[:held]]
+
+    # ---- the network
+
+    def _new_net(self, x: Tensor, p: Any) -> Net:
+        image = self.image_shape_ is not None
+        scaling = learn_scaling(p.scaling, x, image=image)
+        net = self._assemble(p, scaling, generator(self.seed_, "init"))
+        if isinstance(net.likelihood, Bernoulli):
+            _check_bernoulli(scaling(x[:1024]) if scaling.high == 1 else scaling(x))
+        if isinstance(p.network, tuple):
+            check_pair(net)
+        return net
+
+    def _assemble(self, p: Any, scaling: Any, draw: torch.Generator) -> Net:
+        """The network that the parameters describe, for the shape of sample that was seen."""
+        bottleneck = self._bottleneck(p)
+        shape = self.image_shape_ or self.sample_shape_
+        if isinstance(p.network, tuple):
+            encoder, decoder = copy.deepcopy(p.network)
+            _check_last(decoder)
+        else:
+            if p.network == "conv" and self.image_shape_ is None:
+                raise InputError(
+                    f"A conv network needs images: give X as (N, C, H, W), or image_shape for"
+                    f" {self.n_features_in_} columns."
+                )
+            encoder, decoder = networks.build(
+                getattr(networks, p.network),
+                p.init,
+                draw,
+                shape=shape,
+                hidden=HIDDEN[p.network] if p.hidden is None else p.hidden,
+                latent=p.latent_dim,
+                activation=p.activation,
+                code_activation=p.code_activation,
+                outputs=bottleneck.outputs,
+            )
+        flat = p.network == "dense"
+        return Net(
+            encoder,
+            decoder,
+            bottleneck=bottleneck,
+            likelihood=_likelihood(p),
+            corruption=self.corruption,
+            scaling=scaling,
+            input_shape=(math.prod(shape),) if flat else shape,
+        ).eval()
+
+    @property
+    def encoder_(self) -> nn.Module:
+        """Scaled batch, (B, D) or for images in a conv network (B, C, H, W) -> mean code (B, K)."""
+        return nn.Sequential(self.net_.encoder, self.net_.bottleneck.mean_layer()).eval()
+
+    @property
+    def decoder_(self) -> nn.Module:
+        """Code (B, K) -> scaled output, activation applied."""
+        return nn.Sequential(self.net_.decoder, self.net_.likelihood.activation).eval()
+
+    # ---- use
+
+    def transform(self, X: Any) -> Any:
+        """Mean codes (N, K), float32; deterministic."""
+        return self._mapped(X, self._net().encode)
+
+    def inverse_transform(self, X: Any) -> Any:
+        """Samples of codes X (N, K): (N, *shape of a sample), in the units of the training data."""
+        net, k = self._net(), self._n_features_out
+        z = torch.as_tensor(np.array(X, dtype=np.float32) if not isinstance(X, Tensor) else X)
+        if z.ndim != 2 or z.shape[1] != k:
+            raise InputError(f"Codes must have shape (N, {k}), but have {tuple(z.shape)}.")
+        y = in_blocks(net.decode, z.float().cpu(), device=self._device)
+        return _like(X, y.reshape(-1, *self.sample_shape_))
+
+    def reconstruct(self, X: Any) -> Any:
+        """Decoded mean codes: an array of the shape and in the units of X."""
+        net = self._net()
+        return self._mapped(X, lambda x: net.decode(net.encode(x)), keep_shape=True)
+
+    def corrupt(self, X: Any, *, random_state: Any = None) -> Any:
+        """X as the encoder saw it in training: corrupted, in the units and the shape of X."""
+        net = self._net()
+        if net.corruption is None:
+            raise InputError("The model was trained without a corruption: there is none to apply.")
+        draw = generator(_seed(random_state), "corrupt", device=self._device.type)
+
+        def corrupted(x: Tensor) -> Tensor:
+            return net.scaling.inverse(net.corrupt(net.scaling(x), draw))
+
+        return self._mapped(X, corrupted, keep_shape=True)
+
+    def score_samples(self, X: Any) -> Any:
+        """Minus the negative log-likelihood of each sample, (N,) nats: larger is more normal.
+
+        At the mean code; for a model with random codes its evidence lower bound, over a few draws
+        of noise that are the same for every sample.
+        """
+        return self._mapped(X, self._net().score)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean of `score_samples`."""
+        return float(np.mean(np.asarray(self.score_samples(X), dtype=np.float64)))
+
+    def sample(self, n: int = 1, *, random_state: Any = None) -> np.ndarray:
+        """`n` new samples, decoded from codes of the prior; `InputError` where there is none."""
+        draw = generator(_seed(random_state), "prior")
+        z = self._net().bottleneck.prior(n, self._n_features_out, draw)
+        if z is None:
+            raise InputError(
+                f"{self.kind} has no prior to sample from: use a VAE, or a LatentSampler on its codes."
+            )
+        return self.inverse_transform(z.numpy())
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted model to one .safetensors file; `diabolo.load` reads it."""
+        net = self._net()
+        config = {
+            "model": params.to_config(self),
+            "custom_network": isinstance(self.network, tuple),
+            "sample_shape": list(self.sample_shape_),
+            "image_shape": self.image_shape_ and list(self.image_shape_),
+            "dtype": self.dtype_,
+            "feature_names": [str(n) for n in getattr(self, "feature_names_in_", [])],
+            "seed": self.seed_,
+            "history": self.history_,
+            "layers": [layer._asdict() for layer in layers(net)],
+        }
+        store.write(path, config, {**net.state_dict(), "step_loss": torch.tensor(self.step_loss_)})
+
+    def _restore(self, config: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        """Become the fitted model that `save` described; `load` calls this."""
+        p = self.validated()
+        self.sample_shape_ = tuple(config["sample_shape"])
+        self.image_shape_ = config["image_shape"] and tuple(config["image_shape"])
+        self.dtype_, self.seed_ = config["dtype"], config["seed"]
+        self.n_features_in_ = math.prod(self.sample_shape_)
+        if config["feature_names"]:
+            self.feature_names_in_ = np.array(config["feature_names"], dtype=object)
+        self.history_ = config["history"]
+        self.step_loss_ = tensors.pop("step_loss").numpy()
+        scaling = Scaling(
+            tensors["scaling.shift"],
+            tensors["scaling.scale"],
+            *tensors["scaling.bounds"].tolist(),
+            tensors["scaling.peak"],
+        )
+        net = self._assemble(p, scaling, torch.Generator())
+        net.load_state_dict(tensors)
+        self.net_ = net.to(_device(p.device))
+
+    # ---- inside
+
+    @property
+    def _device(self) -> torch.device:
+        return self.net_.scaling.shift.device
+
+    @property
+    def _n_features_out(self) -> int:
+        x = torch.zeros(1, self.net_.features, device=self._device)
+        with torch.inference_mode():
+            return self.net_.encode(x).shape[1]
+
+    def _net(self) -> Net:
+        check_is_fitted(self, "net_")
+        return self.net_
+
+    def _mapped(
+        self, X: Any, function: Callable[[Tensor], Tensor], *, keep_shape: bool = False
+    ) -> Any:
+        out = in_blocks(function, self._samples(X), device=self._device)
+        return _like(X, out.reshape(np.shape(X)) if keep_shape else out)
+
+    def _samples(self, X: Any, *, reset: bool = False) -> Tensor:
+        """X as a tensor (N, D) of its stored type (integers beyond uint16 and floats: float32)."""
+        array = X.detach().cpu().numpy() if isinstance(X, Tensor) else X
+        shape = getattr(array, "shape", None) or np.shape(array)
+        if len(shape) > 4:
+            raise InputError(f"X must have 2, 3 or 4 dimensions, but has shape {tuple(shape)}.")
+        images = len(shape) > 2
+        if images:
+            array = np.asarray(array).reshape(len(array), -1)
+        if images and not reset:
+            self._check_shape(tuple(shape[1:]))
+        try:
+            rows = validate_data(self, array, reset=reset, dtype="numeric")
+        except ValueError as error:
+            raise InputError(str(error)) from None
+        if rows.dtype not in (np.bool_, np.uint8, np.uint16):
+            rows = rows.astype(np.float32)
+        if reset:
+            self._learn_shape(tuple(shape[1:]), str(rows.dtype))
+        self._check_units(rows)
+        return torch.from_numpy(np.require(rows, requirements=["C", "W"]))
+
+    def _learn_shape(self, shape: tuple[int, ...], dtype: str) -> None:
+        self.sample_shape_, self.dtype_ = shape, dtype
+        self.image_shape_ = {1: None, 2: (1, *shape), 3: shape}[len(shape)]
+        if self.image_shape is None:
+            return
+        given = tuple(self.image_shape)
+        if math.prod(given) != math.prod(shape) or self.image_shape_ not in (None, given):
+            raise InputError(f"image_shape {given} does not fit samples of shape {shape}.")
+        self.image_shape_ = given
+
+    def _check_shape(self, shape: tuple[int, ...]) -> None:
+        if shape not in (self.sample_shape_, self.image_shape_):
+            raise InputError(
+                f"The model was fitted on samples of shape {self.sample_shape_}, not {shape}."
+            )
+
+    def _check_units(self, rows: np.ndarray) -> None:
+        """Refuse values that are obviously in other units than those of the training data."""
+        fitted, given = self.dtype_, str(rows.dtype)
+        if fitted == given:
+            return
+        if fitted == "float32":
+            raise InputError(f"The model was fitted on floats, not {given}: scale X as for fit.")
+        if given != "float32":
+            raise InputError(f"The model was fitted on {fitted}, not {given}: convert X.")
+        if fitted != "bool" and 0 < rows.max() <= 1:
+            top = np.iinfo(fitted).max
+            raise InputError(
+                f"The model was fitted on {fitted} from 0 to {top}, but X is float within [0, 1]:"
+                f" multiply it by {top}."
+            )
+
+
+class Autoencoder(_Estimator):
+    """The plain or denoising autoencoder: z = f(x~), minimising -log p(x | z).
+
+    x~ is x itself, or x corrupted. Hinton and Salakhutdinov, "Reducing the Dimensionality of Data
+    with Neural Networks", Science 2006; with a corruption Vincent et al., JMLR 2010.
+
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).random((200, 8), dtype=np.float32)
+    >>> model = Autoencoder(latent_dim=2, hidden=(), epochs=3, random_state=0).fit(X)
+    >>> model.transform(X).shape
+    (200, 2)
+    """
+
+    def _bottleneck(self, p: Any) -> Bottleneck:
+        return Bottleneck()
+
+
+class _Best:
+    """Keeps the weights of the best epoch (without validation: the last finished one)."""
+
+    def __init__(self, net: Net, patience: int | None, validated: bool) -> None:
+        self.net, self.patience, self.validated = net, patience, validated
+        self.loss, self.waited = math.inf, 0
+        self.weights: dict[str, Tensor] | None = None
+
+    def see(self, epoch: Epoch) -> None:
+        if epoch.val_loss is not None and epoch.val_loss >= self.loss:
+            self.waited += 1
+            return
+        self.loss, self.waited = epoch.val_loss or math.inf, 0
+        self.weights = {name: t.detach().clone() for name, t in self.net.state_dict().items()}
+
+    @property
+    def exhausted(self) -> bool:
+        return self.patience is not None and self.waited >= self.patience
+
+    def restore(self) -> None:
+        if self.weights is not None:
+            self.net.load_state_dict(self.weights)
+
+
+def _likelihood(p: Any) -> Likelihood:
+    """The likelihood with its output activation, which must suit each other."""
+    name = p.output_activation or OUTPUTS.get(p.scaling, "identity")
+    if p.likelihood in ("gaussian", "mse"):
+        return Gaussian(networks.ACTIVATIONS[name]())
+    if p.output_activation is None and p.scaling is None:
+        name = "sigmoid"
+    if name != "sigmoid" or p.scaling not in ("unit", None):
+        raise InputError(
+            "A bernoulli likelihood needs data in [0, 1] and a sigmoid output:"
+            " use scaling='unit' and leave output_activation out."
+        )
+    return Bernoulli(nn.Sigmoid())
+
+
+def _check_bernoulli(scaled: Tensor) -> None:
+    if scaled.min() < 0 or scaled.max() > 1:
+        raise InputError(
+            "A bernoulli likelihood needs data in [0, 1]: use scaling='unit', or scale X yourself."
+        )
+
+
+def _check_last(decoder: nn.Module) -> None:
+    last = list(decoder.modules())[-1]
+    if isinstance(last, nn.Sigmoid | nn.Tanh):
+        raise InputError(
+            f"The decoder ends in {type(last).__name__}: leave it out, output_activation adds it."
+        )
+
+
+def _seed(random_state: Any) -> int:
+    """A seed from whatever scikit-learn calls a random state, the global one left alone."""
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31))
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**31))
+    return int(random_state)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError):
+        raise InputError(f"There is no device {name!r} here: use 'auto' or 'cpu'.") from None
+    return device
+
+
+def _like(X: Any, out: Tensor) -> Any:
+    """torch in, torch out; anything else gets numpy."""
+    return out if isinstance(X, Tensor) else out.numpy()

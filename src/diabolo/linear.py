@@ -1,0 +1,169 @@
+"""The best linear method, in closed form: principal components and the best linear denoiser.
+
+Of all affine maps of rank k, the one with the least mean squared error from x to y is
+
+    y ~ E y + B V V' (x - E x),    B = Sxx^-1 Sxy,    V: first k eigenvectors of B' Sxx B
+
+(x as a row: (x - E x) B V V'). With y = x that is PCA, the optimum of a linear autoencoder;
+with x a corrupted y, the best linear denoiser. Without a rank, it is least squares.
+
+A. J. Izenman, "Reduced-Rank Regression for the Multivariate Linear Model", 1975, eq. 10-12
+(with the identity as weight).
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from diabolo.errors import InputError
+
+BLOCK_ROWS = 2048
+
+
+@dataclass(frozen=True)
+class LinearMap:
+    """x -> x F1 [F2] + offset, for rows x: (B, D) -> (B, D) in the type of x.
+
+    A map of low rank k keeps two factors, (D, k) and (k, D).
+    """
+
+    factors: tuple[np.ndarray, ...]
+    offset: np.ndarray
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        y = x.astype(np.float64)
+        for factor in self.factors:
+            y = y @ factor
+        return (y + self.offset).astype(np.result_type(x.dtype, np.float32))
+
+
+def fit_linear(
+    pairs: Iterable[tuple[np.ndarray, np.ndarray]], ranks: Sequence[int | None]
+) -> list[LinearMap]:
+    """The best affine map of each rank (None: of any) from blocks (source, target) of rows.
+
+    The blocks, each (B, D), are read once. Where source and target are the same object, their
+    product is computed once. Products and totals are float64: time O(N D^2 + D^3), memory
+    about six D x D matrices (0.2 GB at D = 2048, 0.8 GB at 4096). Directions in which the
+    source does not vary are left out; a rank above the number of the others is no error.
+    """
+    for rank in ranks:
+        if rank is not None and rank < 1:
+            raise InputError(f"the rank of a linear map is at least 1; this is {rank}")
+    moments = _Moments()
+    for source, target in pairs:
+        moments.add(source, target)
+    return _solve(moments, ranks)
+
+
+class _Moments:
+    """Means and centred cross products of (source, target), in one pass.
+
+    Rows are shifted by the mean of the first block, so that no digits cancel in the end.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.same = True
+
+    def add(self, source: np.ndarray, target: np.ndarray) -> None:
+        if source.ndim != 2 or target.ndim != 2 or len(source) != len(target):
+            shapes = f"{source.shape} and {target.shape}"
+            raise InputError(f"source and target are blocks (B, D) of equal length, not {shapes}")
+        if len(source) == 0:
+            return
+        if self.count == 0:
+            self._start(source, target)
+        if self.same and target is not source:
+            self._split()
+        self.count += len(source)
+        for rows in _slices(len(source)):
+            self._add_rows(source[rows], target[rows])
+
+    def _start(self, source: np.ndarray, target: np.ndarray) -> None:
+        self.shift_x = source.mean(axis=0, dtype=np.float64)
+        self.sum_x = np.zeros(source.shape[1])
+        self.xx = np.zeros((source.shape[1],) * 2)
+        self.same = target is source
+        self.shift_y, self.sum_y, self.xy = self.shift_x, self.sum_x, self.xx
+        if not self.same:
+            self.shift_y = target.mean(axis=0, dtype=np.float64)
+            self.sum_y = np.zeros(target.shape[1])
+            self.xy = np.zeros((source.shape[1], target.shape[1]))
+
+    def _split(self) -> None:
+        self.sum_y, self.xy, self.same = self.sum_x.copy(), self.xx.copy(), False
+
+    def _add_rows(self, source: np.ndarray, target: np.ndarray) -> None:
+        x = source - self.shift_x
+        self.sum_x += x.sum(axis=0)
+        self.xx += x.T @ x
+        if not self.same:
+            y = target - self.shift_y
+            self.sum_y += y.sum(axis=0)
+            self.xy += x.T @ y
+
+    def covariances(self) -> tuple[np.ndarray, np.ndarray]:
+        """Sxx and Sxy; one object where source and target are the same. Call it once."""
+        self.xx -= np.outer(self.sum_x, self.sum_x / self.count)
+        self.xx /= self.count
+        if not self.same:
+            self.xy -= np.outer(self.sum_x, self.sum_y / self.count)
+            self.xy /= self.count
+        return self.xx, self.xy
+
+    def means(self) -> tuple[np.ndarray, np.ndarray]:
+        """E x and E y."""
+        return (
+            self.shift_x + self.sum_x / self.count,
+            self.shift_y + self.sum_y / self.count,
+        )
+
+
+def _slices(length: int) -> Iterator[slice]:
+    for start in range(0, length, BLOCK_ROWS):
+        yield slice(start, start + BLOCK_ROWS)
+
+
+def _solve(moments: _Moments, ranks: Sequence[int | None]) -> list[LinearMap]:
+    if moments.count == 0:
+        raise InputError("a linear map needs at least one pair of rows to be fitted")
+    mean_x, mean_y = moments.means()
+    maps = []
+    for factors in _factors(*moments.covariances(), ranks):
+        shifted = mean_x
+        for factor in factors:
+            shifted = shifted @ factor
+        maps.append(LinearMap(factors, mean_y - shifted))
+    return maps
+
+
+def _factors(
+    xx: np.ndarray, xy: np.ndarray, ranks: Sequence[int | None]
+) -> list[tuple[np.ndarray, ...]]:
+    values, vectors = np.linalg.eigh(xx)
+    kept = values > len(values) * np.finfo(np.float64).eps * values[-1]
+    values, vectors = values[kept], vectors[:, kept]
+    if xy is xx:
+        weights, directions = vectors @ vectors.T, vectors
+    else:
+        whitened = (vectors / np.sqrt(values)).T @ xy
+        weights = (vectors / np.sqrt(values)) @ whitened
+        directions = _directions(whitened, ranks)
+    return [
+        (weights,) if rank is None else _low_rank(weights, directions[:, ::-1][:, :rank])
+        for rank in ranks
+    ]
+
+
+def _directions(whitened: np.ndarray, ranks: Sequence[int | None]) -> np.ndarray:
+    """Eigenvectors, by rising eigenvalue, of the covariance of the fitted targets."""
+    if all(rank is None for rank in ranks):
+        return np.empty((whitened.shape[1], 0))
+    vectors: np.ndarray = np.linalg.eigh(whitened.T @ whitened)[1]
+    return vectors
+
+
+def _low_rank(weights: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return weights @ directions, np.ascontiguousarray(directions.T)

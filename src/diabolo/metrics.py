@@ -1,0 +1,100 @@
+"""How far a reconstruction is from its original: numbers of two arrays of the same shape.
+
+    mse   mean of (a - b)^2 over all values
+    psnr  -10 log10(mse) decibels, for values whose peak is 1
+    ssim  mean over 7x7 windows of
+          (2 ma mb + c1)(2 sab + c2) / ((ma^2 + mb^2 + c1)(saa + sbb + c2)),
+          m: mean, s: sample covariance, c1 = 0.01^2, c2 = 0.03^2
+    bce   mean of -x log p - (1 - x) log(1 - p), logarithms not below -100
+
+Values are in [0, 1]. Everything is summed in float64, in blocks, so memory stays small.
+
+Z. Wang, A. C. Bovik, H. R. Sheikh, E. P. Simoncelli, "Image Quality Assessment: From Error
+Visibility to Structural Similarity", 2004, eq. 13 (here with a uniform window, as in
+scikit-image's defaults).
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from diabolo.errors import InputError
+
+WINDOW = 7
+BLOCK_VALUES = 1 << 18
+
+
+def mse(a: np.ndarray, b: np.ndarray) -> float:
+    """Mean squared difference of all values."""
+    return float(mse_per_sample(a, b).mean())
+
+
+def mse_per_sample(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Mean squared difference of each sample: (N, ...) -> (N,), float64."""
+    return np.concatenate([_sample_means((p - q) ** 2) for p, q in _blocks(a, b)])
+
+
+def psnr(mse: float) -> float:
+    """Peak signal-to-noise ratio in dB of a pooled mean squared error; infinite for 0."""
+    return float(-10 * np.log10(mse)) if mse > 0 else float("inf")
+
+
+def bce(p: np.ndarray, x: np.ndarray) -> float:
+    """Binary cross-entropy per value in nats of the probabilities `p` for the data `x`."""
+    if p.size and not (p.min() >= 0 and p.max() <= 1):
+        raise InputError(f"probabilities lie in [0, 1]; these in [{p.min():g}, {p.max():g}]")
+    means = [_sample_means(_cross_entropy(q, y)) for q, y in _blocks(p, x)]
+    return float(np.concatenate(means).mean())
+
+
+def ssim(a: np.ndarray, b: np.ndarray) -> float | None:
+    """Mean structural similarity of images (N, H, W) or (N, C, H, W) with values in [0, 1].
+
+    The mean over images of scikit-image's `structural_similarity(a, b, data_range=1)`; the
+    channels of a colour image are averaged. None where a 7x7 window does not fit: smaller
+    images, and data that are no images.
+    """
+    if a.ndim not in (3, 4) or min(a.shape[-2:]) < WINDOW:
+        return None
+    means = [_sample_means(_similarity(p, q)) for p, q in _blocks(a, b)]
+    return float(np.concatenate(means).mean())
+
+
+def _blocks(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    if a.shape != b.shape:
+        raise InputError(f"two arrays of one shape are compared; these are {a.shape}, {b.shape}")
+    if a.size == 0:
+        raise InputError("there are no values to compare")
+    step = max(1, BLOCK_VALUES * len(a) // a.size)
+    for start in range(0, len(a), step):
+        block = slice(start, start + step)
+        yield a[block].astype(np.float64), b[block].astype(np.float64)
+
+
+def _sample_means(values: np.ndarray) -> np.ndarray:
+    return values.reshape(len(values), -1).mean(axis=1)
+
+
+def _cross_entropy(p: np.ndarray, x: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore"):
+        log_p, log_q = np.log(p), np.log1p(-p)
+    return -x * np.maximum(log_p, -100) - (1 - x) * np.maximum(log_q, -100)
+
+
+def _similarity(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    c1, c2 = 0.01**2, 0.03**2
+    unbiased = WINDOW**2 / (WINDOW**2 - 1)
+    mean_a, mean_b = _window_means(a), _window_means(b)
+    product, squares = mean_a * mean_b, mean_a**2 + mean_b**2
+    covariance = unbiased * (_window_means(a * b) - product)
+    variances = unbiased * (_window_means(a * a + b * b) - squares)
+    return (2 * product + c1) * (2 * covariance + c2) / ((squares + c1) * (variances + c2))
+
+
+def _window_means(images: np.ndarray) -> np.ndarray:
+    """Means of all whole windows, by running sums: (..., H, W) -> (..., H - 6, W - 6)."""
+    sums = np.cumsum(images, axis=-2)
+    sums[..., WINDOW:, :] -= sums[..., :-WINDOW, :].copy()
+    sums = np.cumsum(sums[..., WINDOW - 1 :, :], axis=-1)
+    sums[..., WINDOW:] -= sums[..., :-WINDOW].copy()
+    return sums[..., WINDOW - 1 :] / WINDOW**2

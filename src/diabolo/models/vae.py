@@ -1,0 +1,81 @@
+"""The variational autoencoder.
+
+Kingma and Welling, "Auto-Encoding Variational Bayes", 2013, equation 10:
+-log p(x | z) + KL(q(z | x) || p(z)), with q(z | x) = N(m, s^2) and p(z) = N(0, I). The weight
+`beta` of the KL is from Higgins et al., "beta-VAE", 2017, equation 4.
+"""
+
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Ge
+from torch import Generator, Tensor, nn
+
+from diabolo.divergence import kl_standard_normal
+from diabolo.errors import InputError
+from diabolo.estimator import _Estimator
+from diabolo.net import Bottleneck, Code
+
+LOG_VARIANCE = (-20.0, 20.0)
+
+
+class GaussianCode(Bottleneck):
+    """z = m + s e with e ~ N(0, I); the encoder gives (m, log s^2), log s^2 bounded."""
+
+    outputs = 2
+    penalised = True
+
+    def __init__(self, beta: float) -> None:
+        super().__init__()
+        self.beta = beta
+
+    def forward(
+        self, encoder: nn.Module, x: Tensor, generator: Generator | None = None, step: int = 0
+    ) -> Code:
+        mean, log_variance = self._moments(encoder, x)
+        kl = kl_standard_normal(mean, log_variance)
+        if generator is None:
+            return Code(mean, mean, self.beta * kl)
+        noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
+        return Code(mean + (0.5 * log_variance).exp() * noise, mean, self.beta * kl)
+
+    def codes(self, encoder: nn.Module, x: Tensor) -> list[Code]:
+        """Four antithetic pairs of draws, with the KL unweighted."""
+        mean, log_variance = self._moments(encoder, x)
+        kl, std = kl_standard_normal(mean, log_variance), (0.5 * log_variance).exp()
+        half = torch.randn(4, mean.shape[1], generator=Generator().manual_seed(0)).to(mean)
+        return [Code(mean + std * e, mean, kl) for e in (*half, *-half)]
+
+    def mean_layer(self) -> nn.Module:
+        return FirstHalf()
+
+    def prior(self, n: int, k: int, generator: Generator) -> Tensor:
+        return torch.randn(n, k, generator=generator)
+
+    def _moments(self, encoder: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_variance = encoder(x).chunk(2, dim=1)
+        return mean, log_variance.clamp(*LOG_VARIANCE)
+
+
+class FirstHalf(nn.Module):
+    """(B, 2K) -> (B, K): the means among a Gaussian encoder's outputs."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, : x.shape[1] // 2]
+
+
+class VAE(_Estimator):
+    """The variational autoencoder: codes are Gaussians, new samples come from N(0, I).
+
+    Minimises -log p(x | z) + beta KL(q(z | x) || N(0, I)), both summed, in nats per sample
+    (Kingma and Welling 2013, equation 10).
+    """
+
+    beta: Annotated[Annotated[float, Ge(0)], "Weight of the KL divergence."] = 1.0
+
+    def _bottleneck(self, p: Any) -> Bottleneck:
+        if p.latent_dim is None:
+            raise InputError("A VAE needs a latent_dim: its code has a mean and a variance.")
+        if p.code_activation != "identity":
+            raise InputError("A VAE's code takes no activation: leave code_activation out.")
+        return GaussianCode(p.beta)

@@ -1,0 +1,321 @@
+"""The autoencoder as a plain module:  L(x) = E[-log p(x | z)] + penalty(z, x),  x~ ~ C(x~ | x).
+
+`Net` joins an encoder, a decoder, a bottleneck (the kind of code), a likelihood, a corruption and
+the scaling of the stored values. It takes and gives flat batches (B, D) of stored values.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Literal, NamedTuple, Protocol
+
+import torch
+from torch import Generator, Tensor, nn
+
+from diabolo.errors import InputError
+
+BLOCK = 64  # rows of every inference call; the last block is padded to it
+
+
+class Code(NamedTuple):
+    """What a bottleneck gives: the code z, its mean (B, K), and the penalty in nats (B,)."""
+
+    z: Tensor
+    mean: Tensor
+    penalty: Tensor | float
+
+
+class Bottleneck(nn.Module):
+    """The plain code z = encoder(x), without penalty; base of every kind of code."""
+
+    outputs = 1  # numbers the encoder gives per code dimension
+    penalised = False
+
+    def forward(
+        self, encoder: nn.Module, x: Tensor, generator: Generator | None = None, step: int = 0
+    ) -> Code:
+        """The code of a scaled batch; without a generator nothing is drawn and z is the mean."""
+        z = encoder(x)
+        return Code(z, z, 0.0)
+
+    def codes(self, encoder: nn.Module, x: Tensor) -> list[Code]:
+        """The codes that a sample's score is the mean over, the same noise for every row."""
+        return [self(encoder, x)]
+
+    def mean_layer(self) -> nn.Module:
+        """What maps the encoder's output to the mean code."""
+        return nn.Identity()
+
+    def prior(self, n: int, k: int, generator: Generator) -> Tensor | None:
+        """`n` codes (n, K) from the model's prior; None where it has none."""
+        return None
+
+
+class Corrupt(Protocol):
+    """What `Net` asks of a corruption."""
+
+    def corrupt(self, x: Tensor, generator: Generator, low: float, high: float) -> Tensor: ...
+
+
+class Likelihood(nn.Module):
+    """Base of the likelihoods p(x | z); `activation` maps the decoder's output to the mean.
+
+    The loss is given the output *before* that activation, so that it can work on logits.
+    """
+
+    unit: str  # what `per_feature` gives
+
+    def __init__(self, activation: nn.Module) -> None:
+        super().__init__()
+        self.activation = activation
+
+    def nll(self, output: Tensor, target: Tensor) -> Tensor:
+        """-log p(target | z) in nats, summed over the features; (B, D), (B, D) -> (B,)."""
+        raise NotImplementedError
+
+    def per_feature(self, nll: float, features: int) -> float:
+        """A mean nll as the usual loss per feature: squared error or cross-entropy."""
+        raise NotImplementedError
+
+
+class Scaling(nn.Module):
+    """Affine map from stored values to the network's: scaled = (x - shift) / scale.
+
+    `low` and `high` bound the scaled values (infinite without a range). `peak` holds the stored
+    values that count as 0 and 1 when an image's error is measured.
+    """
+
+    shift: Tensor
+    scale: Tensor
+    bounds: Tensor
+    peak: Tensor
+
+    def __init__(self, shift: Tensor, scale: Tensor, low: float, high: float, peak: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("shift", shift)
+        self.register_buffer("scale", scale)
+        self.register_buffer("bounds", torch.tensor([low, high]))
+        self.register_buffer("peak", peak)
+        self.low, self.high = low, high
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scaled float32 of stored values of any type."""
+        return (x.to(self.scale.dtype) - self.shift) / self.scale
+
+    def inverse(self, scaled: Tensor) -> Tensor:
+        """Stored units of scaled values, clipped to the range where there is one."""
+        if math.isfinite(self.high):
+            scaled = scaled.clamp(self.low, self.high)
+        return scaled * self.scale + self.shift
+
+
+def learn_scaling(kind: str | None, x: Tensor, *, image: bool) -> Scaling:
+    """The scaling of `kind` ("unit", "symmetric", "standard" or None) for stored values (N, D).
+
+    "unit": integers are divided by their type's maximum; float images by their global minimum
+    and maximum (kept when already within [0, 1]); float tables column by column. "symmetric": the
+    same, to [-1, 1]. "standard": mean 0 and variance 1, of an image's pixels together, of a
+    table's columns each. A constant column gets scale 1.
+    """
+    limits = _limits(x, image)
+    peak = torch.stack([limits[0].min(), limits[1].max()])
+    if kind is None:
+        return Scaling(torch.tensor(0.0), torch.tensor(1.0), -math.inf, math.inf, peak)
+    if kind == "standard":
+        variance, mean = torch.var_mean(x.double(), dim=None if image else 0, correction=0)
+        std = variance.sqrt().float()
+        return Scaling(mean.float(), _nonzero(std), -math.inf, math.inf, peak)
+    low, high = limits
+    span = _nonzero(high - low)
+    if kind == "unit":
+        return Scaling(low, span, 0.0, 1.0, peak)
+    return Scaling(low + span / 2, span / 2, -1.0, 1.0, peak)
+
+
+def _limits(x: Tensor, image: bool) -> tuple[Tensor, Tensor]:
+    """The stored values that count as the lowest and the highest."""
+    if not x.is_floating_point():
+        top = 1.0 if x.dtype == torch.bool else float(torch.iinfo(x.dtype).max)
+        return torch.tensor(0.0), torch.tensor(top)
+    if not image:
+        return x.amin(0), x.amax(0)
+    low, high = x.min(), x.max()
+    if low >= 0 and high <= 1:
+        return torch.tensor(0.0), torch.tensor(1.0)
+    return low, high
+
+
+def _nonzero(scale: Tensor) -> Tensor:
+    return torch.where(scale == 0, 1.0, scale)
+
+
+class Net(nn.Module):
+    """An autoencoder on flat batches of stored values."""
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        *,
+        bottleneck: Bottleneck,
+        likelihood: Likelihood,
+        corruption: Corrupt | None,
+        scaling: Scaling,
+        input_shape: tuple[int, ...],
+    ) -> None:
+        super().__init__()
+        self.encoder, self.decoder = encoder, decoder
+        self.bottleneck, self.likelihood = bottleneck, likelihood
+        self.corruption, self.scaling = corruption, scaling
+        self.input_shape = input_shape
+
+    @property
+    def features(self) -> int:
+        """D, the number of values in a sample."""
+        return math.prod(self.input_shape)
+
+    def loss(self, source: Tensor, target: Tensor, generator: Generator, step: int) -> Tensor:
+        """Nats per sample, (B,), of stored batches: what training minimises the mean of."""
+        clean = self.scaling(target)
+        seen = self.corrupt(clean if source is target else self.scaling(source), generator)
+        nll, penalty = self.terms(seen, clean, generator, step)
+        return nll + penalty
+
+    def terms(
+        self, seen: Tensor, clean: Tensor, generator: Generator, step: int = 0
+    ) -> tuple[Tensor, Tensor | float]:
+        """Negative log-likelihood and penalty, (B,) each, of scaled batches; the code is drawn."""
+        code = self.bottleneck(self.encoder, self.shaped(seen), generator, step)
+        return self.likelihood.nll(self.decoder(code.z).flatten(1), clean), code.penalty
+
+    def score(self, x: Tensor) -> Tensor:
+        """Minus the nll at the mean code, or the ELBO where codes are random; (B, D) -> (B,)."""
+        scaled = self.scaling(x)
+        codes = self.bottleneck.codes(self.encoder, self.shaped(scaled))
+        scores = [
+            -self.likelihood.nll(self.decoder(c.z).flatten(1), scaled) - c.penalty for c in codes
+        ]
+        return torch.stack(scores).mean(0)
+
+    def corrupt(self, scaled: Tensor, generator: Generator) -> Tensor:
+        """A scaled batch as the encoder sees it in training."""
+        if self.corruption is None:
+            return scaled
+        return self.corruption.corrupt(scaled, generator, self.scaling.low, self.scaling.high)
+
+    def shaped(self, batch: Tensor) -> Tensor:
+        """A flat batch (B, D) in the shape that the encoder takes."""
+        return batch.reshape(-1, *self.input_shape)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Mean codes (B, K) of stored values (B, D)."""
+        return self.bottleneck(self.encoder, self.shaped(self.scaling(x))).mean
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Stored values (B, D) of codes (B, K)."""
+        return self.scaling.inverse(self.likelihood.activation(self.decoder(z).flatten(1)))
+
+
+def in_blocks(
+    function: Callable[..., Tensor], *arrays: Tensor, device: torch.device | str
+) -> Tensor:
+    """`function` over blocks of `BLOCK` rows, the last one padded with zeros.
+
+    Every call has the same shape, so a row's answer does not depend on the rows beside it.
+    """
+    n = len(arrays[0])
+    out: Tensor | None = None
+    with torch.inference_mode():
+        for start in range(0, max(n, 1), BLOCK):
+            stop = min(start + BLOCK, n)
+            block = function(*(_padded(a[start:stop]).to(device) for a in arrays))
+            if out is None:
+                out = torch.empty((n, *block.shape[1:]), dtype=block.dtype)
+            out[start:stop] = block[: stop - start]
+    assert out is not None
+    return out
+
+
+def _padded(rows: Tensor) -> Tensor:
+    missing = BLOCK - len(rows)
+    return torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])]) if missing else rows
+
+
+class Layer(NamedTuple):
+    """One line of the layer table."""
+
+    part: Literal["encoder", "code", "decoder"]
+    name: str
+    shape: tuple[int, ...]
+    parameters: int
+
+
+def layers(net: Net) -> list[Layer]:
+    """The network's layers with the shape of their output (without the batch) and parameters."""
+    found: list[Layer] = []
+    with torch.inference_mode():
+        x = net.shaped(torch.zeros(1, net.features, device=net.scaling.shift.device))
+        found += _traced("encoder", net.encoder, x)
+        z = net.bottleneck(net.encoder, x).mean
+        if net.bottleneck.penalised:
+            name = type(net.bottleneck).__name__
+            found.append(Layer("code", name, tuple(z.shape[1:]), 0))
+        found += _traced("decoder", net.decoder, z)
+        found += _traced("decoder", net.likelihood.activation, net.decoder(z))
+    return found
+
+
+def _traced(part: Literal["encoder", "decoder"], module: nn.Module, x: Tensor) -> list[Layer]:
+    """The leaves of `module` in the order in which a batch passes them."""
+    found: list[Layer] = []
+
+    def note(leaf: nn.Module, _: object, output: Tensor) -> None:
+        parameters = sum(p.numel() for p in leaf.parameters())
+        found.append(Layer(part, _name(leaf), tuple(output.shape[1:]), parameters))
+
+    leaves = [m for m in module.modules() if not any(m.children())]
+    hooks = [leaf.register_forward_hook(note) for leaf in leaves]
+    try:
+        module(x)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+def _name(module: nn.Module) -> str:
+    name = type(module).__name__
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        size = "x".join(map(str, module.kernel_size))
+        stride = f" /{module.stride[0]}" if module.stride[0] > 1 else ""
+        return f"{name} {size}{stride}"
+    return name
+
+
+def check_pair(net: Net) -> None:
+    """Raise `InputError` where a pair of own modules does not fit the data."""
+    x = net.shaped(torch.zeros(2, net.features))
+    where = f"a batch of shape (B, {', '.join(map(str, net.input_shape))})"
+    with torch.inference_mode():
+        try:
+            z = net.bottleneck(net.encoder, x).mean
+        except RuntimeError as error:
+            raise InputError(f"The encoder cannot take {where}: {_first_line(error)}") from None
+        try:
+            y = net.decoder(z)
+        except RuntimeError as error:
+            code = f"codes of shape {tuple(z.shape)}"
+            raise InputError(f"The decoder cannot take {code}: {_first_line(error)}") from None
+    if y[0].numel() != net.features:
+        raise InputError(
+            f"The decoder gives {y[0].numel()} values a sample, but a sample has {net.features}."
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]
+
+
+def parameters_by_part(table: list[Layer]) -> Iterator[tuple[str, int]]:
+    """("encoder", n), ("decoder", n): the parameters of each part of a layer table."""
+    for part in ("encoder", "decoder"):
+        yield part, sum(layer.parameters for layer in table if layer.part == part)

@@ -1,0 +1,134 @@
+"""Networks: (encoder, decoder) pairs whose sizes follow from the shape of a sample.
+
+The decoder ends before its output activation, which belongs to the likelihood. Weights are
+drawn from a generator that is passed in, never from torch's global one.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from torch import Generator, nn
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": partial(nn.LeakyReLU, 0.2),
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "softplus": nn.Softplus,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+    "identity": nn.Identity,
+}
+Activation = Literal[
+    "relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "tanh", "sigmoid", "identity"
+]
+Shape = tuple[int, ...]
+Pair = tuple[nn.Module, nn.Module]
+
+
+def dense(
+    shape: Shape,
+    hidden: Sequence[int],
+    latent: int | None,
+    activation: Activation,
+    code_activation: Activation,
+    outputs: int = 1,
+) -> Pair:
+    """Fully connected: D -> hidden -> K and its mirror, on flat batches (B, D).
+
+    `latent` None makes the last hidden layer the code. The encoder gives `outputs` numbers per
+    code dimension (a VAE's mean and log-variance: 2).
+    """
+    sizes = [math.prod(shape), *hidden]
+    encoder = _chain(sizes, activation)
+    if latent is None:
+        return nn.Sequential(*encoder), nn.Sequential(*_chain(sizes[::-1], activation)[:-1])
+    encoder += [nn.Linear(sizes[-1], outputs * latent), *_activations(code_activation)]
+    decoder = _chain([latent, *sizes[::-1]], activation)[:-1]
+    return nn.Sequential(*encoder), nn.Sequential(*decoder)
+
+
+def conv(
+    shape: Shape,
+    hidden: Sequence[int],
+    latent: int | None,
+    activation: Activation,
+    code_activation: Activation,
+    outputs: int = 1,
+) -> Pair:
+    """Convolutional, on (B, C, H, W): a 3x3 convolution that halves H and W for each of `hidden`.
+
+    A linear layer makes the code. Back: a linear layer, a 3x3 transposed convolution that doubles
+    for each of `hidden` reversed, and one to C channels. Halving rounds up, and each doubling
+    restores the exact size it came from. `latent` None: the last feature map is the code.
+    """
+    channels, sizes = [shape[0], *hidden], [shape[1:]]
+    encoder: list[nn.Module] = []
+    for before, after in pairwise(channels):
+        encoder += [nn.Conv2d(before, after, 3, stride=2, padding=1), *_activations(activation)]
+        sizes.append(tuple((n + 1) // 2 for n in sizes[-1]))
+    bottom = (channels[-1], *sizes[-1])
+    units = math.prod(bottom)
+    encoder.append(nn.Flatten())
+    decoder: list[nn.Module] = []
+    if latent is not None:
+        encoder += [nn.Linear(units, outputs * latent), *_activations(code_activation)]
+        decoder.append(nn.Linear(latent, units))
+    decoder.append(nn.Unflatten(1, bottom))
+    widths = [channels[-1], *reversed(hidden)]
+    for (before, after), (small, large) in zip(pairwise(widths), pairwise(sizes[::-1]), strict=True):
+        extra = tuple(b - (2 * a - 1) for a, b in zip(small, large, strict=True))
+        decoder.append(
+            nn.ConvTranspose2d(before, after, 3, stride=2, padding=1, output_padding=extra)
+        )
+        decoder += _activations(activation)
+    decoder.append(nn.ConvTranspose2d(widths[-1], shape[0], 3, padding=1))
+    return nn.Sequential(*encoder), nn.Sequential(*decoder)
+
+
+def build(
+    network: Callable[..., Pair],
+    init: Literal["glorot", "torch"],
+    generator: Generator,
+    **sizes: object,
+) -> Pair:
+    """A pair made by `dense` or `conv`, its weights drawn from `generator`."""
+    with torch.device("meta"):
+        encoder, decoder = network(**sizes)
+    for module in (encoder, decoder):
+        module.to_empty(device="cpu")
+        module.apply(partial(_initialise, init=init, generator=generator))
+        module.to(memory_format=torch.channels_last)
+    return encoder, decoder
+
+
+def _initialise(module: nn.Module, init: str, generator: Generator) -> None:
+    """Glorot uniform with zero biases, or PyTorch's own U(-1/sqrt(fan_in), 1/sqrt(fan_in))."""
+    if not isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+        return
+    with torch.no_grad():
+        if init == "glorot":
+            nn.init.xavier_uniform_(module.weight, generator=generator)
+            module.bias.zero_()
+        else:
+            bound = 1 / math.sqrt(module.weight[0].numel())
+            module.weight.uniform_(-bound, bound, generator=generator)
+            module.bias.uniform_(-bound, bound, generator=generator)
+
+
+def _chain(sizes: Sequence[int], activation: Activation) -> list[nn.Module]:
+    """Linear layers from size to size, an activation after each."""
+    return [
+        module
+        for before, after in pairwise(sizes)
+        for module in (nn.Linear(before, after), ACTIVATIONS[activation]())
+    ]
+
+
+def _activations(name: Activation) -> list[nn.Module]:
+    return [] if name == "identity" else [ACTIVATIONS[name]()]

@@ -1,0 +1,246 @@
+"""Hyperparameters, each declared once.
+
+A hyperparameter is an annotated field that carries its range and its one-line help::
+
+    class Example(Parameters):
+        epochs: Annotated[int, Ge(1), "Passes over the training data."] = 10
+
+From that line come the constructor, `get_params` and `clone`, the class documentation, the check
+at `fit` (`validated`), the JSON or TOML form (`to_config`, `from_config`) and the command-line
+flag (`parse`).
+"""
+
+import inspect
+import types
+import typing
+from collections.abc import Iterator
+from dataclasses import MISSING, dataclass, field, fields
+from difflib import get_close_matches
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, dataclass_transform
+
+import annotated_types as at
+import numpy as np
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from sklearn.base import BaseEstimator
+
+from diabolo.errors import InputError
+
+T = TypeVar("T")
+
+STRICT = ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One declared hyperparameter: its name, type with range, default and help."""
+
+    name: str
+    hint: Any
+    default: Any
+    help: str
+
+    @property
+    def kinds(self) -> "dict[str, type[Parameters]]":
+        """The parts (corruptions, ...) that can stand here, by name; empty for plain values."""
+        return {
+            name: kind
+            for alternative in map(_bare, _alternatives(self.hint))
+            if inspect.isclass(alternative) and issubclass(alternative, Parameters)
+            for name, kind in alternative.kinds().items()
+        }
+
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(field,))
+class Parameters(BaseEstimator):
+    """Base of everything that has hyperparameters; a subclass is a keyword-only dataclass."""
+
+    kind: ClassVar[str] = ""
+
+    def __init_subclass__(cls, kind: str = "", **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        annotated = inspect.get_annotations(cls)
+        inherited = {name for base in cls.__mro__[1:] for name in inspect.get_annotations(base)}
+        bare = [name for name in vars(cls) if name in inherited and name not in annotated]
+        if bare := [name for name in bare if name != "kind"]:
+            raise TypeError(f"{cls.__name__}.{bare[0]} overrides a parameter: annotate it.")
+        cls.kind = kind or cls.__name__
+        dataclass(cls, kw_only=True, eq=False, repr=False)
+        cls.__doc__ = f"{inspect.getdoc(cls)}\n\n{_documentation(cls)}".rstrip() + "\n"
+
+    @classmethod
+    def declared(cls) -> "list[Parameter]":
+        """The hyperparameters of this class, in order of declaration."""
+        hints = typing.get_type_hints(cls, include_extras=True)
+        return [
+            Parameter(f.name, hints[f.name], f.default, _help(hints[f.name]))
+            for f in fields(cls)  # type: ignore[arg-type]
+        ]
+
+    @classmethod
+    def kinds(cls) -> "dict[str, type[Parameters]]":
+        """Every concrete subclass by its name in files and on the command line."""
+        return {kind.kind: kind for kind in _descendants(cls)}
+
+    def validated(self) -> types.SimpleNamespace:
+        """A checked copy of the parameters.
+
+        Raises `InputError` with one sentence for the first that has a wrong type or is out of
+        range. The object itself stays as it was given, which `sklearn.base.clone` relies on.
+        """
+        checked = {}
+        for p in self.declared():
+            value = getattr(self, p.name)
+            checked[p.name] = check(p.name, p.hint, value)
+            if isinstance(value, Parameters):
+                value.validated()
+        return types.SimpleNamespace(**checked)
+
+
+def check(name: str, hint: Any, value: Any) -> Any:
+    """`value` as the type in `hint`, or an `InputError` that says what `name` should be."""
+    try:
+        return TypeAdapter(hint, config=STRICT).validate_python(_plain(value))
+    except ValidationError:
+        raise InputError(f"{name} must be {describe(hint)}, but is {value!r}.") from None
+
+
+def parse(parameter: Parameter, text: str) -> Any:
+    """The value that `text` from a command line means for `parameter` (lists: `128,64`)."""
+    if text.lower() == "none":
+        return check(parameter.name, parameter.hint, None)
+    if kinds := parameter.kinds:
+        return named(parameter.name, text, kinds)()
+    for alternative in _alternatives(parameter.hint):
+        parts = text.split(",") if typing.get_origin(alternative) is tuple else text
+        try:
+            return TypeAdapter(alternative, config=STRICT).validate_strings(parts)
+        except (ValidationError, TypeError):
+            continue
+    raise InputError(
+        f"{parameter.name} must be {describe(parameter.hint)}, but is {text!r}."
+    )
+
+
+def to_config(obj: Parameters) -> dict[str, Any]:
+    """`obj` as plain values for JSON or TOML: its kind and its parameters.
+
+    None is written "none" (TOML has no null); what has no plain form (a pair of modules, a
+    random generator) is left out.
+    """
+    config: dict[str, Any] = {"kind": obj.kind}
+    for p in obj.declared():
+        value = _plain(getattr(obj, p.name))
+        if isinstance(value, Parameters):
+            config[p.name] = to_config(value)
+        elif value is None:
+            config[p.name] = "none"
+        elif isinstance(value, tuple) and all(isinstance(v, int | float | str) for v in value):
+            config[p.name] = list(value)
+        elif isinstance(value, int | float | str):
+            config[p.name] = value
+    return config
+
+
+def from_config(config: dict[str, Any], kinds: dict[str, type[Parameters]]) -> Parameters:
+    """The object that `to_config` wrote, one of `kinds`; raises `InputError` on what is unknown."""
+    values = dict(config)
+    cls = named("kind", values.pop("kind", "missing"), kinds)
+    declared = {p.name: p for p in cls.declared()}
+    for name, value in values.items():
+        parameter = named("parameter", name, declared)
+        if isinstance(value, dict):
+            values[name] = from_config(value, parameter.kinds)
+        elif value == "none":
+            values[name] = None
+        check(name, parameter.hint, values[name])
+    return cls(**values)
+
+
+def named(what: str, name: Any, known: dict[str, T]) -> T:
+    """`known[name]`, or an `InputError` with the nearest names."""
+    if name in known:
+        return known[name]
+    close = get_close_matches(str(name), known, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(known))}."
+    raise InputError(f"There is no {what} {str(name)!r}; {hint}")
+
+
+def describe(hint: Any) -> str:
+    """A type with its range in words: "an integer of at least 1"."""
+    words = [_describe_one(alternative) for alternative in _alternatives(hint)]
+    return " or ".join(words)
+
+
+def _describe_one(hint: Any) -> str:
+    base, bounds = hint, ""
+    if typing.get_origin(hint) is Annotated:
+        base, *metadata = typing.get_args(hint)
+        bounds = " and ".join(filter(None, map(_describe_bound, metadata)))
+    if typing.get_origin(base) is Literal:
+        return f"one of {', '.join(map(repr, typing.get_args(base)))}"
+    if typing.get_origin(base) is tuple:
+        items = [a for a in typing.get_args(base) if a is not Ellipsis]
+        inner = _describe_one(items[0])
+        return f"a list, each {inner}" if Ellipsis in typing.get_args(base) else (
+            f"{len(items)} values, each {inner}"
+        )
+    plain = {int: "an integer", float: "a number", bool: "True or False", str: "a text"}
+    word = plain.get(base, "None" if base is types.NoneType else f"of type {base.__name__}")
+    return f"{word} {bounds}".strip()
+
+
+def _describe_bound(bound: Any) -> str:
+    match bound:
+        case at.Ge(ge):
+            return f"of at least {ge}"
+        case at.Gt(gt):
+            return f"above {gt}"
+        case at.Le(le):
+            return f"at most {le}"
+        case at.Lt(lt):
+            return f"below {lt}"
+    return ""
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    """The members of a union, also of one inside `Annotated[A | B, ...]`; otherwise itself."""
+    if typing.get_origin(hint) is Annotated:
+        inner = _alternatives(hint.__origin__)
+        return inner if len(inner) > 1 else (hint,)
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return tuple(a for member in typing.get_args(hint) for a in _alternatives(member))
+    return (hint,)
+
+
+def _bare(hint: Any) -> Any:
+    """A type without its metadata."""
+    return hint.__origin__ if typing.get_origin(hint) is Annotated else hint
+
+
+def _help(hint: Any) -> str:
+    metadata = getattr(hint, "__metadata__", ())
+    return next((m for m in metadata if isinstance(m, str)), "")
+
+
+def _plain(value: Any) -> Any:
+    """numpy's scalars and lists as Python's own numbers and tuples."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, list | tuple):
+        return tuple(_plain(v) for v in value)
+    return value
+
+
+def _descendants(cls: type[Parameters]) -> Iterator[type[Parameters]]:
+    for child in cls.__subclasses__():
+        if not child.__name__.startswith("_"):
+            yield child
+        yield from _descendants(child)
+
+
+def _documentation(cls: type[Parameters]) -> str:
+    lines = []
+    for p in cls.declared():
+        default = "" if p.default is MISSING else f", default {p.default!r}"
+        lines += [f"{p.name} : {describe(p.hint)}{default}", f"    {p.help}"]
+    return "\n".join(["Parameters", "----------", *lines]) if lines else ""

@@ -1,0 +1,61 @@
+"""Progress of a training in the terminal: a bar, or plain lines when it is not a terminal."""
+
+import sys
+import time
+from datetime import timedelta
+from typing import Self
+
+from tqdm import tqdm
+
+BAR = "{desc} {percentage:3.0f}%|{bar:20}| {postfix} {elapsed}<{remaining}"
+
+
+class Progress:
+    """Shows epoch, loss, validation loss, samples per second, elapsed and remaining time.
+
+    `total` is the number of samples of the whole training. Silent unless `shown`.
+    """
+
+    def __init__(self, epochs: int, total: int, *, what: str = "images", shown: bool = True) -> None:
+        self.epochs, self.what, self.shown, self.epoch = epochs, what, shown, 0
+        self.start = time.perf_counter()
+        self.bar = tqdm(
+            total=total,
+            bar_format=BAR,
+            disable=not (shown and sys.stderr.isatty()),
+            desc=f"epoch 1/{epochs}",
+            dynamic_ncols=True,
+        )
+
+    def step(self, rows: int) -> None:
+        """`rows` more samples have been trained on."""
+        self.bar.update(rows)
+
+    def epoch_done(self, loss: float, val_loss: float | None, rate: float) -> None:
+        """An epoch ended with these losses, at `rate` samples per second."""
+        self.epoch += 1
+        validation = "" if val_loss is None else f"  val_loss {val_loss:.5g}"
+        state = f"loss {loss:.5g}{validation}  {rate:,.0f} {self.what}/s "
+        if self.bar.disable:
+            self._line(state)
+        else:
+            self.bar.set_description(f"epoch {min(self.epoch + 1, self.epochs)}/{self.epochs}", False)
+            self.bar.set_postfix_str(state)
+
+    def _line(self, state: str) -> None:
+        if not self.shown:
+            return
+        elapsed = time.perf_counter() - self.start
+        remaining = elapsed / self.epoch * (self.epochs - self.epoch)
+        times = f"elapsed {_clock(elapsed)}  remaining {_clock(remaining)}"
+        print(f"epoch {self.epoch}/{self.epochs}  {state} {times}", file=sys.stderr, flush=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+
+
+def _clock(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))
