@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
+from diabolo.data import load_mnist
 from diabolo.errors import InputError
 from diabolo.linear import fit_linear
 
@@ -44,9 +45,10 @@ def test_with_source_as_target_it_is_pca(pairs, shared):
 
 
 def test_blocks_of_both_kinds_may_be_mixed(pairs):
-    x = pairs[0]
-    mixed = [(x[:100], x[:100]), (x[100:], x[100:].copy())]
-    np.testing.assert_allclose(fit_linear(mixed, [3])[0](x), fit_linear([(x, x)], [3])[0](x))
+    x, y = pairs[0], np.concatenate([pairs[0][:100], pairs[1][100:]])
+    first = x[:100]
+    mixed = [(first, first), (x[100:], y[100:])]
+    np.testing.assert_allclose(fit_linear(mixed, [3])[0](x), fit_linear([(x, y)], [3])[0](x))
 
 
 def test_full_rank_is_least_squares(pairs):
@@ -121,8 +123,6 @@ def test_mistakes_are_named(pairs):
 
 def test_noisy_digits_of_the_reference():
     """PCA and rank-limited denoisers of MNIST digits, from a tenth of the training images."""
-    from diabolo.data import load_mnist  # noqa: PLC0415
-
     (train, _), (test, _) = load_mnist()
     clean, held_out = (x.reshape(len(x), 784)[:6000] / np.float32(255) for x in (train, test))
     (pca,) = fit_linear(same_blocks(clean, 2000), [32])

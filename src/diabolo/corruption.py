@@ -6,7 +6,7 @@ Larochelle, Lajoie, Bengio and Manzagol, "Stacked Denoising Autoencoders", JMLR 
 """
 
 import math
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from dataclasses import field
 from typing import Annotated
 
@@ -18,7 +18,7 @@ from diabolo.errors import InputError
 from diabolo.params import Parameters
 
 
-class Corruption(Parameters):
+class Corruption(Parameters, ABC):
     """Base of the corruptions."""
 
     @abstractmethod

@@ -1,5 +1,23 @@
-"""The one exception for what a user did wrong."""
+"""What a user did wrong: one exception, one sentence."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class InputError(ValueError):
     """A mistake in what was given; its message is one sentence that says what and what to do."""
+
+
+class IncompleteError(InputError):
+    """Some of what was given could not be done, the rest was; one sentence for each failure."""
+
+    def __init__(self, failures: list[str]) -> None:
+        super().__init__("\n".join(failures))
+
+
+def unknown(what: str, name: object, known: Iterable[str]) -> InputError:
+    """The error for a name that is not among `known`, with the nearest one."""
+    choices = sorted(known)
+    close = get_close_matches(str(name), choices, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(choices)}."
+    return InputError(f"There is no {what} {str(name)!r}; {hint}")

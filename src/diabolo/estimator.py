@@ -2,6 +2,7 @@
 
 import copy
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -11,13 +12,14 @@ import numpy as np
 import torch
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import InstanceOf
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
 from diabolo import networks, params, store
 from diabolo.corruption import Corruption
 from diabolo.errors import InputError
+from diabolo.layers import Layer, as_text
 from diabolo.likelihood import Bernoulli, Gaussian
 from diabolo.net import (
     Bottleneck,
@@ -26,8 +28,8 @@ from diabolo.net import (
     Scaling,
     check_pair,
     in_blocks,
-    layers,
     learn_scaling,
+    trace,
 )
 from diabolo.params import Parameters
 from diabolo.progress import Progress
@@ -39,7 +41,7 @@ OUTPUTS = {"unit": "sigmoid", "symmetric": "tanh"}
 HIDDEN = {"dense": (256, 128), "conv": (32, 64)}
 
 
-class _Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters):
+class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, ABC):
     """What every autoencoder shares: its parameters, `fit`, and the uses of a fitted model.
 
     X is `(N, D)`, `(N, H, W)` or `(N, C, H, W)`, numpy or torch, of bool, uint8, uint16 or float.
@@ -113,9 +115,9 @@ class _Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters):
 
     # ---- what a model adds
 
+    @abstractmethod
     def _bottleneck(self, p: Any) -> Bottleneck:
         """The kind of code, from the validated parameters."""
-        raise NotImplementedError
 
     # ---- training
 
@@ -134,7 +136,7 @@ class _Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters):
         """
         p = self.validated()
         fresh = not (p.warm_start and hasattr(self, "net_"))
-        x = self._samples(X, reset=fresh)
+        x = self.rows(X, reset=fresh)
         if fresh:
             self.seed_ = _seed(p.random_state)
         x, x_val = self._split(x, X_val, p)
@@ -148,6 +150,7 @@ class _Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters):
             self._train(x.to(device), None if x_val is None else x_val.to(device), p, callback)
         finally:
             self.net_.eval()
+            self._learn_codes(x)
         return self
 
     def _train(
@@ -182,6 +185,7 @@ class _Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters):
                     loss, val_loss = self.history_["loss"][-1], self.history_["val_loss"][-1]
                     progress.epoch_done(loss, val_loss, kept / epoch.seconds)
                     if callback is not None:
+                        self._learn_codes(x)
                         callback(self)
                     if best.exhausted:
                         break
@@ -190,6 +194,12 @@ class _Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters):
                 raise
         if p.early_stopping:
             best.restore()
+
+    def _learn_codes(self, x: Tensor) -> None:
+        """The size of a code, and the range (2, K) in which nearly all training codes lie."""
+        z = in_blocks(self.net_.encode, x[:2048], device=self._device).numpy()
+        self.code_size_ = z.shape[1]
+        self.code_range_ = np.quantile(z, [0.01, 0.99], axis=0).astype(np.float32)
 
     def _record(self, epoch: Epoch) -> None:
         """Add an epoch to the history, in the unit `loss_unit_`."""
@@ -216,7 +226,7 @@ class _Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters):
     def _split(self, x: Tensor, X_val: Any, p: Any) -> tuple[Tensor, Tensor | None]:
         """Training and validation samples."""
         if X_val is not None:
-            return x, self._samples(X_val)
+            return x, self.rows(X_val)
         held = round(len(x) * p.validation_fraction)
         if held == 0:
             if p.early_stopping:
@@ -338,6 +348,20 @@ class _Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters):
             )
         return self.inverse_transform(z.numpy())
 
+    def layers(self, X: Any = None) -> list[Layer]:
+        """The layers of the fitted network, or of the one that samples like X would be given."""
+        if X is None:
+            return trace(self._net())
+        planned = clone(self)
+        x = planned.rows(X, reset=True)
+        planned.seed_ = 0
+        return trace(planned._new_net(x, planned.validated()))
+
+    def summary(self, X: Any = None) -> str:
+        """The table of `layers` as text, with output shapes and parameter counts."""
+        shape = self.sample_shape_ if X is None else np.shape(X)[1:]
+        return as_text(self.layers(X), shape)
+
     def save(self, path: str | Path) -> None:
         """Write the fitted model to one .safetensors file; `diabolo.load` reads it."""
         net = self._net()
@@ -350,9 +374,11 @@ class _Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters):
             "feature_names": [str(n) for n in getattr(self, "feature_names_in_", [])],
             "seed": self.seed_,
             "history": self.history_,
-            "layers": [layer._asdict() for layer in layers(net)],
+            "layers": [layer._asdict() for layer in trace(net)],
         }
-        store.write(path, config, {**net.state_dict(), "step_loss": torch.tensor(self.step_loss_)})
+        learnt = {"step_loss": self.step_loss_, "code_range": self.code_range_}
+        tensors = {name: torch.from_numpy(array) for name, array in learnt.items()}
+        store.write(path, config, net.state_dict() | tensors)
 
     def _restore(self, config: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         """Become the fitted model that `save` described; `load` calls this."""
@@ -371,6 +397,8 @@ class _Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters):
             *tensors["scaling.bounds"].tolist(),
             tensors["scaling.peak"],
         )
+        self.code_range_ = tensors.pop("code_range").numpy()
+        self.code_size_ = self.code_range_.shape[1]
         net = self._assemble(p, scaling, torch.Generator())
         net.load_state_dict(tensors)
         self.net_ = net.to(_device(p.device))
@@ -383,9 +411,7 @@ class _Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters):
 
     @property
     def _n_features_out(self) -> int:
-        x = torch.zeros(1, self.net_.features, device=self._device)
-        with torch.inference_mode():
-            return self.net_.encode(x).shape[1]
+        return self.code_size_
 
     def _net(self) -> Net:
         check_is_fitted(self, "net_")
@@ -394,10 +420,10 @@ class _Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters):
     def _mapped(
         self, X: Any, function: Callable[[Tensor], Tensor], *, keep_shape: bool = False
     ) -> Any:
-        out = in_blocks(function, self._samples(X), device=self._device)
+        out = in_blocks(function, self.rows(X), device=self._device)
         return _like(X, out.reshape(np.shape(X)) if keep_shape else out)
 
-    def _samples(self, X: Any, *, reset: bool = False) -> Tensor:
+    def rows(self, X: Any, *, reset: bool = False) -> Tensor:
         """X as a tensor (N, D) of its stored type (integers beyond uint16 and floats: float32)."""
         array = X.detach().cpu().numpy() if isinstance(X, Tensor) else X
         shape = getattr(array, "shape", None) or np.shape(array)
@@ -452,7 +478,7 @@ class _Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters):
             )
 
 
-class Autoencoder(_Estimator):
+class Autoencoder(Estimator):
     """The plain or denoising autoencoder: z = f(x~), minimising -log p(x | z).
 
     x~ is x itself, or x corrupted. Hinton and Salakhutdinov, "Reducing the Dimensionality of Data

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Protocol
+from typing import Any, Protocol
 
 import matplotlib as mpl
 import numpy as np
@@ -27,6 +27,8 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch, Rectangle
 from matplotlib.patheffects import withStroke
@@ -46,26 +48,29 @@ LIGHT = {
     "text": "#1c1e21",
     "muted": "#5f6773",
     "faint": "#d9dce1",
-    "colours": "3f90da ffa90e bd1f01 94a4a2 832db6 a96b59 e76300 b9ac70 717581 92dadd",
+    "colours": "3f90da ffa90e bd1f01 94a4a2 832db6 a96b59 e76300 b9ac70 4a4e57 92dadd",
 }
 DARK = {
     "page": "#15171c",
     "text": "#e8eaed",
     "muted": "#a3a9b3",
     "faint": "#3a3f48",
-    "colours": "5aa9f0 ffc04d f0604d b3c2c0 b07be0 c9917f ff8a3d d6ca90 868c9b a5e8ea",
+    "colours": "5aa9f0 ffc04d f0604d c3cfcd b07be0 c9917f ff8a3d d6ca90 6f7788 a5e8ea",
 }
 _DRAWING = threading.RLock()
 
 
 @contextmanager
 def theme(dark: bool = False) -> Iterator[None]:
-    """Draw figures for a light or a dark page; one thread at a time, others wait."""
+    """Draw figures for a light or a dark page: the functions below and `to_png`.
+
+    The settings are matplotlib's and global, so one thread draws at a time; others wait.
+    """
     with _DRAWING, mpl.rc_context(_settings(DARK if dark else LIGHT)):
         yield
 
 
-def _settings(colours: Mapping[str, str]) -> dict[str, object]:
+def _settings(colours: Mapping[str, str]) -> dict[Any, Any]:
     page, text, muted, faint = (colours[k] for k in ("page", "text", "muted", "faint"))
     return {
         "font.family": "sans-serif",
@@ -93,7 +98,8 @@ def _settings(colours: Mapping[str, str]) -> dict[str, object]:
         "axes.titleweight": "bold",
         "axes.titlepad": 10,
         "axes.prop_cycle": cycler(color=[f"#{c}" for c in colours["colours"].split()]),
-        "legend.frameon": False,
+        "legend.edgecolor": page,
+        "legend.fancybox": False,
         "lines.linewidth": 1.8,
     }
 
@@ -118,44 +124,64 @@ def loss(
     """Training and validation loss over the epochs, each with its last value."""
     figure, axes = _plot(520)
     epochs = np.arange(first_epoch, first_epoch + len(loss))
-    marker = "o" if len(epochs) <= 30 else ""
-    for name, values in [("training", loss), ("validation", val_loss)]:
-        if values is not None and len(values):
+    curves = {"training": loss, "validation": val_loss}
+    for name, curve in curves.items():
+        if curve is not None:
+            values = _values(curve)
             label = f"{name}  {_number(values[-1])}"
-            axes.plot(epochs, np.asarray(values, float), marker=marker, ms=4, label=label)
+            axes.plot(epochs, values, label=label, **_markers(len(epochs)))
     axes.set(xlabel="Epoch", ylabel=f"Loss ({unit})")
     axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.legend(loc="upper right")
+    axes.legend()
     return figure
 
 
 def iterations(step_loss: Sequence[float] | np.ndarray, *, unit: str, title: str) -> Figure:
-    """Loss per iteration and its running mean, from 0; a few early peaks may lie above."""
-    values = np.asarray(step_loss, float)
+    """Loss per iteration and its running mean, from 0; a few peaks may lie above the view."""
+    values = _values(step_loss)
     figure, axes = _plot(520)
     steps = np.arange(1, len(values) + 1)
     window = max(1, len(values) // 100)
-    if window > 1:
-        axes.plot(steps, values, lw=0.5, alpha=0.45)
-    label = f"mean of {window} iterations" if window > 1 else None
-    axes.plot(steps, _running_mean(values, window), color=_colours()[1], label=label)
-    top = _view(values)
-    hidden = int((values > top).sum())
-    axes.set(xlim=(0, len(values) + 1), ylim=(0, top), title=title)
-    note = f"Iteration ({hidden} of {len(values):,} above the view)" if hidden else "Iteration"
-    axes.set(xlabel=note, ylabel=f"Loss ({unit})")
-    axes.grid(True, axis="both")
-    if label:
+    if window == 1:
+        axes.plot(steps, values, **_markers(len(values)))
+    else:
+        axes.plot(steps, values, lw=0.5, alpha=0.5, label="each iteration")
+        mean = _running_mean(values, window)
+        axes.plot(steps, mean, color=_colours()[6], label=f"mean of {window}")
         axes.legend(loc="upper right")
+    top = 1.05 * _view(values) or 1.0
+    axes.set(xlim=(0, len(values) + 1), ylim=(0, top), title=title)
+    axes.set(xlabel=f"Iteration{_hidden(values, top)}", ylabel=f"Loss ({unit})")
+    axes.grid(True, axis="both")
     return figure
 
 
+def _values(numbers: Sequence[float] | np.ndarray) -> np.ndarray:
+    """At least one number; what is infinite is left out of a picture."""
+    values = np.array(numbers, float)
+    if values.size == 0:
+        raise InputError("there are no numbers to draw")
+    values[np.isinf(values)] = np.nan
+    return values
+
+
+def _markers(count: int) -> dict[str, Any]:
+    return {"marker": "o", "ms": 4} if count <= 30 else {}
+
+
 def _view(values: np.ndarray) -> float:
-    """An upper end of the axis that a few extreme values do not spoil."""
-    largest, high = float(values.max()), float(np.percentile(values, 99))
-    top = 1.05 * largest if largest <= 1.5 * high else 1.15 * high
-    return top if top > 0 else 1.0
+    """The largest value, or where a few would spoil the view, one that leaves them out."""
+    finite = values[np.isfinite(values)]
+    if finite.size == 0:
+        return 1.0
+    low, high, largest = (float(v) for v in np.percentile(finite, [0, 99, 100]))
+    return largest if largest - low <= 2 * (high - low) else low + 1.2 * (high - low)
+
+
+def _hidden(values: np.ndarray, top: float) -> str:
+    hidden = int((values > top).sum())
+    return f", {hidden:,} of {len(values):,} beyond the view" if hidden else ""
 
 
 def _running_mean(values: np.ndarray, window: int) -> np.ndarray:
@@ -171,19 +197,21 @@ def error_histogram(
 ) -> Figure:
     """How many samples have which reconstruction error, with mean and percentiles."""
     values = np.asarray(errors, float)
+    values = _values(values[np.isfinite(values)])
     figure, axes = _plot(560)
-    spread = float(np.ptp(values)) or abs(float(values[0])) or 1.0
-    low, high = float(values.min()), float(values.max())
+    low, high = float(values.min()), _view(values)
+    spread = high - low or abs(low) or 1.0
     if low == high:
         low, high = low - spread / 2, high + spread / 2
-    bins = 1 if len(values) == 1 else 60
+    bins = 60 if np.ptp(values) else 15
     counts, _, _ = axes.hist(values, bins=bins, range=(low, high), alpha=0.75)
-    p99 = float(np.percentile(values, 99))
-    axes.set_xlim(low - 0.02 * spread, max(high, p99 + 0.42 * spread))
+    last = float(np.percentile(values, 99))
+    axes.set_xlim(low - 0.02 * spread, max(high, last + 0.42 * spread))
     axes.set_ylim(0, 1.55 * float(np.max(counts)))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     _mark(axes, values)
-    axes.set(xlabel=f"Error ({unit})", ylabel="Frequency", title=title)
+    hidden = _hidden(values, high)
+    axes.set(xlabel=f"Error ({unit}){hidden}", ylabel="Frequency", title=title)
     return figure
 
 
@@ -191,20 +219,21 @@ def _mark(axes: Axes, values: np.ndarray) -> None:
     """Lines that fall from left to right, so that each one's label is clear of the others."""
     marks = [(float(np.percentile(values, q)), f"{q}% below") for q in (5, 50, 95, 99)]
     marks = sorted([*marks, (float(values.mean()), "mean")])
-    accent = _colours()[2]
+    paper = {"facecolor": mpl.rcParams["axes.facecolor"], "lw": 0, "pad": 1}
     for i, (x, name) in enumerate(marks):
         height = 0.97 - 0.068 * i
-        colour = accent if name == "mean" else _muted()
-        axes.axvline(x, 0, height, color=colour, lw=1, ls="-" if name == "mean" else (0, (3, 2)))
+        colour, dashes = (_colours()[2], "-") if name == "mean" else (_muted(), (0, (3, 2)))
+        axes.axvline(x, 0, height, color=colour, lw=1, ls=dashes)
         axes.annotate(
             f"{name}  {_number(x)}",
             (x, height),
             xycoords=axes.get_xaxis_transform(),
-            xytext=(4, 0),
+            xytext=(5, -1),
             textcoords="offset points",
             va="top",
             size=SMALL,
             color=colour,
+            bbox=paper,
         )
 
 
@@ -216,43 +245,48 @@ def latent(
     title: str | None = None,
 ) -> Figure:
     """Codes in two dimensions, one colour a class, with the class named in its middle."""
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise InputError(f"points in two dimensions are (N, 2); these are {points.shape}")
     figure, plot = _plot(840)
-    dots = {"s": float(np.clip(30000 / max(len(points), 1), 3, 30)), "lw": 0, "rasterized": True}
-    if labels is None:
-        plot.scatter(*points.T, alpha=0.4, **dots)
-    else:
+    size = float(np.clip(40000 / max(len(points), 1), 4, 30))
+    colours: Any = to_rgba(_colours()[0], 0.4)
+    if labels is not None:
         names, index = np.unique(labels, return_inverse=True)
-        colours = _class_colours(len(names))
-        plot.scatter(*points.T, c=[(*c[:3], 0.55) for c in colours[index]], **dots)
-        if len(names) <= 20:
-            _name_classes(figure, plot, points, names, index, colours)
+        palette = _class_colours(len(names))
+        colours = palette[index] * (1, 1, 1, 0.6)
+    plot.scatter(points[:, 0], points[:, 1], s=size, color=colours, lw=0, rasterized=True)
+    if labels is not None and len(names) <= 20:
+        _name_classes(
+            plot, names, [np.median(points[index == i], axis=0) for i in range(len(names))]
+        )
+        _class_legend(figure, names, palette)
     plot.set(xlabel=axes[0], ylabel=axes[1], title=title)
     plot.grid(False)
     return figure
 
 
-def _name_classes(
-    figure: Figure,
-    plot: Axes,
-    points: np.ndarray,
-    names: np.ndarray,
-    index: np.ndarray,
-    colours: np.ndarray,
-) -> None:
+def _name_classes(plot: Axes, names: np.ndarray, middles: Sequence[np.ndarray]) -> None:
+    """Write each name at its middle; names that would cover each other are moved apart."""
+    plot.autoscale_view()
+    to_page, to_data = plot.transData, plot.transData.inverted()
+    places = to_page.transform(np.array(middles))
+    for _ in range(50):
+        gaps = places[:, None] - places
+        distance = np.hypot(gaps[..., 0], gaps[..., 1]) + 1e-9
+        push = np.clip(26 - distance, 0, None) / distance / 4
+        places = places + (gaps * push[..., None]).sum(axis=1)
     halo = [withStroke(linewidth=3, foreground=mpl.rcParams["figure.facecolor"])]
-    for i, name in enumerate(names):
-        x, y = np.median(points[index == i], axis=0)
-        style = {"weight": "bold", "size": LARGE, "path_effects": halo}
+    style: dict[str, Any] = {"weight": "bold", "size": LARGE, "path_effects": halo}
+    for name, (x, y) in zip(names, to_data.transform(places), strict=True):
         plot.text(x, y, str(name), ha="center", va="center", **style)
+
+
+def _class_legend(figure: Figure, names: np.ndarray, colours: np.ndarray) -> None:
     handles = [Line2D([], [], marker="o", ls="", color=c, ms=6) for c in colours]
-    figure.legend(
-        handles,
-        [str(name) for name in names],
-        loc="outside lower center",
-        ncols=min(len(names), 10),
-        handletextpad=0,
-        columnspacing=1,
-    )
+    texts = [str(name) for name in names]
+    style: dict[str, Any] = {"handletextpad": 0, "columnspacing": 1}
+    style["ncols"] = min(len(texts), 10 if max(map(len, texts)) <= 2 else 4)
+    figure.legend(handles, texts, loc="outside lower center", **style)
 
 
 def _class_colours(count: int) -> np.ndarray:
@@ -272,31 +306,29 @@ def table_rows(original: np.ndarray, output: np.ndarray, columns: Sequence[str])
     low, high = original.min(axis=0), original.max(axis=0)
     span = np.where(high > low, high - low, 1)
     x, y = (original - low) / span, (output - low) / span
-    named = len(columns) <= 30
-    longest = max(len(name) for name in columns) if named else 0
-    height = 3 * (70 + int(np.clip(26 * len(x), 60, 400))) + 90 + 11 * min(longest, 24)
-    figure, _ = _plot(height, rows=3)
-    for axes, name, values in zip(
-        figure.axes, ["original", "reconstruction", "difference"], [x, y, y - x], strict=True
-    ):
-        _heat_map(figure, axes, name, values)
-    if named:
-        names = [name if len(name) <= 24 else f"{name[:23]}…" for name in columns]
-        figure.axes[2].set_xticks(range(len(names)), names, rotation=90, size=SMALL)
+    names = [name if len(name) <= 20 else f"{name[:19]}…" for name in columns]
+    if len(columns) > 30:
+        names = []
+    tall = 60 + int(np.clip(20 * len(x), 60, 400))
+    figure, _ = _plot(3 * tall + 30 + 11 * max(map(len, names), default=0), rows=3)
+    titles = ["original, each column from 0 to 1", "reconstruction", "difference"]
+    for axes, title, values in zip(figure.axes, titles, [x, y, y - x], strict=True):
+        _heat_map(figure, axes, title, values)
+    figure.axes[2].set_xticks(range(len(names)), names, rotation=90, size=SMALL)
     return figure
 
 
 def _heat_map(figure: Figure, axes: Axes, name: str, values: np.ndarray) -> None:
-    blue, orange = _colours()[0], _colours()[6]
-    middle = mpl.rcParams["figure.facecolor"]
+    colours: Any = "viridis"
+    low, high = 0.0, 1.0
     if name == "difference":
-        limit = float(np.abs(values).max()) or 1.0
+        blue, orange, middle = _colours()[0], _colours()[6], mpl.rcParams["figure.facecolor"]
         colours = LinearSegmentedColormap.from_list(name, [blue, middle, orange])
-        image = axes.imshow(values, cmap=colours, vmin=-limit, vmax=limit, aspect="auto")
-    else:
-        image = axes.imshow(values, cmap="viridis", vmin=0, vmax=1, aspect="auto")
+        high = min(float(np.abs(values).max()), 1.0) or 1.0
+        low = -high
+    image = axes.imshow(values, cmap=colours, vmin=low, vmax=high, aspect="auto")
     bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.ax.spines[:].set_visible(False)
     bar.ax.tick_params(labelsize=SMALL)
     axes.set_title(name, size=NORMAL, pad=6)
     axes.set(xticks=[], yticks=[])
@@ -305,8 +337,8 @@ def _heat_map(figure: Figure, axes: Axes, name: str, values: np.ndarray) -> None
 
 
 def _plot(height: int, rows: int = 1) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(WIDTH / DPI, height / DPI), dpi=DPI, layout="constrained")
-    figure.get_layout_engine().set(w_pad=MARGIN / DPI, h_pad=MARGIN / DPI)  # type: ignore[union-attr]
+    layout = ConstrainedLayoutEngine(w_pad=MARGIN / DPI, h_pad=MARGIN / DPI)
+    figure = Figure(figsize=(WIDTH / DPI, height / DPI), dpi=DPI, layout=layout)
     for row in range(rows):
         figure.add_subplot(rows, 1, row + 1)
     return figure, figure.axes[0]
@@ -348,32 +380,18 @@ def rows(
     counts = {len(values) for _, values in rows}
     if len(counts) != 1 or 0 in counts:
         raise InputError(f"rows of pictures must be of one length, not {sorted(counts)}")
-    pictures = [(label.replace(" ", "\n"), _pictures(values)) for label, values in rows]
-    left = MARGIN + 10 + max(_text_width(label, NORMAL) for label, _ in pictures)
-    cell = _cell(WIDTH - left - MARGIN, counts.pop(), [p for _, p in pictures])
+    pictures = [_pictures(values) for _, values in rows]
+    labels = [textwrap.fill(label, 15, break_long_words=False) for label, _ in rows]
     notes = [captions.get(label, ()) for label, _ in rows]
-    return _draw_rows(pictures, notes, left, cell, title)
-
-
-def _draw_rows(
-    pictures: Sequence[tuple[str, np.ndarray]],
-    notes: Sequence[Sequence[str]],
-    left: int,
-    cell: int,
-    title: str | None,
-) -> Figure:
-    heights = [_height(values, cell) for _, values in pictures]
-    steps = [h + GAP + (26 if note else 0) for h, note in zip(heights, notes, strict=True)]
+    left = MARGIN + 10 + max(_text_width(label, NORMAL) for label in labels)
+    lattice = _lattice(left, counts.pop(), _finest([values for _, values in rows]))
+    steps = [_step(p, lattice, note) for p, note in zip(pictures, notes, strict=True)]
     top = _title_height(title)
-    pitch = cell + GAP
-    width = left + len(pictures[0][1]) * pitch - GAP + MARGIN
-    figure, axes = _canvas(width, top + sum(steps) - GAP + MARGIN, title)
-    for (label, values), note, height, step in zip(pictures, notes, heights, steps, strict=True):
-        middle = top + height / 2
+    figure, axes = _canvas(lattice.width, top + sum(steps) - GAP + MARGIN, title)
+    for label, values, note, step in zip(labels, pictures, notes, steps, strict=True):
+        middle = top + _height(values, lattice.cell) / 2
         axes.text(left - 10, middle, label, ha="right", va="center_baseline", size=NORMAL)
-        for i, picture in enumerate(values):
-            _picture(axes, picture, left + i * pitch, top, cell, height)
-        _captions(axes, note, left + cell / 2, top + height + 4, pitch)
+        _line(axes, values, note, lattice, top)
         top += step
     return figure
 
@@ -395,36 +413,76 @@ def traversal(
 
 def grid(images: np.ndarray, *, title: str | None = None) -> Figure:
     """Pictures as a nearly square table, read line by line."""
-    return _tiles(images, math.ceil(math.sqrt(len(images))), title, ())
+    return _tiles(images, math.ceil(math.sqrt(max(len(images), 1))), title, ())
 
 
 def strip(
     images: np.ndarray, *, title: str | None = None, captions: Sequence[str] | None = None
 ) -> Figure:
     """Pictures in one row, such as an interpolation; more than 12 in several."""
-    lines = math.ceil(len(images) / 12)
+    lines = math.ceil(max(len(images), 1) / 12)
     return _tiles(images, math.ceil(len(images) / lines), title, captions or ())
 
 
 def _tiles(images: np.ndarray, columns: int, title: str | None, captions: Sequence[str]) -> Figure:
     pictures = _pictures(images)
-    cell = _cell(WIDTH - 2 * MARGIN, columns, [pictures])
-    height, pitch, top = _height(pictures, cell), cell + GAP, _title_height(title)
-    step = height + GAP + (26 if captions else 0)
+    lattice = _lattice(MARGIN, columns, _finest([images]))
+    gap, top = lattice.pitch - lattice.cell, _title_height(title)
+    step = _step(pictures, lattice, captions) - GAP + gap
     lines = math.ceil(len(pictures) / columns)
-    width = 2 * MARGIN + columns * pitch - GAP
-    figure, axes = _canvas(width, top + lines * step - GAP + MARGIN, title)
+    figure, axes = _canvas(lattice.width, top + lines * step - gap + MARGIN, title)
     for line in range(lines):
         part = slice(line * columns, (line + 1) * columns)
-        for i, picture in enumerate(pictures[part]):
-            _picture(axes, picture, MARGIN + i * pitch, top + line * step, cell, height)
-        below = top + line * step + height + 4
-        _captions(axes, captions[part], MARGIN + cell / 2, below, pitch)
+        _line(axes, pictures[part], captions[part], lattice, top + line * step)
     return figure
+
+
+@dataclass
+class _Lattice:
+    """Where the columns of pictures stand, in pixels."""
+
+    left: int
+    cell: int
+    pitch: int
+    width: int
+
+
+def _lattice(left: int, count: int, pixels: int) -> _Lattice:
+    """Cells as wide as there is room for, in whole multiples of an image's own pixels."""
+    room = WIDTH - left - MARGIN
+    cell = int(np.clip((room + GAP) // count - GAP, 24, 168))
+    if cell >= pixels:
+        cell -= cell % pixels
+    gap = int(np.clip((room - count * cell) // max(count - 1, 1), GAP, max(GAP, cell // 6)))
+    return _Lattice(left, cell, cell + gap, left + count * (cell + gap) - gap + MARGIN)
+
+
+def _finest(arrays: Sequence[np.ndarray]) -> int:
+    """Width of the widest images; codes, which have no pixels of their own, do not count."""
+    return max((values.shape[-1] for values in arrays if values.ndim > 2), default=1)
+
+
+def _step(pictures: np.ndarray, lattice: _Lattice, captions: Sequence[str]) -> int:
+    return _height(pictures, lattice.cell) + GAP + (24 if captions else 0)
+
+
+def _line(
+    axes: Axes, pictures: np.ndarray, captions: Sequence[str], lattice: _Lattice, top: int
+) -> None:
+    height = _height(pictures, lattice.cell)
+    widest = max([1, *(_text_width(text, SMALL) for text in captions)])
+    style: dict[str, Any] = {"size": SMALL * min(1, (lattice.pitch - 6) / widest)}
+    for i, picture in enumerate(pictures):
+        _picture(axes, picture, (lattice.left + i * lattice.pitch, top, lattice.cell, height))
+    for i, text in enumerate(captions):
+        x = lattice.left + lattice.cell / 2 + i * lattice.pitch
+        axes.text(x, top + height + 4, text, ha="center", va="top", color=_muted(), **style)
 
 
 def _pictures(values: np.ndarray) -> np.ndarray:
     """Gray (n, h, w), NaN where empty, or colour (n, h, w, 3); all in [0, 1]."""
+    if len(values) == 0:
+        raise InputError("there are no pictures to draw")
     if values.ndim == 2:
         return _code_pictures(values)
     if values.ndim == 4 and values.shape[1] == 1:
@@ -446,19 +504,13 @@ def _code_pictures(codes: np.ndarray) -> np.ndarray:
     return cells.reshape(-1, height, width)
 
 
-def _cell(room: int, count: int, pictures: Sequence[np.ndarray]) -> int:
-    """Width of a picture: what there is room for, in whole multiples of its own pixels."""
-    each = int(np.clip((room - (count - 1) * GAP) // count, 24, 168))
-    finest = max(p.shape[2] for p in pictures)
-    return each - each % finest if each >= finest else each
-
-
 def _height(pictures: np.ndarray, cell: int) -> int:
     height, width = pictures.shape[1:3]
     return max(round(cell * height / width), cell // 4)
 
 
-def _picture(axes: Axes, picture: np.ndarray, x: int, y: int, width: int, height: int) -> None:
+def _picture(axes: Axes, picture: np.ndarray, place: tuple[int, int, int, int]) -> None:
+    x, y, width, height = place
     shrunk = picture.shape[1] > width
     axes.imshow(
         picture,
@@ -471,13 +523,6 @@ def _picture(axes: Axes, picture: np.ndarray, x: int, y: int, width: int, height
     )
     frame = mpl.rcParams["grid.color"]
     axes.add_patch(Rectangle((x, y), width, height, fill=False, ec=frame, lw=0.5))
-
-
-def _captions(axes: Axes, texts: Sequence[str], x: float, y: float, pitch: int) -> None:
-    widest = max((_text_width(text, SMALL) for text in texts), default=1)
-    size = SMALL * min(1.0, (pitch - 4) / max(widest, 1))
-    for i, text in enumerate(texts):
-        axes.text(x + i * pitch, y, text, ha="center", va="top", size=size, color=_muted())
 
 
 # The network
@@ -526,13 +571,15 @@ def architecture(
     )
     start = _Box("code", "Code", boxes[turn].shape)
     columns = [
-        ("Autoencoder", boxes, 0, f"total {first + second:,}"),
-        ("Encoder", boxes[: turn + 1], 0, f"encoder {first:,}"),
-        ("Decoder", [start, *boxes[turn + 1 :]], turn, f"decoder {second:,}"),
+        (f"Autoencoder\ntotal {first + second:,}", boxes, 0),
+        (f"Encoder\nencoder {first:,}", boxes[: turn + 1], 0),
+        (f"Decoder\ndecoder {second:,}", [start, *boxes[turn + 1 :]], turn),
     ]
-    figure, axes = _canvas(WIDTH, int(tops[-1]) + 40, title)
-    for i, (name, part, offset, total) in enumerate(columns):
-        _column(axes, MARGIN + i * (COLUMN + 13), name, part, tops[offset:], total)
+    figure, axes = _canvas(WIDTH, int(tops[-1]) + 44, title)
+    for i, (words, part, offset) in enumerate(columns):
+        _column(axes, MARGIN + i * (COLUMN + 13), words, part, tops[offset:])
+    note = "In each box: the output's shape and the number of parameters"
+    axes.text(WIDTH / 2, tops[-1] + 30, note, ha="center", va="center", size=SMALL, color=_muted())
     return figure
 
 
@@ -554,37 +601,36 @@ def _folds(layer: Layer, box: _Box) -> bool:
 
 
 def _box_lines(box: _Box) -> list[str]:
-    return textwrap.wrap(box.name, 23)
+    """The name, broken before a "+" where it is too long."""
+    return [line.replace("+_", "+ ") for line in textwrap.wrap(box.name.replace("+ ", "+_"), 23)]
 
 
 def _box_height(box: _Box) -> int:
     return max(66, 14 + LINE * (1 + len(_box_lines(box))))
 
 
-def _column(
-    axes: Axes, x: int, title: str, boxes: Sequence[_Box], tops: np.ndarray, total: str
-) -> None:
+def _column(axes: Axes, x: int, words: str, boxes: Sequence[_Box], tops: np.ndarray) -> None:
+    title, total = words.split("\n")
     middle = x + BAR + (COLUMN - BAR) / 2
     axes.text(middle, tops[0] - 16, title, ha="center", weight="bold", size=NORMAL)
+    ends = [top + _box_height(box) for top, box in zip(tops, boxes, strict=False)]
+    arrow = {"arrowstyle": "-|>", "color": _muted(), "lw": 0.8, "shrinkA": 0, "shrinkB": 0}
     for i, box in enumerate(boxes):
         _draw_box(axes, x + BAR, float(tops[i]), box)
-    ends = [top + _box_height(box) for top, box in zip(tops, boxes, strict=False)]
-    for end, start in zip(ends, tops[1:], strict=False):
-        if end != ends[-1]:
-            arrow = {"arrowstyle": "-|>", "color": _muted(), "lw": 0.8, "shrinkA": 0, "shrinkB": 0}
-            axes.annotate("", (middle, start), (middle, end), arrowprops=arrow)
+        if i:
+            axes.annotate("", (middle, tops[i]), (middle, ends[i - 1]), arrowprops=arrow)
     for part, group in groupby(range(len(boxes)), key=lambda i: boxes[i].part):
         members = list(group)
         _bar(axes, x, tops[members[0]], ends[members[-1]], part)
     axes.text(middle, ends[-1] + 10, total, ha="center", va="top", weight="bold", size=SMALL)
 
 
-def _bar(axes: Axes, x: float, top: float, bottom: float, part: str) -> None:
+def _bar(axes: Axes, x: int, top: float, bottom: float, part: str) -> None:
     """What the boxes between top and bottom belong to, as a colour and a word."""
     colour = _part_colour(part)
     axes.add_patch(Rectangle((x, top), 4, bottom - top, color=colour, lw=0))
-    style = {"ha": "center", "va": "center", "rotation": 90, "size": 7, "color": _muted()}
-    axes.text(x + 14, (top + bottom) / 2, part, **style)
+    middle = (top + bottom) / 2
+    axes.text(x + 14, middle, part, ha="center", va="center", rotation=90, size=7, color=_muted())
 
 
 def _draw_box(axes: Axes, x: float, top: float, box: _Box) -> None:
@@ -616,6 +662,7 @@ def _part_colour(part: str) -> str:
 
 def _canvas(width: int, height: int, title: str | None) -> tuple[Figure, Axes]:
     """One pair of axes over the whole figure whose units are pixels, from the top left."""
+    width = max(width, 2 * MARGIN + _text_width(title or "", LARGE, "bold"))
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, width), ylim=(height, 0), autoscale_on=False)
@@ -629,16 +676,18 @@ def _title_height(title: str | None) -> int:
     return MARGIN + (38 if title else 0)
 
 
-def _text_width(text: str, size: float) -> int:
+def _text_width(text: str, size: float, weight: str = "normal") -> int:
     """Width in pixels of the widest line."""
-    widths = [
-        TextPath((0, 0), line or " ", size=size).get_extents().width for line in text.split("\n")
-    ]
-    return math.ceil(max(widths) * DPI / 72)
+    font = FontProperties(weight=weight, size=size)  # type: ignore[arg-type]
+    lines = [line for line in text.split("\n") if line.strip()]
+    widths = [TextPath((0, 0), line, prop=font).get_extents().width for line in lines]
+    return math.ceil(max(widths, default=0) * DPI / 72)
 
 
 def _number(value: float) -> str:
-    return f"{value:.3g}"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:#.3g}".rstrip(".")
 
 
 def _colours() -> list[str]:

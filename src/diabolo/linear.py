@@ -45,7 +45,7 @@ def fit_linear(
 
     The blocks, each (B, D), are read once. Where source and target are the same object, their
     product is computed once. Products and totals are float64: time O(N D^2 + D^3), memory
-    about six D x D matrices (0.2 GB at D = 2048, 0.8 GB at 4096). Directions in which the
+    about eight D x D matrices (0.3 GB at D = 2048, 1.1 GB at 4096). Directions in which the
     source does not vary are left out; a rank above the number of the others is no error.
     """
     for rank in ranks:

@@ -5,12 +5,12 @@ from typing import Any
 
 from diabolo import store
 from diabolo.errors import InputError
-from diabolo.estimator import _Estimator
+from diabolo.estimator import Estimator
 from diabolo.models import MODELS
 from diabolo.params import from_config
 
 
-def load(path: str | Path, *, device: str = "auto", network: Any = None) -> _Estimator:
+def load(path: str | Path, *, device: str = "auto", network: Any = None) -> Estimator:
     """Read the model that `save` wrote. Runs no code from the file.
 
     A model of an own pair of modules is given that pair again as `network`: its weights are

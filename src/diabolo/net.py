@@ -5,13 +5,14 @@ the scaling of the stored values. It takes and gives flat batches (B, D) of stor
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Literal, NamedTuple, Protocol
 
 import torch
 from torch import Generator, Tensor, nn
 
 from diabolo.errors import InputError
+from diabolo.layers import Layer
 
 BLOCK = 64  # rows of every inference call; the last block is padded to it
 
@@ -28,7 +29,8 @@ class Bottleneck(nn.Module):
     """The plain code z = encoder(x), without penalty; base of every kind of code."""
 
     outputs = 1  # numbers the encoder gives per code dimension
-    penalised = False
+    penalised = False  # whether the loss has a penalty, so that it is in nats per sample
+    sampling = False  # whether the code is drawn
 
     def forward(
         self, encoder: nn.Module, x: Tensor, generator: Generator | None = None, step: int = 0
@@ -240,25 +242,15 @@ def _padded(rows: Tensor) -> Tensor:
     return torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])]) if missing else rows
 
 
-class Layer(NamedTuple):
-    """One line of the layer table."""
-
-    part: Literal["encoder", "code", "decoder"]
-    name: str
-    shape: tuple[int, ...]
-    parameters: int
-
-
-def layers(net: Net) -> list[Layer]:
+def trace(net: Net) -> list[Layer]:
     """The network's layers with the shape of their output (without the batch) and parameters."""
     found: list[Layer] = []
     with torch.inference_mode():
         x = net.shaped(torch.zeros(1, net.features, device=net.scaling.shift.device))
         found += _traced("encoder", net.encoder, x)
         z = net.bottleneck(net.encoder, x).mean
-        if net.bottleneck.penalised:
-            name = type(net.bottleneck).__name__
-            found.append(Layer("code", name, tuple(z.shape[1:]), 0))
+        if net.bottleneck.sampling:
+            found.append(Layer("code", "Sampling", tuple(z.shape[1:]), 0))
         found += _traced("decoder", net.decoder, z)
         found += _traced("decoder", net.likelihood.activation, net.decoder(z))
     return found
@@ -313,9 +305,3 @@ def check_pair(net: Net) -> None:
 
 def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0]
-
-
-def parameters_by_part(table: list[Layer]) -> Iterator[tuple[str, int]]:
-    """("encoder", n), ("decoder", n): the parameters of each part of a layer table."""
-    for part in ("encoder", "decoder"):
-        yield part, sum(layer.parameters for layer in table if layer.part == part)

@@ -15,7 +15,6 @@ import types
 import typing
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, field, fields
-from difflib import get_close_matches
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, dataclass_transform
 
 import annotated_types as at
@@ -23,7 +22,7 @@ import numpy as np
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from sklearn.base import BaseEstimator
 
-from diabolo.errors import InputError
+from diabolo.errors import InputError, unknown
 
 T = TypeVar("T")
 
@@ -158,11 +157,9 @@ def from_config(config: dict[str, Any], kinds: dict[str, type[Parameters]]) -> P
 
 def named(what: str, name: Any, known: dict[str, T]) -> T:
     """`known[name]`, or an `InputError` with the nearest names."""
-    if name in known:
-        return known[name]
-    close = get_close_matches(str(name), known, n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(known))}."
-    raise InputError(f"There is no {what} {str(name)!r}; {hint}")
+    if name not in known:
+        raise unknown(what, name, known)
+    return known[name]
 
 
 def describe(hint: Any) -> str:
@@ -233,7 +230,7 @@ def _plain(value: Any) -> Any:
 
 def _descendants(cls: type[Parameters]) -> Iterator[type[Parameters]]:
     for child in cls.__subclasses__():
-        if not child.__name__.startswith("_"):
+        if not inspect.isabstract(child):
             yield child
         yield from _descendants(child)
 

@@ -6,11 +6,11 @@ Cortes, Christopher J.C. Burges, "The MNIST database", http://yann.lecun.com/exd
 """
 
 import gzip
+import io
 import math
 import struct
 import zlib
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
@@ -19,7 +19,14 @@ from diabolo.errors import InputError
 
 TYPES = {
     code: np.dtype(name)
-    for code, name in {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}.items()
+    for code, name in {
+        0x08: "u1",
+        0x09: "i1",
+        0x0B: ">i2",
+        0x0C: ">i4",
+        0x0D: ">f4",
+        0x0E: ">f8",
+    }.items()
 }
 WIDENED = {"bool": "uint8", "uint16": "int32", "float16": "float32"}
 GZIP = b"\x1f\x8b"
@@ -79,7 +86,7 @@ def _header(array: np.ndarray) -> tuple[bytes, np.dtype]:
     raise InputError(f"an IDX file cannot hold {array.dtype} values, only {accepted}")
 
 
-def _parse(stream: IO[bytes], path: Path, length: int | None) -> np.ndarray:
+def _parse(stream: io.BufferedIOBase, path: Path, length: int | None) -> np.ndarray:
     """Parse `stream`, of `length` bytes (None: known only once it is read)."""
     start = stream.read(4)
     if len(start) < 4 or start[:2] != b"\0\0" or start[2] not in TYPES:
@@ -105,7 +112,11 @@ def _parse(stream: IO[bytes], path: Path, length: int | None) -> np.ndarray:
 
 
 def _values(
-    stream: IO[bytes], path: Path, shape: tuple[int, ...], dtype: np.dtype, found: int | None
+    stream: io.BufferedIOBase,
+    path: Path,
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    found: int | None,
 ) -> bytearray:
     """The bytes of the values; no more memory is taken than the file really fills."""
     size = math.prod(shape) * dtype.itemsize

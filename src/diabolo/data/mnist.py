@@ -30,9 +30,7 @@ def load_mnist(
     return read_split("train", directory), read_split("test", directory)
 
 
-def read_split(
-    split: Split, directory: str | Path | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+def read_split(split: Split, directory: str | Path | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Return the images (N, H, W) and the labels (N,) of one split; raises as `load_mnist`."""
     images = _read(f"{PREFIX[split]}-images-idx3-ubyte", directory)
     labels = _read(f"{PREFIX[split]}-labels-idx1-ubyte", directory)

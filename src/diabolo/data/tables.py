@@ -33,7 +33,7 @@ def read_table(path: Path) -> tuple[np.ndarray, list[str]]:
 
 
 def write_table(path: Path, array: np.ndarray, columns: list[str]) -> None:
-    """Write `array` (N, D) under the header `columns`, atomically, as the suffix of `path` says."""
+    """Write `array` (N, D) under the header `columns`, atomically, as CSV or Parquet."""
     frame = _pandas(path).DataFrame(array, columns=columns)
     with atomically(path) as temporary:
         if path.suffix.lower() == ".csv":
@@ -60,7 +60,8 @@ def _read_frame(pandas: Any, path: Path) -> Any:
 def _pandas(path: Path) -> Any:
     """pandas, imported only here because it is optional and slow to load."""
     try:
-        importlib.import_module("pyarrow")
+        if path.suffix.lower() != ".csv":
+            importlib.import_module("pyarrow")
         return importlib.import_module("pandas")
     except ImportError as error:
         raise InputError(

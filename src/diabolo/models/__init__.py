@@ -3,9 +3,9 @@
 from importlib import import_module
 from pkgutil import iter_modules
 
-from diabolo.estimator import _Estimator
+from diabolo.estimator import Estimator
 
 for _module in iter_modules(__path__):
     import_module(f"{__name__}.{_module.name}")
 
-MODELS = _Estimator.kinds()
+MODELS = Estimator.kinds()

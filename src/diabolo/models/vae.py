@@ -13,7 +13,7 @@ from torch import Generator, Tensor, nn
 
 from diabolo.divergence import kl_standard_normal
 from diabolo.errors import InputError
-from diabolo.estimator import _Estimator
+from diabolo.estimator import Estimator
 from diabolo.net import Bottleneck, Code
 
 LOG_VARIANCE = (-20.0, 20.0)
@@ -24,6 +24,7 @@ class GaussianCode(Bottleneck):
 
     outputs = 2
     penalised = True
+    sampling = True
 
     def __init__(self, beta: float) -> None:
         super().__init__()
@@ -64,7 +65,7 @@ class FirstHalf(nn.Module):
         return x[:, : x.shape[1] // 2]
 
 
-class VAE(_Estimator):
+class VAE(Estimator):
     """The variational autoencoder: codes are Gaussians, new samples come from N(0, I).
 
     Minimises -log p(x | z) + beta KL(q(z | x) || N(0, I)), both summed, in nats per sample

@@ -1,0 +1,1 @@
+"""The commands: plain functions on paths, which the command line and other faces call."""

@@ -1,0 +1,109 @@
+"""`diabolo reconstruct`, `denoise`, `encode` and `decode`: a model used on files."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from diabolo import data, figures, metrics
+from diabolo.commands import runs
+from diabolo.data import Samples
+from diabolo.errors import IncompleteError, InputError
+from diabolo.estimator import Estimator
+from diabolo.tasks.evaluation import in_units
+
+SHOWN = 10  # samples in the picture of input and output
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What a command wrote: the result and, for images, the picture beside it."""
+
+    out: Path
+    picture: Path | None
+
+
+def reconstruct(
+    model: str | Path,
+    source: str,
+    out: str | Path,
+    *,
+    corrupt: bool = False,
+    seed: int = 0,
+    force: bool = False,
+) -> Applied:
+    """Write the reconstructions of INPUT, in its form, and a picture of input and output.
+
+    `corrupt`: first corrupted as in training, by the seed. Raises `InputError` for a mistake,
+    before anything is written, and `IncompleteError` after the work if some files were bad.
+    """
+    out = runs.free_to_write(out, force=force)
+    fitted = runs.load_model(model)
+    samples = runs.read_for(fitted, source)
+    X = samples.array
+    seen = fitted.corrupt(X, random_state=seed) if corrupt else X
+    output = fitted.reconstruct(seen)
+    data.write(out, output, like=samples)
+    rows = {"original": X} if corrupt else {}
+    rows |= {"corrupted" if corrupt else "input": seen, "output": output}
+    picture = _comparison(fitted, rows, out)
+    if samples.failures:
+        raise IncompleteError(samples.failures)
+    return Applied(out, picture)
+
+
+def denoise(model: str | Path, source: str, out: str | Path, **options: Any) -> Applied:
+    """As `reconstruct`, by a model that was trained with a corruption; refuses another."""
+    if runs.load_model(model).corruption is None:
+        raise InputError(f"{model} was not trained to denoise: use reconstruct, or fit a dae.")
+    return reconstruct(model, source, out, **options)
+
+
+def encode(model: str | Path, source: str, out: str | Path, *, force: bool = False) -> Applied:
+    """Write the mean codes of INPUT, (N, K) float32, to .npy, .npz, .csv or .parquet."""
+    out = runs.free_to_write(out, force=force)
+    if out.suffix not in (".npy", ".npz", ".csv", ".parquet"):
+        raise InputError(f"Codes go to .npy, .npz, .csv or .parquet, not {out.name!r}.")
+    fitted = runs.load_model(model)
+    samples = runs.read_for(fitted, source)
+    codes = fitted.transform(samples.array)
+    data.write(out, codes)
+    if samples.failures:
+        raise IncompleteError(samples.failures)
+    return Applied(out, None)
+
+
+def decode(model: str | Path, codes: str, out: str | Path, *, force: bool = False) -> Applied:
+    """Write what the decoder makes of a file of codes, in the type of the training data."""
+    out = runs.free_to_write(out, force=force)
+    fitted = runs.load_model(model)
+    z = data.read(codes).array
+    output = fitted.inverse_transform(z)
+    data.write(out, output, dtype=np.dtype(fitted.dtype_))
+    return Applied(out, None)
+
+
+def _comparison(model: Estimator, rows: dict[str, np.ndarray], out: Path) -> Path | None:
+    """The picture of the first samples, row under row; None for tables."""
+    if model.image_shape_ is None:
+        return None
+    shown = [
+        (name, in_units(model, values[:SHOWN]).clip(0, 1)) for name, values in rows.items()
+    ]
+    captions: dict[str, list[str]] = {}
+    if "original" in rows:
+        clean = shown[0][1]
+        for name, values in shown[1:]:
+            errors = metrics.mse_per_sample(values, clean)
+            captions[name] = [f"{metrics.psnr(error):.1f} dB" for error in errors]
+    path = out.with_name(f"{out.name.removesuffix(''.join(out.suffixes))}-comparison.png")
+    write_picture(path, lambda: figures.rows(shown, captions=captions))
+    return path
+
+
+def write_picture(path: Path, draw: Callable[[], Any]) -> None:
+    """Draw a figure into a PNG file, whole or not at all."""
+    with figures.theme(dark=False), data.atomically(path) as temporary:
+        temporary.write_bytes(figures.to_png(draw()))

@@ -1,0 +1,100 @@
+"""`diabolo generate`, `interpolate` and `traverse`: pictures from codes."""
+
+from pathlib import Path
+
+import numpy as np
+
+from diabolo import data, figures
+from diabolo.commands import runs
+from diabolo.commands.applying import write_picture
+from diabolo.data import IMAGE_SUFFIXES
+from diabolo.errors import InputError
+from diabolo.estimator import Estimator
+from diabolo.tasks.evaluation import in_units
+
+DIMENSIONS = 32  # rows of a traversal
+
+
+def generate(
+    model: str | Path, out: str | Path, *, n: int = 64, seed: int = 0, force: bool = False
+) -> Path:
+    """Write `n` new samples from the prior: one picture of all, an array file, or a folder."""
+    if n < 1:
+        raise InputError(f"-n must be at least 1, but is {n}.")
+    out = runs.free_to_write(out, force=force)
+    fitted = runs.load_model(model)
+    new = fitted.sample(n, random_state=seed)
+    if out.suffix.lower() in IMAGE_SUFFIXES:
+        images = _images(fitted, new)
+        write_picture(_png(out), lambda: figures.grid(images))
+    else:
+        data.write(out, new, dtype=np.dtype(fitted.dtype_))
+    return out
+
+
+def interpolate(
+    model: str | Path,
+    a: str,
+    b: str,
+    out: str | Path,
+    *,
+    steps: int = 10,
+    force: bool = False,
+) -> Path:
+    """Write a strip of pictures from image A to image B, in equal steps of the code."""
+    if steps < 2:
+        raise InputError(f"--steps must be at least 2, but is {steps}.")
+    out = _png(runs.free_to_write(out, force=force))
+    fitted = runs.load_model(model)
+    first, last = (fitted.transform(_one(fitted, source)) for source in (a, b))
+    share = np.linspace(0, 1, steps, dtype=np.float32)[:, None]
+    images = _images(fitted, fitted.inverse_transform((1 - share) * first + share * last))
+    write_picture(out, lambda: figures.strip(images))
+    return out
+
+
+def traverse(
+    model: str | Path, source: str, out: str | Path, *, steps: int = 9, force: bool = False
+) -> Path:
+    """Write a picture with a row for each code dimension, moved over its range in the training data.
+
+    The other dimensions stay at the code of the image. Of a code with more than 32 dimensions
+    the 32 whose range is widest are shown.
+    """
+    if steps < 2:
+        raise InputError(f"--steps must be at least 2, but is {steps}.")
+    out = _png(runs.free_to_write(out, force=force))
+    fitted = runs.load_model(model)
+    z = fitted.transform(_one(fitted, source))[0]
+    low, high = fitted.code_range_
+    widest = np.sort(np.argsort(low - high, kind="stable")[:DIMENSIONS])
+    codes = np.tile(z, (len(widest), steps, 1))
+    for row, k in enumerate(widest):
+        codes[row, :, k] = np.linspace(low[k], high[k], steps)
+    images = _images(fitted, fitted.inverse_transform(codes.reshape(-1, len(z))))
+    rows = images.reshape(len(widest), steps, *images.shape[1:])
+    labels = [f"{k}" for k in widest]
+    write_picture(out, lambda: figures.traversal(rows, labels))
+    return out
+
+
+def _one(model: Estimator, source: str) -> np.ndarray:
+    """The one image that a source must be, (1, ...)."""
+    samples = runs.read_for(model, source)
+    if len(samples.array) != 1:
+        raise InputError(
+            f"{source} has {len(samples.array)} images: give one, such as mnist:test:3-3."
+        )
+    return samples.array
+
+
+def _images(model: Estimator, X: np.ndarray) -> np.ndarray:
+    if model.image_shape_ is None:
+        raise InputError("The model was trained on a table: there is no picture of its samples.")
+    return in_units(model, X).clip(0, 1)
+
+
+def _png(out: Path) -> Path:
+    if out.suffix.lower() != ".png":
+        raise InputError(f"The picture is written as .png, not {out.name!r}.")
+    return out

@@ -1,0 +1,181 @@
+"""The run folder, the data a recipe names, and where results may be written."""
+
+import csv
+import json
+from dataclasses import dataclass, field, replace
+from datetime import date
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tomli_w
+
+from diabolo import data, recipes
+from diabolo.data import Samples, atomically
+from diabolo.errors import InputError
+from diabolo.recipes import HELD_OUT, Recipe
+
+if TYPE_CHECKING:
+    from diabolo.estimator import Estimator
+
+MODEL, CHECKPOINT, CONFIG = "model.safetensors", "checkpoint.safetensors", "config.toml"
+METRICS, HISTORY, FIGURES, REPORT = "metrics.json", "history.csv", "figures", "report.html"
+
+
+@dataclass(frozen=True)
+class Split:
+    """The data of a run."""
+
+    train: np.ndarray
+    validation: np.ndarray | None
+    test: Samples
+    failures: list[str] = field(default_factory=list)
+
+
+def load_split(recipe: Recipe, seed: int) -> Split:
+    """Read the data that a recipe names and part it as the recipe says."""
+    source = recipe.data.get("source", "mnist")
+    test = recipe.data.get("test", "mnist:test" if source == "mnist" else HELD_OUT)
+    training = data.read("mnist:train" if source == "mnist" else source)
+    if test == HELD_OUT:
+        training, testing = _hold_out(training, seed)
+    else:
+        testing = data.read(test, image_shape=_image_shape(training.array))
+    train, validation = training.array[: recipe.data.get("limit")], None
+    if recipe.data.get("validation") == "test":
+        validation = testing.array
+    if share := recipe.validation_share:
+        held = int(len(train) * share)
+        train, validation = train[held:], train[:held]
+    return Split(train, validation, testing, training.failures + testing.failures)
+
+
+def _hold_out(samples: Samples, seed: int) -> tuple[Samples, Samples]:
+    """A tenth of the samples, drawn by the seed, for testing."""
+    n = len(samples.array)
+    if n < 2:
+        raise InputError("One sample is too few to train and to test on: give more, or --test.")
+    order = np.random.default_rng(seed).permutation(n)
+    held = max(1, n // 10)
+    training, testing = (_subset(samples, np.sort(i)) for i in (order[held:], order[:held]))
+    return training, replace(testing, failures=[])
+
+
+def _subset(samples: Samples, index: np.ndarray) -> Samples:
+    return replace(
+        samples,
+        array=samples.array[index],
+        names=[samples.names[i] for i in index],
+        labels=None if samples.labels is None else samples.labels[index],
+    )
+
+
+def _image_shape(array: np.ndarray) -> tuple[int, int, int] | None:
+    shapes = {2: None, 3: (1, *array.shape[1:]), 4: array.shape[1:]}
+    return shapes[array.ndim]
+
+
+def new_folder(out: str | Path | None, recipe: str, *, force: bool) -> Path:
+    """The folder a run may write into: `out`, or the next free `runs/<recipe>-<date>-<n>`."""
+    if out is None:
+        stem = f"{recipe}-{date.today().isoformat()}"
+        return next(p for n in count(1) if not (p := Path("runs") / f"{stem}-{n}").exists())
+    folder = Path(out)
+    free_to_write(folder, force=force)
+    if folder.is_dir() and any(folder.iterdir()) and not is_run(folder):
+        raise InputError(f"{folder} is not a run folder: it is left alone, give another --out.")
+    return folder
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder holds a run, finished or not."""
+    return any((folder / name).is_file() for name in (MODEL, CHECKPOINT, CONFIG))
+
+
+def clear(folder: Path) -> None:
+    """Remove the files of an earlier run from its folder, and nothing else."""
+    names = (MODEL, CHECKPOINT, CONFIG, METRICS, HISTORY, REPORT)
+    for path in (*(folder / name for name in names), *(folder / FIGURES).glob("*.png")):
+        path.unlink(missing_ok=True)
+
+
+def free_to_write(path: str | Path, *, force: bool) -> Path:
+    """`path`, unless something is there that may not be replaced."""
+    path = Path(path)
+    if path.exists() and not force and not (path.is_dir() and not any(path.iterdir())):
+        raise InputError(f"{path} exists: give another --out, or --force to replace it.")
+    return path
+
+
+def load_model(path: str | Path) -> "Estimator":
+    """The model in a .safetensors file or a run folder."""
+    from diabolo.loading import load
+
+    return load(model_file(path))
+
+
+def read_for(model: "Estimator", source: str | Path) -> Samples:
+    """Samples of INPUT in the form that the model takes: its channels, its size, its type."""
+    samples = data.read(source, image_shape=model.image_shape_)
+    return samples
+
+
+def model_file(path: str | Path) -> Path:
+    """The model file that a MODEL argument means."""
+    path = Path(path)
+    if not path.is_dir():
+        if not path.exists():
+            raise InputError(f"{path} does not exist: give a .safetensors file or a run folder.")
+        return path
+    for name in (MODEL, CHECKPOINT):
+        if (path / name).is_file():
+            return path / name
+    raise InputError(f"{path} is not a run folder: it has no {MODEL}.")
+
+
+def recipe_beside(path: str | Path) -> Recipe | None:
+    """The recipe in the run folder that a model is in; None where the file stands alone."""
+    config = model_file(path).parent / CONFIG
+    return recipes.read(config) if config.is_file() else None
+
+
+def write_config(folder: Path, recipe: Recipe) -> None:
+    """Write `config.toml`, a recipe that repeats the run."""
+    content = {
+        "title": recipe.title,
+        "article": recipe.article,
+        "notes": recipe.notes,
+        "model": recipe.model,
+        "data": recipe.data,
+        "report": recipe.report,
+    }
+    text = tomli_w.dumps({name: value for name, value in content.items() if value})
+    write_text(folder / CONFIG, text)
+
+
+def write_history(folder: Path, history: dict[str, list[Any]]) -> None:
+    """Write `history.csv`: a line per epoch."""
+    with atomically(folder / HISTORY) as temporary, temporary.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(history)
+        rows.writerows(zip(*history.values(), strict=True))
+
+
+def write_metrics(folder: Path, numbers: dict[str, Any]) -> None:
+    """Write `metrics.json`."""
+    write_text(folder / METRICS, json.dumps(numbers, indent=2) + "\n")
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """The numbers of a run."""
+    try:
+        return json.loads((folder / METRICS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise InputError(f"{folder / METRICS} is missing or damaged: is this a run folder?") from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    with atomically(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,10 @@
+"""Files in, arrays out: MNIST, IDX, NumPy files, images and tables."""
+
+from diabolo.data.files import atomically
+from diabolo.data.idx import read_idx, write_idx
+from diabolo.data.mnist import load_mnist
+from diabolo.data.outputs import write
+from diabolo.data.samples import Samples
+from diabolo.data.sources import read
+
+__all__ = ["Samples", "atomically", "load_mnist", "read", "read_idx", "write", "write_idx"]

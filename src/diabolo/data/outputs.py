@@ -1,0 +1,128 @@
+"""Writing results in the form that a path's name asks for."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from diabolo.data.files import atomically, folder_atomically
+from diabolo.data.idx import write_idx
+from diabolo.data.samples import Samples, kind_by_name
+from diabolo.data.tables import write_table
+from diabolo.errors import InputError
+
+
+def write(
+    path: str | Path,
+    array: np.ndarray,
+    like: Samples | None = None,
+    *,
+    dtype: DTypeLike | None = None,
+) -> None:
+    """Write samples (N, ...) to `path`, whole or not at all, replacing what was there.
+
+    Values are rounded and clipped to `dtype` (that of `like`; else left as they are) where it is
+    an integer type; for bool, 0.5 and above is true. The suffix of `path` says the rest:
+
+    - an image suffix: one image, N must be 1; no suffix: a folder of images, named as the samples
+      of `like` ("0", "1", ... without it), in their sub-folders. Names without a suffix, and
+      those whose format is lossy or cannot hold the pixels, become .png; numbers are filled with
+      zeros to sort in order. Floats must lie in [0, 1] and are scaled to 255, but a gray TIFF
+      holds floats as they are; bool is written as 0 and 255; 16-bit gray stays 16-bit.
+    - .npy; .npz (array "x"); names with "idx" or "ubyte" or ending in .gz: IDX.
+    - .csv and .parquet: one row a sample under the columns of `like`; without a table there
+      "0", "1", ..., or "code_0", "code_1", ... where rows are not as wide as the samples of
+      `like`.
+
+    Raises InputError where the form cannot hold the values or the path cannot be written.
+    """
+    path = Path(path)
+    kind = kind_by_name(path)
+    if kind != "folder" and path.is_dir():
+        raise InputError(f"{path} is a folder, a file is to be written there")
+    array = np.asarray(array)
+    if array.ndim == 0 or array.size == 0:
+        raise InputError(f"there are no samples to write to {path}: shape {array.shape}")
+    wanted = np.dtype(dtype if dtype is not None else like.array.dtype if like else array.dtype)
+    try:
+        _write(path, _to_type(array, wanted, path), like)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def _write(path: Path, array: np.ndarray, like: Samples | None) -> None:
+    match kind_by_name(path):
+        case "image":
+            _write_image(path, array)
+        case "folder":
+            _write_folder(path, array, like)
+        case "npy":
+            with atomically(path) as temporary:
+                np.save(temporary, array, allow_pickle=False)
+        case "npz":
+            with atomically(path) as temporary:
+                np.savez(temporary, x=array)
+        case "idx":
+            write_idx(path, array)
+        case "csv" | "parquet":
+            rows = array.reshape(len(array), -1)
+            write_table(path, rows, _columns(rows.shape[1], like))
+        case _:
+            raise InputError(
+                f"{path} names no kind that can be written: end it in an image suffix, .npy, "
+                ".npz, .csv, .parquet or .idx, or in none for a folder of images"
+            )
+
+
+def _write_image(path: Path, array: np.ndarray) -> None:
+    from diabolo.data import images  # noqa: PLC0415
+
+    if len(array) != 1:
+        raise InputError(
+            f"{path} is one image and there are {len(array)} samples: give a folder, a path "
+            "without suffix"
+        )
+    suffix = path.suffix.lower()
+    pixels = images.to_pixels(array, keep_float=suffix in (".tif", ".tiff"))
+    images.check_writable(path, images.mode_of(pixels))
+    with atomically(path) as temporary:
+        images.write_image(temporary, pixels[0], suffix)
+
+
+def _write_folder(path: Path, array: np.ndarray, like: Samples | None) -> None:
+    from diabolo.data import images  # noqa: PLC0415
+
+    names = [str(row) for row in range(len(array))] if like is None else like.names
+    if len(names) != len(array):
+        raise ValueError(f"{len(array)} samples for {len(names)} names")
+    tiffs = all(name.lower().endswith((".tif", ".tiff")) for name in names)
+    pixels = images.to_pixels(array, keep_float=tiffs)
+    if not tiffs:
+        images.check_writable(path / "0.png", images.mode_of(pixels))
+    with folder_atomically(path) as folder:
+        images.write_images(folder, names, pixels)
+
+
+def _columns(width: int, like: Samples | None) -> list[str]:
+    if like is not None and like.columns is not None and len(like.columns) == width:
+        return like.columns
+    if like is not None and like.array[0].size != width:
+        return [f"code_{column}" for column in range(width)]
+    return [str(column) for column in range(width)]
+
+
+def _to_type(array: np.ndarray, dtype: np.dtype, path: Path) -> np.ndarray:
+    """`array` as `dtype`; to integers rounded and clipped, to bool split at one half."""
+    if array.dtype == dtype or dtype.kind == "f":
+        return array.astype(dtype, copy=False)
+    if array.dtype.kind == "f" and np.isnan(array).any():
+        raise InputError(f"the values for {path} hold NaN, which {dtype} cannot")
+    if dtype.kind == "b":
+        return array >= 0.5
+    # A common type holds both ranges; only beside 64-bit integers is float64 too coarse for it.
+    common = np.result_type(array.dtype, dtype)
+    values = np.rint(array.astype(common)) if array.dtype.kind == "f" else array.astype(common)
+    info = np.iinfo(dtype)
+    if common.kind == "f" and float(info.max) > info.max:
+        return np.clip(values, info.min, np.nextafter(float(info.max), 0)).astype(dtype)
+    return np.clip(values, info.min, info.max).astype(dtype)

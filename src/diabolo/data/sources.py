@@ -1,0 +1,138 @@
+"""Reading samples from whatever a user points at."""
+
+import re
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from diabolo.data.arrays import read_npy, read_npz
+from diabolo.data.idx import looks_like_idx, read_idx
+from diabolo.data.mnist import Split, read_split
+from diabolo.data.samples import Kind, Samples, kind_by_name
+from diabolo.data.tables import read_table
+from diabolo.errors import InputError
+
+FORMS = (
+    "a source is mnist, mnist:test, mnist:test:100 or mnist:test:3-7, an image, a folder of "
+    "images, .npy, .npz, IDX, .csv or .parquet"
+)
+_MNIST = re.compile(r"mnist(?::(train|test)(?::(\d+)(?:-(\d+))?)?)?")
+
+
+def read(source: str | Path, *, image_shape: tuple[int, int, int] | None = None) -> Samples:
+    """Read the samples of `source` in their stored dtype.
+
+    - `mnist` or `mnist:train`: the 60,000 training digits, `mnist:test`: the 10,000 test digits;
+      `mnist:test:100`: the first hundred; `mnist:test:3-7`: numbers 3 to 7, counted from 0, both
+      included. A path of that name is reached as `./mnist`.
+    - An image (png, jpg, bmp, tif, webp, gif, pgm, ppm), or a folder of them: read recursively,
+      sorted by path, hidden files and other suffixes passed over. Pixels come as (N, H, W) gray
+      or (N, 3, H, W) RGB; see `diabolo.data.images` for orientation, transparency and 16 bits.
+      In a folder they are gray only if all are. A file that is broken or has another size than
+      most is left out and named in `failures`.
+    - `.npy`; `.npz` with the array "x" or only one, and labels in "y"; IDX, gzip or not; `.csv`
+      and `.parquet` with a header row. Arrays are numbers, (N, D), (N, H, W) or (N, C, H, W).
+
+    `image_shape`, (C, H, W), is what a model takes: images are then converted to C channels, and
+    only those of that size are accepted. It says nothing about the other kinds.
+
+    Raises InputError where the source does not exist, cannot be read or holds no samples.
+    """
+    text = str(source)
+    if text == "mnist" or text.startswith("mnist:"):
+        return _read_mnist(text)
+    path = Path(source)
+    kind = _kind_of(path)
+    if kind in ("image", "folder"):
+        return _read_images(path, kind, image_shape)
+    return _read_file(path, kind)
+
+
+def _read_mnist(source: str) -> Samples:
+    match = _MNIST.fullmatch(source)
+    if match is None:
+        raise InputError(
+            f"{source} is not understood: write mnist, mnist:train, mnist:test, mnist:test:100 "
+            "(the first hundred) or mnist:test:3-7"
+        )
+    split, start, end = match.groups()
+    images, labels = read_split(cast(Split, split or "train"))
+    first, stop = 0, len(images)
+    if start is not None:
+        first, stop = (0, int(start)) if end is None else (int(start), int(end) + 1)
+    if not first < stop <= len(images):
+        raise InputError(
+            f"{source} asks for no images or for some that are not there: there are "
+            f"{len(images)}, numbered 0 to {len(images) - 1}"
+        )
+    return Samples(images[first:stop], _numbers(first, stop), "mnist", labels[first:stop])
+
+
+def _kind_of(path: Path) -> Kind:
+    try:
+        if path.is_dir():
+            return "folder"
+        if not path.exists():
+            raise InputError(f"{path} does not exist: {FORMS}")
+        if not path.is_file():
+            raise InputError(f"{path} is neither a file nor a folder")
+        kind = kind_by_name(path)
+        if kind in (None, "folder"):
+            kind = "idx" if looks_like_idx(path) else None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+    if kind is None:
+        raise InputError(f"{path} is of no kind that can be read: {FORMS}")
+    return kind
+
+
+def _read_images(path: Path, kind: Kind, image_shape: tuple[int, int, int] | None) -> Samples:
+    from diabolo.data.images import find_images, read_images  # noqa: PLC0415
+
+    folder, names, closed = path.parent, [path.name], list[str]()
+    if kind == "folder":
+        folder = path
+        names, closed = find_images(path)
+        if not names:
+            raise InputError(closed[0] if closed else f"{path} is a folder without images")
+    array, kept, failures = read_images(folder, names, image_shape)
+    if not kept:
+        raise InputError(
+            failures[0]
+            if kind == "image"
+            else f"none of the {len(names)} images in {path} can be used; the first: {failures[0]}"
+        )
+    return Samples(array, kept, kind, failures=closed + failures)
+
+
+def _read_file(path: Path, kind: Kind) -> Samples:
+    labels, columns = None, None
+    if kind == "npy":
+        array = read_npy(path)
+    elif kind == "npz":
+        array, labels = read_npz(path)
+    elif kind == "idx":
+        array = read_idx(path)
+    else:
+        array, columns = read_table(path)
+    array = _checked(path, array)
+    return Samples(array, _numbers(0, len(array)), kind, labels, columns)
+
+
+def _checked(path: Path, array: np.ndarray) -> np.ndarray:
+    """`array` in native byte order, if it holds numbers in a shape that samples can have."""
+    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+        raise InputError(f"{path} holds {array.dtype} values; expected bool, integers or floats")
+    if array.ndim not in (2, 3, 4):
+        raise InputError(
+            f"{path} has {array.ndim} dimensions, shape {array.shape}; expected (N, D), "
+            "(N, H, W) or (N, C, H, W)"
+        )
+    if array.size == 0:
+        raise InputError(f"{path} holds no samples: its shape is {array.shape}")
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _numbers(first: int, stop: int) -> list[str]:
+    return [str(number) for number in range(first, stop)]

@@ -1,0 +1,95 @@
+"""Recipes: what can be trained by name. A recipe is a TOML file; this module reads them.
+
+A recipe has a `title`, the `article` it follows, `notes` on what that leaves open, the `[model]`
+(its kind and parameters), the `[data]` (source, test, validation, limit) and a `[report]`.
+"""
+
+import re
+import tomllib
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from diabolo.errors import InputError, unknown
+
+TABLES = {"title": str, "article": str, "notes": list, "model": dict, "data": dict, "report": dict}
+DATA = {"source": str, "test": str, "validation": str, "limit": int}
+REPORT = {"columns": int}
+FIRST = re.compile(r"first (\d{1,2})%")
+HELD_OUT = "held out 10%"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe as it was read; `text` is the file."""
+
+    name: str
+    text: str
+    title: str = ""
+    article: str = ""
+    notes: list[str] = field(default_factory=list)
+    model: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    report: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def validation_share(self) -> float | None:
+        """The share of the training samples, from the first on, that validates; None: no such."""
+        found = FIRST.fullmatch(str(self.data.get("validation", "")))
+        return int(found[1]) / 100 if found else None
+
+
+def names() -> list[str]:
+    """The recipes that come with the package, in the order of their articles."""
+    return sorted(_stems(), key=lambda name: (read(name).article, name))
+
+
+def read(name: str | Path) -> Recipe:
+    """The recipe of that name, or in that .toml file. Raises `InputError` where there is none."""
+    path = Path(name)
+    if path.suffix == ".toml":
+        try:
+            return _parse(path.stem, path.read_text(encoding="utf-8"), str(path))
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {error.strerror}.") from None
+        except UnicodeDecodeError:
+            raise InputError(f"{path} is not a text file.") from None
+    file = _folder() / f"{name}.toml"
+    if path.name != str(name) or not file.is_file():
+        raise unknown("recipe", name, _stems())
+    return _parse(str(name), file.read_text(encoding="utf-8"), f"recipe {name}")
+
+
+def _parse(name: str, text: str, where: str) -> Recipe:
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{where} is not valid TOML: {error}.") from None
+    _check(content, TABLES, where)
+    _check(content.get("data", {}), DATA, f"{where}, [data]")
+    _check(content.get("report", {}), REPORT, f"{where}, [report]")
+    if "kind" not in content.get("model", {}):
+        raise InputError(f"{where} needs a [model] with a kind, such as kind = \"Autoencoder\".")
+    validation = content.get("data", {}).get("validation", "test")
+    if validation != "test" and not FIRST.fullmatch(str(validation)):
+        raise InputError(f"{where}: validation must be \"test\" or like \"first 20%\".")
+    return Recipe(name, text, **content)
+
+
+def _check(table: dict[str, Any], known: dict[str, type], where: str) -> None:
+    words = {str: "a text", int: "an integer", list: "a list", dict: "a table"}
+    for key, value in table.items():
+        if key not in known:
+            raise unknown(f"key in {where}:", key, known)
+        if not isinstance(value, known[key]):
+            raise InputError(f"{where}: {key} must be {words[known[key]]}, but is {value!r}.")
+
+
+def _folder() -> Any:
+    return resources.files(__name__)
+
+
+def _stems() -> list[str]:
+    """The names of the shipped recipes."""
+    return [f.name.removesuffix(".toml") for f in _folder().iterdir() if f.name.endswith(".toml")]

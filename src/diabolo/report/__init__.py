@@ -1,0 +1,259 @@
+"""A run folder's pictures and its page: every figure, drawn for light and dark, in one file."""
+
+import base64
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jinja2 import Environment, PackageLoader
+from matplotlib.figure import Figure
+
+from diabolo import figures, metrics
+from diabolo.data import Samples, atomically
+from diabolo.estimator import Estimator
+from diabolo.recipes import Recipe
+from diabolo.report.words import story, verdict
+from diabolo.tasks.evaluation import corrupted, errors, in_units
+
+__all__ = ["draw_loss", "verdict", "write"]
+
+SHOWN = 10  # samples in a row of pictures
+POINTS = 10_000  # codes in the map
+
+
+class Picture(NamedTuple):
+    """One figure of the report: its file's stem, its heading, what it shows, how to draw it."""
+
+    name: str
+    heading: str
+    caption: str
+    draw: Callable[[], Figure]
+
+
+def write(
+    folder: Path, model: Estimator, recipe: Recipe, numbers: dict[str, Any], test: Samples
+) -> Path:
+    """Draw all figures into `folder/figures` and write `folder/report.html`; its path."""
+    pictures = _gallery(model, recipe, numbers, test)
+    drawn = []
+    for picture in pictures:
+        light, dark = _drawn(picture)
+        _write_bytes(folder / "figures" / f"{picture.name}.png", light)
+        drawn.append({**picture._asdict(), "light": _inlined(light), "dark": _inlined(dark)})
+    page = Environment(
+        loader=PackageLoader("diabolo.report", "."), autoescape=True, trim_blocks=True
+    ).get_template("page.html")
+    text = page.render(
+        recipe=recipe,
+        story=story(model, recipe, numbers, _data(model, recipe, numbers, test)),
+        verdict=verdict(numbers),
+        numbers=numbers,
+        pictures=drawn,
+        table=model.summary(),
+        parameters={p.name: getattr(model, p.name) for p in model.declared()},
+    )
+    with atomically(folder / "report.html") as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return folder / "report.html"
+
+
+def draw_loss(folder: Path, model: Estimator) -> None:
+    """Draw the loss so far into `folder/loss.png`."""
+    with figures.theme(dark=False):
+        _write_bytes(folder / "loss.png", figures.to_png(_loss(model)))
+
+
+def _drawn(picture: Picture) -> tuple[bytes, bytes]:
+    """A picture as PNG for a light and for a dark page."""
+    pngs = []
+    for dark in (False, True):
+        with figures.theme(dark):
+            pngs.append(figures.to_png(picture.draw()))
+    return pngs[0], pngs[1]
+
+
+def _gallery(
+    model: Estimator, recipe: Recipe, numbers: dict[str, Any], test: Samples
+) -> list[Picture]:
+    """The pictures that this model has, in the order of the page."""
+    found = [*_training_pictures(model)]
+    if model.image_shape_ is None:
+        found += _table_pictures(model, test)
+    else:
+        found += _image_pictures(model, recipe, numbers, test)
+    found += _error_pictures(model, test)
+    if model.net_.bottleneck.sampling:
+        found += _prior_pictures(model, test)
+    return [*found, _architecture(model)]
+
+
+def _training_pictures(model: Estimator) -> list[Picture]:
+    if not model.history_["epoch"]:
+        return []
+    seconds = timedelta(seconds=round(sum(model.history_["seconds"])))
+    title = f"Epoch: {len(model.history_['epoch'])}, Elapsed: {str(seconds).zfill(8)}"
+
+    def by_step() -> Figure:
+        return figures.iterations(model.step_loss_, unit=model.loss_unit_, title=title)
+
+    return [
+        Picture("loss", "Loss over the epochs", "Mean over an epoch.", lambda: _loss(model)),
+        Picture("iterations", "Loss over the iterations", "One batch each, from 0.", by_step),
+    ]
+
+
+def _loss(model: Estimator) -> Figure:
+    history = model.history_
+    validation = [v for v in history["val_loss"] if v is not None]
+    return figures.loss(history["loss"], validation or None, unit=model.loss_unit_)
+
+
+def _image_pictures(
+    model: Estimator, recipe: Recipe, numbers: dict[str, Any], test: Samples
+) -> list[Picture]:
+    """Rows of images, of their codes and of what came out."""
+    X = test.array[: recipe.report.get("columns", SHOWN)]
+    clean, code = in_units(model, X), model.transform(X)
+    rows = [
+        ("original", clean),
+        (f"code ({code.shape[1]})", code),
+        ("reconstruction", _seen(model, model.reconstruct(X))),
+    ]
+    shape = " x ".join(map(str, figures.code_shape(code.shape[1])))
+    caption = f"Test images, their codes as pictures of {shape}, and what the decoder makes of them."
+    found = [
+        Picture("reconstructions", "Reconstructions", caption, lambda: figures.rows(rows)),
+    ]
+    return found + ([] if model.corruption is None else [_denoised(model, X, clean, numbers)])
+
+
+def _denoised(
+    model: Estimator, X: np.ndarray, clean: np.ndarray, numbers: dict[str, Any]
+) -> Picture:
+    noisy = corrupted(model, X, model.seed_)
+    pictures = {"noisy": _seen(model, noisy), "denoised": _seen(model, model.reconstruct(noisy))}
+    captions = {
+        name: [f"{metrics.psnr(e):.1f} dB" for e in metrics.mse_per_sample(values, clean)]
+        for name, values in pictures.items()
+    }
+    test = numbers["test"]
+    caption = (
+        f"Clean test images, corrupted as in training, and denoised. Over all test images the PSNR"
+        f" is {test['noisy_psnr']:.1f} dB before and {test['psnr']:.1f} dB after."
+    )
+    rows = [("clean", clean), *pictures.items()]
+    return Picture("denoised", "Denoised", caption, lambda: figures.rows(rows, captions=captions))
+
+
+def _table_pictures(model: Estimator, test: Samples) -> list[Picture]:
+    X = test.array[:30]
+    clean, output = in_units(model, X), in_units(model, model.reconstruct(X))
+    columns = test.columns or [str(i) for i in range(X.shape[1])]
+    caption = "Test rows in scaled units, their reconstructions, and the difference."
+    return [
+        Picture(
+            "reconstructions",
+            "Reconstructions",
+            caption,
+            lambda: figures.table_rows(clean, output, columns),
+        )
+    ]
+
+
+def _error_pictures(model: Estimator, test: Samples) -> list[Picture]:
+    """The histogram of errors and the map of codes."""
+    wrong = errors(model, test.array, model.seed_)
+    caption = "Squared error of each test sample, mean over its values"
+    caption += ", from the mean code." if model.net_.bottleneck.sampling else "."
+    found = [
+        Picture(
+            "error_histogram",
+            "Reconstruction error",
+            caption,
+            lambda: figures.error_histogram(wrong, unit="mean squared error"),
+        )
+    ]
+    X = test.array[:POINTS]
+    if model.code_size_ > 1 and len(X) > 2:
+        points, axes = _plane(model.transform(X))
+        labels = None if test.labels is None else test.labels[:POINTS]
+        caption = f"The codes of {len(X):,} test samples{'' if labels is None else ', by label'}."
+        found.append(
+            Picture(
+                "latent",
+                "Codes in two dimensions",
+                caption,
+                lambda: figures.latent(points, labels, axes=axes),
+            )
+        )
+    return found
+
+
+def _plane(codes: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
+    """Codes in their two principal components, or as they are when they have two numbers."""
+    if codes.shape[1] == 2:
+        return codes, ("code 1", "code 2")
+    centred = codes - codes.mean(axis=0)
+    variances, directions = np.linalg.eigh(centred.T @ centred)
+    shares = variances[::-1][:2] / max(float(variances.sum()), 1e-12)
+    names = [f"component {i + 1} ({share:.0%} of variance)" for i, share in enumerate(shares)]
+    return centred @ directions[:, ::-1][:, :2], (names[0], names[1])
+
+
+def _prior_pictures(model: Estimator, test: Samples) -> list[Picture]:
+    """New samples, and the way from one test image to another."""
+    if model.image_shape_ is None:
+        return []
+    new = _seen(model, model.sample(64, random_state=model.seed_))
+    ends = model.transform(test.array[:2])
+    share = np.linspace(0, 1, 11, dtype=np.float32)[:, None]
+    between = _seen(model, model.inverse_transform((1 - share) * ends[0] + share * ends[-1]))
+    return [
+        Picture(
+            "generated",
+            "Generated",
+            "64 new images, decoded from random codes.",
+            lambda: figures.grid(new),
+        ),
+        Picture(
+            "interpolation",
+            "Interpolation",
+            "From one test image to another, in equal steps of the code.",
+            lambda: figures.strip(between),
+        ),
+    ]
+
+
+def _architecture(model: Estimator) -> Picture:
+    return Picture(
+        "architecture",
+        "Architecture",
+        "The autoencoder, its encoder alone and its decoder alone.",
+        lambda: figures.architecture(model.layers(), input_shape=model.sample_shape_),
+    )
+
+
+def _seen(model: Estimator, X: np.ndarray) -> np.ndarray:
+    """Images in [0, 1] units, within that range."""
+    return in_units(model, X).clip(0, 1)
+
+
+def _data(model: Estimator, recipe: Recipe, numbers: dict[str, Any], test: Samples) -> str:
+    """What a run was trained and tested on, in words."""
+    source = recipe.data.get("source", "mnist")
+    name = "MNIST" if source == "mnist" else Path(source).name
+    what = "rows" if model.image_shape_ is None else "images"
+    shape = " x ".join(map(str, model.sample_shape_))
+    trained = f"{numbers['samples']:,} {what} of {shape} values from {name}"
+    return f"{trained} (tested on {len(test.array):,} others)"
+
+
+def _inlined(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    with atomically(path) as temporary:
+        temporary.write_bytes(content)

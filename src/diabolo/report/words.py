@@ -1,0 +1,70 @@
+"""A run's result in plain words."""
+
+from typing import Any
+
+from diabolo.params import Parameters
+from diabolo.recipes import Recipe
+
+
+def story(model: Parameters, recipe: Recipe, numbers: dict[str, Any], data: str) -> str:
+    """What was trained, on what, and what it took."""
+    corruption = getattr(model, "corruption", None)
+    how = "" if corruption is None else f", corrupted by {described(corruption)} while training"
+    return (
+        f"{recipe.name} is {_article(model.kind)} {model.kind} with {numbers['parameters']:,} parameters,"
+        f" trained for {numbers['epochs']} epochs on {data}{how}; that took"
+        f" {_duration(numbers['seconds'])} on the {numbers['device'].upper()}"
+        f" ({numbers['images_per_second']:,} samples a second)."
+    )
+
+
+def verdict(numbers: dict[str, Any]) -> str:
+    """The result on the test samples, and where it stands beside the best linear method."""
+    test, linear = numbers["test"], numbers.get("linear")
+    sentences = [_result(test)]
+    if linear and "full_rank_mse" in linear:
+        sentences.append(_beside("the best linear denoiser with the same code size", test, linear["mse"]))
+        sentences.append(_beside("the best linear denoiser of any rank", test, linear["full_rank_mse"]))
+    elif linear:
+        sentences.append(_beside("PCA with the same code size", test, linear["mse"]))
+    return " ".join(sentences)
+
+
+def described(part: Parameters) -> str:
+    """A corruption with its strength: "gaussian (std 0.5)"."""
+    values = ", ".join(f"{p.name} {getattr(part, p.name):g}" for p in part.declared())
+    return f"{part.kind} noise ({values})" if part.kind == "gaussian" else f"{part.kind} ({values})"
+
+
+def _result(test: dict[str, float]) -> str:
+    error = f"a mean squared error of {_error(test['mse'])}{_decibels(test.get('psnr'))}"
+    if "noisy_mse" in test:
+        noisy = f"{_error(test['noisy_mse'])}{_decibels(test.get('noisy_psnr'))}"
+        return f"On corrupted test samples its output has {error}; before, they had {noisy}."
+    extra = f" and a binary cross-entropy of {_error(test['bce'])} nats per pixel" if "bce" in test else ""
+    if "kl" in test:
+        extra = f"; with a drawn code the loss is {test['nll'] + test['kl']:.2f} nats (KL {test['kl']:.2f})"
+    return f"Its reconstructions of the test samples have {error}{extra}."
+
+
+def _beside(method: str, test: dict[str, float], mse: float) -> str:
+    ratio = test["mse"] / mse if mse else float("inf")
+    side = "which this model beats" if ratio < 1 else "which is better than this model"
+    return f"For {method} it is {_error(mse)}, {side} ({abs(1 - ratio):.0%} {'less' if ratio < 1 else 'more'} error here)."
+
+
+def _error(value: float) -> str:
+    return f"{value:.3g}" if value < 0.001 else f"{value:.4f}"
+
+
+def _decibels(value: float | None) -> str:
+    return "" if value is None else f" ({value:.1f} dB)"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+
+
+def _article(word: str) -> str:
+    return "an" if word[0] in "AEIO" else "a"

@@ -1,0 +1,111 @@
+"""How good a fitted model is: the numbers of `metrics.json`, beside the best linear method.
+
+Images are compared in [0, 1] units, tables in their scaled columns. A denoising model is given
+corrupted samples and compared with the clean ones.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from diabolo import metrics
+from diabolo.estimator import Estimator
+from diabolo.likelihood import Bernoulli
+from diabolo.linear import fit_linear
+from diabolo.net import in_blocks
+from diabolo.train import generator
+
+LINEAR_FEATURES = 4096  # the widest sample whose covariance is formed
+ROWS = 4096
+
+
+def evaluate(model: Estimator, x_test: Any, x_train: Any = None, *, seed: int = 0) -> dict[str, Any]:
+    """`{"test": {...}, "linear": {...}}` of a fitted model, as `metrics.json` has them.
+
+    `linear` needs the training samples: the best linear method with as many numbers in its code
+    (PCA; with a corruption the best linear denoiser of that rank, and of any rank).
+    """
+    seen = corrupted(model, x_test, seed)
+    clean, output = in_units(model, x_test), in_units(model, model.reconstruct(seen))
+    test = _quality(model, clean, output)
+    test |= _likelihoods(model, seen, x_test, seed)
+    if seen is not x_test:
+        noisy_mse = metrics.mse(in_units(model, seen), clean)
+        test |= {"noisy_mse": noisy_mse, "noisy_psnr": metrics.psnr(noisy_mse)}
+    result: dict[str, Any] = {"test": test}
+    if x_train is not None and model.n_features_in_ <= LINEAR_FEATURES:
+        result["linear"] = _linear(model, seen, x_test, x_train, seed)
+    return result
+
+
+def corrupted(model: Estimator, X: Any, seed: int) -> Any:
+    """X as a denoising model is tested on it; X itself where there is no corruption."""
+    return X if model.corruption is None else model.corrupt(X, random_state=seed)
+
+
+def in_units(model: Estimator, X: Any) -> np.ndarray:
+    """Images (N, C, H, W) in [0, 1] units; tables (N, D) in scaled columns; float32."""
+    scaling = model.net_.scaling
+    rows = np.asarray(X, dtype=np.float32).reshape(len(X), -1)
+    if model.image_shape_ is None:
+        return scaling.cpu()(torch.from_numpy(rows)).numpy()
+    low, high = scaling.peak.tolist()
+    return ((rows - low) / ((high - low) or 1)).reshape(-1, *model.image_shape_)
+
+
+def errors(model: Estimator, X: Any, seed: int = 0) -> np.ndarray:
+    """Squared error of each sample's reconstruction, (N,), mean over its features."""
+    output = model.reconstruct(corrupted(model, X, seed))
+    return metrics.mse_per_sample(in_units(model, X), in_units(model, output))
+
+
+def _quality(model: Estimator, clean: np.ndarray, output: np.ndarray) -> dict[str, float]:
+    mse = metrics.mse(output, clean)
+    found: dict[str, float | None] = {"mse": mse}
+    if model.image_shape_ is not None:
+        found |= {"psnr": metrics.psnr(mse), "ssim": metrics.ssim(output, clean)}
+    if isinstance(model.net_.likelihood, Bernoulli):
+        found["bce"] = metrics.bce(output, clean)
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _likelihoods(model: Estimator, seen: Any, clean: Any, seed: int) -> dict[str, float]:
+    """nll, and for a random code kl and elbo: nats per sample, from one seeded draw."""
+    net, device = model.net_, model.net_.scaling.shift.device
+    draw = generator(seed, "evaluate", device=device.type)
+
+    def nll(x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return net.terms(net.scaling(x), net.scaling(target), draw)[0]
+
+    def kl(x: torch.Tensor) -> torch.Tensor:
+        code = net.bottleneck.codes(net.encoder, net.shaped(net.scaling(x)))[0]
+        return torch.as_tensor(code.penalty)
+
+    rows = model.rows(seen), model.rows(clean)
+    found = {"nll": float(in_blocks(nll, *rows, device=device).double().mean())}
+    if net.bottleneck.penalised:
+        found["kl"] = float(in_blocks(kl, rows[0], device=device).double().mean())
+        found["elbo"] = -(found["nll"] + found["kl"])
+    return found
+
+
+def _linear(model: Estimator, seen: Any, x_test: Any, x_train: Any, seed: int) -> dict[str, float]:
+    def pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for number, start in enumerate(range(0, len(x_train), ROWS)):
+            block = x_train[start : start + ROWS]
+            target = _flat(model, block)
+            noisy = corrupted(model, block, seed + 1 + number)
+            yield (target if noisy is block else _flat(model, noisy)), target
+
+    denoising = seen is not x_test
+    ranks = [model.code_size_, None] if denoising else [model.code_size_]
+    maps = fit_linear(pairs(), ranks)
+    source, target = _flat(model, seen), _flat(model, x_test)
+    scores = [metrics.mse(linear(source), target) for linear in maps]
+    return dict(zip(["mse", "full_rank_mse"], scores, strict=False))
+
+
+def _flat(model: Estimator, X: Any) -> np.ndarray:
+    return in_units(model, X).reshape(len(X), -1)

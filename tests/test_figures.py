@@ -1,0 +1,251 @@
+"""Every picture renders without a warning, on light and on dark, and shows what was given."""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from diabolo import figures
+from diabolo.errors import InputError
+
+RANDOM = np.random.default_rng(0)
+IMAGES = RANDOM.random((12, 28, 28))
+COLOUR = RANDOM.random((12, 3, 16, 20))
+CODES = RANDOM.standard_normal((12, 32))
+
+
+@dataclass(frozen=True)
+class Layer:
+    part: str
+    name: str
+    shape: tuple[int, ...]
+    parameters: int = 0
+
+
+DENSE = [
+    Layer("encoder", "Linear", (32,), 25120),
+    Layer("encoder", "ReLU", (32,)),
+    Layer("decoder", "Linear", (784,), 25872),
+    Layer("decoder", "Sigmoid", (784,)),
+]
+VAE = [
+    Layer("encoder", "Conv2d 3x3 /2", (32, 14, 14), 320),
+    Layer("encoder", "ReLU", (32, 14, 14)),
+    Layer("encoder", "Linear", (32,), 200736),
+    Layer("code", "Sampling", (16,)),
+    Layer("decoder", "Linear", (6272,), 106624),
+    Layer("decoder", "ConvTranspose2d 3x3 /2", (1, 28, 28), 289),
+    Layer("decoder", "Sigmoid", (1, 28, 28)),
+]
+
+PICTURES = {
+    "loss": lambda: figures.loss([0.3, 0.2, 0.1], [0.25, 0.2, 0.15], unit="nats"),
+    "loss, one epoch": lambda: figures.loss([0.3], [0.2], unit="nats", first_epoch=7),
+    "loss, diverged": lambda: figures.loss([0.3, np.inf, np.nan], unit="nats"),
+    "iterations": lambda: figures.iterations(10 / np.arange(1, 3001), unit="nats", title="1"),
+    "iterations, one": lambda: figures.iterations([0.5], unit="nats", title="Epoch: 1"),
+    "iterations, zero": lambda: figures.iterations([0.0] * 500, unit="nats", title="Epoch: 1"),
+    "iterations, diverged": lambda: figures.iterations([1, np.inf] * 200, unit="n", title="1"),
+    "histogram": lambda: figures.error_histogram(RANDOM.pareto(1.5, 2000), unit="mse"),
+    "histogram, constant": lambda: figures.error_histogram([0.01] * 9, unit="mse"),
+    "histogram, one": lambda: figures.error_histogram([0.0], unit="mse"),
+    "rows": lambda: figures.rows([("original", IMAGES), ("code", CODES), ("output", IMAGES)]),
+    "rows, colour": lambda: figures.rows([("a", COLOUR), ("b", COLOUR[:, :1])], title="Rows"),
+    "rows, one": lambda: figures.rows([("original", IMAGES[:1]), ("code", CODES[:1, :2])]),
+    "rows, empty cells": lambda: figures.rows([("code", RANDOM.random((3, 37)))]),
+    "rows, flat": lambda: figures.rows([("a", np.zeros((3, 9, 9))), ("code", np.zeros((3, 4)))]),
+    "rows, large": lambda: figures.rows([("a", RANDOM.random((10, 3, 200, 200)))]),
+    "rows, captions": lambda: figures.rows([("a", IMAGES)], captions={"a": ["10.0 dB"] * 12}),
+    "traversal": lambda: figures.traversal(IMAGES.reshape(3, 4, 28, 28), list("abc")),
+    "grid": lambda: figures.grid(RANDOM.random((64, 28, 28)), title="Generated Images"),
+    "grid, one": lambda: figures.grid(COLOUR[:1], title="A title that is wider than the image"),
+    "strip": lambda: figures.strip(IMAGES, captions=[str(i) for i in range(12)]),
+    "strip, wrapped": lambda: figures.strip(np.concatenate([IMAGES, IMAGES[:1]])),
+    "table": lambda: figures.table_rows(CODES, CODES + 0.1, [f"{i}" * 30 for i in range(32)]),
+    "table, one": lambda: figures.table_rows(CODES[:1, :5], CODES[:1, :5], list("abcde")),
+    "latent": lambda: figures.latent(RANDOM.random((200, 2)), np.arange(200) % 10, title="2-D"),
+    "latent, one": lambda: figures.latent(np.zeros((1, 2)), np.array(["a"])),
+    "latent, many classes": lambda: figures.latent(CODES[:, :2], np.arange(12), axes=("a", "b")),
+    "latent, no labels": lambda: figures.latent(CODES[:, :2]),
+    "architecture": lambda: figures.architecture(DENSE, input_shape=(784,)),
+    "architecture, VAE": lambda: figures.architecture(VAE, input_shape=(1, 28, 28), title="V"),
+}
+
+
+@pytest.fixture(autouse=True)
+def light():
+    with figures.theme():
+        yield
+
+
+def words(figure):
+    """All texts of a figure that are shown."""
+    texts = [t.get_text() for axes in figure.axes for t in axes.texts]
+    for axes in figure.axes:
+        legend = axes.get_legend()
+        texts += [t.get_text() for t in legend.get_texts()] if legend else []
+        texts += [axes.get_xlabel(), axes.get_ylabel(), axes.get_title("left")]
+    return texts
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("draw", PICTURES.values(), ids=PICTURES.keys())
+def test_every_picture_renders(draw, dark):
+    with figures.theme(dark):
+        figure = draw()
+        assert isinstance(figure, Figure)
+        png = figures.to_png(figure)
+    pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+    assert pixels.shape[1] <= figures.WIDTH
+    page = np.array([0x15, 0x17, 0x1C] if dark else [255] * 3)
+    assert (pixels[0] == page).all(), "the page's colour, and nothing that touches its edge"
+    assert (pixels[-1] == page).all()
+    assert (pixels[:, 0] == page).all()
+    assert (pixels[:, -1] == page).all()
+    assert (pixels != page).any()
+
+
+def test_a_png_is_the_same_each_time():
+    assert figures.to_png(PICTURES["rows"]()) == figures.to_png(PICTURES["rows"]())
+
+
+@pytest.mark.parametrize(
+    ("k", "shape"),
+    [
+        (1, (1, 1)),
+        (2, (1, 2)),
+        (4, (2, 2)),
+        (16, (4, 4)),
+        (20, (1, 20)),
+        (32, (1, 32)),
+        (36, (6, 6)),
+        (37, (6, 7)),
+        (48, (6, 8)),
+        (62, (8, 8)),
+        (64, (8, 8)),
+        (128, (8, 16)),
+        (784, (28, 28)),
+    ],
+)
+def test_shape_of_a_code(k, shape):
+    assert figures.code_shape(k) == shape
+
+
+def test_every_code_fits_its_shape():
+    for k in range(1, 500):
+        rows, columns = figures.code_shape(k)
+        assert 0 <= rows * columns - k < columns
+
+
+def test_pictures_are_shown_pixel_by_pixel_at_a_whole_multiple():
+    checks = np.indices((28, 28)).sum(axis=0) % 2
+    png = figures.to_png(figures.grid(np.stack([checks] * 25)))
+    pixels = np.asarray(Image.open(io.BytesIO(png)).convert("L"))
+    left, size = figures.MARGIN, 140
+    inner = pixels[left : left + size, left : left + size]
+    expected = np.kron(checks * 255, np.ones((5, 5)))
+    np.testing.assert_array_equal(inner[2:-2, 2:-2], expected[2:-2, 2:-2])
+
+
+def test_a_long_title_widens_a_small_picture():
+    narrow, wide = (figures.grid(IMAGES[:1], title=title) for title in ["Digit", "Digit" * 10])
+    assert narrow.get_figwidth() < 0.5 * wide.get_figwidth()
+
+
+def test_codes_span_black_to_white_over_their_row():
+    figure = figures.rows([("code", np.array([[0.0, 1, 2, 3, 4, 5], [5, 6, 7, 8, 9, 10]]))])
+    first, second = (image.get_array() for image in figure.axes[0].images)
+    np.testing.assert_allclose(first, [[0, 0.1, 0.2, 0.3, 0.4, 0.5]])
+    np.testing.assert_allclose(second, [[0.5, 0.6, 0.7, 0.8, 0.9, 1]])
+
+
+def test_gray_means_the_same_in_every_picture():
+    figure = figures.rows([("a", np.full((2, 8, 8), 0.4)), ("b", np.full((2, 8, 8), 7.0))])
+    assert [image.get_clim() for image in figure.axes[0].images] == [(0, 1)] * 4
+    assert figure.axes[0].images[2].get_array().max() == 1
+
+
+def test_loss_names_axes_and_last_values():
+    shown = words(figures.loss([0.3, 0.0921], [0.3, 0.0927], unit="nats per pixel"))
+    assert {"Epoch", "Loss (nats per pixel)", "training  0.0921"} <= set(shown)
+    assert "validation  0.0927" in shown
+
+
+def test_epochs_are_counted_from_the_first():
+    figure = figures.loss([3, 2, 1], unit="nats", first_epoch=5)
+    assert list(figure.axes[0].lines[0].get_xdata()) == [5, 6, 7]
+
+
+def test_first_iterations_do_not_spoil_the_view():
+    steady = np.full(2000, 20.0) + RANDOM.random(2000)
+    steady[:10] = 500
+    figure = figures.iterations(steady, unit="nats", title="Epoch: 1, Elapsed: 00:00:09")
+    low, high = figure.axes[0].get_ylim()
+    assert low == 0
+    assert high < 30
+    shown = words(figure)
+    assert "Iteration, 10 of 2,000 beyond the view" in shown
+    assert "Epoch: 1, Elapsed: 00:00:09" in shown
+
+
+@pytest.mark.parametrize("errors", [RANDOM.random(500), RANDOM.pareto(1.2, 500), [0.5] * 7])
+def test_labels_of_the_histogram_do_not_overlap(errors):
+    figure = figures.error_histogram(errors, unit="mse")
+    figures.to_png(figure)
+    boxes = [t.get_window_extent() for t in figure.axes[0].texts]
+    assert len(boxes) == 5
+    plot = figure.axes[0].bbox
+    for i, box in enumerate(boxes):
+        assert plot.x0 <= box.x0
+        assert box.x1 <= plot.x1
+        assert not any(box.overlaps(other) for other in boxes[i + 1 :])
+
+
+def test_histogram_tells_mean_and_percentiles():
+    shown = words(figures.error_histogram(np.arange(101) / 100, unit="mse"))
+    assert {"Test Data", "Error (mse)", "Frequency"} <= set(shown)
+    assert {"5% below  0.0500", "mean  0.500", "99% below  0.990"} <= set(shown)
+
+
+def test_names_of_classes_at_one_place_are_moved_apart():
+    points = 20 * RANDOM.random((50, 2))
+    figure = figures.latent(np.concatenate([points, points + 1e-3]), np.repeat([3, 8], 50))
+    figures.to_png(figure)
+    first, second = (t.get_window_extent() for t in figure.axes[0].texts)
+    assert not first.overlaps(second)
+
+
+def test_architecture_tells_parts_and_totals():
+    shown = words(figures.architecture(DENSE, input_shape=(784,)))
+    assert shown.count("Linear + ReLU") == shown.count("Linear + Sigmoid") == 2
+    assert {"encoder 25,120", "decoder 25,872", "total 50,992"} <= set(shown)
+    assert shown.count("Code") == 3
+    assert {"input", "encoder", "code", "decoder"} <= set(shown)
+
+
+def test_architecture_with_a_layer_of_the_code():
+    shown = words(figures.architecture(VAE, input_shape=(1, 28, 28)))
+    assert (shown.count("Sampling"), shown.count("Code")) == (2, 1)
+    assert "encoder 201,056" in shown
+    assert "1 × 28 × 28" in shown  # noqa: RUF001
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: figures.rows([("a", IMAGES), ("b", IMAGES[:3])]), r"one length, not \[3, 12\]"),
+        (lambda: figures.rows([]), "one length"),
+        (lambda: figures.grid(IMAGES[:0]), "no pictures"),
+        (lambda: figures.grid(RANDOM.random((2, 5, 8, 8))), r"\(2, 5, 8, 8\)"),
+        (lambda: figures.loss([], unit="nats"), "no numbers"),
+        (lambda: figures.error_histogram([np.nan], unit="mse"), "no numbers"),
+        (lambda: figures.latent(CODES), r"\(12, 32\)"),
+        (lambda: figures.table_rows(CODES, CODES, ["a"]), "1 names"),
+    ],
+)
+def test_mistakes_are_named(draw, message):
+    with pytest.raises(InputError, match=message):
+        draw()
