@@ -280,7 +280,7 @@ def test_transparency_is_laid_on_white(tmp_path):
 
 
 def test_palettes_become_colour_or_gray(tmp_path):
-    image = Image.fromarray(np.array([[0, 1]], np.uint8), "P" if False else None).convert("P")
+    image = Image.frombytes("P", (2, 1), b"\0\1")
     image.putpalette([10, 20, 30, 40, 50, 60])
     assert read(save(tmp_path / "a.png", image)).array[0, :, 0, 1].tolist() == [40, 50, 60]
     image.putpalette([10, 10, 10, 40, 40, 40])
@@ -433,7 +433,7 @@ def test_a_closed_file_or_folder_is_named(tmp_path, monkeypatch):
     np.save(tmp_path / "a.npy", GRAY)
     write_idx(tmp_path / "a.idx", GRAY)
     monkeypatch.setattr("diabolo.data.images._open", closed)
-    monkeypatch.setattr("numpy.load", closed)
+    monkeypatch.setattr("numpy.lib.format.open_memmap", closed)
     assert reason(tmp_path / "a.png") == "a.png cannot be read: Permission denied"
     assert reason(tmp_path / "a.npy") == f"{tmp_path / 'a.npy'} cannot be read: Permission denied"
     monkeypatch.setattr(Path, "open", closed)
@@ -498,9 +498,13 @@ def test_damaged_numpy_files(tmp_path):
     np.save(tmp_path / "a.npy", GRAY)
     np.savez_compressed(tmp_path / "a.npz", GRAY)
     swapped = {"npy": (tmp_path / "a.npz").read_bytes(), "npz": (tmp_path / "a.npy").read_bytes()}
+    header = (tmp_path / "a.npy").read_bytes().replace(b"}", b"(")
+    untidy = {"npy": header, "npz": swapped["npy"].replace(b"\x08\0", b"\x63\0")}
     for suffix, what in (("npy", "array"), ("npz", "archive")):
         whole = (tmp_path / f"a.{suffix}").read_bytes()
-        for number, content in enumerate([b"", b"hello", whole[:-30], swapped[suffix]]):
+        for number, content in enumerate(
+            [b"", b"hello", whole[:-30], swapped[suffix], untidy[suffix]]
+        ):
             path = tmp_path / f"{number}.{suffix}"
             path.write_bytes(content)
             assert f"{path} is not a NumPy {what} that can be read" in reason(path)
@@ -597,7 +601,7 @@ BAD_TABLES = {
     "text": ("a,b\n1,x\n", 'column "b" of {} is not numeric'),
     "mixed": ("a,b\n1,1\n2,?\n", 'column "b" of {} is not numeric'),
     "empty": ("", "{} cannot be read as a table: No columns to parse"),
-    "header": ("a,b\n", "{} holds no samples: its shape is (0, 2)"),
+    "header": ("a,b\n", "{} holds no samples: there are no rows"),
     "ragged": ("a,b\n1,2\n1,2,3\n", "{} cannot be read as a table"),
     "wide": ("a,b\n1,2,3\n1,2,3\n", "{} has rows with more cells than its header"),
 }
@@ -807,12 +811,16 @@ def test_folder_names_must_fit_the_samples(tmp_path):
 
 
 def test_atomically_keeps_the_old_file_on_failure(tmp_path):
+    def fail_midway(path: Path) -> None:
+        with atomically(path) as temporary:
+            temporary.write_text("two")
+            raise RuntimeError
+
     path = tmp_path / "new" / "a.txt"
     with atomically(path) as temporary:
         temporary.write_text("one")
-    with pytest.raises(RuntimeError), atomically(path) as temporary:
-        temporary.write_text("two")
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        fail_midway(path)
     assert path.read_text() == "one"
     assert list(path.parent.iterdir()) == [path]
 

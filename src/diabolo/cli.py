@@ -94,7 +94,9 @@ def _dashed(word: str) -> str:
 
 
 def _add_fit(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("recipe", metavar="RECIPE", help="a name (see diabolo recipes) or a .toml file")
+    parser.add_argument(
+        "recipe", metavar="RECIPE", help="a name (see diabolo recipes) or a .toml file"
+    )
     parser.add_argument("--data", help="mnist, or training samples: " + INPUT_HELP)
     parser.add_argument("--test", help="test samples; without it a tenth is held out")
     parser.add_argument("--limit", type=int, metavar="N", help="train on the first N samples")
@@ -112,11 +114,13 @@ def _add_parameters(parser: argparse.ArgumentParser, argv: list[str]) -> None:
     for parameter in _declared(kind):
         for name, part in [(parameter.name, parameter), *_nested(parameter)]:
             flag = "seed" if name == "random_state" else name.replace("_", "-")
+            switch = {"nargs": "?", "const": "true"} if isinstance(part.default, bool) else {}
             group.add_argument(
                 f"--{flag}",
                 dest=f"parameter:{name}",
                 metavar="VALUE",
                 help=part.help.replace("%", "%%"),
+                **switch,
             )
 
 
@@ -136,7 +140,7 @@ def _nested(parameter: "Parameter") -> "list[tuple[str, Parameter]]":
 
 def _given_parameters(arguments: Arguments) -> dict[str, Any]:
     """The flags that were given, as a recipe's [model] has them."""
-    from diabolo.params import parse, to_config
+    from diabolo.params import parse
 
     given: dict[str, Any] = {}
     for parameter in _declared(recipes.read(arguments.recipe).model["kind"]):
@@ -213,7 +217,9 @@ def _evaluate(arguments: Arguments) -> None:
     for group, values in numbers.items():
         for name, value in (values if isinstance(values, dict) else {"": values}).items():
             label = f"{group} {name}".strip()
-            print(f"{label:22}  {value:.6g}" if isinstance(value, float) else f"{label:22}  {value}")
+            print(
+                f"{label:22}  {value:.6g}" if isinstance(value, float) else f"{label:22}  {value}"
+            )
 
 
 def _add_report(parser: argparse.ArgumentParser) -> None:
@@ -235,7 +241,9 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_out(parser: argparse.ArgumentParser, example: str) -> None:
-    parser.add_argument("--out", required=True, metavar="PATH", help=f"where to, such as {example}")
+    parser.add_argument(
+        "--out", required=True, metavar="PATH", help=f"where to, such as {example}"
+    )
     parser.add_argument("--force", action="store_true", help="replace what is there")
 
 
@@ -325,7 +333,11 @@ def _generate(arguments: Arguments) -> None:
 
     print(
         generating.generate(
-            arguments.model, arguments.out, n=arguments.n, seed=arguments.seed, force=arguments.force
+            arguments.model,
+            arguments.out,
+            n=arguments.n,
+            seed=arguments.seed,
+            force=arguments.force,
         )
     )
 
@@ -356,7 +368,9 @@ def _interpolate(arguments: Arguments) -> None:
 
 def _add_traverse(parser: argparse.ArgumentParser) -> None:
     _add_model(parser)
-    parser.add_argument("input", metavar="INPUT", help="one image, such as a.png or mnist:test:3-3")
+    parser.add_argument(
+        "input", metavar="INPUT", help="one image, such as a.png or mnist:test:3-3"
+    )
     parser.add_argument("--steps", type=int, default=9, metavar="N", help="pictures a row (9)")
     _add_out(parser, "grid.png")
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
@@ -143,7 +143,8 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         device = _device(p.device)
         if fresh:
             self.net_ = self._new_net(x, p)
-            self.history_ = {"epoch": [], "loss": [], "val_loss": [], "seconds": []}
+            names = ("epoch", "loss", "val_loss", "seconds")
+            self.history_: dict[str, list[Any]] = {name: [] for name in names}
             self.step_loss_ = np.empty(0, np.float32)
         self.net_.to(device)
         try:
@@ -214,7 +215,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
 
     @property
     def loss_unit_(self) -> str:
-        """What the losses of `history_` are: the field's usual loss, or nats where there is a KL."""
+        """The unit of the losses in `history_`: the usual loss, or nats where there is a KL."""
         penalised = self.net_.bottleneck.penalised
         return "nats per sample" if penalised else self.net_.likelihood.unit
 
@@ -242,7 +243,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
     def _new_net(self, x: Tensor, p: Any) -> Net:
         image = self.image_shape_ is not None
         scaling = learn_scaling(p.scaling, x, image=image)
-        net = self._assemble(p, scaling, generator(self.seed_, "init"))
+        net = self._assemble(p, scaling, torch.Generator().manual_seed(self.seed_))
         if isinstance(net.likelihood, Bernoulli):
             _check_bernoulli(scaling(x[:1024]) if scaling.high == 1 else scaling(x))
         if isinstance(p.network, tuple):
@@ -286,7 +287,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
 
     @property
     def encoder_(self) -> nn.Module:
-        """Scaled batch, (B, D) or for images in a conv network (B, C, H, W) -> mean code (B, K)."""
+        """Scaled batch, (B, D) or in a conv network (B, C, H, W) -> mean code (B, K)."""
         return nn.Sequential(self.net_.encoder, self.net_.bottleneck.mean_layer()).eval()
 
     @property
@@ -301,7 +302,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         return self._mapped(X, self._net().encode)
 
     def inverse_transform(self, X: Any) -> Any:
-        """Samples of codes X (N, K): (N, *shape of a sample), in the units of the training data."""
+        """Samples (N, *shape of a sample) of codes X (N, K), in the units of the training data."""
         net, k = self._net(), self._n_features_out
         z = torch.as_tensor(np.array(X, dtype=np.float32) if not isinstance(X, Tensor) else X)
         if z.ndim != 2 or z.shape[1] != k:
@@ -344,7 +345,8 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         z = self._net().bottleneck.prior(n, self._n_features_out, draw)
         if z is None:
             raise InputError(
-                f"{self.kind} has no prior to sample from: use a VAE, or a LatentSampler on its codes."
+                f"{self.kind} has no prior to sample from: use a VAE, or a LatentSampler on its"
+                " codes."
             )
         return self.inverse_transform(z.numpy())
 
@@ -391,12 +393,9 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
             self.feature_names_in_ = np.array(config["feature_names"], dtype=object)
         self.history_ = config["history"]
         self.step_loss_ = tensors.pop("step_loss").numpy()
-        scaling = Scaling(
-            tensors["scaling.shift"],
-            tensors["scaling.scale"],
-            *tensors["scaling.bounds"].tolist(),
-            tensors["scaling.peak"],
-        )
+        shift, scale, peak = (tensors[f"scaling.{name}"] for name in ("shift", "scale", "peak"))
+        low, high = tensors["scaling.bounds"].tolist()
+        scaling = Scaling(shift, scale, low, high, peak)
         self.code_range_ = tensors.pop("code_range").numpy()
         self.code_size_ = self.code_range_.shape[1]
         net = self._assemble(p, scaling, torch.Generator())

@@ -91,7 +91,9 @@ class Scaling(nn.Module):
     bounds: Tensor
     peak: Tensor
 
-    def __init__(self, shift: Tensor, scale: Tensor, low: float, high: float, peak: Tensor) -> None:
+    def __init__(
+        self, shift: Tensor, scale: Tensor, low: float, high: float, peak: Tensor
+    ) -> None:
         super().__init__()
         self.register_buffer("shift", shift)
         self.register_buffer("scale", scale)

@@ -35,6 +35,7 @@ def dense(
     shape: Shape,
     hidden: Sequence[int],
     latent: int | None,
+    *,
     activation: Activation,
     code_activation: Activation,
     outputs: int = 1,
@@ -57,6 +58,7 @@ def conv(
     shape: Shape,
     hidden: Sequence[int],
     latent: int | None,
+    *,
     activation: Activation,
     code_activation: Activation,
     outputs: int = 1,
@@ -81,8 +83,10 @@ def conv(
         decoder.append(nn.Linear(latent, units))
     decoder.append(nn.Unflatten(1, bottom))
     widths = [channels[-1], *reversed(hidden)]
-    for (before, after), (small, large) in zip(pairwise(widths), pairwise(sizes[::-1]), strict=True):
-        extra = tuple(b - (2 * a - 1) for a, b in zip(small, large, strict=True))
+    for (before, after), (small, large) in zip(
+        pairwise(widths), pairwise(sizes[::-1]), strict=True
+    ):
+        extra = (large[0] - (2 * small[0] - 1), large[1] - (2 * small[1] - 1))
         decoder.append(
             nn.ConvTranspose2d(before, after, 3, stride=2, padding=1, output_padding=extra)
         )
@@ -97,13 +101,17 @@ def build(
     generator: Generator,
     **sizes: object,
 ) -> Pair:
-    """A pair made by `dense` or `conv`, its weights drawn from `generator`."""
+    """A pair made by `dense` or `conv`, its weights drawn from `generator`.
+
+    With PyTorch's `init` they are those that the layers, written out, would have had if torch's
+    global generator had been in that state.
+    """
     with torch.device("meta"):
         encoder, decoder = network(**sizes)
     for module in (encoder, decoder):
         module.to_empty(device="cpu")
         module.apply(partial(_initialise, init=init, generator=generator))
-        module.to(memory_format=torch.channels_last)
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return encoder, decoder
 
 
@@ -111,6 +119,7 @@ def _initialise(module: nn.Module, init: str, generator: Generator) -> None:
     """Glorot uniform with zero biases, or PyTorch's own U(-1/sqrt(fan_in), 1/sqrt(fan_in))."""
     if not isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
         return
+    assert module.bias is not None
     with torch.no_grad():
         if init == "glorot":
             nn.init.xavier_uniform_(module.weight, generator=generator)

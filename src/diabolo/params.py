@@ -115,9 +115,7 @@ def parse(parameter: Parameter, text: str) -> Any:
             return TypeAdapter(alternative, config=STRICT).validate_strings(parts)
         except (ValidationError, TypeError):
             continue
-    raise InputError(
-        f"{parameter.name} must be {describe(parameter.hint)}, but is {text!r}."
-    )
+    raise InputError(f"{parameter.name} must be {describe(parameter.hint)}, but is {text!r}.")
 
 
 def to_config(obj: Parameters) -> dict[str, Any]:
@@ -141,7 +139,7 @@ def to_config(obj: Parameters) -> dict[str, Any]:
 
 
 def from_config(config: dict[str, Any], kinds: dict[str, type[Parameters]]) -> Parameters:
-    """The object that `to_config` wrote, one of `kinds`; raises `InputError` on what is unknown."""
+    """The object that `to_config` wrote, one of `kinds`; `InputError` on what is unknown."""
     values = dict(config)
     cls = named("kind", values.pop("kind", "missing"), kinds)
     declared = {p.name: p for p in cls.declared()}
@@ -178,8 +176,10 @@ def _describe_one(hint: Any) -> str:
     if typing.get_origin(base) is tuple:
         items = [a for a in typing.get_args(base) if a is not Ellipsis]
         inner = _describe_one(items[0])
-        return f"a list, each {inner}" if Ellipsis in typing.get_args(base) else (
-            f"{len(items)} values, each {inner}"
+        return (
+            f"a list, each {inner}"
+            if Ellipsis in typing.get_args(base)
+            else (f"{len(items)} values, each {inner}")
         )
     plain = {int: "an integer", float: "a number", bool: "True or False", str: "a text"}
     word = plain.get(base, "None" if base is types.NoneType else f"of type {base.__name__}")

@@ -16,7 +16,9 @@ class Progress:
     `total` is the number of samples of the whole training. Silent unless `shown`.
     """
 
-    def __init__(self, epochs: int, total: int, *, what: str = "images", shown: bool = True) -> None:
+    def __init__(
+        self, epochs: int, total: int, *, what: str = "images", shown: bool = True
+    ) -> None:
         self.epochs, self.what, self.shown, self.epoch = epochs, what, shown, 0
         self.start = time.perf_counter()
         self.bar = tqdm(
@@ -39,7 +41,9 @@ class Progress:
         if self.bar.disable:
             self._line(state)
         else:
-            self.bar.set_description(f"epoch {min(self.epoch + 1, self.epochs)}/{self.epochs}", False)
+            self.bar.set_description(
+                f"epoch {min(self.epoch + 1, self.epochs)}/{self.epochs}", False
+            )
             self.bar.set_postfix_str(state)
 
     def _line(self, state: str) -> None:

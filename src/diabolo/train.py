@@ -4,9 +4,10 @@ It knows nothing of autoencoders. Within an epoch nothing waits for the device: 
 on it until the epoch ends. All randomness comes from generators made of (seed, purpose, epoch).
 """
 
+import collections.abc
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
@@ -88,7 +89,7 @@ def train(
     precision: str = "float32",
     compiled: bool = False,
     on_step: Callable[[int], object] = lambda rows: None,
-) -> Iterator[Epoch]:
+) -> collections.abc.Generator[Epoch, None, None]:
     """Train `module` in place, and give an `Epoch` after each, with the module in eval mode.
 
     The optimiser is handed the mean loss of a batch divided by `divisor`. The last, partial batch

@@ -9,7 +9,6 @@ import numpy as np
 
 from diabolo import data, figures, metrics
 from diabolo.commands import runs
-from diabolo.data import Samples
 from diabolo.errors import IncompleteError, InputError
 from diabolo.estimator import Estimator
 from diabolo.tasks.evaluation import in_units
@@ -40,6 +39,7 @@ def reconstruct(
     before anything is written, and `IncompleteError` after the work if some files were bad.
     """
     out = runs.free_to_write(out, force=force)
+    picture = runs.free_to_write(_picture_beside(out), force=force)
     fitted = runs.load_model(model)
     samples = runs.read_for(fitted, source)
     X = samples.array
@@ -48,10 +48,11 @@ def reconstruct(
     data.write(out, output, like=samples)
     rows = {"original": X} if corrupt else {}
     rows |= {"corrupted" if corrupt else "input": seen, "output": output}
-    picture = _comparison(fitted, rows, out)
+    if fitted.image_shape_ is not None:
+        _draw_comparison(fitted, rows, picture)
     if samples.failures:
         raise IncompleteError(samples.failures)
-    return Applied(out, picture)
+    return Applied(out, None if fitted.image_shape_ is None else picture)
 
 
 def denoise(model: str | Path, source: str, out: str | Path, **options: Any) -> Applied:
@@ -85,22 +86,20 @@ def decode(model: str | Path, codes: str, out: str | Path, *, force: bool = Fals
     return Applied(out, None)
 
 
-def _comparison(model: Estimator, rows: dict[str, np.ndarray], out: Path) -> Path | None:
-    """The picture of the first samples, row under row; None for tables."""
-    if model.image_shape_ is None:
-        return None
-    shown = [
-        (name, in_units(model, values[:SHOWN]).clip(0, 1)) for name, values in rows.items()
-    ]
+def _picture_beside(out: Path) -> Path:
+    return out.with_name(f"{out.name.removesuffix(''.join(out.suffixes))}-comparison.png")
+
+
+def _draw_comparison(model: Estimator, rows: dict[str, np.ndarray], path: Path) -> None:
+    """The first samples, row under row, with PSNR where the original is among the rows."""
+    shown = [(name, in_units(model, values[:SHOWN]).clip(0, 1)) for name, values in rows.items()]
     captions: dict[str, list[str]] = {}
     if "original" in rows:
         clean = shown[0][1]
         for name, values in shown[1:]:
             errors = metrics.mse_per_sample(values, clean)
             captions[name] = [f"{metrics.psnr(error):.1f} dB" for error in errors]
-    path = out.with_name(f"{out.name.removesuffix(''.join(out.suffixes))}-comparison.png")
     write_picture(path, lambda: figures.rows(shown, captions=captions))
-    return path
 
 
 def write_picture(path: Path, draw: Callable[[], Any]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from diabolo import data, figures
 from diabolo.commands import runs
 from diabolo.commands.applying import write_picture
-from diabolo.data import IMAGE_SUFFIXES
+from diabolo.data.samples import IMAGE_SUFFIXES
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
 from diabolo.tasks.evaluation import in_units
@@ -56,7 +56,7 @@ def interpolate(
 def traverse(
     model: str | Path, source: str, out: str | Path, *, steps: int = 9, force: bool = False
 ) -> Path:
-    """Write a picture with a row for each code dimension, moved over its range in the training data.
+    """Write a picture with a row for each code dimension, moved over its range in training.
 
     The other dimensions stay at the code of the image. Of a code with more than 32 dimensions
     the 32 whose range is widest are shown.

@@ -172,7 +172,9 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     try:
         return json.loads((folder / METRICS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise InputError(f"{folder / METRICS} is missing or damaged: is this a run folder?") from None
+        raise InputError(
+            f"{folder / METRICS} is missing or damaged: is this a run folder?"
+        ) from None
 
 
 def write_text(path: Path, text: str) -> None:

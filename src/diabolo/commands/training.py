@@ -70,19 +70,26 @@ def _changed(
     """The recipe with what was given instead of its own."""
     model: dict[str, Any] = {"random_state": 0, **recipe.model}
     for name, value in parameters.items():
-        old = model.get(name)
-        if isinstance(value, dict) and isinstance(old, dict) and value.get("kind") in (None, old["kind"]):
-            value = {**old, **value}
-        model[name] = value
+        model[name] = _merged(model.get(name), value)
     if limit is not None and limit < 1:
         raise InputError(f"limit must be at least 1, but is {limit}.")
-    source = {"source": data, "test": test, "limit": limit}
-    given = {name: value for name, value in source.items() if value is not None}
+    paths = {"source": data, "test": test}
+    given: dict[str, Any] = {k: _absolute(v) for k, v in paths.items() if v is not None}
+    if limit is not None:
+        given["limit"] = limit
     kept = {k: v for k, v in recipe.data.items() if data is None or k == "validation"}
-    for name in ("source", "test"):
-        if given.get(name) and Path(given[name]).exists():
-            given[name] = str(Path(given[name]).resolve())
     return replace(recipe, model=model, data={**kept, **given})
+
+
+def _merged(old: Any, new: Any) -> Any:
+    """A part of the same kind with some of its parameters changed; anything else is replaced."""
+    parts = isinstance(old, dict) and isinstance(new, dict)
+    return {**old, **new} if parts and new.get("kind", old["kind"]) == old["kind"] else new
+
+
+def _absolute(source: str) -> str:
+    """A path that still holds when the run's recipe is fitted from elsewhere."""
+    return str(Path(source).resolve()) if Path(source).exists() else source
 
 
 class _Run:

@@ -1,7 +1,5 @@
 """Reading .npy and .npz; nothing pickled is ever loaded."""
 
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,29 +7,25 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.npyio import NpzFile
 
+from diabolo.data.files import quietly, why
 from diabolo.errors import InputError
 
 
 def read_npy(path: Path) -> np.ndarray:
     """The array of a .npy file; mapped first, so that a wrong header takes no memory."""
     with _explained(path, "NumPy array"):
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-        if isinstance(array, NpzFile):
-            array.close()
-            raise ValueError("it is an archive, name it .npz")
-        return np.array(array, order="C")
+        return np.array(np.lib.format.open_memmap(path, mode="r"), order="C")
 
 
 def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     """The array "x" of a .npz file, or its only one, and its labels "y" (N,) if it has them."""
-    with _explained(path, "NumPy archive"):
-        archive = np.load(path, mmap_mode="r", allow_pickle=False)
+    with _explained(path, "NumPy archive"), path.open("rb") as file:
+        archive = np.load(file, allow_pickle=False)
         if not isinstance(archive, NpzFile):
             raise ValueError("it is a single array, name it .npy")
-        with archive:
-            name = _main_array(path, archive.files)
-            labels = archive["y"] if "y" in archive.files and name != "y" else None
-            return _checked_labels(path, archive[name], labels)
+        name = _main_array(path, archive.files)
+        labels = archive["y"] if "y" in archive.files and name != "y" else None
+        return _checked_labels(path, archive[name], labels)
 
 
 def _main_array(path: Path, names: list[str]) -> str:
@@ -58,13 +52,14 @@ def _checked_labels(
 def _explained(path: Path, what: str) -> Iterator[None]:
     """Turn what NumPy raises on a bad file into one sentence."""
     try:
-        yield
+        with quietly():
+            yield
     except InputError:
         raise
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        reason = str(error)
+        raise InputError(f"{path} cannot be read: {why(error)}") from error
+    except Exception as error:  # a damaged header raises nearly anything, tokenizer errors too
+        reason = why(error)
         if "ickle" in reason or "Python objects" in reason:
             reason = "it does not begin like one, or it holds Python objects, which are not loaded"
         raise InputError(f"{path} is not a {what} that can be read: {reason}") from error

@@ -1,4 +1,4 @@
-"""Writing a file or a folder whole or not at all, and libraries' warnings kept from the user."""
+"""Writing a file or a folder whole or not at all, and what libraries say put in one line."""
 
 import os
 import shutil
@@ -55,6 +55,12 @@ def folder_atomically(path: str | Path) -> Iterator[Path]:
             raise
     finally:
         shutil.rmtree(room, ignore_errors=True)
+
+
+def why(error: BaseException) -> str:
+    """The reason that an exception gives, in one line."""
+    text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
+    return text.splitlines()[0]
 
 
 @contextmanager

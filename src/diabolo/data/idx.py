@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from diabolo.data.files import atomically
+from diabolo.data.files import atomically, why
 from diabolo.errors import InputError
 
 TYPES = {
@@ -48,9 +48,9 @@ def read_idx(path: str | Path) -> np.ndarray:
                 return _parse(gzip.GzipFile(fileobj=file), path, None)
             return _parse(file, path, path.stat().st_size)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputError(f"{path} is a damaged gzip file: {error}") from error
+        raise InputError(f"{path} is a damaged gzip file: {why(error)}") from error
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise InputError(f"{path} cannot be read: {why(error)}") from error
 
 
 def write_idx(path: str | Path, array: np.ndarray) -> None:

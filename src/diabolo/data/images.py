@@ -8,8 +8,9 @@ since Pillow reduces deeper colour to 8 bits.
 
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from diabolo.data.files import quietly
+from diabolo.data.files import quietly, why
 from diabolo.data.samples import IMAGE_SUFFIXES
 from diabolo.errors import InputError
 
@@ -183,6 +184,8 @@ def check_writable(path: Path, mode: str) -> None:
 def write_image(path: Path, pixels: np.ndarray, suffix: str) -> None:
     """Write one image, (H, W) or (H, W, 3), in the format of `suffix`."""
     file_format = IMAGE_SUFFIXES[suffix.lower()]
+    if file_format == "PPM" and pixels.dtype == UINT16:
+        pixels = pixels.astype(np.int32)  # Pillow before 11 writes 16-bit PGM only from these
     image = Image.fromarray(np.ascontiguousarray(pixels))
     image.save(path, format=file_format, **OPTIONS.get(file_format, {}))
 
@@ -206,12 +209,14 @@ def _attempt(name: str, function: Callable[..., Result], *arguments: object) -> 
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         return f"{name} has more than {Image.MAX_IMAGE_PIXELS} pixels, too many to read safely"
     except Exception as error:  # Pillow raises nearly anything on a damaged file
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        return f"{name} cannot be read: {reason}"
+        return f"{name} cannot be read: {why(error)}"
 
 
-def _open(path: Path) -> Image.Image:
-    return Image.open(path, formats=READ_FORMATS)
+@contextmanager
+def _open(path: Path) -> Iterator[Image.Image]:
+    # Given a path, Pillow maps an uncompressed TIFF and garbles it where EXIF turns it.
+    with path.open("rb") as file, Image.open(file, formats=READ_FORMATS) as image:
+        yield image
 
 
 def _form(path: Path) -> Form:

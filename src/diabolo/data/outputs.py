@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike
 
-from diabolo.data.files import atomically, folder_atomically
+from diabolo.data.files import atomically, folder_atomically, why
 from diabolo.data.idx import write_idx
 from diabolo.data.samples import Samples, kind_by_name
 from diabolo.data.tables import write_table
@@ -47,7 +47,7 @@ def write(
     try:
         _write(path, _to_type(array, wanted, path), like)
     except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
+        raise InputError(f"{path} cannot be written: {why(error)}") from error
 
 
 def _write(path: Path, array: np.ndarray, like: Samples | None) -> None:
@@ -75,7 +75,7 @@ def _write(path: Path, array: np.ndarray, like: Samples | None) -> None:
 
 
 def _write_image(path: Path, array: np.ndarray) -> None:
-    from diabolo.data import images  # noqa: PLC0415
+    from diabolo.data import images
 
     if len(array) != 1:
         raise InputError(
@@ -90,7 +90,7 @@ def _write_image(path: Path, array: np.ndarray) -> None:
 
 
 def _write_folder(path: Path, array: np.ndarray, like: Samples | None) -> None:
-    from diabolo.data import images  # noqa: PLC0415
+    from diabolo.data import images
 
     names = [str(row) for row in range(len(array))] if like is None else like.names
     if len(names) != len(array):

@@ -7,6 +7,7 @@ from typing import cast
 import numpy as np
 
 from diabolo.data.arrays import read_npy, read_npz
+from diabolo.data.files import why
 from diabolo.data.idx import looks_like_idx, read_idx
 from diabolo.data.mnist import Split, read_split
 from diabolo.data.samples import Kind, Samples, kind_by_name
@@ -81,14 +82,14 @@ def _kind_of(path: Path) -> Kind:
         if kind in (None, "folder"):
             kind = "idx" if looks_like_idx(path) else None
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise InputError(f"{path} cannot be read: {why(error)}") from error
     if kind is None:
         raise InputError(f"{path} is of no kind that can be read: {FORMS}")
     return kind
 
 
 def _read_images(path: Path, kind: Kind, image_shape: tuple[int, int, int] | None) -> Samples:
-    from diabolo.data.images import find_images, read_images  # noqa: PLC0415
+    from diabolo.data.images import find_images, read_images
 
     folder, names, closed = path.parent, [path.name], list[str]()
     if kind == "folder":

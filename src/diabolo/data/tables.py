@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from diabolo.data.files import atomically, quietly
+from diabolo.data.files import atomically, quietly, why
 from diabolo.errors import InputError
 
 KEPT = ("bool", "uint8", "uint16", "float16", "float32", "float64")
@@ -21,6 +21,8 @@ def read_table(path: Path) -> tuple[np.ndarray, list[str]]:
     """
     pandas = _pandas(path)
     frame = _read_frame(pandas, path)
+    if not len(frame):
+        raise InputError(f"{path} holds no samples: there are no rows below its header")
     for name, dtype in frame.dtypes.items():
         numeric = pandas.api.types.is_numeric_dtype(dtype)
         if not numeric or pandas.api.types.is_complex_dtype(dtype):
@@ -52,9 +54,8 @@ def _read_frame(pandas: Any, path: Path) -> Any:
             )
     except pandas.errors.ParserWarning as error:
         raise InputError(f"{path} has rows with more cells than its header") from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
-        raise InputError(f"{path} cannot be read as a table: {reason}") from error
+    except Exception as error:  # damaged Parquet raises errors of many kinds
+        raise InputError(f"{path} cannot be read as a table: {why(error)}") from error
 
 
 def _pandas(path: Path) -> Any:

@@ -6,6 +6,7 @@ A recipe has a `title`, the `article` it follows, `notes` on what that leaves op
 
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -70,14 +71,14 @@ def _parse(name: str, text: str, where: str) -> Recipe:
     _check(content.get("data", {}), DATA, f"{where}, [data]")
     _check(content.get("report", {}), REPORT, f"{where}, [report]")
     if "kind" not in content.get("model", {}):
-        raise InputError(f"{where} needs a [model] with a kind, such as kind = \"Autoencoder\".")
+        raise InputError(f'{where} needs a [model] with a kind, such as kind = "Autoencoder".')
     validation = content.get("data", {}).get("validation", "test")
     if validation != "test" and not FIRST.fullmatch(str(validation)):
-        raise InputError(f"{where}: validation must be \"test\" or like \"first 20%\".")
+        raise InputError(f'{where}: validation must be "test" or like "first 20%".')
     return Recipe(name, text, **content)
 
 
-def _check(table: dict[str, Any], known: dict[str, type], where: str) -> None:
+def _check(table: dict[str, Any], known: Mapping[str, type], where: str) -> None:
     words = {str: "a text", int: "an integer", list: "a list", dict: "a table"}
     for key, value in table.items():
         if key not in known:

@@ -122,7 +122,9 @@ def _image_pictures(
         ("reconstruction", _seen(model, model.reconstruct(X))),
     ]
     shape = " x ".join(map(str, figures.code_shape(code.shape[1])))
-    caption = f"Test images, their codes as pictures of {shape}, and what the decoder makes of them."
+    caption = (
+        f"Test images, their codes as pictures of {shape}, and what the decoder makes of them."
+    )
     found = [
         Picture("reconstructions", "Reconstructions", caption, lambda: figures.rows(rows)),
     ]

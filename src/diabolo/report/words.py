@@ -11,8 +11,9 @@ def story(model: Parameters, recipe: Recipe, numbers: dict[str, Any], data: str)
     corruption = getattr(model, "corruption", None)
     how = "" if corruption is None else f", corrupted by {described(corruption)} while training"
     return (
-        f"{recipe.name} is {_article(model.kind)} {model.kind} with {numbers['parameters']:,} parameters,"
-        f" trained for {numbers['epochs']} epochs on {data}{how}; that took"
+        f"{recipe.name} is {_article(model.kind)} {model.kind} with"
+        f" {numbers['parameters']:,} parameters, trained for {numbers['epochs']} epochs on"
+        f" {data}{how}; that took"
         f" {_duration(numbers['seconds'])} on the {numbers['device'].upper()}"
         f" ({numbers['images_per_second']:,} samples a second)."
     )
@@ -23,8 +24,12 @@ def verdict(numbers: dict[str, Any]) -> str:
     test, linear = numbers["test"], numbers.get("linear")
     sentences = [_result(test)]
     if linear and "full_rank_mse" in linear:
-        sentences.append(_beside("the best linear denoiser with the same code size", test, linear["mse"]))
-        sentences.append(_beside("the best linear denoiser of any rank", test, linear["full_rank_mse"]))
+        sentences.append(
+            _beside("the best linear denoiser with the same code size", test, linear["mse"])
+        )
+        sentences.append(
+            _beside("the best linear denoiser of any rank", test, linear["full_rank_mse"])
+        )
     elif linear:
         sentences.append(_beside("PCA with the same code size", test, linear["mse"]))
     return " ".join(sentences)
@@ -33,7 +38,9 @@ def verdict(numbers: dict[str, Any]) -> str:
 def described(part: Parameters) -> str:
     """A corruption with its strength: "gaussian (std 0.5)"."""
     values = ", ".join(f"{p.name} {getattr(part, p.name):g}" for p in part.declared())
-    return f"{part.kind} noise ({values})" if part.kind == "gaussian" else f"{part.kind} ({values})"
+    return (
+        f"{part.kind} noise ({values})" if part.kind == "gaussian" else f"{part.kind} ({values})"
+    )
 
 
 def _result(test: dict[str, float]) -> str:
@@ -41,16 +48,23 @@ def _result(test: dict[str, float]) -> str:
     if "noisy_mse" in test:
         noisy = f"{_error(test['noisy_mse'])}{_decibels(test.get('noisy_psnr'))}"
         return f"On corrupted test samples its output has {error}; before, they had {noisy}."
-    extra = f" and a binary cross-entropy of {_error(test['bce'])} nats per pixel" if "bce" in test else ""
+    extra = ""
+    if "bce" in test:
+        extra = f" and a binary cross-entropy of {_error(test['bce'])} nats per pixel"
     if "kl" in test:
-        extra = f"; with a drawn code the loss is {test['nll'] + test['kl']:.2f} nats (KL {test['kl']:.2f})"
+        total = test["nll"] + test["kl"]
+        extra = f"; with a drawn code the loss is {total:.2f} nats (KL {test['kl']:.2f})"
     return f"Its reconstructions of the test samples have {error}{extra}."
 
 
 def _beside(method: str, test: dict[str, float], mse: float) -> str:
-    ratio = test["mse"] / mse if mse else float("inf")
-    side = "which this model beats" if ratio < 1 else "which is better than this model"
-    return f"For {method} it is {_error(mse)}, {side} ({abs(1 - ratio):.0%} {'less' if ratio < 1 else 'more'} error here)."
+    if test["mse"] < mse:
+        better = f"so this model has {1 - test['mse'] / mse:.0%} less"
+    else:
+        better = (
+            f"which is better: {1 - mse / test['mse'] if mse else 0:.0%} less than this model's"
+        )
+    return f"The error of {method} is {_error(mse)}, {better}."
 
 
 def _error(value: float) -> str:

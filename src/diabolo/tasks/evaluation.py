@@ -21,7 +21,9 @@ LINEAR_FEATURES = 4096  # the widest sample whose covariance is formed
 ROWS = 4096
 
 
-def evaluate(model: Estimator, x_test: Any, x_train: Any = None, *, seed: int = 0) -> dict[str, Any]:
+def evaluate(
+    model: Estimator, x_test: Any, x_train: Any = None, *, seed: int = 0
+) -> dict[str, Any]:
     """`{"test": {...}, "linear": {...}}` of a fitted model, as `metrics.json` has them.
 
     `linear` needs the training samples: the best linear method with as many numbers in its code

@@ -1,0 +1,415 @@
+"""The command line from end to end, on runs that are small but real."""
+
+import csv
+import json
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from diabolo import load, recipes
+from diabolo.cli import COMMANDS, main
+from diabolo.commands.training import fit
+from diabolo.data import load_mnist, write_idx
+
+RUN_FILES = ["config.toml", "history.csv", "metrics.json", "model.safetensors", "report.html"]
+
+
+def run(*words: object) -> int:
+    return main([str(word) for word in words])
+
+
+def failed(capsys: pytest.CaptureFixture[str], *words: object) -> str:
+    """The one sentence that a mistaken command leaves on stderr."""
+    assert run(*words) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("diabolo: ")
+    return lines[0]
+
+
+@pytest.fixture(scope="session")
+def digits() -> np.ndarray:
+    return load_mnist()[1][0][:60]
+
+
+@pytest.fixture(scope="session")
+def dae(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "dae"
+    assert run("fit", "dae-32", "--limit", 640, "--epochs", 2, "--out", folder) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def vae(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "vae"
+    assert run("fit", "vae-conv", "--limit", 256, "--epochs", 1, "--out", folder) == 0
+    return folder
+
+
+# ---- recipes and summary
+
+
+def test_recipes_lists_and_prints(capsys):
+    assert run("recipes") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["dae-32", "ae-36", "ae-32", "dae-64", "vae-conv"]
+    assert run("recipes", "ae-32") == 0
+    assert tomllib.loads(capsys.readouterr().out)["model"]["latent_dim"] == 32
+
+
+@pytest.mark.parametrize(
+    ("name", "total"),
+    [
+        ("dae-32", "222,384"),
+        ("ae-36", "57,268"),
+        ("ae-32", "encoder 25,120 + decoder 25,872 = 50,992"),
+        ("dae-64", "484,944"),
+        ("vae-conv", "encoder 119,200 + decoder 108,993 = 228,193"),
+    ],
+)
+def test_summary_of_a_recipe_has_the_articles_counts(name, total, capsys):
+    assert run("summary", name) == 0
+    assert total in capsys.readouterr().out
+
+
+def test_summary_of_a_model_equals_its_recipes(dae, capsys):
+    assert run("summary", "dae-32") == 0
+    expected = capsys.readouterr().out
+    for name in (dae, dae / "model.safetensors"):
+        assert run("summary", name) == 0
+        assert capsys.readouterr().out == expected
+
+
+# ---- fit
+
+
+def test_run_folder_holds_what_the_contract_names(dae, vae):
+    for folder in (dae, vae):
+        files = sorted(p.name for p in folder.iterdir() if p.is_file())
+        assert files == RUN_FILES
+    pictures = {"loss", "iterations", "reconstructions", "error_histogram", "latent"}
+    pictures |= {"architecture"}
+    assert {p.stem for p in (dae / "figures").iterdir()} == pictures | {"denoised"}
+    assert {p.stem for p in (vae / "figures").iterdir()} == pictures | {
+        "generated",
+        "interpolation",
+    }
+
+
+def test_metrics_are_those_of_the_model(dae):
+    numbers = json.loads((dae / "metrics.json").read_text())
+    assert numbers["recipe"] == "dae-32"
+    assert (numbers["seed"], numbers["epochs"], numbers["parameters"]) == (0, 2, 222384)
+    model, x = load(dae / "model.safetensors"), load_mnist()[1][0]
+    noisy = model.corrupt(x, random_state=0)
+    y = model.reconstruct(noisy)
+    assert numbers["test"]["mse"] == pytest.approx(np.mean((y / 255 - x / 255) ** 2), rel=1e-4)
+    assert numbers["test"]["noisy_mse"] == pytest.approx(0.1156, abs=0.0006)
+    assert numbers["test"]["nll"] == pytest.approx(784 / 2 * numbers["test"]["mse"], rel=1e-4)
+    assert set(numbers["linear"]) == {"mse", "full_rank_mse"}
+
+
+def test_vae_metrics_add_up(vae):
+    test = json.loads((vae / "metrics.json").read_text())["test"]
+    assert test["elbo"] == pytest.approx(-(test["nll"] + test["kl"]))
+    assert set(test) == {"mse", "psnr", "ssim", "nll", "kl", "elbo"}
+
+
+def test_history_has_a_line_per_epoch(dae):
+    with (dae / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert float(rows[1]["loss"]) < float(rows[0]["loss"])
+
+
+def test_config_is_a_recipe_that_repeats_the_run(dae, tmp_path):
+    again = tmp_path / "again"
+    assert run("fit", dae / "config.toml", "--out", again) == 0
+    assert (again / "config.toml").read_bytes() == (dae / "config.toml").read_bytes()
+    first, second = (load(d / "model.safetensors").net_.state_dict() for d in (dae, again))
+    assert all(bool((first[name] == second[name]).all()) for name in first)
+
+
+def test_articles_validation_sets(tmp_path):
+    out = tmp_path / "run"
+    fit("ae-36", parameters={"epochs": 1}, limit=256, out=out)
+    on_test = json.loads((out / "metrics.json").read_text())["test"]["bce"]
+    with (out / "history.csv").open() as file:
+        assert float(next(csv.DictReader(file))["val_loss"]) == pytest.approx(on_test, rel=1e-4)
+    fit("ae-32", parameters={"epochs": 1}, limit=500, out=out, force=True)
+    assert json.loads((out / "metrics.json").read_text())["samples"] == 400
+    model, first = load(out / "model.safetensors"), load_mnist()[0][0][:100]
+    expected = -model.score(first) / 784
+    assert model.history_["val_loss"][-1] == pytest.approx(expected, rel=1e-4)
+
+
+def test_flags_reach_the_model(tmp_path):
+    out = tmp_path / "run"
+    words = "--hidden 20,10 --latent_dim 3 --corruption salt-and-pepper --corruption.p 0.2"
+    words += " --init glorot --drop-last --seed 7 --schedule one_cycle --epochs 1 --limit 200"
+    assert run("fit", "dae-32", "--out", out, *words.split()) == 0
+    model = load(out / "model.safetensors")
+    assert (model.hidden, model.latent_dim, model.init) == ([20, 10], 3, "glorot")
+    assert (model.corruption.kind, model.corruption.p) == ("salt-and-pepper", 0.2)
+    assert (model.drop_last, model.random_state, model.schedule) == (True, 7, "one_cycle")
+
+
+def test_own_images_hold_out_a_tenth(tmp_path, digits, capsys):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for i, digit in enumerate(digits):
+        Image.fromarray(digit[4:, 3:]).save(photos / f"{i:02}.png")
+    (photos / "broken.png").write_bytes(b"\x89PNG no")
+    out = tmp_path / "run"
+    words = ["--data", photos, "--epochs", 1, "--latent-dim", 4, "--out", out]
+    assert run("fit", "vae-conv", *words, "--batch-size", 16) == 2
+    assert "broken.png" in capsys.readouterr().err
+    numbers = json.loads((out / "metrics.json").read_text())
+    assert numbers["samples"] == 54
+    assert load(out / "model.safetensors").image_shape_ == (1, 24, 25)
+    assert tomllib.loads((out / "config.toml").read_text())["data"]["test"] == "held out 10%"
+
+
+def test_own_table(tmp_path, capsys):
+    table = tmp_path / "table.csv"
+    rows = np.random.default_rng(0).normal(size=(80, 5))
+    np.savetxt(table, rows, delimiter=",", header="a,b,c,d,e", comments="")
+    recipe = tmp_path / "table.toml"
+    recipe.write_text(
+        '[model]\nkind = "Autoencoder"\nlatent_dim = 2\nhidden = [8]\nepochs = 2\n'
+        f'[data]\nsource = "{table}"\n'
+    )
+    out = tmp_path / "run"
+    assert run("fit", recipe, "--out", out) == 0
+    assert "psnr" not in json.loads((out / "metrics.json").read_text())["test"]
+    assert run("reconstruct", out, table, "--out", tmp_path / "back.csv") == 0
+    assert (tmp_path / "back.csv").read_text().splitlines()[0] == "a,b,c,d,e"
+    assert not (tmp_path / "back-comparison.png").exists()
+
+
+def test_interrupt_keeps_what_was_trained(tmp_path, monkeypatch, capsys):
+    from diabolo.commands import training
+
+    epoch_done = training._Run.epoch_done
+
+    def interrupted(self, model):
+        epoch_done(self, model)
+        assert (self.folder / "checkpoint.safetensors").is_file()
+        if len(model.history_["epoch"]) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training._Run, "epoch_done", interrupted)
+    out = tmp_path / "run"
+    assert run("fit", "ae-32", "--limit", 300, "--epochs", 50, "--out", out) == 130
+    assert sorted(p.name for p in out.iterdir() if p.is_file()) == RUN_FILES
+    assert json.loads((out / "metrics.json").read_text())["epochs"] == 2
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_force_replaces_a_run_and_nothing_else(tmp_path, capsys):
+    out = tmp_path / "run"
+    words = ["--limit", 128, "--epochs", 1, "--out", out]
+    assert run("fit", "vae-conv", *words) == 0
+    (out / "mine.txt").write_text("keep")
+    assert "--force" in failed(capsys, "fit", "ae-32", *words)
+    assert run("fit", "ae-32", *words, "--force") == 0
+    assert (out / "mine.txt").read_text() == "keep"
+    assert not (out / "figures" / "generated.png").exists()
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "mine.txt").write_text("keep")
+    assert "not a run folder" in failed(capsys, "fit", "ae-32", "--out", other, "--force")
+
+
+# ---- use
+
+
+def test_evaluate_repeats_the_metrics(dae, capsys):
+    capsys.readouterr()
+    assert run("evaluate", dae, "--json") == 0
+    assert json.loads(capsys.readouterr().out) == json.loads((dae / "metrics.json").read_text())
+    assert run("evaluate", dae) == 0
+    assert "test mse" in capsys.readouterr().out
+    assert run("evaluate", dae / "model.safetensors", "--data", "mnist:test:20", "--json") == 0
+    assert 0 < json.loads(capsys.readouterr().out)["test"]["mse"] < 1
+
+
+@pytest.mark.parametrize("name", ["dae", "vae"])
+def test_encode_then_decode_is_reconstruct(name, request, tmp_path):
+    model = request.getfixturevalue(name)
+    codes, decoded, direct = (tmp_path / f"{n}.npy" for n in ("codes", "decoded", "direct"))
+    assert run("encode", model, "mnist:test:70", "--out", codes) == 0
+    assert run("decode", model, codes, "--out", decoded) == 0
+    assert run("reconstruct", model, "mnist:test:70", "--out", direct) == 0
+    assert np.load(codes).shape == (70, {"dae": 32, "vae": 16}[name])
+    assert np.load(direct).dtype == np.uint8
+    assert decoded.read_bytes() == direct.read_bytes()
+    assert Image.open(tmp_path / "direct-comparison.png").size[0] > 300
+
+
+def test_denoise_a_folder_an_image_and_idx(dae, tmp_path, digits, capsys):
+    photos = tmp_path / "in" / "sub"
+    photos.mkdir(parents=True)
+    for i in range(3):
+        Image.fromarray(digits[i]).save(photos / f"{i}.png")
+    assert run("denoise", dae, tmp_path / "in", "--out", tmp_path / "out") == 0
+    found = sorted(p.relative_to(tmp_path / "out") for p in (tmp_path / "out").rglob("*.png"))
+    assert [p.as_posix() for p in found] == ["sub/0.png", "sub/1.png", "sub/2.png"]
+    assert run("denoise", dae, photos / "0.png", "--out", tmp_path / "one.png") == 0
+    one = np.asarray(Image.open(tmp_path / "one.png"))
+    assert (one == np.asarray(Image.open(tmp_path / "out" / "sub" / "0.png"))).all()
+    write_idx(tmp_path / "x-idx3-ubyte.gz", digits[:3])
+    out = tmp_path / "y-idx3-ubyte.gz"
+    assert run("denoise", dae, tmp_path / "x-idx3-ubyte.gz", "--out", out) == 0
+    assert out.read_bytes()[:2] == b"\x1f\x8b"
+
+
+def test_corrupt_is_seeded(dae, tmp_path):
+    words = ["mnist:test:5", "--corrupt", "--out"]
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        assert run("denoise", dae, *words, tmp_path / f"{name}.npy", "--seed", seed) == 0
+    a, b, c = (np.load(tmp_path / f"{name}.npy") for name in "abc")
+    assert (a == b).all()
+    assert (a != c).any()
+
+
+def test_a_folder_with_a_broken_image_is_done_for_the_rest(dae, tmp_path, digits, capsys):
+    photos = tmp_path / "in"
+    photos.mkdir()
+    Image.fromarray(digits[0]).save(photos / "good.png")
+    Image.fromarray(digits[0][:20]).save(photos / "small.png")
+    (photos / "bad.png").write_bytes(b"no image")
+    assert run("reconstruct", dae, photos, "--out", tmp_path / "out") == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 2
+    assert any("bad.png" in line for line in lines)
+    assert any("small.png is 28x20" in line for line in lines)
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["good.png"]
+
+
+def test_pictures_from_codes(vae, tmp_path):
+    assert run("generate", vae, "-n", 9, "--out", tmp_path / "grid.png") == 0
+    assert run("generate", vae, "-n", 9, "--out", tmp_path / "new.npy", "--seed", 3) == 0
+    new = np.load(tmp_path / "new.npy")
+    assert new.shape == (9, 28, 28)
+    assert len(np.unique(new.reshape(9, -1), axis=0)) == 9
+    strip = ["mnist:test:0-0", "mnist:test:1-1", "--out", tmp_path / "strip.png"]
+    assert run("interpolate", vae, *strip) == 0
+    assert run("traverse", vae, "mnist:test:0-0", "--out", tmp_path / "moves.png") == 0
+    for name in ("grid", "strip", "moves"):
+        assert Image.open(tmp_path / f"{name}.png").size[0] > 100
+
+
+def test_report_is_made_again(dae):
+    before = (dae / "report.html").read_text()
+    (dae / "report.html").unlink()
+    assert run("report", dae) == 0
+    assert (dae / "report.html").read_text() == before
+    assert before.count("data:image/png") == 2 * len(list((dae / "figures").iterdir()))
+    assert "http" not in before.replace("http-equiv", "")
+    assert "the best linear denoiser of any rank" in before
+
+
+# ---- mistakes
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["fti"], "did you mean 'fit'"),
+        (["fit", "dae32"], "did you mean 'dae-32'"),
+        (["fit", "dae-32", "--epoch", "3"], "did you mean '--epochs'"),
+        (["fit", "dae-32", "--epochs", "0"], "epochs must be an integer of at least 1"),
+        (["fit", "dae-32", "--epochs", "many"], "epochs must be an integer"),
+        (["fit", "dae-32", "--learning-rate", "nan"], "learning_rate must be a number above 0"),
+        (["fit", "dae-32", "--corruption", "gausian"], "did you mean 'gaussian'"),
+        (["fit", "dae-32", "--corruption.std", "-1"], "std must be a number of at least 0"),
+        (["fit", "dae-32", "--corruption.p", "0.5"], "no parameter 'p'"),
+        (["fit", "dae-32", "--hidden", "64,x"], "hidden must be a list"),
+        (["fit", "dae-32", "--limit", "0"], "limit must be at least 1"),
+        (["fit", "dae-32", "--device", "cudda"], "no device 'cudda'"),
+        (["fit", "dae-32", "--likelihood", "bce", "--scaling", "symmetric"], "bernoulli"),
+        (["fit", "dae-32", "--data", "nowhere"], "nowhere does not exist"),
+        (["fit", "missing.toml"], "missing.toml cannot be read"),
+        (["recipes", "dae"], "There is no recipe 'dae'"),
+        (["summary", "runs/none"], "runs/none does not exist"),
+        (["summary", "vae"], "There is no recipe 'vae'"),
+        (["evaluate", "none.safetensors"], "does not exist"),
+        (["report", "none"], "does not exist"),
+        (["fit"], "RECIPE"),
+        ([], "COMMAND"),
+    ],
+)
+def test_a_mistake_gets_one_sentence(words, sentence, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert sentence in failed(capsys, *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_mistakes_with_a_model(dae, tmp_path, digits, capsys):
+    np.save(tmp_path / "codes.npy", np.zeros((2, 7), np.float32))
+    np.save(tmp_path / "wide.npy", digits[:2, :20])
+    np.save(tmp_path / "floats.npy", digits[:2].astype(np.float32) / 255)
+    (tmp_path / "cut-idx3-ubyte").write_bytes(b"\0\0\x08\x03\0\0")
+    (tmp_path / "empty").mkdir()
+    Image.fromarray(digits[0][:20]).save(tmp_path / "small.png")
+    out = tmp_path / "out.npy"
+    for words, sentence in [
+        (["decode", dae, tmp_path / "codes.npy"], "(N, 32)"),
+        (["reconstruct", dae, tmp_path / "wide.npy"], "(28, 28)"),
+        (["reconstruct", dae, tmp_path / "floats.npy"], "multiply it by 255"),
+        (["reconstruct", dae, tmp_path / "cut-idx3-ubyte"], "cut-idx3-ubyte"),
+        (["reconstruct", dae, tmp_path / "empty"], "without images"),
+        (["reconstruct", dae, tmp_path / "small.png"], "takes 28x28"),
+        (["reconstruct", dae, "mnist:test:0"], "mnist:test:0"),
+        (["generate", dae], "LatentSampler"),
+        (["interpolate", dae, "mnist:test:2", "mnist:test:0-0"], "give one"),
+        (["encode", dae, "mnist:test:2", "--force", "--seed", "1"], "no option '--seed'"),
+    ]:
+        assert sentence in failed(capsys, *words, "--out", out)
+        assert not out.exists()
+    out.write_bytes(b"mine")
+    assert "--force" in failed(capsys, "encode", dae, "mnist:test:2", "--out", out)
+    assert out.read_bytes() == b"mine"
+
+
+def test_denoise_refuses_a_model_that_never_saw_noise(vae, tmp_path, capsys):
+    words = ["denoise", vae, "mnist:test:2", "--out", tmp_path / "x.npy"]
+    assert "not trained to denoise" in failed(capsys, *words)
+
+
+def test_recipe_mistakes(tmp_path, capsys):
+    recipe = tmp_path / "mine.toml"
+    for text, sentence in [
+        ("[model", "not valid TOML"),
+        ('title = "x"', "needs a [model]"),
+        ('[model]\nkind = "VEA"', "did you mean 'VAE'"),
+        ('[model]\nkind = "VAE"\nlatentdim = 3', "did you mean 'latent_dim'"),
+        ('[model]\nkind = "VAE"\n[data]\nsorce = "mnist"', "did you mean 'source'"),
+        ('[model]\nkind = "VAE"\n[data]\nvalidation = "last"', "first 20%"),
+    ]:
+        recipe.write_text(text)
+        assert sentence in failed(capsys, "fit", recipe, "--out", tmp_path / "run")
+
+
+def test_every_command_has_help(capsys):
+    for name in COMMANDS:
+        with pytest.raises(SystemExit) as stop:
+            main([name, "--help"])
+        assert stop.value.code == 0
+        assert f"diabolo {name}" in capsys.readouterr().out
+
+
+def test_fit_help_has_every_parameter(capsys):
+    with pytest.raises(SystemExit):
+        main(["fit", "vae-conv", "--help"])
+    words = capsys.readouterr().out
+    for flag in ("--beta", "--latent-dim", "--corruption.std", "--seed", "--early-stopping"):
+        assert flag in words
+
+
+def test_recipe_names_are_the_files():
+    assert {recipes.read(name).name for name in recipes.names()} == set(recipes.names())

@@ -1,0 +1,988 @@
+"""One suite over every model and network, and what each way of using it wrong is answered."""
+
+import copy
+import pickle
+import threading
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.linalg import subspace_angles
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
+from sklearn.utils.estimator_checks import check_estimator
+from torch import nn
+
+from diabolo import VAE, Autoencoder, load
+from diabolo.corruption import GaussianNoise, Masking, SaltAndPepper
+from diabolo.data import load_mnist
+from diabolo.errors import InputError
+from diabolo.estimator import Estimator
+from diabolo.models import MODELS
+from diabolo.net import BLOCK
+from diabolo.params import to_config
+from diabolo.train import Epoch, generator
+
+CASES = [(name, network) for name in MODELS for network in ("dense", "conv")]
+SMALL = {
+    "latent_dim": 3,
+    "hidden": (6,),
+    "epochs": 2,
+    "batch_size": 16,
+    "random_state": 0,
+    "device": "cpu",
+}
+
+
+@pytest.fixture(params=CASES, ids="-".join)
+def make(request):
+    """A maker of small estimators, for every model and network."""
+    name, network = request.param
+
+    def new(**parameters):
+        return MODELS[name](**SMALL | {"network": network} | parameters)
+
+    return new
+
+
+def images(n=40, shape=(9, 7), seed=0):
+    """Random uint8 images, some of them dark."""
+    random = np.random.default_rng(seed)
+    ceiling = random.integers(40, 256, size=(n, *[1] * len(shape)))
+    return (random.random((n, *shape)) * ceiling).astype(np.uint8)
+
+
+def floats(n=40, d=6, seed=0):
+    return np.random.default_rng(seed).random((n, d), dtype=np.float32)
+
+
+def weights(model):
+    return {name: tensor.clone() for name, tensor in model.net_.state_dict().items()}
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def history(model):
+    return {name: values for name, values in model.history_.items() if name != "seconds"}
+
+
+# ---- every model and network
+
+
+SHAPES = [(20,), (7, 5), (28, 28), (29, 28), (3, 13, 9), (1, 1, 1), (1, 1), (1, 28, 28), (2, 1, 5)]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_shapes_and_types(make, shape):
+    X = images(20, shape)
+    model = make(image_shape=(1, 4, 5) if len(shape) == 1 else None)
+    assert model.fit(X) is model
+    z, y, scores = model.transform(X), model.reconstruct(X), model.score_samples(X)
+    assert (z.shape, y.shape, scores.shape) == ((20, 3), X.shape, (20,))
+    assert model.inverse_transform(z).shape == X.shape
+    for array in (z, y, scores, model.inverse_transform(z)):
+        assert array.dtype == np.float32
+        assert np.isfinite(array).all()
+    assert isinstance(model.score(X), float)
+    assert model.n_features_in_ == X[0].size
+    assert model.sample_shape_ == shape
+    expected = {1: (1, 4, 5), 2: (1, *shape), 3: shape}[len(shape)]
+    assert model.image_shape_ == expected
+    assert (y.min() >= 0, y.max() <= 255) == (True, True)
+    assert y.max() > 1, "in the units of the input"
+
+
+def test_flat_rows_and_images_are_the_same_samples(make):
+    X = images(20, (3, 5, 4))
+    model = make().fit(X)
+    flat = X.reshape(20, -1)
+    np.testing.assert_array_equal(model.transform(flat), model.transform(X))
+    assert model.reconstruct(flat).shape == flat.shape
+    np.testing.assert_array_equal(model.reconstruct(flat), model.reconstruct(X).reshape(20, -1))
+    from_flat = make(image_shape=(3, 5, 4)).fit(flat)
+    assert same(weights(model), weights(from_flat))
+    np.testing.assert_array_equal(from_flat.transform(X), model.transform(X))
+    one_channel = make().fit(X[:, 0])
+    np.testing.assert_array_equal(one_channel.transform(X[:, :1]), one_channel.transform(X[:, 0]))
+
+
+def test_a_gradient_reaches_every_parameter(make):
+    model = make(activation="elu", hidden=(6, 5)).fit(images())
+    x = torch.from_numpy(images().reshape(40, -1))
+    model.net_.zero_grad()
+    model.net_.loss(x, x, generator(0, "noise"), 0).mean().backward()
+    for name, parameter in model.net_.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+    assert not any(b.requires_grad for b in model.net_.scaling.buffers())
+
+
+def test_training_lowers_the_loss_and_moves_every_parameter(make):
+    model = make(activation="elu", epochs=10, learning_rate=1e-2)
+    states = []
+    model.fit(images(), callback=lambda m: states.append(weights(m)))
+    assert model.history_["loss"][-1] < model.history_["loss"][0]
+    for name, _ in model.net_.named_parameters():
+        assert not torch.equal(states[0][name], states[-1][name]), name
+
+
+def test_the_seed_decides_everything(make):
+    X, options = images(), {"corruption": GaussianNoise(0.3), "validation_fraction": 0.25}
+    first, again, other = (make(**options, random_state=seed).fit(X) for seed in (7, 7, 8))
+    assert same(weights(first), weights(again))
+    assert history(first) == history(again)
+    np.testing.assert_array_equal(first.step_loss_, again.step_loss_)
+    assert history(first)["loss"] != history(other)["loss"]
+    changed = [n for n, p in first.net_.named_parameters() if not torch.equal(p, weights(other)[n])]
+    assert len(changed) == len(list(first.net_.parameters()))
+    np.testing.assert_array_equal(
+        first.corrupt(X, random_state=1), again.corrupt(X, random_state=1)
+    )
+    assert make(random_state=None).fit(X).seed_ != make(random_state=None).fit(X).seed_
+
+
+def test_a_random_state_object_is_a_seed(make):
+    X = images()
+    for kind in (np.random.RandomState, np.random.default_rng):
+        first, again = (make(random_state=kind(3)).fit(X) for _ in range(2))
+        assert same(weights(first), weights(again))
+
+
+def test_the_global_random_states_are_neither_used_nor_touched(make, untouched, tmp_path):
+    X, found = images(), []
+    for seed in (0, 1):
+        np.random.seed(seed)  # noqa: NPY002
+        torch.manual_seed(seed)
+        with untouched():
+            model = make(corruption=GaussianNoise(0.3), validation_fraction=0.2).fit(X)
+            z = model.transform(X)
+            model.inverse_transform(z)
+            model.reconstruct(X)
+            model.score(X)
+            model.layers(X)
+            noisy = model.corrupt(X, random_state=0)
+            model.corrupt(X)
+            if model.kind != "Autoencoder":
+                model.sample(3)
+            model.save(tmp_path / "model.safetensors")
+            load(tmp_path / "model.safetensors", device="cpu")
+            make(random_state=None, epochs=1).fit(X)
+        found.append((weights(model), noisy))
+    assert same(found[0][0], found[1][0])
+    np.testing.assert_array_equal(found[0][1], found[1][1])
+
+
+def test_two_trainings_at_once_give_what_each_gives_alone(make):
+    X = images()
+    alone = [weights(make(random_state=seed, epochs=4).fit(X)) for seed in (0, 1)]
+    models = [make(random_state=seed, epochs=4) for seed in (0, 1)]
+    workers = [threading.Thread(target=model.fit, args=(X,)) for model in models]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    for expected, model in zip(alone, models, strict=True):
+        assert same(expected, weights(model))
+
+
+@pytest.mark.parametrize("X", [images(40, (3, 5, 4)), floats(40, 20)], ids=["uint8", "table"])
+def test_a_saved_model_is_the_same_to_the_bit(make, tmp_path, X):
+    shape = (1, 4, 5) if X.ndim == 2 else None
+    options = {"corruption": SaltAndPepper(0.2), "image_shape": shape, "device": "auto"}
+    model = make(**options).fit(X, X_val=X[:7])
+    first, second, third = (tmp_path / f"{i}.safetensors" for i in range(3))
+    model.save(first)
+    model.save(second)
+    read = load(first)
+    read.save(third)
+    assert first.read_bytes() == second.read_bytes() == third.read_bytes()
+    assert type(read) is type(model)
+    assert same(weights(read), weights(model))
+    assert read.history_ == model.history_
+    assert to_config(read) == to_config(model)
+    np.testing.assert_array_equal(read.step_loss_, model.step_loss_)
+    for use in ("transform", "reconstruct", "score_samples"):
+        np.testing.assert_array_equal(getattr(read, use)(X), getattr(model, use)(X))
+    z = model.transform(X)
+    np.testing.assert_array_equal(read.inverse_transform(z), model.inverse_transform(z))
+    np.testing.assert_array_equal(
+        read.corrupt(X, random_state=0), model.corrupt(X, random_state=0)
+    )
+    assert read.score(X) == model.score(X)
+    assert read.layers() == model.layers()
+    for name in ("seed_", "dtype_", "sample_shape_", "image_shape_", "n_features_in_", "loss_unit_"):
+        assert getattr(read, name) == getattr(model, name), name
+    assert not read.net_.training
+
+
+def test_a_loaded_model_trains_on(make, tmp_path):
+    X = images()
+    model = make(warm_start=True).fit(X)
+    model.save(tmp_path / "model.safetensors")
+    read = load(tmp_path / "model.safetensors", device="cpu")
+    for m in (model, read):
+        m.fit(X)
+    assert same(weights(read), weights(model))
+    assert history(read) == history(model)
+
+
+def test_rows_do_not_depend_on_the_rows_beside_them(make, threads):
+    X = images(2 * BLOCK + 2, (9, 7))
+    model = make().fit(X)
+    order = np.random.default_rng(1).permutation(len(X))
+    for use in (model.transform, model.reconstruct, model.score_samples):
+        whole = use(X)
+        np.testing.assert_array_equal(use(X[order]), whole[order])
+        np.testing.assert_array_equal(use(X[: BLOCK + 1]), whole[: BLOCK + 1])
+        np.testing.assert_array_equal(use(X[1:]), whole[1:])
+        for row in (0, BLOCK - 1, BLOCK, len(X) - 1):
+            np.testing.assert_array_equal(use(X[row : row + 1]), whole[row : row + 1])
+    z = model.transform(X)
+    whole = model.inverse_transform(z)
+    np.testing.assert_array_equal(model.inverse_transform(z[order]), whole[order])
+    np.testing.assert_array_equal(model.inverse_transform(z[5:6]), whole[5:6])
+
+
+def test_torch_in_torch_out(make):
+    X = images()
+    model, tensor = make(corruption=Masking(0.3)).fit(X), torch.from_numpy(X)
+    twin = make(corruption=Masking(0.3)).fit(tensor)
+    assert same(weights(model), weights(twin))
+    for use in (
+        model.transform,
+        model.reconstruct,
+        model.score_samples,
+        lambda x: model.corrupt(x, random_state=0),
+    ):
+        found = use(tensor)
+        assert isinstance(found, torch.Tensor)
+        assert not found.requires_grad
+        assert isinstance(use(X), np.ndarray)
+        np.testing.assert_array_equal(found.numpy(), use(X))
+    z = model.transform(tensor)
+    assert isinstance(model.inverse_transform(z), torch.Tensor)
+    np.testing.assert_array_equal(
+        model.inverse_transform(z).numpy(), model.inverse_transform(z.numpy())
+    )
+    assert model.score(tensor) == model.score(X)
+
+
+def test_encoding_then_decoding_is_reconstructing(make):
+    X = images(BLOCK + 1)
+    model = make().fit(X)
+    np.testing.assert_array_equal(model.inverse_transform(model.transform(X)), model.reconstruct(X))
+    np.testing.assert_array_equal(model.fit_transform(X), make().fit(X).transform(X))
+
+
+@pytest.mark.parametrize("scaling", ["unit", "symmetric", "standard", None])
+def test_encoder_and_decoder_stand_alone(make, scaling):
+    X = images(BLOCK, (2, 9, 7))
+    model = make(scaling=scaling).fit(X)
+    scaled = model.net_.scaling(torch.from_numpy(X).flatten(1))
+    if model.network == "conv":
+        scaled = scaled.reshape(X.shape)
+    with torch.inference_mode():
+        z = model.encoder_(scaled)
+        y = model.decoder_(z).flatten(1)
+    np.testing.assert_allclose(z, model.transform(X), rtol=1e-5, atol=1e-6)
+    back = model.net_.scaling.inverse(y).reshape(X.shape)
+    np.testing.assert_allclose(back, model.inverse_transform(z.numpy()), rtol=1e-5, atol=1e-4)
+    for part in (model.encoder_, model.decoder_):
+        assert isinstance(part, nn.Module)
+        assert not part.training
+    limits = {"unit": (0, 1), "symmetric": (-1, 1)}.get(scaling, (-np.inf, np.inf))
+    assert limits[0] <= y.min() <= y.max() <= limits[1]
+
+
+def test_inputs_are_not_modified(make):
+    for X in (images(), images().astype(np.float32) / 255, torch.from_numpy(images())):
+        before = copy.deepcopy(X)
+        model = make(corruption=SaltAndPepper(0.3)).fit(X, X_val=X)
+        z = model.transform(X)
+        codes = copy.deepcopy(z)
+        model.inverse_transform(z)
+        model.reconstruct(X)
+        model.corrupt(X)
+        model.score_samples(X)
+        np.testing.assert_array_equal(X, before)
+        np.testing.assert_array_equal(z, codes)
+        if isinstance(X, np.ndarray):
+            X.flags.writeable = False
+            make().fit(X).transform(X)
+
+
+@pytest.mark.parametrize("scaling", ["unit", "symmetric"])
+@pytest.mark.parametrize("kind", ["uint8", "float in [0, 1]", "float in [-3, 5]"])
+def test_what_comes_back_is_clipped_to_the_range(make, scaling, kind):
+    X = images().astype(np.float32) / 255
+    low, high = 0.0, 1.0
+    if kind == "uint8":
+        X, high = images(), 255.0
+    elif kind == "float in [-3, 5]":
+        X, low, high = X / X.max() * 8 - 3, -3.0, 5.0
+    model = make(scaling=scaling, output_activation="identity").fit(X)
+    wild = model.inverse_transform(1e4 * np.random.default_rng(0).normal(size=(50, 3)))
+    assert (wild.min(), wild.max()) == pytest.approx((low, high), abs=1e-5)
+    assert model.reconstruct(X).dtype == np.float32
+    fractions = model.reconstruct(X)
+    assert not np.array_equal(fractions, fractions.round()), "never rounded"
+
+
+TYPES = {
+    "bool": (lambda x: x > 127, torch.bool, 1),
+    "uint8": (lambda x: x, torch.uint8, 255),
+    "uint16": (lambda x: x.astype(np.uint16) * 257, torch.uint16, 65535),
+    "big-endian uint16": (lambda x: (x.astype(np.uint16) * 257).astype(">u2"), torch.uint16, 65535),
+    "float32": (lambda x: x.astype(np.float32) / 255, torch.float32, 1),
+    "float64": (lambda x: x / 255, torch.float32, 1),
+    "float16": (lambda x: (x / 255).astype(np.float16), torch.float32, 1),
+}
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_stored_types_stay_as_they_are_in_memory(make, monkeypatch, name):
+    convert, stored, top = TYPES[name]
+    X, seen = convert(images()), []
+    from diabolo import estimator  # noqa: PLC0415
+
+    rows = estimator.Rows
+    monkeypatch.setattr(estimator, "Rows", lambda x: seen.append(x.dtype) or rows(x))
+    model = make(validation_fraction=0.25).fit(X)
+    assert seen == [stored, stored]
+    y = model.reconstruct(X)
+    assert y.dtype == np.float32
+    assert 0 <= y.min() <= y.max() <= top
+    assert y.mean() == pytest.approx(X.mean(dtype=float), abs=0.35 * top)
+    assert model.net_.scaling.scale.item() == top
+
+
+def test_scikit_learns_own_checks(make):
+    model = make(epochs=1, image_shape=None)
+    if model.network == "conv":
+        pytest.skip("scikit-learn's checks are on tables")
+    reason = {"check_transformer_preserve_dtypes": "codes are float32 by contract"}
+    failed = [
+        f"{check['check_name']}: {check['exception']}"
+        for check in check_estimator(
+            model, on_fail=None, on_skip=None, expected_failed_checks=reason
+        )
+        if check["status"] == "failed"
+    ]
+    assert not failed
+
+
+def test_clone_get_and_set_params(make):
+    model = make(corruption=GaussianNoise(0.25), hidden=[6]).fit(images())
+    twin = clone(model)
+    assert not hasattr(twin, "net_")
+    assert to_config(twin) == to_config(model)
+    assert model.get_params()["hidden"] == [6], "as it was given"
+    assert same(weights(twin.fit(images())), weights(model))
+    twin.set_params(corruption__std=0.75, latent_dim=2)
+    assert (model.corruption.std, twin.corruption.std) == (0.25, 0.75)
+    assert twin.fit(images()).transform(images()).shape == (40, 2)
+    assert repr(Autoencoder(latent_dim=5)) == "Autoencoder(latent_dim=5)"
+
+
+def test_copies_and_pickles_answer_alike(make):
+    X = images()
+    model = make().fit(X)
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        np.testing.assert_array_equal(twin.transform(X), model.transform(X))
+
+
+def test_grid_search_over_a_part(make):
+    X = images(60)
+    search = GridSearchCV(
+        make(corruption=GaussianNoise()),
+        {"corruption__std": [0.0, 5.0], "latent_dim": [1, 3]},
+        cv=2,
+        error_score="raise",
+    ).fit(X)
+    assert len(search.cv_results_["params"]) == 4
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert search.best_estimator_.corruption.std == search.best_params_["corruption__std"]
+    assert search.best_estimator_.transform(X).shape == (60, search.best_params_["latent_dim"])
+
+
+def test_frames_in_and_frames_out(make, tmp_path):
+    columns = ["a", "b", "c", "d", "e", "f"]
+    X = pd.DataFrame(floats(), columns=columns, index=range(100, 140))
+    model = make(image_shape=(1, 2, 3)).fit(X)
+    assert model.feature_names_in_.tolist() == columns
+    names = [f"{model.kind.lower()}{i}" for i in range(3)]
+    assert model.get_feature_names_out().tolist() == names
+    assert isinstance(model.transform(X), np.ndarray)
+    np.testing.assert_array_equal(model.reconstruct(X), model.inverse_transform(model.transform(X)))
+    model.save(tmp_path / "model.safetensors")
+    read = load(tmp_path / "model.safetensors")
+    for m in (model, read):
+        with pytest.raises(InputError, match="feature names"):
+            m.transform(X.rename(columns={"a": "z"}))
+        frame = m.set_output(transform="pandas").transform(X)
+        assert frame.columns.tolist() == names
+        assert frame.index.tolist() == list(range(100, 140))
+        assert m.inverse_transform(frame).shape == (40, 6)
+
+
+def test_a_pipeline_goes_there_and_back(make):
+    X = floats() * 10
+    pipeline = make_pipeline(MinMaxScaler(), make(image_shape=(1, 2, 3))).fit(X)
+    assert pipeline.inverse_transform(pipeline.transform(X)).shape == X.shape
+    assert np.isfinite(pipeline.score(X))
+
+
+# ---- training
+
+
+def test_the_history_counts_and_the_callback_sees_it(make):
+    seen = []
+
+    def callback(model):
+        z = model.transform(images())
+        seen.append((len(model.history_["epoch"]), z))
+
+    model = make(epochs=3, validation_fraction=0.25).fit(images(), callback=callback)
+    assert [n for n, _ in seen] == [1, 2, 3]
+    assert not np.array_equal(seen[0][1], seen[1][1])
+    assert model.history_["epoch"] == [1, 2, 3]
+    assert {len(values) for values in model.history_.values()} == {3}
+    assert all(value > 0 for value in model.history_["seconds"])
+    assert len(model.step_loss_) == 3 * 2
+    assert model.step_loss_.dtype == np.float32
+
+
+def test_warm_start_continues(make):
+    X = images()
+    model = make(warm_start=True, validation_fraction=0.25).fit(X)
+    before, first = history(model), weights(model)
+    model.fit(X)
+    assert model.history_["epoch"] == [1, 2, 3, 4]
+    assert history(model)["loss"][:2] == before["loss"]
+    assert history(model)["val_loss"][:2] == before["val_loss"]
+    assert len(model.step_loss_) == 4 * 2
+    assert not same(first, weights(model))
+    assert model.history_["loss"][2] < model.history_["loss"][0]
+    cold = model.set_params(warm_start=False).fit(X)
+    assert history(cold) == before
+    assert same(first, weights(cold))
+
+
+def test_validation_by_fraction_and_by_set(make):
+    X = images()
+    plain = make().fit(X)
+    assert plain.history_["val_loss"] == [None, None]
+    watched = make().fit(X, X_val=images(9, seed=1))
+    assert same(weights(plain), weights(watched))
+    assert all(np.isfinite(watched.history_["val_loss"]))
+    held = make(validation_fraction=0.25).fit(X)
+    assert not same(weights(plain), weights(held))
+    assert len(held.step_loss_) == 2 * 2
+    assert len(plain.step_loss_) == 2 * 3
+
+
+def test_the_validation_loss_is_that_of_the_held_out_rows():
+    X = images()
+    model = Autoencoder(**SMALL).fit(X, X_val=X[:9])
+    per_pixel = np.mean((model.reconstruct(X[:9]) - X[:9].astype(float)) ** 2) / 255**2
+    assert model.history_["val_loss"][-1] == pytest.approx(per_pixel, rel=1e-4)
+    marked = X.copy()
+    marked[:10] = 0
+    order = torch.randperm(40, generator=generator(0, "split")).tolist()
+    held = Autoencoder(**SMALL | {"validation_fraction": 0.25}).fit(X)
+    by_hand = Autoencoder(**SMALL).fit(X[order[10:]], X_val=X[order[:10]])
+    assert history(held) == history(by_hand)
+
+
+def dark_and_bright():
+    """Samples to train on, and others that every epoch of that makes worse."""
+    random = np.random.default_rng(0)
+    return tuple(
+        (random.random((64, 4, 4)) * 0.1 + level).astype(np.float32) for level in (0.1, 0.8)
+    )
+
+
+def test_early_stopping_puts_the_best_weights_back(make):
+    dark, bright = dark_and_bright()
+    states = []
+    model = make(early_stopping=2, epochs=20, learning_rate=1e-2).fit(
+        dark, X_val=bright, callback=lambda m: states.append(weights(m))
+    )
+    losses = model.history_["val_loss"]
+    assert losses[0] < losses[1] < losses[2]
+    assert len(losses) == 3
+    assert same(weights(model), states[0])
+    assert not same(weights(model), states[2])
+    without = make(epochs=3, learning_rate=1e-2).fit(dark, X_val=bright)
+    assert same(weights(without), states[2])
+
+
+@pytest.mark.parametrize(
+    ("losses", "patience", "epochs", "best"),
+    [
+        ([3.0, 2.0, 1.0], 1, 3, 3),
+        ([1.0, 2.0, 0.5], 1, 2, 1),
+        ([3.0, 1.0, 2.0, 2.0, 0.5], 2, 4, 2),
+        ([3.0, 1.0, 2.0, 0.5, 2.0], 2, 5, 4),
+        ([1.0, 1.0, 1.0], 2, 3, 1),
+        ([0.0, 1.0, 2.0, 3.0], 2, 3, 1),
+        ([-1.0, -2.0, -1.5, -1.0], 2, 4, 2),
+        ([2.0, float("nan"), float("nan"), 1.0], 2, 3, 1),
+        ([2.0, float("nan"), 3.0, 1.0], 9, 4, 4),
+    ],
+)
+def test_the_best_epoch_is_the_one_of_least_validation_loss(
+    monkeypatch, losses, patience, epochs, best
+):
+    """The engine is replaced by one that marks the weights with the number of the epoch."""
+    from diabolo import estimator  # noqa: PLC0415
+
+    def marking(net, *_, **__):
+        for number, loss in enumerate(losses, start=1):
+            with torch.no_grad():
+                net.decoder[-1].bias.fill_(number)
+            yield Epoch(1.0, loss, 1.0, np.ones(1, np.float32))
+
+    monkeypatch.setattr(estimator, "train", marking)
+    model = Autoencoder(**SMALL | {"early_stopping": patience}).fit(floats(), X_val=floats())
+    assert len(model.history_["epoch"]) == epochs
+    assert set(model.net_.decoder[-1].bias.tolist()) == {best}
+
+
+def interrupt_at(epoch):
+    def callback(model):
+        if len(model.history_["epoch"]) == epoch:
+            raise KeyboardInterrupt
+
+    return callback
+
+
+def test_an_interrupt_leaves_the_best_model_and_is_raised_again(make, tmp_path):
+    dark, bright = dark_and_bright()
+    best = make(epochs=1, learning_rate=1e-2).fit(dark)
+    model = make(epochs=20, learning_rate=1e-2)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(dark, X_val=bright, callback=interrupt_at(3))
+    assert len(model.history_["epoch"]) == 3
+    assert same(weights(model), weights(best))
+    assert not model.net_.training
+    np.testing.assert_array_equal(model.transform(dark), best.transform(dark))
+    np.testing.assert_array_equal(model.code_range_, best.code_range_)
+    model.save(tmp_path / "model.safetensors")
+    read = load(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(read.reconstruct(dark), best.reconstruct(dark))
+
+
+def test_an_interrupt_within_an_epoch_leaves_the_last_finished_one(make, monkeypatch):
+    from diabolo import estimator  # noqa: PLC0415
+
+    steps = []
+
+    class Interrupting(estimator.Progress):
+        def step(self, rows):
+            steps.append(rows)
+            if len(steps) == 8:
+                raise KeyboardInterrupt
+
+    X = images()
+    two = make(epochs=2).fit(X)
+    monkeypatch.setattr(estimator, "Progress", Interrupting)
+    model = make(epochs=5)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X)
+    assert history(model) == history(two)
+    assert same(weights(model), weights(two))
+    np.testing.assert_array_equal(model.transform(X), two.transform(X))
+
+
+def test_an_interrupt_in_the_first_epoch_leaves_a_usable_model(make, monkeypatch):
+    from diabolo import estimator  # noqa: PLC0415
+
+    class Interrupting(estimator.Progress):
+        def step(self, rows):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(estimator, "Progress", Interrupting)
+    model = make()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(images())
+    assert np.isfinite(model.transform(images())).all()
+    assert model.history_["epoch"] == []
+
+
+def test_an_error_in_a_callback_comes_through(make):
+    def callback(model):
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        make().fit(images(), callback=callback)
+
+
+def test_drop_last_and_large_batches(make):
+    X = images()
+    assert len(make(drop_last=True).fit(X).step_loss_) == 2 * 2
+    assert len(make(batch_size=41).fit(X).step_loss_) == 2
+    assert len(make(batch_size=40, drop_last=True).fit(X).step_loss_) == 2
+    with pytest.raises(InputError, match="40 samples for a batch_size of 41"):
+        make(batch_size=41, drop_last=True).fit(X)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "one_cycle", "cosine"])
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+def test_every_schedule_and_optimizer_trains(schedule, optimizer):
+    model = Autoencoder(**SMALL | {"epochs": 20, "schedule": schedule, "optimizer": optimizer})
+    losses = model.set_params(learning_rate=1e-2).fit(images()).history_["loss"]
+    assert losses[-1] < losses[0]
+
+
+def test_bf16_trains_near_to_float32():
+    plain, half = (Autoencoder(**SMALL, precision=p).fit(images()) for p in ("float32", "bf16"))
+    np.testing.assert_allclose(plain.history_["loss"], half.history_["loss"], rtol=0.02)
+    assert not same(weights(plain), weights(half))
+    assert half.transform(images()).dtype == np.float32
+
+
+@pytest.mark.parametrize("name", ["mse", "bce"])
+def test_the_accepted_names_of_the_likelihoods(name):
+    full = {"mse": "gaussian", "bce": "bernoulli"}[name]
+    a, b = (Autoencoder(**SMALL, likelihood=n).fit(images()) for n in (name, full))
+    assert same(weights(a), weights(b))
+    assert a.loss_unit_.startswith(name.upper())
+    assert VAE(**SMALL).fit(images()).loss_unit_ == "nats per sample"
+
+
+def test_the_loss_of_the_history_is_the_fields_usual_one():
+    X = images()
+    model = Autoencoder(**SMALL | {"batch_size": 40, "epochs": 1, "learning_rate": 1e-12}).fit(X)
+    error = (model.reconstruct(X) - X.astype(float)) / 255
+    assert model.history_["loss"][0] == pytest.approx(np.mean(error**2), rel=1e-4)
+
+
+def test_verbose_tells_each_epoch_on_stderr(capsys):
+    Autoencoder(**SMALL | {"verbose": True}).fit(images(), X_val=images())
+    out, err = capsys.readouterr()
+    assert out == ""
+    lines = err.splitlines()
+    assert [line.split()[1] for line in lines] == ["1/2", "2/2"]
+    assert all("val_loss" in line and "remaining" in line for line in lines)
+    Autoencoder(**SMALL).fit(images())
+    assert capsys.readouterr() == ("", "")
+
+
+# ---- what theory says
+
+
+@pytest.mark.parametrize("scaling", [None, "standard"])
+def test_a_linear_autoencoder_spans_the_subspace_of_pca(scaling):
+    random = np.random.default_rng(0)
+    basis = np.linalg.qr(random.normal(size=(10, 10)))[0]
+    spread = np.array([3, 2.5, 2, *[0.1] * 7])
+    X = (random.normal(size=(512, 10)) * spread) @ basis + random.normal(size=10)
+    model = Autoencoder(
+        latent_dim=3,
+        hidden=(),
+        output_activation="identity",
+        scaling=scaling,
+        epochs=150,
+        batch_size=64,
+        learning_rate=2e-2,
+        schedule="one_cycle",
+        random_state=0,
+        device="cpu",
+    ).fit(X)
+    scaled = (X - X.mean(0)) / X.std(0) if scaling else X
+    pca = PCA(3).fit(scaled)
+    decoder = model.net_.decoder[-1].weight.detach().numpy()
+    angles = subspace_angles(decoder, pca.components_.T)
+    assert np.degrees(angles).max() < 1
+    assert np.degrees(subspace_angles(decoder, pca.components_[::-1].T[:, :2])).max() < 1
+    other = np.linalg.qr(random.normal(size=(10, 3)))[0]
+    assert np.degrees(subspace_angles(decoder, other)).max() > 20, "the test could not tell"
+    best = np.mean((pca.inverse_transform(pca.transform(scaled)) - scaled) ** 2)
+    reached = model.history_["loss"][-1]
+    assert best <= reached * 1.01
+    assert reached == pytest.approx(best, rel=0.02)
+    assert -2 * model.score(X) / 10 == pytest.approx(best, rel=0.02)
+
+
+def test_a_denoiser_learns_to_denoise(digits):
+    model = Autoencoder(
+        latent_dim=32,
+        hidden=(64,),
+        corruption=GaussianNoise(0.5),
+        epochs=60,
+        batch_size=32,
+        learning_rate=3e-3,
+        random_state=0,
+        device="cpu",
+    ).fit(digits)
+    noisy, clean = model.corrupt(digits, random_state=1), digits.astype(float)
+    before = np.mean((noisy - clean) ** 2) / 255**2
+    after = np.mean((model.reconstruct(noisy) - clean) ** 2) / 255**2
+    assert before == pytest.approx(0.1156, abs=0.01)
+    assert after < 0.35 * before
+
+
+def test_the_digits_that_ship(digits):
+    (x_train, y_train), (x_test, y_test) = load_mnist()
+    assert (x_train.shape, x_test.shape) == ((60_000, 28, 28), (10_000, 28, 28))
+    np.testing.assert_array_equal(x_test[:256], digits)
+    model = Autoencoder(**SMALL | {"latent_dim": 8, "epochs": 3}).fit(x_train[:500])
+    assert model.history_["loss"][-1] < 0.08
+    assert model.transform(x_test[:100]).shape == (100, 8)
+    assert len(y_train) + len(y_test) == 70_000
+
+
+# ---- an own pair of modules
+
+
+def pair(features=63, code=3, outputs=1):
+    draw = torch.Generator().manual_seed(0)
+    encoder = nn.Sequential(
+        nn.Flatten(), nn.Linear(features, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, outputs * code)
+    )
+    decoder = nn.Sequential(nn.Linear(code, features), nn.Unflatten(1, (1, 9, 7)))
+    with torch.no_grad():
+        for parameter in [*encoder.parameters(), *decoder.parameters()]:
+            parameter.normal_(0, 0.3, generator=draw)
+    return encoder, decoder
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_an_own_pair_is_fitted_saved_and_loaded(name, tmp_path):
+    X = images()
+    own = pair(outputs=2 if name == "VAE" else 1)
+    before = copy.deepcopy(own)
+    model, twin = (MODELS[name](**SMALL | {"network": own}).fit(X) for _ in range(2))
+    for mine, kept in zip(own, before, strict=True):
+        assert same(mine.state_dict(), kept.state_dict()), "the pair that was given is left alone"
+    assert same(weights(model), weights(twin))
+    assert not same(model.net_.decoder.state_dict(), own[1].state_dict())
+    assert model.net_.encoder[2].num_batches_tracked > 0
+    assert model.transform(X).shape == (40, 3)
+    assert model.reconstruct(X).shape == X.shape
+    path = tmp_path / "model.safetensors"
+    model.save(path)
+    with pytest.raises(InputError, match=r"network of its own: give load\(..., network=pair\)"):
+        load(path)
+    read = load(path, network=own, device="cpu")
+    for use in ("transform", "reconstruct", "score_samples"):
+        np.testing.assert_array_equal(getattr(read, use)(X), getattr(model, use)(X))
+    with pytest.raises(InputError):
+        load(path, network=(nn.Linear(63, 3), nn.Linear(3, 63)))
+
+
+WRONG_PAIRS = {
+    "encoder": ((nn.Linear(64, 3), nn.Linear(3, 63)), "The encoder cannot take"),
+    "decoder": ((nn.Linear(63, 3), nn.Linear(4, 63)), "The decoder cannot take codes"),
+    "output": ((nn.Linear(63, 3), nn.Linear(3, 64)), "64 values a sample, but a sample has 63"),
+    "sigmoid": (
+        (nn.Linear(63, 3), nn.Sequential(nn.Linear(3, 63), nn.Sigmoid())),
+        "ends in Sigmoid: leave it out",
+    ),
+    "tanh": (
+        (nn.Linear(63, 3), nn.Sequential(nn.Linear(3, 63), nn.Tanh())),
+        "ends in Tanh: leave it out",
+    ),
+    "one": ((nn.Linear(63, 3),), "network must be"),
+    "classes": ((nn.Linear, nn.Linear), "network must be"),
+    "no parameters": ((nn.Identity(), nn.Identity()), "parameters"),
+    "code that is an image": (
+        (nn.Unflatten(1, (3, 21)), nn.Sequential(nn.Flatten(), nn.Linear(63, 63))),
+        "code",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WRONG_PAIRS)
+def test_a_pair_that_does_not_fit_says_why(what):
+    network, message = WRONG_PAIRS[what]
+    with pytest.raises(InputError) as error:
+        Autoencoder(**SMALL | {"network": network}).fit(floats(40, 63))
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("outputs", [1, 5])
+def test_a_vae_needs_a_pair_with_mean_and_variance(outputs):
+    network = (nn.Linear(63, outputs), nn.Linear(3, 63))
+    with pytest.raises(InputError):
+        VAE(**SMALL | {"network": network}).fit(floats(40, 63))
+
+
+# ---- mistakes
+
+
+X2, X3 = floats(), images()
+MISTAKES = {
+    "epochs": ({"epochs": 0}, X2, "epochs must be an integer of at least 1, but is 0."),
+    "a text": ({"epochs": "32"}, X2, "epochs must be an integer"),
+    "True": ({"batch_size": True}, X2, "batch_size must be an integer"),
+    "inf": ({"learning_rate": float("inf")}, X2, "learning_rate must be a number above 0"),
+    "nan": ({"learning_rate": float("nan")}, X2, "learning_rate must be a number above 0"),
+    "hidden": ({"hidden": (6, 0)}, X2, "hidden must be"),
+    "hidden number": ({"hidden": 6}, X2, "hidden must be"),
+    "activation": ({"activation": "rellu"}, X2, "activation must be one of"),
+    "network": ({"network": "cnn"}, X2, "network must be one of 'dense', 'conv'"),
+    "seed": ({"random_state": -1}, X2, "random_state must be an integer of at least 0"),
+    "corruption": ({"corruption": "gaussian"}, X2, "corruption must be"),
+    "part": ({"corruption": GaussianNoise(-1)}, X2, "std must be a number of at least 0"),
+    "fraction": ({"validation_fraction": 1.0}, X2, "validation_fraction must be"),
+    "fraction of few": ({"validation_fraction": 0.9}, X2[:2], "leaves none of 2 samples"),
+    "stopping": ({"early_stopping": 3}, X2, "early_stopping needs X_val or a validation_fraction"),
+    "device": ({"device": "gpu"}, X2, "There is no device 'gpu' here: use 'auto' or 'cpu'"),
+    "conv on a table": ({"network": "conv"}, X2, "give X as (N, C, H, W), or image_shape"),
+    "image_shape": ({"image_shape": (1, 2, 2)}, X2, "image_shape (1, 2, 2) does not fit"),
+    "other image_shape": ({"image_shape": (1, 7, 9)}, X3, "image_shape (1, 7, 9) does not fit"),
+    "bernoulli above": ({"likelihood": "bernoulli", "scaling": None}, 2 * X2, "data in [0, 1]"),
+    "bernoulli below": ({"likelihood": "bce", "scaling": None}, X2 - 0.5, "data in [0, 1]"),
+    "bernoulli tanh": ({"likelihood": "bce", "output_activation": "tanh"}, X2, "sigmoid output"),
+    "bernoulli -1": ({"likelihood": "bce", "scaling": "symmetric"}, X2, "use scaling='unit'"),
+    "bernoulli std": ({"likelihood": "bce", "scaling": "standard"}, X2, "use scaling='unit'"),
+    "nan in X": ({}, np.where(X2 > 0.99, np.nan, X2), "NaN"),
+    "inf in X": ({}, np.where(X2 > 0.99, np.inf, X2), "infinity"),
+    "too large": ({}, X2.astype(float) * 1e300, "large"),
+    "nan in images": ({}, np.full((4, 3, 3), np.nan), "NaN"),
+    "text in X": ({}, np.array([["a", "b"]]), "numeric"),
+    "complex X": ({}, X2 * 1j, "omplex"),
+    "one dimension": ({}, X2[0], "2D array"),
+    "five dimensions": ({}, np.zeros((2, 1, 1, 1, 1)), "2, 3 or 4 dimensions"),
+    "a number": ({}, 3.0, "array"),
+    "none": ({}, None, "array"),
+    "no rows": ({}, X2[:0], "0 sample"),
+    "no images": ({}, X3[:0], "0 sample"),
+    "no columns": ({}, X2[:, :0], "0 feature"),
+    "no pixels": ({}, X3[:, :0], "0 feature"),
+    "bfloat16": ({}, torch.zeros(4, 3, dtype=torch.bfloat16), ""),
+    "nothing to learn": ({"hidden": (), "latent_dim": None}, X2, ""),
+}
+
+
+@pytest.mark.parametrize("what", MISTAKES)
+def test_mistakes_at_fit_are_named(what):
+    parameters, X, message = MISTAKES[what]
+    if what == "bfloat16":
+        assert Autoencoder(**SMALL).fit(X).transform(X).dtype == torch.float32
+        return
+    with pytest.raises(InputError) as error:
+        Autoencoder(**SMALL | parameters).fit(X)
+    assert message in str(error.value)
+
+
+def test_a_vae_refuses_what_has_no_mean_and_variance():
+    with pytest.raises(InputError, match="needs a latent_dim"):
+        VAE(**SMALL | {"latent_dim": None}).fit(X2)
+    with pytest.raises(InputError, match="takes no activation"):
+        VAE(**SMALL | {"code_activation": "relu"}).fit(X2)
+    with pytest.raises(InputError, match="beta must be a number of at least 0"):
+        VAE(**SMALL | {"beta": -1.0}).fit(X2)
+
+
+USES = ["transform", "reconstruct", "score_samples", "score", "corrupt"]
+
+
+@pytest.mark.parametrize("use", [*USES, "inverse_transform"])
+def test_use_before_fit(make, use):
+    with pytest.raises(NotFittedError):
+        getattr(make(), use)(X2)
+
+
+@pytest.mark.parametrize("use", ["sample", "layers", "summary", "get_feature_names_out"])
+def test_other_use_before_fit(make, use):
+    with pytest.raises(NotFittedError):
+        getattr(make(), use)()
+
+
+@pytest.mark.parametrize("use", USES)
+def test_data_in_other_units_are_refused(use):
+    model = Autoencoder(**SMALL, corruption=GaussianNoise(0.1)).fit(X3)
+    call = getattr(model, use)
+    with pytest.raises(InputError, match=r"fitted on uint8 from 0 to 255.*multiply it by 255"):
+        call(X3 / 255)
+    with pytest.raises(InputError, match="fitted on uint8, not uint16"):
+        call(X3.astype(np.uint16))
+    with pytest.raises(InputError, match="fitted on uint8, not bool"):
+        call(X3 > 100)
+    np.testing.assert_array_equal(model.transform(X3.astype(float)), model.transform(X3))
+    from_floats = Autoencoder(**SMALL, corruption=GaussianNoise(0.1)).fit(X3 / 255)
+    with pytest.raises(InputError, match="fitted on floats, not uint8"):
+        getattr(from_floats, use)(X3)
+
+
+@pytest.mark.parametrize("use", USES)
+def test_data_of_other_shapes_are_refused(use):
+    call = getattr(Autoencoder(**SMALL, corruption=GaussianNoise(0.1)).fit(X3), use)
+    with pytest.raises(InputError, match=r"samples of shape \(9, 7\), not \(7, 9\)"):
+        call(images(4, (7, 9)))
+    with pytest.raises(InputError, match=r"samples of shape \(9, 7\), not \(3, 9, 7\)"):
+        call(images(4, (3, 9, 7)))
+    with pytest.raises(InputError, match="5 features"):
+        call(X3.reshape(40, -1)[:, :5])
+    with pytest.raises(InputError, match="NaN"):
+        call(np.full((2, 9, 7), np.nan))
+
+
+@pytest.mark.parametrize(
+    "X_val",
+    [floats(40, 5), np.full((2, 6), np.nan), (255 * X2).astype(np.uint8)],
+    ids=["columns", "nan", "units"],
+)
+def test_a_wrong_validation_set_is_refused(X_val):
+    with pytest.raises(InputError):
+        Autoencoder(**SMALL).fit(X2, X_val=X_val)
+
+
+def test_validation_data_outside_the_bernoullis_range_are_refused():
+    with pytest.raises(InputError, match=r"\[0, 1\]"):
+        Autoencoder(**SMALL, likelihood="bernoulli", scaling=None).fit(X2, X_val=3 * X2)
+
+
+@pytest.mark.parametrize(
+    "codes", [np.zeros((2, 4)), np.zeros(3), np.zeros((2, 3, 1)), [["a", "b", "c"]]], ids=repr
+)
+def test_codes_of_another_form_are_refused(codes):
+    with pytest.raises(InputError):
+        Autoencoder(**SMALL).fit(X2).inverse_transform(codes)
+
+
+def test_sampling_without_a_prior_names_what_has_one():
+    with pytest.raises(InputError, match="no prior.*VAE.*LatentSampler"):
+        Autoencoder(**SMALL).fit(X2).sample(3)
+
+
+@pytest.mark.parametrize("n", [0, -1, 2.5, "3", True])
+def test_a_number_of_samples_that_is_none_is_refused(n):
+    with pytest.raises(InputError):
+        VAE(**SMALL).fit(X2).sample(n)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "x"])
+def test_a_seed_that_is_none_is_refused_in_use_too(seed):
+    vae = VAE(**SMALL, corruption=GaussianNoise(0.1)).fit(X2)
+    with pytest.raises(InputError, match="random_state"):
+        vae.sample(2, random_state=seed)
+    with pytest.raises(InputError, match="random_state"):
+        vae.corrupt(X2, random_state=seed)
+
+
+def test_a_refused_fit_leaves_the_last_model(make):
+    model = make().fit(X3)
+    before = model.transform(X3)
+    for wrong in (np.full((4, 5, 5), np.nan), images(4, (5, 5))):
+        with pytest.raises(InputError):
+            model.set_params(batch_size=99, drop_last=True).fit(wrong)
+        np.testing.assert_array_equal(model.transform(X3), before)
+
+
+def test_the_base_class_is_no_model():
+    assert Estimator not in MODELS.values()
+    assert {"Autoencoder", "VAE"} <= set(MODELS)
+    with pytest.raises(TypeError):
+        Estimator()
