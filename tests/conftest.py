@@ -10,6 +10,8 @@ import torch
 
 from diabolo.data.mnist import read_split
 
+torch.set_num_threads(1)  # the nets here are tiny
+
 
 @pytest.fixture(scope="session")
 def digits():

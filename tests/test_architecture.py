@@ -42,7 +42,7 @@ FILES = {name_of(path): path for path in sorted(SOURCE.rglob("*.py"))}
 
 def room_of(module: str) -> str:
     """The room of a module: data for diabolo.data.idx; the package itself is ''."""
-    return (module.split(".") + [""])[1]
+    return [*module.split("."), ""][1]
 
 
 class Uses(ast.NodeVisitor):
@@ -54,17 +54,17 @@ class Uses(ast.NodeVisitor):
         self.opened: list[int] = []
         self.visit(ast.parse(text))
 
-    def visit_If(self, node: ast.If) -> None:  # noqa: N802
+    def visit_If(self, node: ast.If) -> None:
         if "TYPE_CHECKING" in ast.unparse(node.test):
             for child in node.orelse:
                 self.visit(child)
         else:
             self.generic_visit(node)
 
-    def visit_Import(self, node: ast.Import) -> None:  # noqa: N802
+    def visit_Import(self, node: ast.Import) -> None:
         self.imports |= {alias.name for alias in node.names}
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:  # noqa: N802
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         base = node.module or ""
         if node.level:
             here = self.module.split(".")
@@ -80,7 +80,7 @@ class Uses(ast.NodeVisitor):
             return base if name.startswith("__") else diabolo._HOMES.get(name, f"{base}.{name}")
         return f"{base}.{name}" if base == "urllib" else base
 
-    def visit_Call(self, node: ast.Call) -> None:  # noqa: N802
+    def visit_Call(self, node: ast.Call) -> None:
         called = node.func
         name = getattr(called, "attr", getattr(called, "id", ""))
         first = node.args[0] if node.args else None
@@ -108,34 +108,42 @@ def own(found: Uses) -> set[str]:
     return {m for m in found.imports if m.split(".")[0] == "diabolo"} - {found.module}
 
 
-def faults(found: dict[str, Uses]) -> Iterator[str]:
+def faults(found: dict[str, Uses]) -> list[str]:
     """Every breach of the plan, in words."""
-    for module, use in found.items():
-        room = room_of(module)
-        if room and room not in LEVEL:
-            yield f"{module}: no level is given for {room}"
+    each = [fault for use in found.values() for fault in [*upward(use), *misplaced(use)]]
+    return [*each, *circles(found)]
+
+
+def upward(use: Uses) -> Iterator[str]:
+    room = room_of(use.module)
+    if room and room not in LEVEL:
+        yield f"{use.module}: no level is given for {room}"
+        return
+    for other in map(room_of, own(use)):
+        if not other or other == room:
             continue
-        for other in map(room_of, own(use)):
-            if not other or other == room:
-                continue
-            if other not in LEVEL:
-                yield f"{module} imports {other}, which has no level"
-            elif not room or LEVEL[other] > LEVEL[room]:
-                yield f"{module} imports {other}, upwards"
-        if room != "studio":
-            for name in use.imports:
-                if name in NETWORK or name.split(".")[0] in NETWORK:
-                    yield f"{module} imports {name}: sockets belong to the studio"
-        if use.opened and room not in FILE_ROOMS:
-            yield f"{module} touches files in line {use.opened[0]}"
+        if other not in LEVEL:
+            yield f"{use.module} imports {other}, which has no level"
+        elif not room or LEVEL[other] > LEVEL[room]:
+            yield f"{use.module} imports {other}, upwards"
+
+
+def misplaced(use: Uses) -> Iterator[str]:
+    room = room_of(use.module)
+    for name in sorted(use.imports):
+        if room != "studio" and {name, name.split(".")[0]} & NETWORK:
+            yield f"{use.module} imports {name}: sockets belong to the studio"
+    if use.opened and room not in FILE_ROOMS:
+        yield f"{use.module} touches files in line {use.opened[0]}"
+
+
+def circles(found: dict[str, Uses]) -> Iterator[str]:
     rooms: dict[str, set[str]] = {}
     for module, use in found.items():
-        rooms.setdefault(room_of(module), set()).update(map(room_of, own(use)))
-    graphs = {
-        "rooms": {room: others - {room, ""} for room, others in rooms.items()},
-        "modules": {m: own(use) - {"diabolo"} for m, use in found.items()},
-    }
-    for what, graph in graphs.items():
+        others = set(map(room_of, own(use))) - {room_of(module), ""}
+        rooms.setdefault(room_of(module), set()).update(others)
+    modules = {module: own(use) - {"diabolo"} for module, use in found.items()}
+    for what, graph in (("rooms", rooms), ("modules", modules)):
         try:
             TopologicalSorter(graph).prepare()
         except CycleError as error:
@@ -144,7 +152,7 @@ def faults(found: dict[str, Uses]) -> Iterator[str]:
 
 def test_every_import_points_downwards_and_files_and_sockets_stay_in_their_rooms():
     assert len(FILES) > 15
-    assert list(faults(uses(FILES))) == []
+    assert faults(uses(FILES)) == []
 
 
 BREACHES = {
@@ -159,7 +167,10 @@ BREACHES = {
         {"net.py": "from importlib import import_module as i\ni.import_module('diabolo.cli')"},
         "diabolo.net imports cli",
     ),
-    "from the package itself": ({"__init__.py": "import diabolo.errors"}, "diabolo imports errors"),
+    "from the package itself": (
+        {"__init__.py": "import diabolo.errors"},
+        "diabolo imports errors",
+    ),
     "an unknown room": ({"attic.py": ""}, "no level is given for attic"),
     "an unknown folder": ({"attic/box.py": ""}, "no level is given for attic"),
     "an import of it": ({"cli.py": "from diabolo.attic import box"}, "attic, which has no level"),
@@ -197,7 +208,7 @@ def faults_of(tmp_path, texts):
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
         files[name_of(path, tmp_path)] = path
-    return list(faults(uses(files)))
+    return faults(uses(files))
 
 
 @pytest.mark.parametrize("what", BREACHES)
@@ -213,7 +224,9 @@ def test_the_test_above_lets_pass_what_is_right(tmp_path):
 def modules_after(code: str) -> set[str]:
     """The modules that are loaded once a fresh interpreter has run `code`."""
     code += "\nimport json, sys; print(json.dumps(sorted(sys.modules)))"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     return set(json.loads(found.stdout.splitlines()[-1]))
 
 

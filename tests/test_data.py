@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import io
+import os
 import struct
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -362,11 +364,11 @@ def test_folder_is_colour_if_one_image_is(tmp_path):
 
 
 def test_folder_is_16_bit_only_if_all_are(tmp_path):
-    save(tmp_path / "a.png", np.full((2, 2), 771, np.uint16))
+    save(tmp_path / "a.png", np.full((2, 2), 65535, np.uint16))
     assert read(tmp_path).array.dtype == np.uint16
     save(tmp_path / "b.png", gray(2, 2, 9))
     assert read(tmp_path).array.dtype == np.uint8
-    assert read(tmp_path).array[:, 0, 0].tolist() == [3, 9]
+    assert read(tmp_path).array[:, 0, 0].tolist() == [255, 9]
 
 
 def test_folder_keeps_the_most_common_size(tmp_path):
@@ -440,6 +442,21 @@ def test_a_closed_file_or_folder_is_named(tmp_path, monkeypatch):
     assert reason(tmp_path / "a.idx") == f"{tmp_path / 'a.idx'} cannot be read: Permission denied"
     monkeypatch.setattr("os.scandir", closed)
     assert reason(tmp_path) == f"{tmp_path} cannot be read: Permission denied"
+
+
+def test_a_closed_folder_inside_is_named(tmp_path, monkeypatch):
+    def scan(path: str) -> object:
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    save(tmp_path / "a.png", gray(2, 2))
+    save(tmp_path / "closed" / "b.png", gray(2, 2))
+    scandir = os.scandir
+    monkeypatch.setattr("os.scandir", scan)
+    samples = read(tmp_path)
+    assert samples.names == ["a.png"]
+    assert samples.failures == [f"{tmp_path / 'closed'} cannot be read: Permission denied"]
 
 
 # NumPy files
@@ -569,13 +586,24 @@ def test_parquet_round_trip(tmp_path, dtype):
     assert samples.names == ["0", "1", "2", "3", "4", "5"]
 
 
+def test_a_table_of_several_types_is_float64(tmp_path):
+    frame = pd.DataFrame({"a": np.array([1, 2], "uint8"), "b": np.array([0.5, 1], "float32")})
+    frame["c"] = pd.array([3, None], dtype="Int64")
+    frame.to_parquet(tmp_path / "a.parquet")
+    array = read(tmp_path / "a.parquet").array
+    assert array.dtype == np.float64
+    np.testing.assert_array_equal(array, [[1, 0.5, 3], [2, 1, np.nan]])
+    frame[["a", "b"]].to_parquet(tmp_path / "b.parquet")
+    assert read(tmp_path / "b.parquet").array.dtype == np.float64
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
 def test_csv_round_trip(tmp_path, dtype):
-    array = (rng.random((6, 3)) * 9).astype(dtype)
+    array = (rng.random((999, 3)) * 9).astype(dtype)
     write(tmp_path / "a.csv", array)
     samples = read(tmp_path / "a.csv")
     assert samples.array.dtype == np.float64
-    np.testing.assert_array_equal(samples.array.astype(dtype), array)
+    np.testing.assert_allclose(samples.array.astype(dtype), array, rtol=1e-15)
     assert (samples.kind, samples.columns) == ("csv", ["0", "1", "2"])
 
 

@@ -126,7 +126,9 @@ def test_weights_come_from_the_generator_alone(network, init, untouched):
         first, again, other = (
             build(network, init, generator(seed, "init"), **sizes()) for seed in (0, 0, 1)
         )
-    for a, b, c in zip(*(nn.ModuleList(p).parameters() for p in (first, again, other)), strict=True):
+    for a, b, c in zip(
+        *(nn.ModuleList(p).parameters() for p in (first, again, other)), strict=True
+    ):
         assert torch.equal(a, b)
         assert a.ndim == 1 or not torch.equal(a, c)
         assert torch.isfinite(a).all()

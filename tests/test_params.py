@@ -106,7 +106,10 @@ def test_the_constructor_is_keyword_only_with_its_defaults_in_the_signature():
 
 
 def test_the_documentation_names_every_parameter_its_range_and_default():
-    assert "count : an integer of at least 1 and at most 10, default 3\n    How many." in Sample.__doc__
+    assert (
+        "count : an integer of at least 1 and at most 10, default 3\n    How many."
+        in Sample.__doc__
+    )
     assert "rate : a number above 0 and below 1, default 0.5" in Sample.__doc__
     assert "one of 'red', 'green'" in Sample.__doc__
     assert "Its annotation is a string." in Sample.__doc__
@@ -163,7 +166,7 @@ def full():
 
 
 def test_a_config_survives_json_and_toml():
-    import tomllib  # noqa: PLC0415
+    import tomllib
 
     config = to_config(full())
     assert config["kind"] == "Sample"

@@ -143,7 +143,7 @@ def test_a_file_cut_off_anywhere_is_refused(saved, tmp_path):
     whole, cut = path.read_bytes(), tmp_path / "cut.safetensors"
     for size in [*range(0, len(whole), 97), len(whole) - 1]:
         cut.write_bytes(whole[:size])
-        with pytest.raises(InputError, match="cut off|damaged"):
+        with pytest.raises(InputError, match=r"cut off|damaged"):
             load(cut)
 
 
@@ -210,7 +210,8 @@ def test_a_wrong_entry_is_refused_or_harmless(saved, tmp_path, key):
         try:
             read = load(path)
         except InputError as error:
-            assert "\n" not in str(error)
+            if "\n" in str(error):
+                wrong.append(f"{value!r:.20}: more than a sentence")
             continue
         except Exception as error:
             wrong.append(f"{value!r:.20}: load raised {error!r:.80}")
@@ -245,7 +246,7 @@ def test_what_is_set_after_fit_does_not_spoil_the_file(tmp_path):
 
 
 def test_an_unfitted_model_cannot_be_saved(tmp_path):
-    from sklearn.exceptions import NotFittedError  # noqa: PLC0415
+    from sklearn.exceptions import NotFittedError
 
     with pytest.raises(NotFittedError):
         Autoencoder().save(tmp_path / "model.safetensors")

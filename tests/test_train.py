@@ -2,13 +2,14 @@
 
 import subprocess
 import sys
+from itertools import chain
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from diabolo import Autoencoder, networks
+from diabolo import Autoencoder
 from diabolo.errors import InputError
 from diabolo.train import Rows, generator, make_optimizer, mean_loss, train
 
@@ -68,7 +69,7 @@ def test_each_epoch_takes_every_row_once_in_its_own_order():
     module, source = Line(), Labelled(10)
     run(module, source, epochs=3)
     assert [len(batch) for batch in source.taken] == [4, 4, 2] * 3
-    orders = [sum(source.taken[i : i + 3], []) for i in (0, 3, 6)]
+    orders = [list(chain(*source.taken[i : i + 3])) for i in (0, 3, 6)]
     assert all(sorted(order) == list(range(10)) for order in orders)
     assert len({tuple(order) for order in orders}) == 3
     assert orders[1] == torch.randperm(10, generator=generator(0, "order", 1)).tolist()
@@ -89,7 +90,7 @@ def test_drop_last_leaves_out_the_partial_batch():
     module, source = Line(), Labelled(10)
     (epoch,) = run(module, source, rate=0.0, drop_last=True)
     assert [len(batch) for batch in source.taken] == [4, 4]
-    seen = source.y[sum(source.taken, [])].square().mean().item()
+    seen = source.y[list(chain(*source.taken))].square().mean().item()
     assert epoch.loss == pytest.approx(seen, rel=1e-6)
     assert len(run(Line(), Labelled(8), drop_last=True)[0].steps) == 2
 
@@ -193,7 +194,9 @@ def test_generators_differ_by_seed_purpose_and_epoch_and_repeat():
 
 def test_generators_do_not_depend_on_the_process():
     code = "from diabolo.train import generator as g; print(g(3, 'order', 2).initial_seed())"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert int(found.stdout) == generator(3, "order", 2).initial_seed()
 
 
@@ -209,18 +212,22 @@ def test_rows_give_themselves_as_their_target():
 
 
 def article(X, loss, epochs, epsilon):
-    """A plain loop as in the articles: a loss of torch, averaged over the pixels, and Adam."""
-    encoder, decoder = networks.build(
-        networks.dense,
-        "torch",
-        generator(0, "init"),
-        shape=(1, 28, 28),
-        hidden=(16,),
-        latent=6,
-        activation="relu",
-        code_activation="relu",
-    )
-    network = nn.Sequential(encoder, decoder, nn.Sigmoid())
+    """A plain loop as in the articles: a loss of torch, averaged over the pixels, and Adam.
+
+    The layers are written out, and their weights those that torch draws after `manual_seed`.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = nn.Sequential(
+            nn.Linear(784, 16),
+            nn.ReLU(),
+            nn.Linear(16, 6),
+            nn.ReLU(),
+            nn.Linear(6, 16),
+            nn.ReLU(),
+            nn.Linear(16, 784),
+            nn.Sigmoid(),
+        )
     x = torch.from_numpy(X).flatten(1) / 255
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, eps=epsilon, foreach=False)
     losses = []

@@ -114,7 +114,9 @@ def _add_parameters(parser: argparse.ArgumentParser, argv: list[str]) -> None:
     for parameter in _declared(kind):
         for name, part in [(parameter.name, parameter), *_nested(parameter)]:
             flag = "seed" if name == "random_state" else name.replace("_", "-")
-            switch = {"nargs": "?", "const": "true"} if isinstance(part.default, bool) else {}
+            switch: dict[str, Any] = (
+                {"nargs": "?", "const": "true"} if isinstance(part.default, bool) else {}
+            )
             group.add_argument(
                 f"--{flag}",
                 dest=f"parameter:{name}",

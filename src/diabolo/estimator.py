@@ -36,6 +36,7 @@ from diabolo.progress import Progress
 from diabolo.train import Epoch, Rows, generator, make_optimizer, train
 
 Count = Annotated[int, Ge(1)]
+Seed = Annotated[int, Ge(0), Le(2**63 - 1)]
 Array = np.ndarray | Tensor
 OUTPUTS = {"unit": "sigmoid", "symmetric": "tanh"}
 HIDDEN = {"dense": (256, 128), "conv": (32, 64)}
@@ -105,10 +106,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
     precision: Annotated[Literal["float32", "bf16"], "Of the products in training."] = "float32"
     compile: Annotated[bool, "Compile the loss with torch.compile."] = False
     random_state: Annotated[
-        Annotated[int, Ge(0), Le(2**63 - 1)]
-        | InstanceOf[np.random.RandomState]
-        | InstanceOf[np.random.Generator]
-        | None,
+        Seed | InstanceOf[np.random.RandomState] | InstanceOf[np.random.Generator] | None,
         "Seed of everything random; none: a fresh one.",
     ] = None
     verbose: Annotated[bool, "Show the progress of training."] = False
@@ -146,6 +144,10 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
             names = ("epoch", "loss", "val_loss", "seconds")
             self.history_: dict[str, list[Any]] = {name: [] for name in names}
             self.step_loss_ = np.empty(0, np.float32)
+        for samples in (x, x_val):
+            if samples is not None and isinstance(self.net_.likelihood, Bernoulli):
+                _check_bernoulli(self.net_.scaling.cpu(), samples)
+        self.fitted_config_ = params.to_config(self)
         self.net_.to(device)
         try:
             self._train(x.to(device), None if x_val is None else x_val.to(device), p, callback)
@@ -244,10 +246,10 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         image = self.image_shape_ is not None
         scaling = learn_scaling(p.scaling, x, image=image)
         net = self._assemble(p, scaling, torch.Generator().manual_seed(self.seed_))
-        if isinstance(net.likelihood, Bernoulli):
-            _check_bernoulli(scaling(x[:1024]) if scaling.high == 1 else scaling(x))
         if isinstance(p.network, tuple):
             check_pair(net)
+        if not any(parameter.requires_grad for parameter in net.parameters()):
+            raise InputError("The network has no parameters to learn: give hidden or latent_dim.")
         return net
 
     def _assemble(self, p: Any, scaling: Any, draw: torch.Generator) -> Net:
@@ -280,7 +282,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
             decoder,
             bottleneck=bottleneck,
             likelihood=_likelihood(p),
-            corruption=self.corruption,
+            corruption=copy.deepcopy(self.corruption),
             scaling=scaling,
             input_shape=(math.prod(shape),) if flat else shape,
         ).eval()
@@ -304,10 +306,13 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
     def inverse_transform(self, X: Any) -> Any:
         """Samples (N, *shape of a sample) of codes X (N, K), in the units of the training data."""
         net, k = self._net(), self._n_features_out
-        z = torch.as_tensor(np.array(X, dtype=np.float32) if not isinstance(X, Tensor) else X)
+        try:
+            z = torch.from_numpy(np.array(_as_array(X), dtype=np.float32))
+        except (ValueError, TypeError):
+            raise InputError("Codes must be numbers of shape (N, K).") from None
         if z.ndim != 2 or z.shape[1] != k:
             raise InputError(f"Codes must have shape (N, {k}), but have {tuple(z.shape)}.")
-        y = in_blocks(net.decode, z.float().cpu(), device=self._device)
+        y = in_blocks(net.decode, z, device=self._device)
         return _like(X, y.reshape(-1, *self.sample_shape_))
 
     def reconstruct(self, X: Any) -> Any:
@@ -341,6 +346,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
 
     def sample(self, n: int = 1, *, random_state: Any = None) -> np.ndarray:
         """`n` new samples, decoded from codes of the prior; `InputError` where there is none."""
+        n = params.check("n", Count, n)
         draw = generator(_seed(random_state), "prior")
         z = self._net().bottleneck.prior(n, self._n_features_out, draw)
         if z is None:
@@ -361,15 +367,15 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
 
     def summary(self, X: Any = None) -> str:
         """The table of `layers` as text, with output shapes and parameter counts."""
-        shape = self.sample_shape_ if X is None else np.shape(X)[1:]
-        return as_text(self.layers(X), shape)
+        table = self.layers(X)
+        return as_text(table, self.sample_shape_ if X is None else np.shape(X)[1:])
 
     def save(self, path: str | Path) -> None:
         """Write the fitted model to one .safetensors file; `diabolo.load` reads it."""
         net = self._net()
         config = {
-            "model": params.to_config(self),
-            "custom_network": isinstance(self.network, tuple),
+            "model": self.fitted_config_,
+            "custom_network": "network" not in self.fitted_config_,
             "sample_shape": list(self.sample_shape_),
             "image_shape": self.image_shape_ and list(self.image_shape_),
             "dtype": self.dtype_,
@@ -392,15 +398,26 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         if config["feature_names"]:
             self.feature_names_in_ = np.array(config["feature_names"], dtype=object)
         self.history_ = config["history"]
+        self.fitted_config_ = config["model"]
         self.step_loss_ = tensors.pop("step_loss").numpy()
-        shift, scale, peak = (tensors[f"scaling.{name}"] for name in ("shift", "scale", "peak"))
-        low, high = tensors["scaling.bounds"].tolist()
-        scaling = Scaling(shift, scale, low, high, peak)
         self.code_range_ = tensors.pop("code_range").numpy()
-        self.code_size_ = self.code_range_.shape[1]
+        shift, scale, bounds, peak = (
+            tensors[f"scaling.{name}"] for name in ("shift", "scale", "bounds", "peak")
+        )
+        whole = {(), (self.n_features_in_,)}
+        if self.step_loss_.ndim != 1:
+            raise ValueError("the losses of the steps are no vector.")
+        if not {shift.shape, scale.shape} <= whole or bounds.shape != (2,) or peak.shape != (2,):
+            raise ValueError("the scaling does not fit the samples.")
+        low, high = bounds.tolist()
+        scaling = Scaling(shift, scale, low, high, peak)
         net = self._assemble(p, scaling, torch.Generator())
         net.load_state_dict(tensors)
         self.net_ = net.to(_device(p.device))
+        empty = torch.zeros(1, self.n_features_in_)
+        self.code_size_ = in_blocks(self.net_.encode, empty, device=self._device).shape[1]
+        if self.code_range_.shape != (2, self.code_size_):
+            raise ValueError("the range of the codes does not fit the network.")
 
     # ---- inside
 
@@ -420,25 +437,27 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         self, X: Any, function: Callable[[Tensor], Tensor], *, keep_shape: bool = False
     ) -> Any:
         out = in_blocks(function, self.rows(X), device=self._device)
-        return _like(X, out.reshape(np.shape(X)) if keep_shape else out)
+        return _like(X, out.reshape(_as_array(X).shape) if keep_shape else out)
 
     def rows(self, X: Any, *, reset: bool = False) -> Tensor:
         """X as a tensor (N, D) of its stored type (integers beyond uint16 and floats: float32)."""
-        array = X.detach().cpu().numpy() if isinstance(X, Tensor) else X
-        shape = getattr(array, "shape", None) or np.shape(array)
+        array = _as_array(X)
+        shape = array.shape
         if len(shape) > 4:
             raise InputError(f"X must have 2, 3 or 4 dimensions, but has shape {tuple(shape)}.")
         images = len(shape) > 2
         if images:
-            array = np.asarray(array).reshape(len(array), -1)
+            array = np.reshape(array, (len(array), math.prod(shape[1:])))
         if images and not reset:
             self._check_shape(tuple(shape[1:]))
         try:
             rows = validate_data(self, array, reset=reset, dtype="numeric")
         except ValueError as error:
             raise InputError(str(error)) from None
-        if rows.dtype not in (np.bool_, np.uint8, np.uint16):
-            rows = rows.astype(np.float32)
+        if rows.dtype.newbyteorder("=") == np.uint16:
+            rows = rows.astype(np.uint16)
+        elif rows.dtype not in (np.bool_, np.uint8):
+            rows = _as_float32(rows)
         if reset:
             self._learn_shape(tuple(shape[1:]), str(rows.dtype))
         self._check_units(rows)
@@ -503,10 +522,12 @@ class _Best:
         self.weights: dict[str, Tensor] | None = None
 
     def see(self, epoch: Epoch) -> None:
-        if epoch.val_loss is not None and epoch.val_loss >= self.loss:
+        if epoch.val_loss is not None and not epoch.val_loss < self.loss:
             self.waited += 1
             return
-        self.loss, self.waited = epoch.val_loss or math.inf, 0
+        self.waited = 0
+        if epoch.val_loss is not None:
+            self.loss = epoch.val_loss
         self.weights = {name: t.detach().clone() for name, t in self.net.state_dict().items()}
 
     @property
@@ -533,8 +554,8 @@ def _likelihood(p: Any) -> Likelihood:
     return Bernoulli(nn.Sigmoid())
 
 
-def _check_bernoulli(scaled: Tensor) -> None:
-    if scaled.min() < 0 or scaled.max() > 1:
+def _check_bernoulli(scaling: Scaling, x: Tensor) -> None:
+    if not math.isfinite(scaling.high) and (x.min() < 0 or x.max() > 1):
         raise InputError(
             "A bernoulli likelihood needs data in [0, 1]: use scaling='unit', or scale X yourself."
         )
@@ -556,7 +577,7 @@ def _seed(random_state: Any) -> int:
         return int(random_state.randint(2**31))
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(2**31))
-    return int(random_state)
+    return int(params.check("random_state", Seed, random_state))
 
 
 def _device(name: str) -> torch.device:
@@ -568,6 +589,23 @@ def _device(name: str) -> torch.device:
     except (RuntimeError, AssertionError):
         raise InputError(f"There is no device {name!r} here: use 'auto' or 'cpu'.") from None
     return device
+
+
+def _as_array(X: Any) -> Any:
+    """X as something with a shape and rows: tables of pandas and the like as they are."""
+    if isinstance(X, Tensor):
+        X = X.detach().cpu()
+        return (X.float() if X.is_floating_point() else X).numpy()
+    return X if hasattr(X, "shape") else np.asarray(X)
+
+
+def _as_float32(rows: np.ndarray) -> np.ndarray:
+    """`rows` as float32; refuses what would become infinite."""
+    with np.errstate(over="ignore"):
+        narrow = rows.astype(np.float32)
+    if not np.isfinite(narrow).all():
+        raise InputError("X has values too large for float32: scale it down.")
+    return narrow
 
 
 def _like(X: Any, out: Tensor) -> Any:

@@ -1,13 +1,33 @@
 """A model file -> the fitted model."""
 
+import math
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Len
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from diabolo import store
 from diabolo.errors import InputError
-from diabolo.estimator import Estimator
+from diabolo.estimator import Count, Estimator
 from diabolo.models import MODELS
 from diabolo.params import from_config
+
+
+class _Header(BaseModel):
+    """What the header of a model file must hold."""
+
+    model_config = ConfigDict(strict=True)
+
+    model: dict[str, Any]
+    custom_network: bool
+    sample_shape: Annotated[list[Count], Len(1, 3)]
+    image_shape: Annotated[list[Count], Len(3, 3)] | None
+    dtype: Literal["bool", "uint8", "uint16", "float32"]
+    feature_names: list[str]
+    seed: Annotated[int, Ge(0)]
+    history: dict[str, list[int | float | None]]
+    layers: list[dict[str, Any]]
 
 
 def load(path: str | Path, *, device: str = "auto", network: Any = None) -> Estimator:
@@ -18,11 +38,19 @@ def load(path: str | Path, *, device: str = "auto", network: Any = None) -> Esti
     """
     config, tensors = store.read(path)
     try:
-        if config["custom_network"] and network is None:
-            raise InputError(f"{path} has a network of its own: give load(..., network=pair).")
-        model = from_config(config["model"], MODELS)
-        model.set_params(device=device, **({} if network is None else {"network": network}))
-        model._restore(config, tensors)
-    except (KeyError, TypeError, RuntimeError) as error:
+        header = _Header.model_validate(config)
+    except ValidationError as error:
+        entry = error.errors()[0]["loc"][0]
+        raise InputError(f"{path} is damaged: its header has no valid {entry}.") from None
+    if header.image_shape and math.prod(header.image_shape) != math.prod(header.sample_shape):
+        raise InputError(f"{path} is damaged: its shapes do not agree.")
+    if header.custom_network and network is None:
+        raise InputError(f"{path} has a network of its own: give load(..., network=pair).")
+    model = from_config(header.model, MODELS)
+    assert isinstance(model, Estimator)
+    model.set_params(device=device, **({} if network is None else {"network": network}))
+    try:
+        model._restore(header.model_dump(), tensors)
+    except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
     return model

@@ -292,8 +292,13 @@ def check_pair(net: Net) -> None:
     with torch.inference_mode():
         try:
             z = net.bottleneck(net.encoder, x).mean
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
             raise InputError(f"The encoder cannot take {where}: {_first_line(error)}") from None
+        if z.ndim != 2:
+            shape = tuple(z.shape[1:])
+            raise InputError(
+                f"A code must be a vector, but the encoder gives {shape}: flatten it."
+            )
         try:
             y = net.decoder(z)
         except RuntimeError as error:

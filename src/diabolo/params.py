@@ -104,18 +104,24 @@ def check(name: str, hint: Any, value: Any) -> Any:
 
 
 def parse(parameter: Parameter, text: str) -> Any:
-    """The value that `text` from a command line means for `parameter` (lists: `128,64`)."""
+    """The value that `text` from a command line means for `parameter` (lists: `128,64` or `[]`)."""
     if text.lower() == "none":
         return check(parameter.name, parameter.hint, None)
     if kinds := parameter.kinds:
         return named(parameter.name, text, kinds)()
     for alternative in _alternatives(parameter.hint):
-        parts = text.split(",") if typing.get_origin(alternative) is tuple else text
         try:
-            return TypeAdapter(alternative, config=STRICT).validate_strings(parts)
-        except (ValidationError, TypeError):
+            return check(parameter.name, parameter.hint, _parsed(alternative, text))
+        except ValidationError:
             continue
     raise InputError(f"{parameter.name} must be {describe(parameter.hint)}, but is {text!r}.")
+
+
+def _parsed(hint: Any, text: str) -> Any:
+    if typing.get_origin(hint) is tuple:
+        item = typing.get_args(hint)[0]
+        return tuple(_parsed(item, part) for part in text.split(",")) if text != "[]" else ()
+    return TypeAdapter(hint, config=STRICT).validate_strings(text)
 
 
 def to_config(obj: Parameters) -> dict[str, Any]:
@@ -145,7 +151,7 @@ def from_config(config: dict[str, Any], kinds: dict[str, type[Parameters]]) -> P
     declared = {p.name: p for p in cls.declared()}
     for name, value in values.items():
         parameter = named("parameter", name, declared)
-        if isinstance(value, dict):
+        if isinstance(value, dict) and parameter.kinds:
             values[name] = from_config(value, parameter.kinds)
         elif value == "none":
             values[name] = None
@@ -155,7 +161,7 @@ def from_config(config: dict[str, Any], kinds: dict[str, type[Parameters]]) -> P
 
 def named(what: str, name: Any, known: dict[str, T]) -> T:
     """`known[name]`, or an `InputError` with the nearest names."""
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise unknown(what, name, known)
     return known[name]
 

@@ -74,6 +74,5 @@ def _planned(recipe: recipes.Recipe) -> str:
     from diabolo.models import MODELS
     from diabolo.params import from_config
 
-    source = recipe.data.get("source", "mnist")
-    samples = data.read("mnist:test:2" if source == "mnist" else source)
+    samples = data.read("mnist:test:2" if recipe.source == "mnist" else recipe.source)
     return from_config(recipe.model, MODELS).summary(samples.array[:2])  # type: ignore[attr-defined]

@@ -35,13 +35,11 @@ class Split:
 
 def load_split(recipe: Recipe, seed: int) -> Split:
     """Read the data that a recipe names and part it as the recipe says."""
-    source = recipe.data.get("source", "mnist")
-    test = recipe.data.get("test", "mnist:test" if source == "mnist" else HELD_OUT)
-    training = data.read("mnist:train" if source == "mnist" else source)
-    if test == HELD_OUT:
+    training = data.read(recipe.source)
+    if recipe.test == HELD_OUT:
         training, testing = _hold_out(training, seed)
     else:
-        testing = data.read(test, image_shape=_image_shape(training.array))
+        testing = data.read(recipe.test, image_shape=_image_shape(training.array))
     train, validation = training.array[: recipe.data.get("limit")], None
     if recipe.data.get("validation") == "test":
         validation = testing.array
@@ -143,11 +141,12 @@ def recipe_beside(path: str | Path) -> Recipe | None:
 def write_config(folder: Path, recipe: Recipe) -> None:
     """Write `config.toml`, a recipe that repeats the run."""
     content = {
+        "name": recipe.name,
         "title": recipe.title,
         "article": recipe.article,
         "notes": recipe.notes,
         "model": recipe.model,
-        "data": recipe.data,
+        "data": {**recipe.data, "source": recipe.source, "test": recipe.test},
         "report": recipe.report,
     }
     text = tomli_w.dumps({name: value for name, value in content.items() if value})

@@ -49,9 +49,7 @@ def _read_frame(pandas: Any, path: Path) -> Any:
         if path.suffix.lower() != ".csv":
             return pandas.read_parquet(path, engine="pyarrow")
         with quietly(pandas.errors.ParserWarning):
-            return pandas.read_csv(
-                path, index_col=False, float_precision="round_trip", low_memory=False
-            )
+            return pandas.read_csv(path, index_col=False, low_memory=False)
     except pandas.errors.ParserWarning as error:
         raise InputError(f"{path} has rows with more cells than its header") from error
     except Exception as error:  # damaged Parquet raises errors of many kinds

@@ -14,7 +14,15 @@ from typing import Any
 
 from diabolo.errors import InputError, unknown
 
-TABLES = {"title": str, "article": str, "notes": list, "model": dict, "data": dict, "report": dict}
+TABLES = {
+    "name": str,
+    "title": str,
+    "article": str,
+    "notes": list,
+    "model": dict,
+    "data": dict,
+    "report": dict,
+}
 DATA = {"source": str, "test": str, "validation": str, "limit": int}
 REPORT = {"columns": int}
 FIRST = re.compile(r"first (\d{1,2})%")
@@ -33,6 +41,16 @@ class Recipe:
     model: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     report: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def source(self) -> str:
+        """Where the training samples come from."""
+        return str(self.data.get("source", "mnist"))
+
+    @property
+    def test(self) -> str:
+        """Where the test samples come from, or `HELD_OUT`."""
+        return str(self.data.get("test", "mnist:test" if self.source == "mnist" else HELD_OUT))
 
     @property
     def validation_share(self) -> float | None:
@@ -75,7 +93,7 @@ def _parse(name: str, text: str, where: str) -> Recipe:
     validation = content.get("data", {}).get("validation", "test")
     if validation != "test" and not FIRST.fullmatch(str(validation)):
         raise InputError(f'{where}: validation must be "test" or like "first 20%".')
-    return Recipe(name, text, **content)
+    return Recipe(content.pop("name", name), text, **content)
 
 
 def _check(table: dict[str, Any], known: Mapping[str, type], where: str) -> None:

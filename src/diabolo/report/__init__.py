@@ -244,8 +244,7 @@ def _seen(model: Estimator, X: np.ndarray) -> np.ndarray:
 
 def _data(model: Estimator, recipe: Recipe, numbers: dict[str, Any], test: Samples) -> str:
     """What a run was trained and tested on, in words."""
-    source = recipe.data.get("source", "mnist")
-    name = "MNIST" if source == "mnist" else Path(source).name
+    name = "MNIST" if recipe.source == "mnist" else Path(recipe.source).name
     what = "rows" if model.image_shape_ is None else "images"
     shape = " x ".join(map(str, model.sample_shape_))
     trained = f"{numbers['samples']:,} {what} of {shape} values from {name}"
