@@ -104,7 +104,7 @@ def check(name: str, hint: Any, value: Any) -> Any:
 
 
 def parse(parameter: Parameter, text: str) -> Any:
-    """The value that `text` from a command line means for `parameter` (lists: `128,64` or `[]`)."""
+    """The value that `text` means for `parameter`; lists are written `128,64` or `[]`."""
     if text.lower() == "none":
         return check(parameter.name, parameter.hint, None)
     if kinds := parameter.kinds:

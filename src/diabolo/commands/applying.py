@@ -38,7 +38,7 @@ def reconstruct(
     `corrupt`: first corrupted as in training, by the seed. Raises `InputError` for a mistake,
     before anything is written, and `IncompleteError` after the work if some files were bad.
     """
-    out = runs.free_to_write(out, force=force)
+    out = runs.free_for_result(out, source, force=force)
     picture = runs.free_to_write(_picture_beside(out), force=force)
     fitted = runs.load_model(model)
     samples = runs.read_for(fitted, source)
@@ -64,7 +64,7 @@ def denoise(model: str | Path, source: str, out: str | Path, **options: Any) -> 
 
 def encode(model: str | Path, source: str, out: str | Path, *, force: bool = False) -> Applied:
     """Write the mean codes of INPUT, (N, K) float32, to .npy, .npz, .csv or .parquet."""
-    out = runs.free_to_write(out, force=force)
+    out = runs.free_for_result(out, source, force=force)
     if out.suffix not in (".npy", ".npz", ".csv", ".parquet"):
         raise InputError(f"Codes go to .npy, .npz, .csv or .parquet, not {out.name!r}.")
     fitted = runs.load_model(model)
@@ -78,7 +78,7 @@ def encode(model: str | Path, source: str, out: str | Path, *, force: bool = Fal
 
 def decode(model: str | Path, codes: str, out: str | Path, *, force: bool = False) -> Applied:
     """Write what the decoder makes of a file of codes, in the type of the training data."""
-    out = runs.free_to_write(out, force=force)
+    out = runs.free_for_result(out, codes, force=force)
     fitted = runs.load_model(model)
     z = data.read(codes).array
     output = fitted.inverse_transform(z)

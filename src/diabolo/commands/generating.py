@@ -21,7 +21,7 @@ def generate(
     """Write `n` new samples from the prior: one picture of all, an array file, or a folder."""
     if n < 1:
         raise InputError(f"-n must be at least 1, but is {n}.")
-    out = runs.free_to_write(out, force=force)
+    out = runs.free_for_result(out, str(model), force=force)
     fitted = runs.load_model(model)
     new = fitted.sample(n, random_state=seed)
     if out.suffix.lower() in IMAGE_SUFFIXES:

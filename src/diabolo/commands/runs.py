@@ -13,6 +13,7 @@ import tomli_w
 
 from diabolo import data, recipes
 from diabolo.data import Samples, atomically
+from diabolo.data.samples import IMAGE_SUFFIXES
 from diabolo.errors import InputError
 from diabolo.recipes import HELD_OUT, Recipe
 
@@ -103,6 +104,20 @@ def free_to_write(path: str | Path, *, force: bool) -> Path:
     path = Path(path)
     if path.exists() and not force and not (path.is_dir() and not any(path.iterdir())):
         raise InputError(f"{path} exists: give another --out, or --force to replace it.")
+    return path
+
+
+def free_for_result(path: str | Path, source: str, *, force: bool) -> Path:
+    """`path`, unless it holds the source or is a folder with more than images in it."""
+    path = free_to_write(path, force=force)
+    given = Path(source).resolve()
+    if path.resolve() in (given, *given.parents):
+        raise InputError(f"{path} holds the input: give another --out.")
+    inside = path.rglob("*") if path.is_dir() else ()
+    if other := [p for p in inside if p.is_file() and p.suffix.lower() not in IMAGE_SUFFIXES]:
+        raise InputError(
+            f"{path} has other files in it, such as {other[0].name}: it is left alone."
+        )
     return path
 
 

@@ -13,14 +13,29 @@ from matplotlib.figure import Figure
 from diabolo import figures, metrics
 from diabolo.data import Samples, atomically
 from diabolo.estimator import Estimator
+from diabolo.params import Parameters
 from diabolo.recipes import Recipe
-from diabolo.report.words import story, verdict
+from diabolo.report.words import described, story, verdict
 from diabolo.tasks.evaluation import corrupted, errors, in_units
 
 __all__ = ["draw_loss", "verdict", "write"]
 
 SHOWN = 10  # samples in a row of pictures
 POINTS = 10_000  # codes in the map
+
+
+NAMES = {  # of the numbers, where they can be plainer than in metrics.json
+    "mse": "mean squared error",
+    "psnr": "PSNR, dB",
+    "ssim": "SSIM",
+    "bce": "BCE, nats per value",
+    "nll": "negative log-likelihood, nats",
+    "kl": "KL, nats",
+    "elbo": "ELBO, nats",
+    "noisy_mse": "before: mean squared error",
+    "noisy_psnr": "before: PSNR, dB",
+    "full_rank_mse": "of any rank: mean squared error",
+}
 
 
 class Picture(NamedTuple):
@@ -52,11 +67,21 @@ def write(
         numbers=numbers,
         pictures=drawn,
         table=model.summary(),
-        parameters={p.name: getattr(model, p.name) for p in model.declared()},
+        parameters=_parameters(model),
+        names=NAMES,
     )
     with atomically(folder / "report.html") as temporary:
         temporary.write_text(text, encoding="utf-8")
     return folder / "report.html"
+
+
+def _parameters(model: Estimator) -> dict[str, str]:
+    """The hyperparameters as one reads them."""
+    values = {p.name: getattr(model, p.name) for p in model.declared() if p.name != "verbose"}
+    return {
+        name: described(value) if isinstance(value, Parameters) else str(value).lower()
+        for name, value in values.items()
+    }
 
 
 def draw_loss(folder: Path, model: Estimator) -> None:

@@ -1,0 +1,36 @@
+"""The five articles, to the end, with the figures that their own scripts reach."""
+
+import json
+
+import pytest
+
+from diabolo.commands.training import fit
+
+pytestmark = pytest.mark.slow
+
+
+def numbers(recipe, folder):
+    return json.loads((fit(recipe, out=folder / recipe) / "metrics.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("recipe", "parameters", "at_most"),
+    [
+        ("dae-32", 222_384, {"mse": 0.0230, "noisy_mse": 0.117}),
+        ("ae-36", 57_268, {"bce": 0.1060}),
+        ("ae-32", 50_992, {"bce": 0.0925, "mse": 0.0100}),
+        ("dae-64", 484_944, {"mse": 0.0109, "noisy_mse": 0.0331}),
+    ],
+)
+def test_dense_article(recipe, parameters, at_most, tmp_path):
+    found = numbers(recipe, tmp_path)
+    assert found["parameters"] == parameters
+    for name, limit in at_most.items():
+        assert found["test"][name] <= limit, name
+
+
+def test_convolutional_vae(tmp_path):
+    found = numbers("vae-conv", tmp_path)
+    assert found["parameters"] == 228_193
+    assert found["test"]["nll"] + found["test"]["kl"] <= 18.7
+    assert 6 <= found["test"]["kl"] <= 8

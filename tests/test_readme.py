@@ -1,0 +1,59 @@
+"""The README is true: its examples run, its file tree is the tree."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from diabolo.cli import main
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_python_example_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (example,) = blocks("python")
+    names: dict[str, object] = {}
+    exec(compile(example, "README.md", "exec"), names)
+    assert names["z"].shape == (10_000, 32)
+    assert names["x_clean"].shape == names["x"].shape == (10_000, 28, 28)
+    assert (tmp_path / "digits.safetensors").is_file()
+
+
+def test_commands_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    commands = [shlex.split(line, comments=True) for line in lines if line.startswith("diabolo")]
+    assert len(commands) > 10
+    for command in commands:
+        assert main(command[1:]) == 0, command
+    assert (tmp_path / "decoded.npy").is_file()
+    assert (tmp_path / "grid.png").is_file()
+
+
+def test_make_targets_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"^make ([a-z-]+)", README, flags=re.MULTILINE):
+        assert f"\n{target}:" in f"\n{makefile}"
+
+
+def test_file_tree_is_the_tree():
+    listed = set(re.findall(r"^      ([a-z_]+(?:\.py|/)) ", README, flags=re.MULTILINE))
+    package = ROOT / "src" / "diabolo"
+    found = {
+        f"{path.name}/" if path.is_dir() else path.name
+        for path in package.iterdir()
+        if not path.name.startswith("__")
+    }
+    assert listed == found
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\(([^)]+)\)", README))
+def test_links_lead_somewhere(link):
+    assert (ROOT / link).is_file()

@@ -1,0 +1,75 @@
+"""The report in a real browser, and its words."""
+
+import shutil
+
+import pytest
+
+from diabolo.commands.training import fit
+from diabolo.report import verdict
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+ARGUMENTS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run"
+    " --disable-background-networking --disable-component-update --disable-sync"
+)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report") / "run"
+    return fit("vae-conv", parameters={"epochs": 1}, limit=256, out=folder) / "report.html"
+
+
+@pytest.fixture
+def browser():
+    if not (CHROMIUM and DRIVER):
+        pytest.skip("chromium and chromedriver are not installed")
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in ARGUMENTS.split():
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_page_in_a_browser(browser, page, width, scheme):
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.get(page.as_uri())
+    images = browser.execute_script(
+        "return [...document.images].map(i => [i.naturalWidth, i.alt, i.currentSrc])"
+    )
+    assert len(images) == len(list((page.parent / "figures").iterdir()))
+    assert all(natural > 100 and alt for natural, alt, _ in images)
+    background = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
+    assert background == {"light": "rgb(255, 255, 255)", "dark": "rgb(21, 23, 28)"}[scheme]
+    chosen = browser.execute_script(
+        "return [...document.querySelectorAll('source')].map(s => s.srcset)"
+    )
+    assert ([src for _, _, src in images] == chosen) == (scheme == "dark")
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    assert browser.get_log("browser") == []
+    requests = [
+        e["message"] for e in browser.get_log("performance") if "requestWill" in e["message"]
+    ]
+    assert requests
+    assert not any('"url":"http' in request for request in requests)
+
+
+def test_verdict_names_the_winner():
+    test = {"mse": 0.02, "psnr": 17.0, "noisy_mse": 0.1, "noisy_psnr": 10.0}
+    words = verdict({"test": test, "linear": {"mse": 0.025, "full_rank_mse": 0.016}})
+    assert "with the same code size is 0.0250, so this model has 20% less" in words
+    assert "of any rank is 0.0160, which is better: 20% less than this model's" in words
+    words = verdict({"test": {"mse": 0.02, "bce": 0.1}, "linear": {"mse": 0.01}})
+    assert "PCA with the same code size is 0.0100, which is better: 50% less" in words
+    assert "linear" not in verdict({"test": {"mse": 0.02}})
