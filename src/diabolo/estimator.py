@@ -39,6 +39,23 @@ Count = Annotated[int, Ge(1)]
 Seed = Annotated[int, Ge(0), Le(2**63 - 1)]
 Array = np.ndarray | Tensor
 OUTPUTS = {"unit": "sigmoid", "symmetric": "tanh"}
+TRAINING = {  # the parameters that may change in a warm start
+    "epochs",
+    "batch_size",
+    "drop_last",
+    "optimizer",
+    "learning_rate",
+    "epsilon",
+    "schedule",
+    "validation_fraction",
+    "early_stopping",
+    "warm_start",
+    "device",
+    "precision",
+    "compile",
+    "random_state",
+    "verbose",
+}
 HIDDEN = {"dense": (256, 128), "conv": (32, 64)}
 
 
@@ -134,6 +151,8 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         """
         p = self.validated()
         fresh = not (p.warm_start and hasattr(self, "net_"))
+        if not fresh:
+            self._check_same_model()
         x = self.rows(X, reset=fresh)
         if fresh:
             self.seed_ = _seed(p.random_state)
@@ -144,9 +163,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
             names = ("epoch", "loss", "val_loss", "seconds")
             self.history_: dict[str, list[Any]] = {name: [] for name in names}
             self.step_loss_ = np.empty(0, np.float32)
-        for samples in (x, x_val):
-            if samples is not None and isinstance(self.net_.likelihood, Bernoulli):
-                _check_bernoulli(self.net_.scaling.cpu(), samples)
+        self._check_range(x, x_val)
         self.fitted_config_ = params.to_config(self)
         self.net_.to(device)
         try:
@@ -197,6 +214,27 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
                 raise
         if p.early_stopping:
             best.restore()
+
+    def _check_same_model(self) -> None:
+        """Refuse a warm start of a model other than the fitted one."""
+        for name, value in params.to_config(self).items():
+            fitted = self.fitted_config_.get(name)
+            if name not in TRAINING and value != fitted:
+                raise InputError(
+                    f"{name} cannot change in a warm start: set it back to {fitted!r}, or set"
+                    " warm_start=False."
+                )
+
+    def _check_range(self, x: Tensor, x_val: Tensor | None) -> None:
+        """Refuse values that a Bernoulli likelihood has no probability for."""
+        if not isinstance(self.net_.likelihood, Bernoulli) or self.net_.scaling.high == 1:
+            return
+        for values in (x, x_val):
+            if values is not None and (values.min() < 0 or values.max() > 1):
+                raise InputError(
+                    "A bernoulli likelihood needs data in [0, 1]: use scaling='unit', or scale X"
+                    " yourself."
+                )
 
     def _learn_codes(self, x: Tensor) -> None:
         """The size of a code, and the range (2, K) in which nearly all training codes lie."""
@@ -474,7 +512,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         self.image_shape_ = given
 
     def _check_shape(self, shape: tuple[int, ...]) -> None:
-        if shape not in (self.sample_shape_, self.image_shape_):
+        if (1, *shape)[-3:] != self.image_shape_:
             raise InputError(
                 f"The model was fitted on samples of shape {self.sample_shape_}, not {shape}."
             )
@@ -552,13 +590,6 @@ def _likelihood(p: Any) -> Likelihood:
             " use scaling='unit' and leave output_activation out."
         )
     return Bernoulli(nn.Sigmoid())
-
-
-def _check_bernoulli(scaling: Scaling, x: Tensor) -> None:
-    if not math.isfinite(scaling.high) and (x.min() < 0 or x.max() > 1):
-        raise InputError(
-            "A bernoulli likelihood needs data in [0, 1]: use scaling='unit', or scale X yourself."
-        )
 
 
 def _check_last(decoder: nn.Module) -> None:

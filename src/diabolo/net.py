@@ -6,10 +6,12 @@ the scaling of the stored values. It takes and gives flat batches (B, D) of stor
 
 import math
 from collections.abc import Callable
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+from torch.overrides import TorchFunctionMode
 
 from diabolo.errors import InputError
 from diabolo.layers import Layer
@@ -118,7 +120,7 @@ def learn_scaling(kind: str | None, x: Tensor, *, image: bool) -> Scaling:
     "unit": integers are divided by their type's maximum; float images by their global minimum
     and maximum (kept when already within [0, 1]); float tables column by column. "symmetric": the
     same, to [-1, 1]. "standard": mean 0 and variance 1, of an image's pixels together, of a
-    table's columns each. A constant column gets scale 1.
+    table's columns each. A column without spread counts as if its spread were 1.
     """
     limits = _limits(x, image)
     peak = torch.stack([limits[0].min(), limits[1].max()])
@@ -224,11 +226,12 @@ def in_blocks(
 ) -> Tensor:
     """`function` over blocks of `BLOCK` rows, the last one padded with zeros.
 
-    Every call has the same shape, so a row's answer does not depend on the rows beside it.
+    Every call has the same shape, and a linear layer treats all rows alike, so a row's answer
+    does not depend on the rows beside it.
     """
     n = len(arrays[0])
     out: Tensor | None = None
-    with torch.inference_mode():
+    with torch.inference_mode(), _AlikeRows():
         for start in range(0, max(n, 1), BLOCK):
             stop = min(start + BLOCK, n)
             block = function(*(_padded(a[start:stop]).to(device) for a in arrays))
@@ -237,6 +240,23 @@ def in_blocks(
             out[start:stop] = block[: stop - start]
     assert out is not None
     return out
+
+
+class _AlikeRows(TorchFunctionMode):
+    """Computes linear layers as W X', whose rows are worked in full vectors.
+
+    The usual X W' may treat the last rows of a block by another kernel, which differs in the
+    last bit.
+    """
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if function is F.linear and args[0].ndim == 2:
+            x, weight, bias = (*args, None)[:3]
+            y = (weight @ x.t()).t().contiguous()
+            return y if bias is None else y + bias
+        return function(*args, **(kwargs or {}))
 
 
 def _padded(rows: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Literal
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, nn
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -29,19 +29,6 @@ Activation = Literal[
 ]
 Shape = tuple[int, ...]
 Pair = tuple[nn.Module, nn.Module]
-
-
-class Linear(nn.Linear):
-    """A linear layer whose answer for a row, out of training, does not depend on its place.
-
-    The product of W with the columns X' runs over the rows of X in full vectors; the usual X W'
-    may treat the last rows of a block by another kernel, which differs in the last bit.
-    """
-
-    def forward(self, input: Tensor) -> Tensor:
-        if self.training or self.bias is None:
-            return super().forward(input)
-        return torch.addmm(self.bias.unsqueeze(1), self.weight, input.t()).t().contiguous()
 
 
 def dense(
@@ -62,7 +49,7 @@ def dense(
     encoder = _chain(sizes, activation)
     if latent is None:
         return nn.Sequential(*encoder), nn.Sequential(*_chain(sizes[::-1], activation)[:-1])
-    encoder += [Linear(sizes[-1], outputs * latent), *_activations(code_activation)]
+    encoder += [nn.Linear(sizes[-1], outputs * latent), *_activations(code_activation)]
     decoder = _chain([latent, *sizes[::-1]], activation)[:-1]
     return nn.Sequential(*encoder), nn.Sequential(*decoder)
 
@@ -92,8 +79,8 @@ def conv(
     encoder.append(nn.Flatten())
     decoder: list[nn.Module] = []
     if latent is not None:
-        encoder += [Linear(units, outputs * latent), *_activations(code_activation)]
-        decoder.append(Linear(latent, units))
+        encoder += [nn.Linear(units, outputs * latent), *_activations(code_activation)]
+        decoder.append(nn.Linear(latent, units))
     decoder.append(nn.Unflatten(1, bottom))
     widths = [channels[-1], *reversed(hidden)]
     for (before, after), (small, large) in zip(
@@ -148,7 +135,7 @@ def _chain(sizes: Sequence[int], activation: Activation) -> list[nn.Module]:
     return [
         module
         for before, after in pairwise(sizes)
-        for module in (Linear(before, after), ACTIVATIONS[activation]())
+        for module in (nn.Linear(before, after), ACTIVATIONS[activation]())
     ]
 
 

@@ -7,7 +7,7 @@ from typing import Self
 
 from tqdm import tqdm
 
-BAR = "{desc} {percentage:3.0f}%|{bar:20}| {postfix} {elapsed}<{remaining}"
+BAR = "{desc}  |{bar:16}| {elapsed} elapsed, {remaining} left"
 
 
 class Progress:
@@ -37,14 +37,12 @@ class Progress:
         """An epoch ended with these losses, at `rate` samples per second."""
         self.epoch += 1
         validation = "" if val_loss is None else f"  val_loss {val_loss:.5g}"
-        state = f"loss {loss:.5g}{validation}  {rate:,.0f} {self.what}/s "
+        state = f"loss {loss:.5g}{validation}  {rate:,.0f} {self.what}/s"
         if self.bar.disable:
             self._line(state)
         else:
-            self.bar.set_description(
-                f"epoch {min(self.epoch + 1, self.epochs)}/{self.epochs}", False
-            )
-            self.bar.set_postfix_str(state)
+            epoch = min(self.epoch + 1, self.epochs)
+            self.bar.set_description_str(f"epoch {epoch}/{self.epochs}  {state}", refresh=False)
 
     def _line(self, state: str) -> None:
         if not self.shown:
@@ -52,7 +50,7 @@ class Progress:
         elapsed = time.perf_counter() - self.start
         remaining = elapsed / self.epoch * (self.epochs - self.epoch)
         times = f"elapsed {_clock(elapsed)}  remaining {_clock(remaining)}"
-        print(f"epoch {self.epoch}/{self.epochs}  {state} {times}", file=sys.stderr, flush=True)
+        print(f"epoch {self.epoch}/{self.epochs}  {state}  {times}", file=sys.stderr, flush=True)
 
     def __enter__(self) -> Self:
         return self
