@@ -9,7 +9,8 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from diabolo import __version__, recipes
 from diabolo.errors import IncompleteError, InputError, unknown
@@ -55,12 +56,14 @@ class _Parser(argparse.ArgumentParser):
 
 def _parse(argv: list[str]) -> Arguments:
     parser = _Parser(
-        prog="diabolo", description="Train autoencoders and put them to use.", allow_abbrev=False
+        prog="diabolo",
+        description="Train autoencoders and put them to use.",
+        allow_abbrev=False,
+        formatter_class=_Help,
     )
     parser.add_argument("--version", action="version", version=f"diabolo {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name, (add, run) in COMMANDS.items():
-        words = run.__doc__ or ""
+    for name, (words, add, run) in COMMANDS.items():
         command = commands.add_parser(
             name, help=words, description=words, allow_abbrev=False, formatter_class=_Help
         )
@@ -109,21 +112,30 @@ def _add_parameters(parser: argparse.ArgumentParser, argv: list[str]) -> None:
     named = [word for word in argv if not word.startswith("-")][:1]
     if not named:
         return
-    kind = recipes.read(named[0]).model["kind"]
-    group = parser.add_argument_group(f"parameters of {kind}")
-    for parameter in _declared(kind):
-        for name, part in [(parameter.name, parameter), *_nested(parameter)]:
-            flag = "seed" if name == "random_state" else name.replace("_", "-")
-            switch: dict[str, Any] = (
-                {"nargs": "?", "const": "true"} if isinstance(part.default, bool) else {}
-            )
-            group.add_argument(
-                f"--{flag}",
-                dest=f"parameter:{name}",
-                metavar="VALUE",
-                help=part.help.replace("%", "%%"),
-                **switch,
-            )
+    model = recipes.read(named[0]).model
+    group = parser.add_argument_group(f"parameters of {model['kind']}, and their value here")
+    for parameter in _declared(model["kind"]):
+        value = model.get(parameter.name, parameter.default)
+        _add_parameter(group, parameter.name, parameter, value)
+        inner = value if isinstance(value, dict) else {}
+        for name, part in _nested(parameter):
+            _add_parameter(group, name, part, inner.get(part.name, part.default))
+
+
+def _add_parameter(group: Any, name: str, parameter: "Parameter", value: Any) -> None:
+    from diabolo.params import describe
+
+    flag = "seed" if name == "random_state" else name.replace("_", "-")
+    here = value["kind"] if isinstance(value, dict) else value
+    words = f"{parameter.help} ({describe(parameter.hint)}; {here})"
+    switch: dict[str, Any] = {"nargs": "?", "const": "true"}
+    group.add_argument(
+        f"--{flag}",
+        dest=f"parameter:{name}",
+        metavar="VALUE",
+        help=words.replace("%", "%%"),
+        **(switch if isinstance(parameter.default, bool) else {}),
+    )
 
 
 def _declared(kind: str) -> "list[Parameter]":
@@ -158,7 +170,6 @@ def _given_parameters(arguments: Arguments) -> dict[str, Any]:
 
 
 def _fit(arguments: Arguments) -> None:
-    """train a recipe into a run folder"""
     from diabolo.commands.training import fit
 
     fit(
@@ -173,7 +184,7 @@ def _fit(arguments: Arguments) -> None:
     )
 
 
-# ---- recipes, summary, evaluate, report
+# ---- the other commands
 
 
 def _add_recipes(parser: argparse.ArgumentParser) -> None:
@@ -181,25 +192,15 @@ def _add_recipes(parser: argparse.ArgumentParser) -> None:
 
 
 def _recipes(arguments: Arguments) -> None:
-    """what can be trained by name"""
-    from diabolo.commands import inspecting
-
     if arguments.name:
-        print(inspecting.show_recipe(arguments.name), end="")
+        print(recipes.read(arguments.name).text, end="")
         return
-    for name, title in inspecting.list_recipes():
-        print(f"{name:10}  {title}")
+    for name in recipes.names():
+        print(f"{name:10}  {recipes.read(name).title}")
 
 
 def _add_summary(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="MODEL|RECIPE", help=f"{MODEL_HELP}, or a recipe")
-
-
-def _summary(arguments: Arguments) -> None:
-    """layers, shapes and parameters of a model or a recipe"""
-    from diabolo.commands import inspecting
-
-    print(inspecting.summary(arguments.name))
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -209,33 +210,20 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(arguments: Arguments) -> None:
-    """the numbers of metrics.json, computed again"""
-    from diabolo.commands import inspecting
+    from diabolo.commands.inspecting import evaluate
 
-    numbers = inspecting.evaluate(arguments.model, source=arguments.data)
+    numbers = evaluate(arguments.model, source=arguments.data)
     if arguments.json:
         print(json.dumps(numbers, indent=2))
         return
     for group, values in numbers.items():
         for name, value in (values if isinstance(values, dict) else {"": values}).items():
-            label = f"{group} {name}".strip()
-            print(
-                f"{label:22}  {value:.6g}" if isinstance(value, float) else f"{label:22}  {value}"
-            )
+            shown = f"{value:.6g}" if isinstance(value, float) else value
+            print(f"{f'{group} {name}':22}  {shown}")
 
 
 def _add_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="DIR", help="a run folder")
-
-
-def _report(arguments: Arguments) -> None:
-    """draw a run's figures and report again"""
-    from diabolo.commands import inspecting
-
-    print(inspecting.report(arguments.folder))
-
-
-# ---- reconstruct, denoise, encode, decode
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
@@ -249,59 +237,18 @@ def _add_out(parser: argparse.ArgumentParser, example: str) -> None:
     parser.add_argument("--force", action="store_true", help="replace what is there")
 
 
-def _add_apply(parser: argparse.ArgumentParser) -> None:
+def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
     _add_model(parser)
-    parser.add_argument("input", metavar="INPUT", help=INPUT_HELP)
+    parser.add_argument("source", metavar="INPUT", help=INPUT_HELP)
     _add_out(parser, "a file or folder of the kind of INPUT")
     parser.add_argument("--corrupt", action="store_true", help="first corrupt as in training")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the corruption")
 
 
-def _apply(arguments: Arguments, function: Callable[..., Any]) -> None:
-    done = function(
-        arguments.model,
-        arguments.input,
-        arguments.out,
-        corrupt=arguments.corrupt,
-        seed=arguments.seed,
-        force=arguments.force,
-    )
-    _say_written(done)
-
-
-def _say_written(done: Any) -> None:
-    print(done.out)
-    if done.picture:
-        print(done.picture)
-
-
-def _reconstruct(arguments: Arguments) -> None:
-    """encode and decode images or rows"""
-    from diabolo.commands import applying
-
-    _apply(arguments, applying.reconstruct)
-
-
-def _denoise(arguments: Arguments) -> None:
-    """clean images or rows with a denoising model"""
-    from diabolo.commands import applying
-
-    _apply(arguments, applying.denoise)
-
-
 def _add_encode(parser: argparse.ArgumentParser) -> None:
     _add_model(parser)
-    parser.add_argument("input", metavar="INPUT", help=INPUT_HELP)
+    parser.add_argument("source", metavar="INPUT", help=INPUT_HELP)
     _add_out(parser, "codes.npy")
-
-
-def _encode(arguments: Arguments) -> None:
-    """write the codes of images or rows"""
-    from diabolo.commands import applying
-
-    _say_written(
-        applying.encode(arguments.model, arguments.input, arguments.out, force=arguments.force)
-    )
 
 
 def _add_decode(parser: argparse.ArgumentParser) -> None:
@@ -310,38 +257,11 @@ def _add_decode(parser: argparse.ArgumentParser) -> None:
     _add_out(parser, "a folder, digits.npy, ...")
 
 
-def _decode(arguments: Arguments) -> None:
-    """write the images or rows of codes"""
-    from diabolo.commands import applying
-
-    _say_written(
-        applying.decode(arguments.model, arguments.codes, arguments.out, force=arguments.force)
-    )
-
-
-# ---- generate, interpolate, traverse
-
-
 def _add_generate(parser: argparse.ArgumentParser) -> None:
     _add_model(parser)
     parser.add_argument("-n", type=int, default=64, metavar="N", help="how many (64)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the codes")
     _add_out(parser, "grid.png (all in one), digits.npy, or a folder")
-
-
-def _generate(arguments: Arguments) -> None:
-    """new samples from the model's prior"""
-    from diabolo.commands import generating
-
-    print(
-        generating.generate(
-            arguments.model,
-            arguments.out,
-            n=arguments.n,
-            seed=arguments.seed,
-            force=arguments.force,
-        )
-    )
 
 
 def _add_interpolate(parser: argparse.ArgumentParser) -> None:
@@ -352,59 +272,64 @@ def _add_interpolate(parser: argparse.ArgumentParser) -> None:
     _add_out(parser, "strip.png")
 
 
-def _interpolate(arguments: Arguments) -> None:
-    """the way from one image to another, through the codes"""
-    from diabolo.commands import generating
-
-    print(
-        generating.interpolate(
-            arguments.model,
-            arguments.a,
-            arguments.b,
-            arguments.out,
-            steps=arguments.steps,
-            force=arguments.force,
-        )
-    )
-
-
 def _add_traverse(parser: argparse.ArgumentParser) -> None:
     _add_model(parser)
-    parser.add_argument(
-        "input", metavar="INPUT", help="one image, such as a.png or mnist:test:3-3"
-    )
+    parser.add_argument("source", metavar="INPUT", help="one image, such as mnist:test:3-3")
     parser.add_argument("--steps", type=int, default=9, metavar="N", help="pictures a row (9)")
     _add_out(parser, "grid.png")
 
 
-def _traverse(arguments: Arguments) -> None:
-    """what each number of the code does to an image"""
-    from diabolo.commands import generating
+def _call(target: str) -> Callable[[Arguments], None]:
+    """Call a function of `diabolo.commands` whose parameters are the arguments; print lines."""
 
-    print(
-        generating.traverse(
-            arguments.model,
-            arguments.input,
-            arguments.out,
-            steps=arguments.steps,
-            force=arguments.force,
-        )
-    )
+    def run(arguments: Arguments) -> None:
+        module, function = target.split(".")
+        options = {name: value for name, value in vars(arguments).items() if name != "run"}
+        result = getattr(import_module(f"diabolo.commands.{module}"), function)(**options)
+        print(*(result if isinstance(result, list) else [result]), sep="\n")
+
+    return run
 
 
-COMMANDS: dict[
-    str, tuple[Callable[[argparse.ArgumentParser], None], Callable[[Arguments], None]]
-] = {
-    "recipes": (_add_recipes, _recipes),
-    "fit": (_add_fit, _fit),
-    "summary": (_add_summary, _summary),
-    "evaluate": (_add_evaluate, _evaluate),
-    "reconstruct": (_add_apply, _reconstruct),
-    "denoise": (_add_apply, _denoise),
-    "encode": (_add_encode, _encode),
-    "decode": (_add_decode, _decode),
-    "generate": (_add_generate, _generate),
-    "interpolate": (_add_interpolate, _interpolate),
-    "traverse": (_add_traverse, _traverse),
-    "report": (_add_report, _report),
+class Command(NamedTuple):
+    """A command: its line in the help, its arguments, and what it does."""
+
+    words: str
+    add: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[Arguments], None]
+
+
+COMMANDS = {
+    "recipes": Command("what can be trained by name", _add_recipes, _recipes),
+    "fit": Command("train a recipe into a run folder", _add_fit, _fit),
+    "summary": Command(
+        "layers, shapes and parameters of a model or a recipe",
+        _add_summary,
+        _call("inspecting.summary"),
+    ),
+    "evaluate": Command("the numbers of metrics.json, computed again", _add_evaluate, _evaluate),
+    "reconstruct": Command(
+        "encode and decode images or rows", _add_reconstruct, _call("applying.reconstruct")
+    ),
+    "denoise": Command(
+        "clean images or rows with a denoising model", _add_reconstruct, _call("applying.denoise")
+    ),
+    "encode": Command("write the codes of images or rows", _add_encode, _call("applying.encode")),
+    "decode": Command("write the images or rows of codes", _add_decode, _call("applying.decode")),
+    "generate": Command(
+        "new samples from the model's prior", _add_generate, _call("generating.generate")
+    ),
+    "interpolate": Command(
+        "the way from one image to another, through the codes",
+        _add_interpolate,
+        _call("generating.interpolate"),
+    ),
+    "traverse": Command(
+        "what each number of the code does to an image",
+        _add_traverse,
+        _call("generating.traverse"),
+    ),
+    "report": Command(
+        "draw a run's figures and report again", _add_report, _call("inspecting.report")
+    ),
 }

@@ -1,27 +1,18 @@
 """`diabolo reconstruct`, `denoise`, `encode` and `decode`: a model used on files."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from diabolo import data, figures, metrics
+from diabolo import data, figures, metrics, store
 from diabolo.commands import runs
 from diabolo.errors import IncompleteError, InputError
 from diabolo.estimator import Estimator
 from diabolo.tasks.evaluation import in_units
 
 SHOWN = 10  # samples in the picture of input and output
-
-
-@dataclass(frozen=True)
-class Applied:
-    """What a command wrote: the result and, for images, the picture beside it."""
-
-    out: Path
-    picture: Path | None
 
 
 def reconstruct(
@@ -32,37 +23,40 @@ def reconstruct(
     corrupt: bool = False,
     seed: int = 0,
     force: bool = False,
-) -> Applied:
-    """Write the reconstructions of INPUT, in its form, and a picture of input and output.
+) -> list[Path]:
+    """Write the reconstructions of INPUT, in its form, and for images a picture of both.
 
-    `corrupt`: first corrupted as in training, by the seed. Raises `InputError` for a mistake,
-    before anything is written, and `IncompleteError` after the work if some files were bad.
+    `corrupt`: first corrupted as in training, by the seed. Returns the paths. Raises `InputError`
+    for a mistake, before anything is written, and `IncompleteError` after the work if some files
+    were bad.
     """
     out = runs.free_for_result(out, source, force=force)
     picture = runs.free_to_write(_picture_beside(out), force=force)
     fitted = runs.load_model(model)
     samples = runs.read_for(fitted, source)
-    X = samples.array
-    seen = fitted.corrupt(X, random_state=seed) if corrupt else X
+    clean = samples.array
+    seen = fitted.corrupt(clean, random_state=seed) if corrupt else clean
     output = fitted.reconstruct(seen)
     data.write(out, output, like=samples)
-    rows = {"original": X} if corrupt else {}
-    rows |= {"corrupted" if corrupt else "input": seen, "output": output}
+    written = [out]
     if fitted.image_shape_ is not None:
-        _draw_comparison(fitted, rows, picture)
+        rows = {"original": clean, "corrupted": seen} if corrupt else {"input": seen}
+        _draw_comparison(fitted, rows | {"output": output}, picture)
+        written.append(picture)
     if samples.failures:
         raise IncompleteError(samples.failures)
-    return Applied(out, None if fitted.image_shape_ is None else picture)
+    return written
 
 
-def denoise(model: str | Path, source: str, out: str | Path, **options: Any) -> Applied:
+def denoise(model: str | Path, source: str, out: str | Path, **options: Any) -> list[Path]:
     """As `reconstruct`, by a model that was trained with a corruption; refuses another."""
-    if runs.load_model(model).corruption is None:
-        raise InputError(f"{model} was not trained to denoise: use reconstruct, or fit a dae.")
+    corruption = store.read_config(runs.model_file(model))["model"].get("corruption")
+    if corruption in (None, "none"):
+        raise InputError(f"{model} was not trained to denoise: use reconstruct, or fit dae-32.")
     return reconstruct(model, source, out, **options)
 
 
-def encode(model: str | Path, source: str, out: str | Path, *, force: bool = False) -> Applied:
+def encode(model: str | Path, source: str, out: str | Path, *, force: bool = False) -> list[Path]:
     """Write the mean codes of INPUT, (N, K) float32, to .npy, .npz, .csv or .parquet."""
     out = runs.free_for_result(out, source, force=force)
     if out.suffix not in (".npy", ".npz", ".csv", ".parquet"):
@@ -73,17 +67,17 @@ def encode(model: str | Path, source: str, out: str | Path, *, force: bool = Fal
     data.write(out, codes)
     if samples.failures:
         raise IncompleteError(samples.failures)
-    return Applied(out, None)
+    return [out]
 
 
-def decode(model: str | Path, codes: str, out: str | Path, *, force: bool = False) -> Applied:
+def decode(model: str | Path, codes: str, out: str | Path, *, force: bool = False) -> list[Path]:
     """Write what the decoder makes of a file of codes, in the type of the training data."""
     out = runs.free_for_result(out, codes, force=force)
     fitted = runs.load_model(model)
     z = data.read(codes).array
     output = fitted.inverse_transform(z)
     data.write(out, output, dtype=np.dtype(fitted.dtype_))
-    return Applied(out, None)
+    return [out]
 
 
 def _picture_beside(out: Path) -> Path:

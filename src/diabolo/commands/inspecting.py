@@ -1,4 +1,4 @@
-"""`diabolo recipes`, `summary`, `evaluate` and `report`: what there is and how good it is."""
+"""`diabolo summary`, `evaluate` and `report`: what a model is and how good it is."""
 
 from pathlib import Path
 from typing import Any
@@ -6,16 +6,6 @@ from typing import Any
 from diabolo import data, layers, recipes, store
 from diabolo.commands import runs
 from diabolo.errors import IncompleteError, InputError
-
-
-def list_recipes() -> list[tuple[str, str]]:
-    """(name, title) of each recipe that comes with the package."""
-    return [(name, recipes.read(name).title) for name in recipes.names()]
-
-
-def show_recipe(name: str) -> str:
-    """The text of a recipe."""
-    return recipes.read(name).text
 
 
 def summary(name: str | Path) -> str:

@@ -130,8 +130,7 @@ def load_model(path: str | Path) -> "Estimator":
 
 def read_for(model: "Estimator", source: str | Path) -> Samples:
     """Samples of INPUT in the form that the model takes: its channels, its size, its type."""
-    samples = data.read(source, image_shape=model.image_shape_)
-    return samples
+    return data.read(source, image_shape=model.image_shape_)
 
 
 def model_file(path: str | Path) -> Path:
