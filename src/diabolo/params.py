@@ -188,7 +188,10 @@ def _describe_one(hint: Any) -> str:
             else (f"{len(items)} values, each {inner}")
         )
     plain = {int: "an integer", float: "a number", bool: "True or False", str: "a text"}
-    word = plain.get(base, "None" if base is types.NoneType else f"of type {base.__name__}")
+    plain[types.NoneType] = "None"
+    if inspect.isclass(base) and issubclass(base, Parameters):
+        return f"a {base.__name__} ({', '.join(base.kinds())})"
+    word = plain.get(base, f"of type {getattr(base, '__name__', base)}")
     return f"{word} {bounds}".strip()
 
 

@@ -70,6 +70,12 @@ class VAE(Estimator):
 
     Minimises -log p(x | z) + beta KL(q(z | x) || N(0, I)), both summed, in nats per sample
     (Kingma and Welling 2013, equation 10).
+
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).random((200, 8), dtype=np.float32)
+    >>> model = VAE(latent_dim=2, hidden=(16,), epochs=3, random_state=0).fit(X)
+    >>> model.sample(5, random_state=0).shape
+    (5, 8)
     """
 
     beta: Annotated[Annotated[float, Ge(0)], "Weight of the KL divergence."] = 1.0
