@@ -242,7 +242,7 @@ def _prior_pictures(model: Estimator, test: Samples) -> list[Picture]:
             "generated",
             "Generated",
             "64 new images, decoded from random codes.",
-            lambda: figures.grid(new),
+            lambda: figures.grid(new, title="Generated Images"),
         ),
         Picture(
             "interpolation",
