@@ -199,7 +199,7 @@ def test_own_table(tmp_path, capsys):
     assert "psnr" not in json.loads((out / "metrics.json").read_text())["test"]
     assert run("reconstruct", out, table, "--out", tmp_path / "back.csv") == 0
     assert (tmp_path / "back.csv").read_text().splitlines()[0] == "a,b,c,d,e"
-    assert not (tmp_path / "back-comparison.png").exists()
+    assert not (tmp_path / "back.csv-comparison.png").exists()
 
 
 def test_interrupt_keeps_what_was_trained(tmp_path, monkeypatch, capsys):
@@ -259,7 +259,7 @@ def test_encode_then_decode_is_reconstruct(name, request, tmp_path):
     assert np.load(codes).shape == (70, {"dae": 32, "vae": 16}[name])
     assert np.load(direct).dtype == np.uint8
     assert decoded.read_bytes() == direct.read_bytes()
-    assert size(tmp_path / "direct-comparison.png")[0] > 300
+    assert size(tmp_path / "direct.npy-comparison.png")[0] > 300
 
 
 def test_denoise_a_folder_an_image_and_idx(dae, tmp_path, digits, capsys):

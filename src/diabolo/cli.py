@@ -36,14 +36,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         for sentence in str(error).splitlines():
             print(f"diabolo: {sentence}", file=sys.stderr)
         return 2
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        print(f"diabolo: {error.filename}: {error.strerror}.", file=sys.stderr)
+        return 2
     except InputError as error:
         print(f"diabolo: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("diabolo: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
@@ -75,7 +79,7 @@ def _parse(argv: list[str]) -> Arguments:
         raise unknown("command", argv[0], COMMANDS)
     arguments, rest = parser.parse_known_args([_dashed(word) for word in argv])
     if rest:
-        flags = commands.choices[argv[0]]._option_string_actions
+        flags = commands.choices.get(argv[0], parser)._option_string_actions
         if rest[0].startswith("-"):
             raise unknown("option", rest[0].split("=")[0], flags)
         raise InputError(f"{rest[0]!r} is one argument too many; see diabolo {argv[0]} --help.")
@@ -109,7 +113,8 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
 
 def _add_parameters(parser: argparse.ArgumentParser, argv: list[str]) -> None:
     """A flag for every hyperparameter of the recipe's model."""
-    named = [word for word in argv if not word.startswith("-")][:1]
+    words = [word for word in argv if not word.startswith("-")]
+    named = [w for w in words if w.endswith(".toml") or w in recipes.names()] or words
     if not named:
         return
     model = recipes.read(named[0]).model
@@ -126,7 +131,7 @@ def _add_parameter(group: Any, name: str, parameter: "Parameter", value: Any) ->
     from diabolo.params import describe
 
     flag = "seed" if name == "random_state" else name.replace("_", "-")
-    here = value["kind"] if isinstance(value, dict) else value
+    here = value.get("kind") if isinstance(value, dict) else value
     words = f"{parameter.help} ({describe(parameter.hint)}; {here})"
     switch: dict[str, Any] = {"nargs": "?", "const": "true"}
     group.add_argument(
@@ -157,7 +162,8 @@ def _given_parameters(arguments: Arguments) -> dict[str, Any]:
     from diabolo.params import parse
 
     given: dict[str, Any] = {}
-    for parameter in _declared(recipes.read(arguments.recipe).model["kind"]):
+    model = recipes.read(arguments.recipe).model
+    for parameter in _declared(model["kind"]):
         text = getattr(arguments, f"parameter:{parameter.name}")
         if text is not None:
             value = parse(parameter, text)
@@ -165,6 +171,8 @@ def _given_parameters(arguments: Arguments) -> dict[str, Any]:
         for name, part in _nested(parameter):
             if (text := getattr(arguments, f"parameter:{name}")) is not None:
                 inner = given.setdefault(parameter.name, {})
+                if "kind" not in (inner | (model.get(parameter.name) or {})):
+                    raise InputError(f"--{name} needs a kind: give --{parameter.name} as well.")
                 inner[part.name] = parse(part, text)
     return given
 
@@ -212,10 +220,26 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
 def _evaluate(arguments: Arguments) -> None:
     from diabolo.commands.inspecting import evaluate
 
-    numbers = evaluate(arguments.model, source=arguments.data)
-    if arguments.json:
-        print(json.dumps(numbers, indent=2))
-        return
+    _shown(
+        lambda: evaluate(arguments.model, source=arguments.data),
+        _print_json if arguments.json else _print_numbers,
+    )
+
+
+def _shown(command: Callable[[], Any], show: Callable[[Any], None]) -> None:
+    """Show what a command gave, also where some of it could not be done."""
+    try:
+        show(command())
+    except IncompleteError as error:
+        show(error.result)
+        raise
+
+
+def _print_json(numbers: dict[str, Any]) -> None:
+    print(json.dumps(numbers, indent=2))
+
+
+def _print_numbers(numbers: dict[str, Any]) -> None:
     for group, values in numbers.items():
         for name, value in (values if isinstance(values, dict) else {"": values}).items():
             shown = f"{value:.6g}" if isinstance(value, float) else value
@@ -285,10 +309,14 @@ def _call(target: str) -> Callable[[Arguments], None]:
     def run(arguments: Arguments) -> None:
         module, function = target.split(".")
         options = {name: value for name, value in vars(arguments).items() if name != "run"}
-        result = getattr(import_module(f"diabolo.commands.{module}"), function)(**options)
-        print(*(result if isinstance(result, list) else [result]), sep="\n")
+        command = getattr(import_module(f"diabolo.commands.{module}"), function)
+        _shown(lambda: command(**options), _print_lines)
 
     return run
+
+
+def _print_lines(result: Any) -> None:
+    print(*(result if isinstance(result, list) else [result]), sep="\n")
 
 
 class Command(NamedTuple):

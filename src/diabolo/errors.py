@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class InputError(ValueError):
@@ -9,10 +12,21 @@ class InputError(ValueError):
 
 
 class IncompleteError(InputError):
-    """Some of what was given could not be done, the rest was; one sentence for each failure."""
+    """Some of what was given could not be done, the rest was, and `result` came of it.
 
-    def __init__(self, failures: list[str]) -> None:
+    The message has one sentence, a line, for each failure.
+    """
+
+    def __init__(self, failures: list[str], result: Any) -> None:
         super().__init__("\n".join(failures))
+        self.result = result
+
+
+def complete(result: T, failures: list[str]) -> T:
+    """`result`, or an `IncompleteError` that carries it where there were failures."""
+    if failures:
+        raise IncompleteError(failures, result)
+    return result
 
 
 def unknown(what: str, name: object, known: Iterable[str]) -> InputError:

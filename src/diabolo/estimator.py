@@ -160,17 +160,23 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         device = _device(p.device)
         if fresh:
             self.net_ = self._new_net(x, p)
+            self.columns_: list[str] | None = None
             names = ("epoch", "loss", "val_loss", "seconds")
             self.history_: dict[str, list[Any]] = {name: [] for name in names}
             self.step_loss_ = np.empty(0, np.float32)
-        self._check_range(x, x_val)
         self.fitted_config_ = params.to_config(self)
-        self.net_.to(device)
         try:
+            self._check_range(x, x_val)
+            self.net_.to(device)
             self._train(x.to(device), None if x_val is None else x_val.to(device), p, callback)
+        except Exception:
+            if fresh:
+                del self.net_
+            raise
         finally:
-            self.net_.eval()
-            self._learn_codes(x)
+            if hasattr(self, "net_"):
+                self.net_.eval()
+                self._learn_codes(x)
         return self
 
     def _train(
@@ -200,6 +206,13 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         with progress, closing(epochs):
             try:
                 for epoch in epochs:
+                    if not math.isfinite(epoch.loss):
+                        best.restore()
+                        number = len(self.history_["epoch"]) + 1
+                        raise InputError(
+                            f"The loss is not finite in epoch {number}: lower learning_rate, or"
+                            " scale X."
+                        )
                     self._record(epoch)
                     best.see(epoch)
                     loss, val_loss = self.history_["loss"][-1], self.history_["val_loss"][-1]
@@ -227,10 +240,12 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
 
     def _check_range(self, x: Tensor, x_val: Tensor | None) -> None:
         """Refuse values that a Bernoulli likelihood has no probability for."""
-        if not isinstance(self.net_.likelihood, Bernoulli) or self.net_.scaling.high == 1:
+        if not isinstance(self.net_.likelihood, Bernoulli):
             return
-        for values in (x, x_val):
-            if values is not None and (values.min() < 0 or values.max() > 1):
+        scaling = copy.deepcopy(self.net_.scaling).cpu()
+        for samples in (x, x_val):
+            values = None if samples is None or samples.dtype == torch.uint8 else scaling(samples)
+            if values is not None and (values.min() < -1e-6 or values.max() > 1 + 1e-6):
                 raise InputError(
                     "A bernoulli likelihood needs data in [0, 1]: use scaling='unit', or scale X"
                     " yourself."
@@ -267,6 +282,8 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
     def _split(self, x: Tensor, X_val: Any, p: Any) -> tuple[Tensor, Tensor | None]:
         """Training and validation samples."""
         if X_val is not None:
+            if p.validation_fraction:
+                raise InputError("Give X_val or validation_fraction, not both.")
             return x, self.rows(X_val)
         held = round(len(x) * p.validation_fraction)
         if held == 0:
@@ -418,6 +435,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
             "image_shape": self.image_shape_ and list(self.image_shape_),
             "dtype": self.dtype_,
             "feature_names": [str(n) for n in getattr(self, "feature_names_in_", [])],
+            "columns": self.columns_,
             "seed": self.seed_,
             "history": self.history_,
             "layers": [layer._asdict() for layer in trace(net)],
@@ -435,7 +453,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         self.n_features_in_ = math.prod(self.sample_shape_)
         if config["feature_names"]:
             self.feature_names_in_ = np.array(config["feature_names"], dtype=object)
-        self.history_ = config["history"]
+        self.history_, self.columns_ = config["history"], config["columns"]
         self.fitted_config_ = config["model"]
         self.step_loss_ = tensors.pop("step_loss").numpy()
         self.code_range_ = tensors.pop("code_range").numpy()

@@ -24,6 +24,9 @@ class Bernoulli(Likelihood):
 
     unit = "BCE per feature"
 
+    def supported(self, scaled: Tensor) -> Tensor:
+        return scaled.clamp(0, 1)
+
     def nll(self, output: Tensor, target: Tensor) -> Tensor:
         return _BernoulliNLL.apply(output, target)
 

@@ -25,6 +25,7 @@ class _Header(BaseModel):
     image_shape: Annotated[list[Count], Len(3, 3)] | None
     dtype: Literal["bool", "uint8", "uint16", "float32"]
     feature_names: list[str]
+    columns: list[str] | None = None
     seed: Annotated[int, Ge(0)]
     history: dict[str, list[int | float | None]]
     layers: list[dict[str, Any]]
@@ -33,8 +34,8 @@ class _Header(BaseModel):
 def load(path: str | Path, *, device: str = "auto", network: Any = None) -> Estimator:
     """Read the model that `save` wrote. Runs no code from the file.
 
-    A model of an own pair of modules is given that pair again as `network`: its weights are
-    overwritten. Raises `InputError` where the file is no model of ours or does not fit itself.
+    A model of an own pair of modules is given that pair again as `network`, whose weights do not
+    matter. Raises `InputError` where the file is no model of ours or does not fit itself.
     """
     config, tensors = store.read(path)
     try:

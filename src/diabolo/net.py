@@ -76,6 +76,10 @@ class Likelihood(nn.Module):
         """-log p(target | z) in nats, summed over the features; (B, D), (B, D) -> (B,)."""
         raise NotImplementedError
 
+    def supported(self, scaled: Tensor) -> Tensor:
+        """The values nearest to `scaled` that have a likelihood."""
+        return scaled
+
     def per_feature(self, nll: float, features: int) -> float:
         """A mean nll as the usual loss per feature: squared error or cross-entropy."""
         raise NotImplementedError
@@ -197,6 +201,7 @@ class Net(nn.Module):
         """Minus the nll at the mean code, or the ELBO where codes are random; (B, D) -> (B,)."""
         scaled = self.scaling(x)
         codes = self.bottleneck.codes(self.encoder, self.shaped(scaled))
+        scaled = self.likelihood.supported(scaled)
         scores = [
             -self.likelihood.nll(self.decoder(c.z).flatten(1), scaled) - c.penalty for c in codes
         ]
@@ -252,11 +257,16 @@ class _AlikeRows(TorchFunctionMode):
     def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        if function is F.linear and args[0].ndim == 2:
-            x, weight, bias = (*args, None)[:3]
-            y = (weight @ x.t()).t().contiguous()
-            return y if bias is None else y + bias
+        if function is F.linear:
+            return _linear(*args, **(kwargs or {}))
         return function(*args, **(kwargs or {}))
+
+
+def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """torch.nn.functional.linear; on a batch of vectors as W X'."""
+    flat = input.ndim == 2
+    y = (weight @ input.t()).t().contiguous() if flat else input @ weight.t()
+    return y if bias is None else y + bias
 
 
 def _padded(rows: Tensor) -> Tensor:
@@ -312,7 +322,7 @@ def check_pair(net: Net) -> None:
     with torch.inference_mode():
         try:
             z = net.bottleneck(net.encoder, x).mean
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, AttributeError) as error:
             raise InputError(f"The encoder cannot take {where}: {_first_line(error)}") from None
         if z.ndim != 2:
             shape = tuple(z.shape[1:])

@@ -24,7 +24,7 @@ def write(path: str | Path, config: dict[str, Any], tensors: "dict[str, Tensor]"
     from safetensors.torch import save_file
 
     text = json.dumps({"format": FORMAT, **config}, sort_keys=True, separators=(",", ":"))
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    plain = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
     with atomically(path) as temporary:
         save_file(plain, temporary, metadata={ENTRY: text})
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from diabolo import data, figures, metrics, store
 from diabolo.commands import runs
-from diabolo.errors import IncompleteError, InputError
+from diabolo.errors import InputError, complete
 from diabolo.estimator import Estimator
-from diabolo.tasks.evaluation import in_units
+from diabolo.tasks.evaluation import in_units, pictured
 
 SHOWN = 10  # samples in the picture of input and output
 
@@ -39,13 +39,11 @@ def reconstruct(
     output = fitted.reconstruct(seen)
     data.write(out, output, like=samples)
     written = [out]
-    if fitted.image_shape_ is not None:
+    if pictured(fitted):
         rows = {"original": clean, "corrupted": seen} if corrupt else {"input": seen}
         _draw_comparison(fitted, rows | {"output": output}, picture)
         written.append(picture)
-    if samples.failures:
-        raise IncompleteError(samples.failures)
-    return written
+    return complete(written, samples.failures)
 
 
 def denoise(model: str | Path, source: str, out: str | Path, **options: Any) -> list[Path]:
@@ -65,9 +63,7 @@ def encode(model: str | Path, source: str, out: str | Path, *, force: bool = Fal
     samples = runs.read_for(fitted, source)
     codes = fitted.transform(samples.array)
     data.write(out, codes)
-    if samples.failures:
-        raise IncompleteError(samples.failures)
-    return [out]
+    return complete([out], samples.failures)
 
 
 def decode(model: str | Path, codes: str, out: str | Path, *, force: bool = False) -> list[Path]:
@@ -76,12 +72,12 @@ def decode(model: str | Path, codes: str, out: str | Path, *, force: bool = Fals
     fitted = runs.load_model(model)
     z = data.read(codes).array
     output = fitted.inverse_transform(z)
-    data.write(out, output, dtype=np.dtype(fitted.dtype_))
+    data.write(out, output, like=runs.as_samples(fitted, output))
     return [out]
 
 
 def _picture_beside(out: Path) -> Path:
-    return out.with_name(f"{out.name.removesuffix(''.join(out.suffixes))}-comparison.png")
+    return out.with_name(f"{out.name}-comparison.png")
 
 
 def _draw_comparison(model: Estimator, rows: dict[str, np.ndarray], path: Path) -> None:

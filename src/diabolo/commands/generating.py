@@ -10,7 +10,7 @@ from diabolo.commands.applying import write_picture
 from diabolo.data.samples import IMAGE_SUFFIXES
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
-from diabolo.tasks.evaluation import in_units
+from diabolo.tasks.evaluation import in_units, pictured
 
 DIMENSIONS = 32  # rows of a traversal
 
@@ -28,7 +28,7 @@ def generate(
         images = _images(fitted, new)
         write_picture(_png(out), lambda: figures.grid(images))
     else:
-        data.write(out, new, dtype=np.dtype(fitted.dtype_))
+        data.write(out, new, like=runs.as_samples(fitted, new))
     return out
 
 
@@ -44,7 +44,7 @@ def interpolate(
     """Write a strip of pictures from image A to image B, in equal steps of the code."""
     if steps < 2:
         raise InputError(f"--steps must be at least 2, but is {steps}.")
-    out = _png(runs.free_to_write(out, force=force))
+    out = _png(runs.free_for_result(runs.free_for_result(out, a, force=force), b, force=force))
     fitted = runs.load_model(model)
     first, last = (fitted.transform(_one(fitted, source)) for source in (a, b))
     share = np.linspace(0, 1, steps, dtype=np.float32)[:, None]
@@ -63,7 +63,7 @@ def traverse(
     """
     if steps < 2:
         raise InputError(f"--steps must be at least 2, but is {steps}.")
-    out = _png(runs.free_to_write(out, force=force))
+    out = _png(runs.free_for_result(out, source, force=force))
     fitted = runs.load_model(model)
     z = fitted.transform(_one(fitted, source))[0]
     low, high = fitted.code_range_
@@ -89,8 +89,8 @@ def _one(model: Estimator, source: str) -> np.ndarray:
 
 
 def _images(model: Estimator, X: np.ndarray) -> np.ndarray:
-    if model.image_shape_ is None:
-        raise InputError("The model was trained on a table: there is no picture of its samples.")
+    if not pictured(model):
+        raise InputError("There is no picture of this model's samples: they are no images.")
     return in_units(model, X).clip(0, 1)
 
 

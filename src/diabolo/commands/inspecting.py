@@ -5,7 +5,7 @@ from typing import Any
 
 from diabolo import data, layers, recipes, store
 from diabolo.commands import runs
-from diabolo.errors import IncompleteError, InputError
+from diabolo.errors import InputError, complete
 
 
 def summary(name: str | Path) -> str:
@@ -21,23 +21,21 @@ def summary(name: str | Path) -> str:
 
 
 def evaluate(model: str | Path, *, source: str | None = None) -> dict[str, Any]:
-    """The numbers of `metrics.json`, computed again: on `source`, or on the run's own test data.
+    """The numbers of `metrics.json`, computed again on the run's own data.
 
-    A model outside a run folder needs a source, and is not compared with the linear method,
-    whose training data are not known.
+    On another `source`, which a model outside a run folder needs, those of its test samples.
     """
     from diabolo.tasks.evaluation import evaluate as measure
 
     fitted, recipe = runs.load_model(model), runs.recipe_beside(model)
     if recipe is None and source is None:
         raise InputError(f"{model} is not in a run folder: say what to test it on with --data.")
-    split = recipe and runs.load_split(recipe, fitted.seed_)
-    test = split.test if split and source is None else runs.read_for(fitted, source or "")
-    known = {} if recipe is None else runs.read_metrics(runs.model_file(model).parent)
-    numbers = known | measure(fitted, test.array, split and split.train, seed=fitted.seed_)
-    if test.failures:
-        raise IncompleteError(test.failures)
-    return numbers
+    if recipe is not None and source is None:
+        split = runs.load_split(recipe, fitted.seed_)
+        return complete(runs.measure(fitted, recipe, split), split.test.failures)
+    test = runs.read_for(fitted, source or "")
+    numbers = measure(fitted, test.array, seed=fitted.seed_)
+    return complete(numbers, test.failures)
 
 
 def report(folder: str | Path) -> Path:
@@ -48,9 +46,10 @@ def report(folder: str | Path) -> Path:
     fitted, recipe = runs.load_model(folder), runs.recipe_beside(folder)
     if recipe is None:
         raise InputError(f"{folder} is not a run folder: it has no {runs.CONFIG}.")
-    test = runs.load_split(recipe, fitted.seed_).test
-    numbers = runs.read_metrics(folder)
-    return page.write(folder, fitted, recipe, numbers, test)
+    split = runs.load_split(recipe, fitted.seed_)
+    numbers = runs.measure(fitted, recipe, split)
+    runs.write_metrics(folder, numbers)
+    return complete(page.write(folder, fitted, recipe, numbers, split.test), split.failures)
 
 
 def _is_recipe(name: str) -> bool:

@@ -21,6 +21,17 @@ if TYPE_CHECKING:
     from diabolo.estimator import Estimator
 
 MODEL, CHECKPOINT, CONFIG = "model.safetensors", "checkpoint.safetensors", "config.toml"
+PICTURES = (
+    "loss",
+    "iterations",
+    "reconstructions",
+    "denoised",
+    "error_histogram",
+    "latent",
+    "generated",
+    "interpolation",
+    "architecture",
+)
 METRICS, HISTORY, FIGURES, REPORT = "metrics.json", "history.csv", "figures", "report.html"
 
 
@@ -31,6 +42,7 @@ class Split:
     train: np.ndarray
     validation: np.ndarray | None
     test: Samples
+    columns: list[str] | None = None
     failures: list[str] = field(default_factory=list)
 
 
@@ -47,7 +59,23 @@ def load_split(recipe: Recipe, seed: int) -> Split:
     if share := recipe.validation_share:
         held = int(len(train) * share)
         train, validation = train[held:], train[:held]
-    return Split(train, validation, testing, training.failures + testing.failures)
+    if len(train) == 0 or (validation is not None and len(validation) == 0):
+        raise InputError(f"{len(training.array)} samples are too few to train and to validate on.")
+    _check_alike(train, testing.array, recipe.test)
+    failures = training.failures + testing.failures
+    return Split(train, validation, testing, training.columns, failures)
+
+
+def _check_alike(train: np.ndarray, test: np.ndarray, name: str) -> None:
+    """Refuse test samples that a model of the training samples could not take."""
+    if train.shape[1:] != test.shape[1:]:
+        raise InputError(
+            f"The test samples of {name} have shape {test.shape[1:]}, those to train on"
+            f" {train.shape[1:]}."
+        )
+    floats = train.dtype.kind == test.dtype.kind == "f"
+    if train.dtype != test.dtype and not floats:
+        raise InputError(f"The test samples of {name} are {test.dtype}, not {train.dtype}.")
 
 
 def _hold_out(samples: Samples, seed: int) -> tuple[Samples, Samples]:
@@ -89,13 +117,14 @@ def new_folder(out: str | Path | None, recipe: str, *, force: bool) -> Path:
 
 def is_run(folder: Path) -> bool:
     """Whether a folder holds a run, finished or not."""
-    return any((folder / name).is_file() for name in (MODEL, CHECKPOINT, CONFIG))
+    return any((folder / name).is_file() for name in (MODEL, CHECKPOINT))
 
 
 def clear(folder: Path) -> None:
     """Remove the files of an earlier run from its folder, and nothing else."""
     names = (MODEL, CHECKPOINT, CONFIG, METRICS, HISTORY, REPORT)
-    for path in (*(folder / name for name in names), *(folder / FIGURES).glob("*.png")):
+    pictures = (folder / FIGURES / f"{name}.png" for name in PICTURES)
+    for path in (*(folder / name for name in names), *pictures):
         path.unlink(missing_ok=True)
 
 
@@ -129,8 +158,20 @@ def load_model(path: str | Path) -> "Estimator":
 
 
 def read_for(model: "Estimator", source: str | Path) -> Samples:
-    """Samples of INPUT in the form that the model takes: its channels, its size, its type."""
-    return data.read(source, image_shape=model.image_shape_)
+    """Samples of INPUT: images with the model's channels and size, tables with its columns."""
+    samples = data.read(source, image_shape=model.image_shape_)
+    if model.columns_ and samples.columns and samples.columns != model.columns_:
+        pairs = zip(samples.columns, [*model.columns_, *samples.columns], strict=False)
+        given, wanted = next(((a, b) for a, b in pairs if a != b), ("nothing", model.columns_[-1]))
+        raise InputError(f"{source} has the column {given!r} where the model has {wanted!r}.")
+    return samples
+
+
+def as_samples(model: "Estimator", array: np.ndarray) -> Samples:
+    """What the model made, with the names of its columns where it has them."""
+    names = [str(number) for number in range(len(array))]
+    stored = array[:0].astype(model.dtype_)
+    return Samples(stored, names, "csv" if model.columns_ else "npy", columns=model.columns_)
 
 
 def model_file(path: str | Path) -> Path:
@@ -177,17 +218,30 @@ def write_history(folder: Path, history: dict[str, list[Any]]) -> None:
 
 def write_metrics(folder: Path, numbers: dict[str, Any]) -> None:
     """Write `metrics.json`."""
-    write_text(folder / METRICS, json.dumps(numbers, indent=2) + "\n")
+    write_text(folder / METRICS, json.dumps(numbers, indent=2, allow_nan=False) + "\n")
 
 
-def read_metrics(folder: Path) -> dict[str, Any]:
-    """The numbers of a run."""
-    try:
-        return json.loads((folder / METRICS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise InputError(
-            f"{folder / METRICS} is missing or damaged: is this a run folder?"
-        ) from None
+def measure(model: "Estimator", recipe: Recipe, split: Split) -> dict[str, Any]:
+    """The numbers of `metrics.json`: what the run took, and how good its model is."""
+    from diabolo.tasks.evaluation import evaluate
+
+    test = evaluate(model, split.test.array, split.train, seed=model.seed_)
+    return costs(model, recipe, len(split.train)) | test
+
+
+def costs(model: "Estimator", recipe: Recipe, samples: int) -> dict[str, Any]:
+    """What a run was and what it took."""
+    seconds, epochs = sum(model.history_["seconds"]), len(model.history_["epoch"])
+    return {
+        "recipe": recipe.name,
+        "seed": model.seed_,
+        "epochs": epochs,
+        "samples": samples,
+        "parameters": sum(p.numel() for p in model.net_.parameters()),
+        "seconds": round(seconds, 3),
+        "images_per_second": round(samples * epochs / seconds) if seconds else 0,
+        "device": str(model.net_.scaling.shift.device),
+    }
 
 
 def write_text(path: Path, text: str) -> None:

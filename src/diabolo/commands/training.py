@@ -8,12 +8,12 @@ from typing import Any
 
 from diabolo import recipes, report
 from diabolo.commands import runs
-from diabolo.errors import IncompleteError, InputError
+from diabolo.data import Samples
+from diabolo.errors import InputError, complete
 from diabolo.estimator import Estimator
 from diabolo.models import MODELS
 from diabolo.params import from_config, to_config
 from diabolo.recipes import Recipe
-from diabolo.tasks.evaluation import evaluate
 
 LIVE_SECONDS = 10.0  # between two drawings of the loss while training
 Say = Callable[[str], object]
@@ -47,17 +47,13 @@ def fit(
     try:
         model.fit(split.train, X_val=split.validation, callback=run.epoch_done)
     except KeyboardInterrupt:
-        if not hasattr(model, "code_size_"):
+        if not hasattr(model, "code_range_"):
             raise
         say("Interrupted: keeping the best model so far.")
-        run.finish()
-        say(run.words())
+        run.finish(say)
         raise
-    run.finish()
-    say(run.words())
-    if split.failures:
-        raise IncompleteError(split.failures)
-    return folder
+    run.finish(say)
+    return complete(folder, split.failures)
 
 
 def _changed(
@@ -71,14 +67,21 @@ def _changed(
     model: dict[str, Any] = {"random_state": 0, **recipe.model}
     for name, value in parameters.items():
         model[name] = _merged(model.get(name), value)
+    if model["random_state"] in (None, "none"):
+        raise InputError("A run needs a seed that can be repeated: give --seed a number.")
     if limit is not None and limit < 1:
         raise InputError(f"limit must be at least 1, but is {limit}.")
-    paths = {"source": data, "test": test}
-    given: dict[str, Any] = {k: _absolute(v) for k, v in paths.items() if v is not None}
-    if limit is not None:
-        given["limit"] = limit
+    given = {"source": data, "test": test, "limit": limit}
     kept = {k: v for k, v in recipe.data.items() if data is None or k == "validation"}
-    return replace(recipe, model=model, data={**kept, **given})
+    if "validation_fraction" in parameters:
+        kept.pop("validation", None)
+    source = kept | {name: value for name, value in given.items() if value is not None}
+    for name in {"source", "test"} & set(source):
+        source[name] = _absolute(source[name])
+    changed = sorted({*parameters, *(["data"] if data else [])} - {"random_state", "epochs"})
+    title = f"{recipe.title}; changed: {', '.join(changed)}" if changed else recipe.title
+    notes = [] if data else recipe.notes
+    return replace(recipe, title=title, notes=notes, model=model, data=source)
 
 
 def _merged(old: Any, new: Any) -> Any:
@@ -89,7 +92,9 @@ def _merged(old: Any, new: Any) -> Any:
 
 def _absolute(source: str) -> str:
     """A path that still holds when the run's recipe is fitted from elsewhere."""
-    return str(Path(source).resolve()) if Path(source).exists() else source
+    if source.partition(":")[0] == "mnist" or not Path(source).exists():
+        return source
+    return str(Path(source).resolve())
 
 
 class _Run:
@@ -110,47 +115,35 @@ class _Run:
             report.draw_loss(self.folder / runs.FIGURES, model)
             self.drawn = time.monotonic()
 
-    def finish(self) -> None:
-        """Write the model, its numbers, pictures and report."""
+    def finish(self, say: Say) -> None:
+        """Write the model, its numbers, pictures and report, and say what came of it."""
         self._begin()
         model, test = self.model, self.split.test
         model.save(self.folder / runs.MODEL)
+        try:
+            self._report(model, test)
+        except KeyboardInterrupt:
+            say(f"The model is saved; diabolo report {self.folder} makes its report.")
+            raise
+        say(f"{report.verdict(self.numbers)}\nReport: {self.folder / runs.REPORT}")
+
+    def _report(self, model: Estimator, test: Samples) -> None:
         (self.folder / runs.CHECKPOINT).unlink(missing_ok=True)
         runs.write_history(self.folder, model.history_)
-        self.numbers = _costs(model, self.plan, len(self.split.train)) | evaluate(
-            model, test.array, self.split.train, seed=model.seed_
-        )
+        self.numbers = runs.measure(model, self.plan, self.split)
         runs.write_metrics(self.folder, self.numbers)
         report.write(self.folder, model, self.plan, self.numbers, test)
-
-    def words(self) -> str:
-        """The result in a few words, and where the report is."""
-        return f"{report.verdict(self.numbers)}\nReport: {self.folder / runs.REPORT}"
 
     def _begin(self) -> None:
         """Write the recipe, once; an earlier run in the folder goes."""
         if self.begun:
             return
         self.begun = True
+        self.model.columns_ = self.split.columns
         runs.clear(self.folder)
         settings = to_config(self.model)
         del settings["verbose"]
         runs.write_config(self.folder, replace(self.plan, model=settings))
-
-
-def _costs(model: Estimator, plan: Recipe, samples: int) -> dict[str, Any]:
-    """What the run was and what it took."""
-    seconds, epochs = sum(model.history_["seconds"]), len(model.history_["epoch"])
-    return {
-        "recipe": plan.name,
-        "seed": model.seed_,
-        "epochs": epochs,
-        "samples": samples,
-        "parameters": sum(layer.parameters for layer in model.layers()),
-        "seconds": round(seconds, 3),
-        "images_per_second": round(samples * epochs / seconds) if seconds else 0,
-        "device": str(model.net_.scaling.shift.device),
-    }
 
 
 def _what(array: Any) -> str:

@@ -25,7 +25,7 @@ TABLES = {
 }
 DATA = {"source": str, "test": str, "validation": str, "limit": int}
 REPORT = {"columns": int}
-FIRST = re.compile(r"first (\d{1,2})%")
+FIRST = re.compile(r"first ([1-9]\d?)%")
 HELD_OUT = "held out 10%"
 
 
@@ -101,8 +101,10 @@ def _check(table: dict[str, Any], known: Mapping[str, type], where: str) -> None
     for key, value in table.items():
         if key not in known:
             raise unknown(f"key in {where}:", key, known)
-        if not isinstance(value, known[key]):
+        if not isinstance(value, known[key]) or isinstance(value, bool) or value == "":
             raise InputError(f"{where}: {key} must be {words[known[key]]}, but is {value!r}.")
+        if isinstance(value, int) and value < 1:
+            raise InputError(f"{where}: {key} must be at least 1, but is {value}.")
 
 
 def _folder() -> Any:

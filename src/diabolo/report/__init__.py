@@ -16,7 +16,7 @@ from diabolo.estimator import Estimator
 from diabolo.params import Parameters
 from diabolo.recipes import Recipe
 from diabolo.report.words import described, story, verdict
-from diabolo.tasks.evaluation import corrupted, errors, in_units
+from diabolo.tasks.evaluation import corrupted, errors, in_units, pictured
 
 __all__ = ["draw_loss", "verdict", "write"]
 
@@ -106,7 +106,7 @@ def _gallery(
     found = [*_training_pictures(model)]
     if model.image_shape_ is None:
         found += _table_pictures(model, test)
-    else:
+    elif pictured(model):
         found += _image_pictures(model, recipe, numbers, test)
     found += _error_pictures(model, test)
     if model.net_.bottleneck.sampling:
@@ -231,7 +231,7 @@ def _plane(codes: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
 
 def _prior_pictures(model: Estimator, test: Samples) -> list[Picture]:
     """New samples, and the way from one test image to another."""
-    if model.image_shape_ is None:
+    if not pictured(model):
         return []
     new = _seen(model, model.sample(64, random_state=model.seed_))
     ends = model.transform(test.array[:2])

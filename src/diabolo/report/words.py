@@ -12,7 +12,7 @@ def story(model: Parameters, recipe: Recipe, numbers: dict[str, Any], data: str)
     how = "" if corruption is None else f", corrupted by {described(corruption)} while training"
     return (
         f"{recipe.name} is {_article(model.kind)} {model.kind} with"
-        f" {numbers['parameters']:,} parameters, trained for {numbers['epochs']} epochs on"
+        f" {numbers['parameters']:,} parameters, trained {_epochs(numbers['epochs'])} on"
         f" {data}{how}; that took"
         f" {_duration(numbers['seconds'])} on the {numbers['device'].upper()}"
         f" ({numbers['images_per_second']:,} samples a second)."
@@ -23,6 +23,8 @@ def verdict(numbers: dict[str, Any]) -> str:
     """The result on the test samples, and where it stands beside the best linear method."""
     test, linear = numbers["test"], numbers.get("linear")
     sentences = [_result(test)]
+    if not linear:
+        sentences.append("No linear method was fitted: the samples are too wide for it.")
     if linear and "full_rank_mse" in linear:
         sentences.append(
             _beside("the best linear denoiser with the same code size", test, linear["mse"])
@@ -30,6 +32,8 @@ def verdict(numbers: dict[str, Any]) -> str:
         sentences.append(
             _beside("the best linear denoiser of any rank", test, linear["full_rank_mse"])
         )
+        if linear["full_rank_mse"] > linear["mse"]:
+            sentences.append("(Of any rank it overfits: the training samples are few.)")
     elif linear:
         sentences.append(_beside("PCA with the same code size", test, linear["mse"]))
     return " ".join(sentences)
@@ -58,7 +62,9 @@ def _result(test: dict[str, float]) -> str:
 
 
 def _beside(method: str, test: dict[str, float], mse: float) -> str:
-    if test["mse"] < mse:
+    if abs(test["mse"] - mse) < 0.005 * mse:
+        better = "about the same"
+    elif test["mse"] < mse:
         better = f"so this model has {1 - test['mse'] / mse:.0%} less"
     else:
         better = (
@@ -73,6 +79,11 @@ def _error(value: float) -> str:
 
 def _decibels(value: float | None) -> str:
     return "" if value is None else f" ({value:.1f} dB)"
+
+
+def _epochs(number: int) -> str:
+    plural = "" if number == 1 else "s"
+    return f"for {number} epoch{plural}" if number else "for less than an epoch"
 
 
 def _duration(seconds: float) -> str:

@@ -4,6 +4,7 @@ Images are compared in [0, 1] units, tables in their scaled columns. A denoising
 corrupted samples and compared with the clean ones.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,7 +36,10 @@ def evaluate(
     test |= _likelihoods(model, seen, x_test, seed)
     if seen is not x_test:
         noisy_mse = metrics.mse(in_units(model, seen), clean)
-        test |= {"noisy_mse": noisy_mse, "noisy_psnr": metrics.psnr(noisy_mse)}
+        test["noisy_mse"] = noisy_mse
+        if model.image_shape_ is not None:
+            test["noisy_psnr"] = metrics.psnr(noisy_mse)
+    test = {name: value for name, value in test.items() if math.isfinite(value)}
     result: dict[str, Any] = {"test": test}
     if x_train is not None and model.n_features_in_ <= LINEAR_FEATURES:
         result["linear"] = _linear(model, seen, x_test, x_train, seed)
@@ -55,6 +59,11 @@ def in_units(model: Estimator, X: Any) -> np.ndarray:
         return scaling.cpu()(torch.from_numpy(rows)).numpy()
     low, high = scaling.peak.tolist()
     return ((rows - low) / ((high - low) or 1)).reshape(-1, *model.image_shape_)
+
+
+def pictured(model: Estimator) -> bool:
+    """Whether samples can be shown: images of one or three channels."""
+    return model.image_shape_ is not None and model.image_shape_[0] in (1, 3)
 
 
 def errors(model: Estimator, X: Any, seed: int = 0) -> np.ndarray:
@@ -98,7 +107,7 @@ def _linear(model: Estimator, seen: Any, x_test: Any, x_train: Any, seed: int) -
         for number, start in enumerate(range(0, len(x_train), ROWS)):
             block = x_train[start : start + ROWS]
             target = _flat(model, block)
-            noisy = corrupted(model, block, seed + 1 + number)
+            noisy = corrupted(model, block, (seed + 1 + number) % 2**63)
             yield (target if noisy is block else _flat(model, noisy)), target
 
     denoising = seen is not x_test
