@@ -426,3 +426,128 @@ def test_fit_help_has_every_parameter(capsys):
 
 def test_recipe_names_are_the_files():
     assert {recipes.read(name).name for name in recipes.names()} == set(recipes.names())
+
+
+# ---- what goes wrong late, or in part
+
+
+def test_a_crashed_run_is_reported_from_its_checkpoint(dae, tmp_path):
+    crashed = tmp_path / "crashed"
+    crashed.mkdir()
+    for name, to in [("model", "checkpoint"), ("config", "config")]:
+        (path,) = dae.glob(f"{name}.*")
+        (crashed / f"{to}{path.suffix}").write_bytes(path.read_bytes())
+    assert run("report", crashed) == 0
+    again = json.loads((crashed / "metrics.json").read_text())
+    assert again["test"] == json.loads((dae / "metrics.json").read_text())["test"]
+
+
+def test_an_interrupted_report_says_how_to_make_it(tmp_path, monkeypatch, capsys):
+    from diabolo.commands import training
+
+    def interrupted(self, model, test):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training._Run, "_report", interrupted)
+    out = tmp_path / "run"
+    assert run("fit", "ae-32", "--limit", 200, "--epochs", 1, "--out", out) == 130
+    assert f"diabolo report {out}" in capsys.readouterr().out
+    assert (out / "model.safetensors").is_file()
+
+
+def test_a_wrong_test_set_is_refused_before_training(tmp_path, digits, capsys):
+    np.save(tmp_path / "small.npy", digits[:, :20])
+    np.save(tmp_path / "floats.npy", digits / 255)
+    for name, sentence in [("small.npy", "have shape (20, 28)"), ("floats.npy", "are float64")]:
+        words = ["fit", "ae-32", "--test", tmp_path / name, "--out", tmp_path / "run"]
+        assert sentence in failed(capsys, *words)
+    assert not (tmp_path / "run").exists()
+
+
+def test_results_are_shown_where_some_files_were_bad(dae, tmp_path, digits, capsys):
+    photos = tmp_path / "in"
+    photos.mkdir()
+    for i in range(3):
+        Image.fromarray(digits[i]).save(photos / f"{i}.png")
+    (photos / "bad.png").write_bytes(b"no image")
+    capsys.readouterr()
+    assert run("evaluate", dae, "--data", photos, "--json") == 2
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["test"]["mse"] > 0
+    assert "bad.png" in shown.err
+    assert run("encode", dae, photos, "--out", tmp_path / "codes.csv") == 2
+    assert str(tmp_path / "codes.csv") in capsys.readouterr().out
+
+
+def test_a_diverging_training_is_no_result(tmp_path, capsys):
+    words = ["fit", "dae-32", "--limit", 200, "--epochs", 3, "--learning-rate", "1e30"]
+    assert run(*words, "--out", tmp_path / "run") == 2
+    assert "lower learning_rate" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "metrics.json").exists()
+
+
+def test_columns_of_a_table_are_kept_and_checked(tmp_path, capsys):
+    rows = np.random.default_rng(0).normal(size=(60, 3))
+    table, turned, out = tmp_path / "t.csv", tmp_path / "u.csv", tmp_path / "run"
+    np.savetxt(table, rows, delimiter=",", header="a,b,c", comments="")
+    np.savetxt(turned, rows, delimiter=",", header="b,a,c", comments="")
+    words = ["--data", table, "--latent-dim", 2, "--hidden", "[]", "--epochs", 1, "--out", out]
+    assert run("fit", "dae-32", *words) == 0
+    assert run("encode", out, table, "--out", tmp_path / "z.npy") == 0
+    assert run("decode", out, tmp_path / "z.npy", "--out", tmp_path / "back.csv") == 0
+    assert (tmp_path / "back.csv").read_text().splitlines()[0] == "a,b,c"
+    words = ["encode", out, turned, "--out", tmp_path / "x.npy"]
+    assert "column 'b' where the model has 'a'" in failed(capsys, *words)
+    title = tomllib.loads((out / "config.toml").read_text())["title"]
+    assert title.endswith("changed: data, hidden, latent_dim")
+
+
+def test_options_may_stand_before_the_recipe(tmp_path):
+    out = tmp_path / "run"
+    assert run("fit", "--epochs", 1, "--out", out, "ae-32", "--limit", 100) == 0
+    assert (out / "model.safetensors").is_file()
+
+
+def test_a_folder_called_mnist_is_not_the_data_set(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mnist").mkdir()
+    words = ["--data", "mnist", "--limit", 100, "--epochs", 1, "--out", tmp_path / "run"]
+    assert run("fit", "ae-32", *words) == 0
+
+
+def test_force_leaves_other_folders_alone(vae, tmp_path, digits, capsys):
+    own = tmp_path / "own"
+    (own / "figures").mkdir(parents=True)
+    (own / "config.toml").write_text("mine")
+    (own / "figures" / "loss.png").write_bytes(b"mine")
+    assert "not a run folder" in failed(capsys, "fit", "ae-32", "--out", own, "--force")
+    words = ["reconstruct", vae, "mnist:test:2", "--out", own, "--force"]
+    assert "other files" in failed(capsys, *words)
+    image = tmp_path / "a.png"
+    Image.fromarray(digits[0]).save(image)
+    words = ["interpolate", vae, "mnist:test:0-0", image, "--out", image, "--force"]
+    assert "holds the input" in failed(capsys, *words)
+    assert (own / "figures" / "loss.png").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--foo", "recipes"], "no option '--foo'"),
+        (["fit", "ae-32", "--seed", "none"], "give --seed a number"),
+        (["fit", "ae-32", "--corruption.std", "0.3"], "give --corruption as well"),
+        (["fit", "ae-32", "--limit", "3"], "too few to train and to validate on"),
+    ],
+)
+def test_more_mistakes_get_one_sentence(words, sentence, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert sentence in failed(capsys, *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["[data]\nlimit = -5", "[data]\nlimit = true", "[report]\ncolumns = 0"]
+)
+def test_numbers_in_a_recipe_are_checked(text, tmp_path, capsys):
+    (tmp_path / "mine.toml").write_text(f'[model]\nkind = "VAE"\n{text}')
+    assert "must be" in failed(capsys, "fit", tmp_path / "mine.toml")

@@ -1023,3 +1023,43 @@ def test_the_base_class_is_no_model():
     assert {"Autoencoder", "VAE"} <= set(MODELS)
     with pytest.raises(TypeError):
         Estimator()
+
+
+class KeywordBias(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(2, 6))
+        self.bias = nn.Parameter(torch.full((2,), 5.0))
+
+    def forward(self, x):
+        return nn.functional.linear(x, self.weight, bias=self.bias)
+
+
+def test_an_own_module_may_give_its_bias_by_name():
+    X = floats(20, 6)
+    own = (KeywordBias(), nn.Linear(2, 6))
+    model = Autoencoder(**SMALL | {"network": own, "latent_dim": 2}).fit(X)
+    with torch.inference_mode():
+        expected = model.encoder_(model.net_.scaling(torch.from_numpy(X)))
+    np.testing.assert_allclose(model.transform(X), expected, rtol=1e-5)
+
+
+def test_values_out_of_range_are_never_the_most_likely():
+    X = floats(200, 6)
+    model = Autoencoder(**SMALL | {"likelihood": "bce", "epochs": 20}).fit(X)
+    assert model.score(X + 20) < model.score(X)
+    assert model.score_samples(X + 20).max() <= 0
+
+
+def test_a_failed_fit_leaves_nothing_fitted():
+    for wrong in ({"drop_last": True, "batch_size": 100}, {"learning_rate": 1e30, "epochs": 9}):
+        model = Autoencoder(**SMALL | wrong)
+        with pytest.raises(InputError, match=r"drop_last|not finite"):
+            model.fit(floats(40, 6))
+        with pytest.raises(NotFittedError):
+            model.transform(floats(40, 6))
+
+
+def test_validation_comes_from_one_place():
+    with pytest.raises(InputError, match="not both"):
+        Autoencoder(**SMALL, validation_fraction=0.5).fit(floats(), X_val=floats())
