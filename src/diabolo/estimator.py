@@ -37,7 +37,6 @@ from diabolo.train import Epoch, Rows, generator, make_optimizer, train
 
 Count = Annotated[int, Ge(1)]
 Seed = Annotated[int, Ge(0), Le(2**63 - 1)]
-Array = np.ndarray | Tensor
 OUTPUTS = {"unit": "sigmoid", "symmetric": "tanh"}
 TRAINING = {  # the parameters that may change in a warm start
     "epochs",
@@ -253,7 +252,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
 
     def _learn_codes(self, x: Tensor) -> None:
         """The size of a code, and the range (2, K) in which nearly all training codes lie."""
-        z = in_blocks(self.net_.encode, x[:2048], device=self._device).numpy()
+        z = in_blocks(self.net_.encode, x[:2048], device=self.net_.device).numpy()
         self.code_size_ = z.shape[1]
         self.code_range_ = np.quantile(z, [0.01, 0.99], axis=0).astype(np.float32)
 
@@ -367,7 +366,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
             raise InputError("Codes must be numbers of shape (N, K).") from None
         if z.ndim != 2 or z.shape[1] != k:
             raise InputError(f"Codes must have shape (N, {k}), but have {tuple(z.shape)}.")
-        y = in_blocks(net.decode, z, device=self._device)
+        y = in_blocks(net.decode, z, device=self.net_.device)
         return _like(X, y.reshape(-1, *self.sample_shape_))
 
     def reconstruct(self, X: Any) -> Any:
@@ -380,7 +379,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         net = self._net()
         if net.corruption is None:
             raise InputError("The model was trained without a corruption: there is none to apply.")
-        draw = generator(_seed(random_state), "corrupt", device=self._device.type)
+        draw = generator(_seed(random_state), "corrupt", device=self.net_.device.type)
 
         def corrupted(x: Tensor) -> Tensor:
             return net.scaling.inverse(net.corrupt(net.scaling(x), draw))
@@ -471,15 +470,11 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         net.load_state_dict(tensors)
         self.net_ = net.to(_device(p.device))
         empty = torch.zeros(1, self.n_features_in_)
-        self.code_size_ = in_blocks(self.net_.encode, empty, device=self._device).shape[1]
+        self.code_size_ = in_blocks(self.net_.encode, empty, device=self.net_.device).shape[1]
         if self.code_range_.shape != (2, self.code_size_):
             raise ValueError("the range of the codes does not fit the network.")
 
     # ---- inside
-
-    @property
-    def _device(self) -> torch.device:
-        return self.net_.scaling.shift.device
 
     @property
     def _n_features_out(self) -> int:
@@ -492,7 +487,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
     def _mapped(
         self, X: Any, function: Callable[[Tensor], Tensor], *, keep_shape: bool = False
     ) -> Any:
-        out = in_blocks(function, self.rows(X), device=self._device)
+        out = in_blocks(function, self.rows(X), device=self.net_.device)
         return _like(X, out.reshape(_as_array(X).shape) if keep_shape else out)
 
     def rows(self, X: Any, *, reset: bool = False) -> Tensor:

@@ -183,6 +183,11 @@ class Net(nn.Module):
         """D, the number of values in a sample."""
         return math.prod(self.input_shape)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self.scaling.shift.device
+
     def loss(self, source: Tensor, target: Tensor, generator: Generator, step: int) -> Tensor:
         """Nats per sample, (B,), of stored batches: what training minimises the mean of."""
         clean = self.scaling(target)
@@ -278,7 +283,7 @@ def trace(net: Net) -> list[Layer]:
     """The network's layers with the shape of their output (without the batch) and parameters."""
     found: list[Layer] = []
     with torch.inference_mode():
-        x = net.shaped(torch.zeros(1, net.features, device=net.scaling.shift.device))
+        x = net.shaped(torch.zeros(1, net.features, device=net.device))
         found += _traced("encoder", net.encoder, x)
         z = net.bottleneck(net.encoder, x).mean
         if net.bottleneck.sampling:

@@ -1,16 +1,15 @@
 """`diabolo reconstruct`, `denoise`, `encode` and `decode`: a model used on files."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from diabolo import data, figures, metrics, store
+from diabolo import data, figures
 from diabolo.commands import runs
 from diabolo.errors import InputError, complete
 from diabolo.estimator import Estimator
-from diabolo.tasks.evaluation import in_units, pictured
+from diabolo.report import write_picture
+from diabolo.tasks.evaluation import decibels, pictured, shown
 
 SHOWN = 10  # samples in the picture of input and output
 
@@ -30,9 +29,32 @@ def reconstruct(
     for a mistake, before anything is written, and `IncompleteError` after the work if some files
     were bad.
     """
-    out = runs.free_for_result(out, source, force=force)
-    picture = runs.free_to_write(_picture_beside(out), force=force)
+    return _reconstruct(
+        runs.load_model(model), source, out, corrupt=corrupt, seed=seed, force=force
+    )
+
+
+def denoise(
+    model: str | Path,
+    source: str,
+    out: str | Path,
+    *,
+    corrupt: bool = False,
+    seed: int = 0,
+    force: bool = False,
+) -> list[Path]:
+    """As `reconstruct`, by a model that was trained with a corruption; refuses another."""
     fitted = runs.load_model(model)
+    if fitted.corruption is None:
+        raise InputError(f"{model} was not trained to denoise: use reconstruct, or fit dae-32.")
+    return _reconstruct(fitted, source, out, corrupt=corrupt, seed=seed, force=force)
+
+
+def _reconstruct(
+    fitted: Estimator, source: str, path: str | Path, *, corrupt: bool, seed: int, force: bool
+) -> list[Path]:
+    out = runs.free_for_result(path, source, force=force)
+    picture = runs.free_to_write(out.with_name(f"{out.name}-comparison.png"), force=force)
     samples = runs.read_for(fitted, source)
     clean = samples.array
     seen = fitted.corrupt(clean, random_state=seed) if corrupt else clean
@@ -44,14 +66,6 @@ def reconstruct(
         _draw_comparison(fitted, rows | {"output": output}, picture)
         written.append(picture)
     return complete(written, samples.failures)
-
-
-def denoise(model: str | Path, source: str, out: str | Path, **options: Any) -> list[Path]:
-    """As `reconstruct`, by a model that was trained with a corruption; refuses another."""
-    corruption = store.read_config(runs.model_file(model))["model"].get("corruption")
-    if corruption in (None, "none"):
-        raise InputError(f"{model} was not trained to denoise: use reconstruct, or fit dae-32.")
-    return reconstruct(model, source, out, **options)
 
 
 def encode(model: str | Path, source: str, out: str | Path, *, force: bool = False) -> list[Path]:
@@ -76,23 +90,12 @@ def decode(model: str | Path, codes: str, out: str | Path, *, force: bool = Fals
     return [out]
 
 
-def _picture_beside(out: Path) -> Path:
-    return out.with_name(f"{out.name}-comparison.png")
-
-
 def _draw_comparison(model: Estimator, rows: dict[str, np.ndarray], path: Path) -> None:
     """The first samples, row under row, with PSNR where the original is among the rows."""
-    shown = [(name, in_units(model, values[:SHOWN]).clip(0, 1)) for name, values in rows.items()]
-    captions: dict[str, list[str]] = {}
-    if "original" in rows:
-        clean = shown[0][1]
-        for name, values in shown[1:]:
-            errors = metrics.mse_per_sample(values, clean)
-            captions[name] = [f"{metrics.psnr(error):.1f} dB" for error in errors]
-    write_picture(path, lambda: figures.rows(shown, captions=captions))
-
-
-def write_picture(path: Path, draw: Callable[[], Any]) -> None:
-    """Draw a figure into a PNG file, whole or not at all."""
-    with figures.theme(dark=False), data.atomically(path) as temporary:
-        temporary.write_bytes(figures.to_png(draw()))
+    pictures = {name: shown(model, values[:SHOWN]) for name, values in rows.items()}
+    captions = {
+        name: decibels(values, pictures["original"])
+        for name, values in pictures.items()
+        if "original" in pictures and name != "original"
+    }
+    write_picture(path, lambda: figures.rows(list(pictures.items()), captions=captions))

@@ -6,11 +6,12 @@ import numpy as np
 
 from diabolo import data, figures
 from diabolo.commands import runs
-from diabolo.commands.applying import write_picture
 from diabolo.data.samples import IMAGE_SUFFIXES
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
-from diabolo.tasks.evaluation import in_units, pictured
+from diabolo.report import write_picture
+from diabolo.tasks import sampling
+from diabolo.tasks.evaluation import pictured, shown
 
 DIMENSIONS = 32  # rows of a traversal
 
@@ -46,9 +47,8 @@ def interpolate(
         raise InputError(f"--steps must be at least 2, but is {steps}.")
     out = _png(runs.free_for_result(runs.free_for_result(out, a, force=force), b, force=force))
     fitted = runs.load_model(model)
-    first, last = (fitted.transform(_one(fitted, source)) for source in (a, b))
-    share = np.linspace(0, 1, steps, dtype=np.float32)[:, None]
-    images = _images(fitted, fitted.inverse_transform((1 - share) * first + share * last))
+    first, last = (_one(fitted, source)[0] for source in (a, b))
+    images = _images(fitted, sampling.interpolate(fitted, first, last, steps))
     write_picture(out, lambda: figures.strip(images))
     return out
 
@@ -91,7 +91,7 @@ def _one(model: Estimator, source: str) -> np.ndarray:
 def _images(model: Estimator, X: np.ndarray) -> np.ndarray:
     if not pictured(model):
         raise InputError("There is no picture of this model's samples: they are no images.")
-    return in_units(model, X).clip(0, 1)
+    return shown(model, X)
 
 
 def _png(out: Path) -> Path:

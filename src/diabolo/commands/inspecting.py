@@ -32,7 +32,7 @@ def evaluate(model: str | Path, *, source: str | None = None) -> dict[str, Any]:
         raise InputError(f"{model} is not in a run folder: say what to test it on with --data.")
     if recipe is not None and source is None:
         split = runs.load_split(recipe, fitted.seed_)
-        return complete(runs.measure(fitted, recipe, split), split.test.failures)
+        return complete(runs.measure(fitted, recipe, split), split.failures)
     test = runs.read_for(fitted, source or "")
     numbers = measure(fitted, test.array, seed=fitted.seed_)
     return complete(numbers, test.failures)

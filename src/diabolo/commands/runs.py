@@ -240,7 +240,7 @@ def costs(model: "Estimator", recipe: Recipe, samples: int) -> dict[str, Any]:
         "parameters": sum(p.numel() for p in model.net_.parameters()),
         "seconds": round(seconds, 3),
         "images_per_second": round(samples * epochs / seconds) if seconds else 0,
-        "device": str(model.net_.scaling.shift.device),
+        "device": str(model.net_.device),
     }
 
 

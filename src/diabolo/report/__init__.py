@@ -10,15 +10,16 @@ import numpy as np
 from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
-from diabolo import figures, metrics
+from diabolo import figures
 from diabolo.data import Samples, atomically
 from diabolo.estimator import Estimator
 from diabolo.params import Parameters
 from diabolo.recipes import Recipe
 from diabolo.report.words import described, story, verdict
-from diabolo.tasks.evaluation import corrupted, errors, in_units, pictured
+from diabolo.tasks.evaluation import corrupted, decibels, errors, in_units, pictured, shown
+from diabolo.tasks.sampling import interpolate
 
-__all__ = ["draw_loss", "verdict", "write"]
+__all__ = ["draw_loss", "verdict", "write", "write_picture"]
 
 SHOWN = 10  # samples in a row of pictures
 POINTS = 10_000  # codes in the map
@@ -86,8 +87,13 @@ def _parameters(model: Estimator) -> dict[str, str]:
 
 def draw_loss(folder: Path, model: Estimator) -> None:
     """Draw the loss so far into `folder/loss.png`."""
+    write_picture(folder / "loss.png", lambda: _loss(model))
+
+
+def write_picture(path: Path, draw: Callable[[], Figure]) -> None:
+    """Draw a figure into a PNG file, whole or not at all."""
     with figures.theme(dark=False):
-        _write_bytes(folder / "loss.png", figures.to_png(_loss(model)))
+        _write_bytes(path, figures.to_png(draw()))
 
 
 def _drawn(picture: Picture) -> tuple[bytes, bytes]:
@@ -144,7 +150,7 @@ def _image_pictures(
     rows = [
         ("original", clean),
         (f"code ({code.shape[1]})", code),
-        ("reconstruction", _seen(model, model.reconstruct(X))),
+        ("reconstruction", shown(model, model.reconstruct(X))),
     ]
     shape = " x ".join(map(str, figures.code_shape(code.shape[1])))
     caption = (
@@ -160,11 +166,8 @@ def _denoised(
     model: Estimator, X: np.ndarray, clean: np.ndarray, numbers: dict[str, Any]
 ) -> Picture:
     noisy = corrupted(model, X, model.seed_)
-    pictures = {"noisy": _seen(model, noisy), "denoised": _seen(model, model.reconstruct(noisy))}
-    captions = {
-        name: [f"{metrics.psnr(e):.1f} dB" for e in metrics.mse_per_sample(values, clean)]
-        for name, values in pictures.items()
-    }
+    pictures = {"noisy": shown(model, noisy), "denoised": shown(model, model.reconstruct(noisy))}
+    captions = {name: decibels(values, clean) for name, values in pictures.items()}
     test = numbers["test"]
     caption = (
         f"Clean test images, corrupted as in training, and denoised. Over all test images the PSNR"
@@ -233,10 +236,8 @@ def _prior_pictures(model: Estimator, test: Samples) -> list[Picture]:
     """New samples, and the way from one test image to another."""
     if not pictured(model):
         return []
-    new = _seen(model, model.sample(64, random_state=model.seed_))
-    ends = model.transform(test.array[:2])
-    share = np.linspace(0, 1, 11, dtype=np.float32)[:, None]
-    between = _seen(model, model.inverse_transform((1 - share) * ends[0] + share * ends[-1]))
+    new = shown(model, model.sample(64, random_state=model.seed_))
+    between = shown(model, interpolate(model, test.array[0], test.array[1 % len(test.array)], 11))
     return [
         Picture(
             "generated",
@@ -260,11 +261,6 @@ def _architecture(model: Estimator) -> Picture:
         "The autoencoder, its encoder alone and its decoder alone.",
         lambda: figures.architecture(model.layers(), input_shape=model.sample_shape_),
     )
-
-
-def _seen(model: Estimator, X: np.ndarray) -> np.ndarray:
-    """Images in [0, 1] units, within that range."""
-    return in_units(model, X).clip(0, 1)
 
 
 def _data(model: Estimator, recipe: Recipe, numbers: dict[str, Any], test: Samples) -> str:

@@ -66,6 +66,16 @@ def pictured(model: Estimator) -> bool:
     return model.image_shape_ is not None and model.image_shape_[0] in (1, 3)
 
 
+def shown(model: Estimator, X: Any) -> np.ndarray:
+    """Images in [0, 1] units, cut to that range, as pictures show them."""
+    return in_units(model, X).clip(0, 1)
+
+
+def decibels(pictures: np.ndarray, clean: np.ndarray) -> list[str]:
+    """The PSNR of each picture, to be written under it."""
+    return [f"{metrics.psnr(error):.1f} dB" for error in metrics.mse_per_sample(pictures, clean)]
+
+
 def errors(model: Estimator, X: Any, seed: int = 0) -> np.ndarray:
     """Squared error of each sample's reconstruction, (N,), mean over its features."""
     output = model.reconstruct(corrupted(model, X, seed))
@@ -84,7 +94,7 @@ def _quality(model: Estimator, clean: np.ndarray, output: np.ndarray) -> dict[st
 
 def _likelihoods(model: Estimator, seen: Any, clean: Any, seed: int) -> dict[str, float]:
     """nll, and for a random code kl and elbo: nats per sample, from one seeded draw."""
-    net, device = model.net_, model.net_.scaling.shift.device
+    net, device = model.net_, model.net_.device
     draw = generator(seed, "evaluate", device=device.type)
 
     def nll(x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
