@@ -44,22 +44,42 @@ def test_gaussian_nll_is_that_of_unit_variance_without_its_constant(activation):
     torch.testing.assert_close(nll, expected, rtol=1e-12, atol=1e-12)
 
 
-def test_bernoulli_nll_is_that_of_its_logits():
-    logits = 5 * draw(20, 9)
+@pytest.mark.parametrize("features", [1, 9, 16, 50])
+def test_bernoulli_nll_is_that_of_its_logits(features):
+    logits = 5 * draw(20, features)
     law = BernoulliLaw(logits=logits, validate_args=False)
-    for target in (draw(20, 9, seed=1).sigmoid(), (draw(20, 9, seed=2) > 0).double()):
+    for target in (
+        draw(20, features, seed=1).sigmoid(),
+        (draw(20, features, seed=2) > 0).double(),
+    ):
         nll = Bernoulli(nn.Sigmoid()).nll(logits, target)
         torch.testing.assert_close(nll, -law.log_prob(target).sum(1), rtol=1e-8, atol=1e-8)
 
 
-def test_the_gradient_of_the_bernoulli_nll_is_that_of_the_plain_formula():
-    likelihood, weights = Bernoulli(nn.Sigmoid()), draw(6, seed=3)
-    logits, target = (3 * draw(6, 4)).requires_grad_(), draw(6, 4, seed=1).sigmoid()
-    plain = nn.functional.binary_cross_entropy(logits.sigmoid(), target, reduction="none").sum(1)
-    (expected,) = torch.autograd.grad((plain * weights).sum(), logits)
-    (found,) = torch.autograd.grad((likelihood.nll(logits, target) * weights).sum(), logits)
-    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-10)
-    assert torch.autograd.gradcheck(lambda x: likelihood.nll(x, target), logits)
+def test_bernoulli_nll_of_many_even_chances_is_no_rounding_to_zero():
+    logits, target = torch.zeros(2, 5000), torch.full((2, 5000), 0.5)
+    nll = Bernoulli(nn.Sigmoid()).nll(logits, target)
+    torch.testing.assert_close(nll, torch.full((2,), 5000 * math.log(2)))
+
+
+PLAIN = {
+    Bernoulli: lambda p, x: nn.functional.binary_cross_entropy(p, x, reduction="none").sum(1),
+    Gaussian: lambda p, x: 0.5 * nn.functional.mse_loss(p, x, reduction="none").sum(1),
+}
+
+
+@pytest.mark.parametrize("kind", PLAIN)
+def test_value_and_gradient_are_those_of_the_plain_formula(kind):
+    likelihood, weights = kind(nn.Sigmoid()), draw(6, seed=3)
+    output, target = (3 * draw(6, 40)).requires_grad_(), draw(6, 40, seed=1).sigmoid()
+    plain = PLAIN[kind](output.sigmoid(), target)
+    found = likelihood.nll(output, target)
+    torch.testing.assert_close(found, plain, rtol=1e-12, atol=1e-12)
+    (expected,) = torch.autograd.grad((plain * weights).sum(), output)
+    for _ in range(2):
+        (gradient,) = torch.autograd.grad((found * weights).sum(), output, retain_graph=True)
+        torch.testing.assert_close(gradient, expected, rtol=1e-9, atol=1e-10)
+    assert torch.autograd.gradcheck(lambda x: likelihood.nll(x, target), output)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -203,8 +203,9 @@ def _recipes(arguments: Arguments) -> None:
     if arguments.name:
         print(recipes.read(arguments.name).text, end="")
         return
-    for name in recipes.names():
-        print(f"{name:10}  {recipes.read(name).title}")
+    names = recipes.names()
+    for name in names:
+        print(f"{name:{max(map(len, names))}}  {recipes.read(name).title}")
 
 
 def _add_summary(parser: argparse.ArgumentParser) -> None:
@@ -303,6 +304,29 @@ def _add_traverse(parser: argparse.ArgumentParser) -> None:
     _add_out(parser, "grid.png")
 
 
+def _add_bench(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="*", metavar="RECIPE", help="default: the articles'")
+    parser.add_argument("--limit", type=int, default=12_800, metavar="N", help="samples (12800)")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="medians of N (3)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _bench(arguments: Arguments) -> None:
+    from diabolo.commands.benching import bench
+
+    rows = bench(arguments.names, limit=arguments.limit, rounds=arguments.rounds)
+    if arguments.json:
+        print(json.dumps(list(rows), indent=2))
+        return
+    print(f"{'recipe':12}  {'samples/s':>10}  {'s an epoch':>10}  {'products':>10}  ratio")
+    for row in rows:
+        print(
+            f"{row['recipe']:12}  {row['samples_per_second']:10,.0f}  {row['seconds']:10.3f}"
+            f"  {row['products']:10.3f}  {row['ratio']:5.2f}",
+            flush=True,
+        )
+
+
 def _call(target: str) -> Callable[[Arguments], None]:
     """Call a function of `diabolo.commands` whose parameters are the arguments; print lines."""
 
@@ -359,5 +383,8 @@ COMMANDS = {
     ),
     "report": Command(
         "draw a run's figures and report again", _add_report, _call("inspecting.report")
+    ),
+    "bench": Command(
+        "how fast this machine trains, beside its matrix products alone", _add_bench, _bench
     ),
 }

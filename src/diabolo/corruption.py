@@ -14,6 +14,7 @@ import torch
 from annotated_types import Ge, Le
 from torch import Generator, Tensor
 
+from diabolo.draw import normal, uniform
 from diabolo.errors import InputError
 from diabolo.params import Parameters
 
@@ -34,8 +35,7 @@ class GaussianNoise(Corruption, kind="gaussian"):
     )
 
     def corrupt(self, x: Tensor, generator: Generator, low: float, high: float) -> Tensor:
-        noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-        noisy = noise.mul_(self.std).add_(x)
+        noisy = normal(x, generator).mul_(self.std).add_(x)
         return noisy.clamp_(low, high) if math.isfinite(high) else noisy
 
 
@@ -51,7 +51,7 @@ class SaltAndPepper(Corruption, kind="salt-and-pepper"):
             raise InputError(
                 "Salt and pepper need a range of values: use scaling='unit' or 'symmetric'."
             )
-        u = torch.rand(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+        u = uniform(x, generator)
         return torch.where(u < self.p / 2, low, torch.where(u < self.p, high, x))
 
 
@@ -63,5 +63,5 @@ class Masking(Corruption, kind="masking"):
     )
 
     def corrupt(self, x: Tensor, generator: Generator, low: float, high: float) -> Tensor:
-        u = torch.rand(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+        u = uniform(x, generator)
         return x.masked_fill(u < self.p, low if math.isfinite(low) else 0.0)

@@ -119,7 +119,9 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
     ] = None
     warm_start: Annotated[bool, "Continue from the weights of the last fit."] = False
     device: Annotated[str, "auto (CUDA where there is one), cpu, cuda, cuda:1, ..."] = "auto"
-    precision: Annotated[Literal["float32", "bf16"], "Of the products in training."] = "float32"
+    precision: Annotated[
+        Literal["float32", "tf32", "bf16"], "Of the products in training; tf32 on CUDA only."
+    ] = "float32"
     compile: Annotated[bool, "Compile the loss with torch.compile."] = False
     random_state: Annotated[
         Seed | InstanceOf[np.random.RandomState] | InstanceOf[np.random.Generator] | None,

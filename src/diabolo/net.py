@@ -105,11 +105,12 @@ class Scaling(nn.Module):
         self.register_buffer("scale", scale)
         self.register_buffer("bounds", torch.tensor([low, high]))
         self.register_buffer("peak", peak)
-        self.low, self.high = low, high
+        self.low, self.high, self.shifted = low, high, bool(shift.any())
 
     def forward(self, x: Tensor) -> Tensor:
         """Scaled float32 of stored values of any type."""
-        return (x.to(self.scale.dtype) - self.shift) / self.scale
+        scaled = x.to(self.scale.dtype, copy=True)
+        return (scaled.sub_(self.shift) if self.shifted else scaled).div_(self.scale)
 
     def inverse(self, scaled: Tensor) -> Tensor:
         """Stored units of scaled values, clipped to the range where there is one."""

@@ -5,17 +5,17 @@ on it until the epoch ends. All randomness comes from generators made of (seed, 
 """
 
 import collections.abc
+import math
 import time
 import zlib
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Generator, Tensor, nn
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
 from diabolo.errors import InputError
 
@@ -95,39 +95,40 @@ def train(
     The optimiser is handed the mean loss of a batch divided by `divisor`. The last, partial batch
     of an epoch is left out with `drop_last`. `on_step` hears the rows of each finished step.
     """
-    n, device = len(source), optimizer.param_groups[0]["params"][0].device
-    steps = n // batch_size if drop_last else -(-n // batch_size)
-    if steps == 0:
-        raise InputError(
-            f"drop_last leaves no batch: there are {n} samples for a batch_size of {batch_size}."
-        )
-    scheduler = _scheduler(schedule, optimizer, steps * epochs)
+    group = optimizer.param_groups[0]
+    device, peak, rate = group["params"][0].device, group["lr"], RATES[schedule]
+    rows = len(source) // batch_size * batch_size if drop_last else len(source)
+    if rows == 0:
+        given = f"there are {len(source)} samples for a batch_size of {batch_size}"
+        raise InputError(f"drop_last leaves no batch: {given}.")
+    steps = math.ceil(rows / batch_size)
     loss_of = torch.compile(module.loss) if compiled else module.loss
+    _keep_freed_memory()
     for epoch in range(first_epoch, first_epoch + epochs):
         start = time.perf_counter()
         module.train()
         noise = generator(seed, "noise", epoch, device.type)
-        order = torch.randperm(n, generator=generator(seed, "order", epoch)).to(device)
-        losses = torch.empty(steps, device=device)
-        rows = min(steps * batch_size, n)
-        for step, index in enumerate(order[:rows].split(batch_size)):
-            with _autocast(device, precision):
-                loss = loss_of(*source.take(index), noise, epoch * steps + step).mean()
-            optimizer.zero_grad()
-            (loss / divisor).backward()
-            optimizer.step()
-            scheduler.step()
-            losses[step] = loss.detach()
-            on_step(len(index))
-        per_step = losses.cpu().numpy()
+        order = torch.randperm(len(source), generator=generator(seed, "order", epoch))
+        losses = torch.empty(rows, device=device)
+        batches = zip(order.to(device).split(batch_size), losses.split(batch_size), strict=False)
+        with _precision(precision, device) as forward:
+            for step, (index, kept) in enumerate(batches, epoch * steps):
+                group["lr"] = peak * rate((step / steps - first_epoch) / epochs)
+                with forward():
+                    loss = loss_of(*source.take(index), noise, step)
+                optimizer.zero_grad()
+                loss.backward(torch.full_like(loss, 1 / (len(index) * divisor)))
+                optimizer.step()
+                kept.copy_(loss.detach())
+                on_step(len(index))
+        losses = losses.cpu().double()
         seconds = time.perf_counter() - start
-        sizes = np.full(steps, batch_size)
-        sizes[-1] = rows - (steps - 1) * batch_size
         module.eval()
         val_loss = None
         if validation is not None:
             val_loss = mean_loss(module, validation, generator(seed, "check", 0, device.type))
-        yield Epoch(float(np.average(per_step, weights=sizes)), val_loss, seconds, per_step)
+        per_step = np.array([float(batch.mean()) for batch in losses.split(batch_size)])
+        yield Epoch(float(losses.mean()), val_loss, seconds, per_step)
 
 
 def mean_loss(module: Trainable, source: Source, noise: Generator, rows: int = 1024) -> float:
@@ -154,18 +155,47 @@ def make_optimizer(
             return torch.optim.SGD(parameters, learning_rate, momentum=0.9, fused=True)
 
 
-def _scheduler(name: str, optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler:
-    peak = optimizer.param_groups[0]["lr"]
-    match name:
-        case "one_cycle":
-            return OneCycleLR(optimizer, peak, total_steps=steps + 1, cycle_momentum=False)
-        case "cosine":
-            return CosineAnnealingLR(optimizer, steps)
-        case _:
-            return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+def _half_cosine(t: float) -> float:
+    """From 1 at t = 0 to 0 at t = 1."""
+    return (1 + math.cos(math.pi * t)) / 2
 
 
-def _autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    if precision == "float32":
-        return nullcontext()
-    return torch.autocast(device.type, torch.bfloat16)
+def _one_cycle(t: float) -> float:
+    """From 1/25 up to 1 in the first 30 %, then down to 0 (Smith and Topin 2018)."""
+    rise = 0.3
+    if t < rise:
+        return 1 - 0.96 * _half_cosine(t / rise)
+    return _half_cosine((t - rise) / (1 - rise))
+
+
+RATES: dict[str, Callable[[float], float]] = {  # share of the peak rate, by share of the training
+    "constant": lambda t: 1.0,
+    "one_cycle": _one_cycle,
+    "cosine": _half_cosine,
+}
+
+
+@contextmanager
+def _precision(
+    precision: str, device: torch.device
+) -> Iterator[Callable[[], AbstractContextManager[object]]]:
+    """Training's products in bf16 or (on CUDA) tf32; gives the context of a forward pass."""
+    before = torch.get_float32_matmul_precision()
+    if precision == "tf32" and device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
+    try:
+        if precision == "bf16":
+            yield lambda: torch.autocast(device.type, torch.bfloat16)
+        else:
+            yield nullcontext
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def _keep_freed_memory() -> None:
+    """Have the C library keep freed blocks of up to 31 MiB for the next batch.
+
+    glibc returns blocks larger than the largest one freed so far to the system, and each of a
+    step's temporaries would have its pages mapped and cleared anew (mallopt(3)).
+    """
+    torch.empty(31 << 20, dtype=torch.uint8)

@@ -1,7 +1,8 @@
 """Recipes: what can be trained by name. A recipe is a TOML file; this module reads them.
 
 A recipe has a `title`, the `article` it follows, `notes` on what that leaves open, the `[model]`
-(its kind and parameters), the `[data]` (source, test, validation, limit) and a `[report]`.
+(its kind and parameters), the `[data]` (source, test, validation, limit) and a `[report]`. With a
+`base`, the name of a recipe of the package, it says only what is different there.
 """
 
 import re
@@ -16,6 +17,7 @@ from diabolo.errors import InputError, unknown
 
 TABLES = {
     "name": str,
+    "base": str,
     "title": str,
     "article": str,
     "notes": list,
@@ -88,12 +90,25 @@ def _parse(name: str, text: str, where: str) -> Recipe:
     _check(content, TABLES, where)
     _check(content.get("data", {}), DATA, f"{where}, [data]")
     _check(content.get("report", {}), REPORT, f"{where}, [report]")
+    content = _on_base(content)
     if "kind" not in content.get("model", {}):
         raise InputError(f'{where} needs a [model] with a kind, such as kind = "Autoencoder".')
     validation = content.get("data", {}).get("validation", "test")
     if validation != "test" and not FIRST.fullmatch(str(validation)):
         raise InputError(f'{where}: validation must be "test" or like "first 20%".')
     return Recipe(content.pop("name", name), text, **content)
+
+
+def _on_base(content: dict[str, Any]) -> dict[str, Any]:
+    """The content with the rest of its base's."""
+    name = content.pop("base", None)
+    if name is None:
+        return content
+    if name not in _stems():
+        raise unknown("recipe", name, _stems())
+    base = read(name)
+    tables = {key: {**getattr(base, key), **content.get(key, {})} for key in ("model", "data")}
+    return {"article": base.article, "report": base.report, **content, **tables}
 
 
 def _check(table: dict[str, Any], known: Mapping[str, type], where: str) -> None:
