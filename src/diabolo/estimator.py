@@ -31,9 +31,10 @@ from diabolo.net import (
     learn_scaling,
     trace,
 )
+from diabolo.optim import make_optimizer
 from diabolo.params import Parameters
 from diabolo.progress import Progress
-from diabolo.train import Epoch, Rows, generator, make_optimizer, train
+from diabolo.train import Epoch, Rows, generator, train
 
 Count = Annotated[int, Ge(1)]
 Seed = Annotated[int, Ge(0), Le(2**63 - 1)]
@@ -191,9 +192,10 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         epochs = train(
             self.net_,
             Rows(x),
-            make_optimizer(p.optimizer, self.net_, p.learning_rate, p.epsilon),
+            make_optimizer(p.optimizer, self.net_, p.epsilon),
             epochs=p.epochs,
             batch_size=p.batch_size,
+            learning_rate=p.learning_rate,
             seed=self.seed_,
             validation=None if x_val is None else Rows(x_val),
             schedule=p.schedule,

@@ -15,9 +15,10 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from diabolo.errors import InputError
+from diabolo.optim import Optimizer
 
 
 class Source(Protocol):
@@ -76,10 +77,11 @@ def generator(seed: int, purpose: str, epoch: int = 0, device: str = "cpu") -> G
 def train(
     module: Trainable,
     source: Source,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     *,
     epochs: int,
     batch_size: int,
+    learning_rate: float,
     seed: int,
     validation: Source | None = None,
     schedule: str = "constant",
@@ -92,11 +94,10 @@ def train(
 ) -> collections.abc.Generator[Epoch, None, None]:
     """Train `module` in place, and give an `Epoch` after each, with the module in eval mode.
 
-    The optimiser is handed the mean loss of a batch divided by `divisor`. The last, partial batch
+    The optimiser works on the mean loss of a batch divided by `divisor`. The last, partial batch
     of an epoch is left out with `drop_last`. `on_step` hears the rows of each finished step.
     """
-    group = optimizer.param_groups[0]
-    device, peak, rate = group["params"][0].device, group["lr"], RATES[schedule]
+    device, share = optimizer.device, RATES[schedule]
     rows = len(source) // batch_size * batch_size if drop_last else len(source)
     if rows == 0:
         given = f"there are {len(source)} samples for a batch_size of {batch_size}"
@@ -113,12 +114,10 @@ def train(
         batches = zip(order.to(device).split(batch_size), losses.split(batch_size), strict=False)
         with _precision(precision, device) as forward:
             for step, (index, kept) in enumerate(batches, epoch * steps):
-                group["lr"] = peak * rate((step / steps - first_epoch) / epochs)
                 with forward():
                     loss = loss_of(*source.take(index), noise, step)
-                optimizer.zero_grad()
                 loss.backward(torch.full_like(loss, 1 / (len(index) * divisor)))
-                optimizer.step()
+                optimizer.step(learning_rate * share((step / steps - first_epoch) / epochs))
                 kept.copy_(loss.detach())
                 on_step(len(index))
         losses = losses.cpu().double()
@@ -139,20 +138,6 @@ def mean_loss(module: Trainable, source: Source, noise: Generator, rows: int = 1
             for index in torch.arange(len(source), device=noise.device).split(rows)
         ]
         return float(torch.stack(sums).sum()) / len(source)
-
-
-def make_optimizer(
-    name: str, module: nn.Module, learning_rate: float, epsilon: float
-) -> torch.optim.Optimizer:
-    """Adam, AdamW or SGD with momentum 0.9 over the module's parameters, in their fused form."""
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    match name:
-        case "adam":
-            return torch.optim.Adam(parameters, learning_rate, eps=epsilon, fused=True)
-        case "adamw":
-            return torch.optim.AdamW(parameters, learning_rate, eps=epsilon, fused=True)
-        case _:
-            return torch.optim.SGD(parameters, learning_rate, momentum=0.9, fused=True)
 
 
 def _half_cosine(t: float) -> float:
