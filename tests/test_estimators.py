@@ -28,7 +28,7 @@ from diabolo.net import BLOCK
 from diabolo.params import to_config
 from diabolo.train import Epoch, generator
 
-CASES = [(name, network) for name in MODELS for network in ("dense", "conv")]
+CASES = [(name, network) for name in MODELS for network in ("dense", "conv", "subpixel")]
 SMALL = {
     "latent_dim": 3,
     "hidden": (6,),
@@ -297,7 +297,7 @@ def test_encoder_and_decoder_stand_alone(make, scaling):
     X = images(BLOCK, (2, 9, 7))
     model = make(scaling=scaling).fit(X)
     scaled = model.net_.scaling(torch.from_numpy(X).flatten(1))
-    if model.network == "conv":
+    if model.network != "dense":
         scaled = scaled.reshape(X.shape)
     with torch.inference_mode():
         z = model.encoder_(scaled)
@@ -880,7 +880,7 @@ MISTAKES = {
     "hidden": ({"hidden": (6, 0)}, X2, "hidden must be"),
     "hidden number": ({"hidden": 6}, X2, "hidden must be"),
     "activation": ({"activation": "rellu"}, X2, "activation must be one of"),
-    "network": ({"network": "cnn"}, X2, "network must be one of 'dense', 'conv'"),
+    "network": ({"network": "cnn"}, X2, "network must be one of 'dense', 'conv', 'subpixel'"),
     "seed": ({"random_state": -1}, X2, "random_state must be an integer of at least 0"),
     "corruption": ({"corruption": "gaussian"}, X2, "corruption must be"),
     "part": ({"corruption": GaussianNoise(-1)}, X2, "std must be a number of at least 0"),

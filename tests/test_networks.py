@@ -9,7 +9,8 @@ from torch import nn
 
 from diabolo import VAE, Autoencoder, networks
 from diabolo.net import learn_scaling
-from diabolo.networks import ACTIVATIONS, build, conv, dense
+from diabolo.errors import InputError
+from diabolo.networks import ACTIVATIONS, build, conv, dense, subpixel
 from diabolo.train import generator
 
 RELU = {"activation": "relu", "code_activation": "relu"}
@@ -23,14 +24,16 @@ def sizes(**changes):
 # ---- shapes
 
 
-@pytest.mark.parametrize("depth", [0, 1, 2, 3])
+@pytest.mark.parametrize(
+    ("network", "depth"), [(conv, 0), *((n, d) for n in (conv, subpixel) for d in (1, 2, 3))]
+)
 @pytest.mark.parametrize("latent", [None, 3])
-def test_conv_restores_every_height_and_width(depth, latent):
+def test_images_of_every_height_and_width_come_back(network, depth, latent):
     for height in range(1, 10):
         for width in (1, 2, 7, 8, 29):
             shape = (2, height, width)
             pair = build(
-                conv,
+                network,
                 "glorot",
                 generator(0, "init"),
                 **sizes(shape=shape, hidden=(3,) * depth, latent=latent),
@@ -40,6 +43,25 @@ def test_conv_restores_every_height_and_width(depth, latent):
             assert code.ndim == 2
             assert latent is None or code.shape == (2, latent)
             assert decoder(code).shape == (2, *shape)
+
+
+def test_subpixel_has_no_convolution_at_full_resolution():
+    encoder, decoder = build(
+        subpixel, "glorot", generator(0, "init"), **sizes(shape=(1, 28, 28), hidden=(4, 6))
+    )
+    seen = []
+    for module in [*encoder.modules(), *decoder.modules()]:
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(lambda _, x, y: seen.append((x[0].shape, y.shape)))
+    y = decoder(encoder(torch.rand(1, 1, 28, 28)))
+    assert len(seen) == 6
+    assert max(size for x, y in seen for size in (*x[2:], *y[2:])) == 14
+    assert y.min() < 0, "the decoder ends before an activation"
+
+
+def test_subpixel_without_channels_says_so():
+    with pytest.raises(InputError, match="at least one number of channels"):
+        build(subpixel, "glorot", generator(0, "init"), **sizes(hidden=()))
 
 
 @pytest.mark.parametrize("hidden", [(), (5,), (6, 5)])

@@ -56,7 +56,7 @@ TRAINING = {  # the parameters that may change in a warm start
     "random_state",
     "verbose",
 }
-HIDDEN = {"dense": (256, 128), "conv": (32, 64)}
+HIDDEN = {"dense": (256, 128), "conv": (32, 64), "subpixel": (32, 64)}
 
 
 class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, ABC):
@@ -70,14 +70,15 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
     latent_dim: Annotated[Count | None, "K, numbers in a code; none: the last hidden layer."] = 32
     hidden: Annotated[
         tuple[Count, ...] | None,
-        "Units (conv: channels) of the encoder's layers; the decoder mirrors them.",
+        "Units (not dense: channels) of the encoder's layers; the decoder mirrors them.",
     ] = None
     network: Annotated[
-        Literal["dense", "conv"] | tuple[InstanceOf[nn.Module], InstanceOf[nn.Module]],
+        Literal["dense", "conv", "subpixel"] | tuple[InstanceOf[nn.Module], InstanceOf[nn.Module]],
         "Kind of network, or your own pair (encoder, decoder) without the output activation.",
     ] = "dense"
     image_shape: Annotated[
-        tuple[Count, Count, Count] | None, "C,H,W of an image, for flat input to a conv network."
+        tuple[Count, Count, Count] | None,
+        "C,H,W of an image, of flat input to a convolutional network.",
     ] = None
     activation: Annotated[networks.Activation, "After every hidden layer."] = "relu"
     code_activation: Annotated[networks.Activation, "After the code."] = "identity"
@@ -318,10 +319,10 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
             encoder, decoder = copy.deepcopy(p.network)
             _check_last(decoder)
         else:
-            if p.network == "conv" and self.image_shape_ is None:
+            if p.network != "dense" and self.image_shape_ is None:
                 raise InputError(
-                    f"A conv network needs images: give X as (N, C, H, W), or image_shape for"
-                    f" {self.n_features_in_} columns."
+                    f"A {p.network} network needs images: give X as (N, C, H, W), or"
+                    f" image_shape for {self.n_features_in_} columns."
                 )
             encoder, decoder = networks.build(
                 getattr(networks, p.network),

@@ -11,7 +11,9 @@ from itertools import pairwise
 from typing import Literal
 
 import torch
-from torch import Generator, nn
+from torch import Generator, Tensor, nn
+
+from diabolo.errors import InputError
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -95,13 +97,70 @@ def conv(
     return nn.Sequential(*encoder), nn.Sequential(*decoder)
 
 
+def subpixel(
+    shape: Shape,
+    hidden: Sequence[int],
+    latent: int | None,
+    *,
+    activation: Activation,
+    code_activation: Activation,
+    outputs: int = 1,
+) -> Pair:
+    """Convolutional, on (B, C, H, W), with no convolution at full resolution.
+
+    The image becomes 4C channels of half its height and width, a 3x3 convolution follows, and one
+    that halves again for each further of `hidden`; then a residual block. Back, each doubling is
+    a 3x3 convolution to four times the channels, laid out as pixels (Shi et al., "Real-Time Single
+    Image and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural Network",
+    2016). Sides are padded to multiples of 2 for each of `hidden`. `latent` as in `conv`.
+    """
+    if not hidden:
+        raise InputError("A subpixel network needs at least one number of channels in hidden.")
+    halvings = 2 ** len(hidden)
+    padding = (0, -shape[2] % halvings, 0, -shape[1] % halvings)
+    bottom = (hidden[-1], -(-shape[1] // halvings), -(-shape[2] // halvings))
+    encoder: list[nn.Module] = [nn.ZeroPad2d(padding)] if any(padding) else []
+    encoder += [nn.PixelUnshuffle(2), nn.Conv2d(4 * shape[0], hidden[0], 3, padding=1)]
+    encoder += _activations(activation)
+    for before, after in pairwise(hidden):
+        encoder += [nn.Conv2d(before, after, 3, stride=2, padding=1), *_activations(activation)]
+    encoder += [Residual(hidden[-1], activation), nn.Flatten()]
+    decoder: list[nn.Module] = []
+    if latent is not None:
+        units = math.prod(bottom)
+        encoder += [nn.Linear(units, outputs * latent), *_activations(code_activation)]
+        decoder.append(nn.Linear(latent, units))
+    decoder.append(nn.Unflatten(1, bottom))
+    for before, after in pairwise([*reversed(hidden), shape[0]]):
+        decoder += [nn.Conv2d(before, 4 * after, 3, padding=1), nn.PixelShuffle(2)]
+        decoder += _activations(activation)
+    del decoder[len(decoder) - len(_activations(activation)) :]
+    if any(padding):
+        decoder.append(nn.ZeroPad2d((0, -padding[1], 0, -padding[3])))
+    return nn.Sequential(*encoder), nn.Sequential(*decoder)
+
+
+class Residual(nn.Module):
+    """x -> activation(x + conv(activation(conv(x)))), both 3x3 (He et al. 2016)."""
+
+    def __init__(self, channels: int, activation: Activation) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.between = ACTIVATIONS[activation]()
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        self.last = ACTIVATIONS[activation]()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(x + self.second(self.between(self.first(x))))
+
+
 def build(
     network: Callable[..., Pair],
     init: Literal["glorot", "torch"],
     generator: Generator,
     **sizes: object,
 ) -> Pair:
-    """A pair made by `dense` or `conv`, its weights drawn from `generator`.
+    """A pair made by `dense`, `conv` or `subpixel`, its weights drawn from `generator`.
 
     With PyTorch's `init` they are those that the layers, written out, would have had if torch's
     global generator had been in that state.
