@@ -14,8 +14,8 @@ import diabolo
 
 SOURCE = Path(diabolo.__file__).parent
 LEVELS = [
-    "errors params networks net layers draw divergence optim train progress data metrics linear"
-    " figures",
+    "errors params networks net layers draw backprop divergence optim train progress data metrics"
+    " linear figures",
     "corruption likelihood store",
     "estimator",
     "models tasks",

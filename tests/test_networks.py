@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from diabolo import VAE, Autoencoder, networks
-from diabolo.net import learn_scaling
 from diabolo.errors import InputError
+from diabolo.net import learn_scaling
 from diabolo.networks import ACTIVATIONS, build, conv, dense, subpixel
 from diabolo.train import generator
 

@@ -30,6 +30,9 @@ class Line(nn.Module):
         self.calls.append((self.training, len(source), step))
         return (self.linear(source) - target).square().sum(1)
 
+    def learner(self):
+        return None
+
 
 class Labelled:
     """Pairs (x, y), and a record of the rows that were asked for."""
@@ -51,11 +54,13 @@ class Labelled:
 class Descent(Optimizer):
     """Gradient descent that remembers its rates."""
 
+    states = 0
+
     def __init__(self, module):
         super().__init__(module.parameters())
         self.rates = []
 
-    def _move(self, parameters, gradients, rate):
+    def _move(self, rate, parameters, gradients):
         self.rates.append(rate)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.sub_(rate * gradient)

@@ -1,45 +1,50 @@
-"""Random numbers for a whole batch, cheaper on a CPU than `torch.randn` and `torch.rand`.
+"""Random numbers for a whole batch, cheaply.
 
-Torch draws them there one after the other. Here one draw of 64 random bits serves four normal or
-two uniform numbers.
+On a CPU `torch.randn` and `torch.rand` draw one number after the other, which takes longer than
+some of a small network's matrix products.
 """
 
-from functools import cache
+from collections.abc import Callable
 
 import torch
 from torch import Generator, Tensor
 
-LEVELS = 1 << 16
+POOL = 1 << 20  # places at which a run can begin
+
+
+class Pooled(Generator):
+    """A CPU generator for training: each sample's numbers are a run of a pool drawn once.
+
+    A sample of D numbers takes D neighbours, at a random place among `POOL`. By itself it is as
+    good as freshly drawn; two samples share numbers now and then, at different features.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pools: dict[object, Tensor] = {}
+
+    def runs(self, draw: Callable[..., Tensor], like: Tensor) -> Tensor:
+        """A run for each sample of `like`, of the numbers that `draw` draws."""
+        n, width = len(like), like.numel() // max(len(like), 1)
+        key = draw, width, like.dtype
+        if key not in self.pools:
+            self.pools[key] = draw(POOL + width, generator=self, dtype=like.dtype)
+        places = torch.randint(POOL, (n,), generator=self)
+        rows = self.pools[key].as_strided((POOL, width), (1, 1))
+        return rows.index_select(0, places).view(like.shape)
 
 
 def normal(like: Tensor, generator: Generator) -> Tensor:
-    """Numbers of N(0, 1), of the shape, type and device of `like`.
-
-    On a CPU each is one of 65,536 quantiles, all equally likely, the largest 4.3.
-    """
-    if like.device.type != "cpu":
-        return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
-    level = _bits(like.numel(), torch.int16, generator).int().add_(LEVELS // 2)
-    return _quantiles(like.dtype).index_select(0, level).view(like.shape)
+    """Numbers of N(0, 1), of the shape, type and device of `like`."""
+    return _drawn(torch.randn, like, generator)
 
 
 def uniform(like: Tensor, generator: Generator) -> Tensor:
-    """Numbers of U[0, 1), of the shape, type and device of `like`, in steps of 2^-24."""
-    if like.device.type != "cpu":
-        return torch.rand(like.shape, generator=generator, dtype=like.dtype, device=like.device)
-    bits = _bits(like.numel(), torch.int32, generator)
-    return (bits & 0xFFFFFF).to(like.dtype).mul_(2.0**-24).view(like.shape)
+    """Numbers of U[0, 1), of the shape, type and device of `like`."""
+    return _drawn(torch.rand, like, generator)
 
 
-def _bits(n: int, dtype: torch.dtype, generator: Generator) -> Tensor:
-    """`n` integers of random bits, of a type that is narrower than int64."""
-    words = torch.empty(-(-n * dtype.itemsize // 8), dtype=torch.int64)
-    return words.random_(-(2**63), None, generator=generator).view(dtype)[:n]
-
-
-@cache
-def _quantiles(dtype: torch.dtype) -> Tensor:
-    """The normal distribution's quantiles in the middles of `LEVELS` equal shares, variance 1."""
-    middles = (torch.arange(LEVELS, dtype=torch.float64) + 0.5) / LEVELS
-    quantiles = torch.special.ndtri(middles)
-    return (quantiles / quantiles.std(correction=0)).to(dtype)
+def _drawn(draw: Callable[..., Tensor], like: Tensor, generator: Generator) -> Tensor:
+    if isinstance(generator, Pooled):
+        return generator.runs(draw, like)
+    return draw(like.shape, generator=generator, dtype=like.dtype, device=like.device)

@@ -1,11 +1,11 @@
 """Likelihoods p(x | z): how far a decoder's output is from the data, in nats."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from diabolo.net import Likelihood
+
+GROUP = 16
 
 
 class Gaussian(Likelihood):
@@ -13,64 +13,37 @@ class Gaussian(Likelihood):
 
     unit = "MSE per feature"
 
-    def nll(self, output: Tensor, target: Tensor) -> Tensor:
-        return _GaussianNLL.apply(self.activation(output), target)
+    def nll_and_gradient(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        mean = self.activation(output)
+        difference = mean - target
+        nll = torch.linalg.vecdot(difference, difference).mul_(0.5)
+        return nll, self.derivative(difference, output, mean)
 
     def per_feature(self, nll: float, features: int) -> float:
         return 2 * nll / features
 
 
 class Bernoulli(Likelihood):
-    """-log p = sum softplus(l) - x l, on the logits l of the mean; x in [0, 1]."""
+    """-log p = sum softplus(l) - x l, on the logits l of the mean p; x in [0, 1].
+
+    It costs little more than p itself. The gradient is p - x, and softplus(l) is max(l, 0) - log q
+    with q = max(p, 1 - p) within [1/2, 1], so that a product of many q is still a number and one
+    logarithm does for all of them.
+    """
 
     unit = "BCE per feature"
 
     def supported(self, scaled: Tensor) -> Tensor:
         return scaled.clamp(0, 1)
 
-    def nll(self, output: Tensor, target: Tensor) -> Tensor:
-        return _BernoulliNLL.apply(output, target)
+    def nll_and_gradient(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        p = output.sigmoid()
+        log_q = _sum_of_logs(torch.maximum(p, 1 - p))
+        nll = output.relu().sum(1).sub_(torch.linalg.vecdot(target, output)).sub_(log_q)
+        return nll, p.sub_(target)
 
     def per_feature(self, nll: float, features: int) -> float:
         return nll / features
-
-
-class _GaussianNLL(torch.autograd.Function):
-    """The difference is computed once, and its square never stored."""
-
-    @staticmethod
-    def forward(ctx: Any, mean: Tensor, target: Tensor) -> Tensor:
-        difference = mean - target
-        ctx.save_for_backward(difference)
-        return torch.linalg.vecdot(difference, difference).mul_(0.5)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (difference,) = ctx.saved_tensors
-        return difference * gradient.unsqueeze(1), None
-
-
-class _BernoulliNLL(torch.autograd.Function):
-    """Little more than the sigmoid p of the logits l, whose gradient is p - x.
-
-    softplus(l) = max(l, 0) - log q, with q = max(p, 1 - p) within [1/2, 1], so that the product
-    of `GROUP` of them is no smaller than 2^-GROUP, and one logarithm does for all.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, target: Tensor) -> Tensor:
-        p = logits.sigmoid()
-        log_q = _sum_of_logs(torch.maximum(p, 1 - p))
-        ctx.save_for_backward(p.sub_(target))
-        return logits.relu().sum(1).sub_(torch.linalg.vecdot(target, logits)).sub_(log_q)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (difference,) = ctx.saved_tensors
-        return difference * gradient.unsqueeze(1), None
-
-
-GROUP = 16
 
 
 def _sum_of_logs(q: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.overrides import TorchFunctionMode
 
+from diabolo import backprop
 from diabolo.errors import InputError
 from diabolo.layers import Layer
 
@@ -74,7 +75,15 @@ class Likelihood(nn.Module):
 
     def nll(self, output: Tensor, target: Tensor) -> Tensor:
         """-log p(target | z) in nats, summed over the features; (B, D), (B, D) -> (B,)."""
+        return _NLL.apply(output, target, self)
+
+    def nll_and_gradient(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """The nll (B,) and its gradient at the output (B, D)."""
         raise NotImplementedError
+
+    def derivative(self, gradient: Tensor, output: Tensor, mean: Tensor) -> Tensor:
+        """The gradient at the output of a gradient at the mean."""
+        return backprop.DERIVATIVES[type(self.activation)](self.activation, gradient, output, mean)
 
     def supported(self, scaled: Tensor) -> Tensor:
         """The values nearest to `scaled` that have a likelihood."""
@@ -83,6 +92,21 @@ class Likelihood(nn.Module):
     def per_feature(self, nll: float, features: int) -> float:
         """A mean nll as the usual loss per feature: squared error or cross-entropy."""
         raise NotImplementedError
+
+
+class _NLL(torch.autograd.Function):
+    """A likelihood's nll as autograd sees it; its gradient comes with its value."""
+
+    @staticmethod
+    def forward(ctx: Any, output: Tensor, target: Tensor, likelihood: Likelihood) -> Tensor:
+        nll, gradient = likelihood.nll_and_gradient(output, target)
+        ctx.save_for_backward(gradient)
+        return nll
+
+    @staticmethod
+    def backward(ctx: Any, weight: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        (gradient,) = ctx.saved_tensors
+        return gradient * weight.unsqueeze(1), None, None
 
 
 class Scaling(nn.Module):
@@ -191,10 +215,36 @@ class Net(nn.Module):
 
     def loss(self, source: Tensor, target: Tensor, generator: Generator, step: int) -> Tensor:
         """Nats per sample, (B,), of stored batches: what training minimises the mean of."""
-        clean = self.scaling(target)
-        seen = self.corrupt(clean if source is target else self.scaling(source), generator)
+        seen, clean = self._seen(source, target, generator)
         nll, penalty = self.terms(seen, clean, generator, step)
         return nll + penalty
+
+    def learner(self) -> Callable[..., Tensor] | None:
+        """`loss` with its gradients written out; None where the network is no plain chain.
+
+        Takes what `loss` takes and a weight; gives the losses, and leaves the gradients of their
+        sum times the weight in the parameters.
+        """
+        layers = backprop.chain(self.encoder, self.decoder)
+        if layers is None or type(self.bottleneck) is not Bottleneck:
+            return None
+
+        @torch.no_grad()
+        def learn(
+            source: Tensor, target: Tensor, generator: Generator, step: int, weight: float
+        ) -> Tensor:
+            seen, clean = self._seen(source, target, generator)
+            tape = backprop.forward(layers, seen)
+            nll, gradient = self.likelihood.nll_and_gradient(tape[-1][-1], clean)
+            backprop.backward(tape, gradient.mul_(weight))
+            return nll
+
+        return learn
+
+    def _seen(self, source: Tensor, target: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        """Scaled batches of what the encoder sees and of what it should give."""
+        clean = self.scaling(target)
+        return self.corrupt(clean if source is target else self.scaling(source), generator), clean
 
     def terms(
         self, seen: Tensor, clean: Tensor, generator: Generator, step: int = 0

@@ -10,50 +10,58 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+Tensors = list[Tensor]
+
 
 class Optimizer(ABC):
-    """Moves parameters against their gradients; those without a gradient stay."""
+    """Moves parameters against their gradients; those without a gradient stay.
+
+    It keeps `states` numbers for each number of the parameters, zero at first.
+    """
+
+    states: int
 
     def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
         self.parameters = [p for p in parameters if p.requires_grad]
+        self.state = [[torch.zeros_like(p) for p in self.parameters] for _ in range(self.states)]
         self.device = self.parameters[0].device
 
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
         """Update the parameters, and drop their gradients."""
-        moved = [(p, p.grad) for p in self.parameters if p.grad is not None]
-        self._move([p for p, _ in moved], [gradient for _, gradient in moved], learning_rate)
-        for p, _ in moved:
-            p.grad = None
+        gradients = [p.grad for p in self.parameters]
+        rows = zip(self.parameters, gradients, *self.state, strict=True)
+        moved = [row for row in rows if row[1] is not None]
+        self._move(learning_rate, *map(list, zip(*moved, strict=True)))
+        for parameter in self.parameters:
+            parameter.grad = None
 
     @abstractmethod
-    def _move(self, parameters: list[Tensor], gradients: list[Tensor], rate: float) -> None: ...
-
-    def _zeros(self) -> dict[Tensor, Tensor]:
-        return {p: torch.zeros_like(p) for p in self.parameters}
+    def _move(self, rate: float, parameters: Tensors, gradients: Tensors, *state: Tensors) -> None:
+        """Change parameters and state in place."""
 
 
 class Adam(Optimizer):
-    """Adam (Kingma and Ba 2015, algorithm 1), with decay that of AdamW.
+    """Adam (Kingma and Ba 2015, algorithm 1), with a decay AdamW.
 
     Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019, algorithm 2.
     """
+
+    states = 2  # the running means of the gradient and of its square
 
     def __init__(
         self, parameters: Iterable[nn.Parameter], *, epsilon: float = 1e-8, decay: float = 0.0
     ) -> None:
         super().__init__(parameters)
         self.epsilon, self.decay = epsilon, decay
-        self.mean, self.square = self._zeros(), self._zeros()
         self.steps = torch.zeros((), device=self.device)
 
-    def _move(self, parameters: list[Tensor], gradients: list[Tensor], rate: float) -> None:
+    def _move(self, rate: float, parameters: Tensors, gradients: Tensors, *state: Tensors) -> None:
         self.steps += 1
         torch.ops.aten._fused_adamw_(
             parameters,
             gradients,
-            [self.mean[p] for p in parameters],
-            [self.square[p] for p in parameters],
+            *state,
             [],
             [self.steps] * len(parameters),
             lr=rate,
@@ -69,15 +77,13 @@ class Adam(Optimizer):
 class SGD(Optimizer):
     """Stochastic gradient descent with momentum 0.9."""
 
-    def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
-        super().__init__(parameters)
-        self.velocity = self._zeros()
+    states = 1  # the velocity
 
-    def _move(self, parameters: list[Tensor], gradients: list[Tensor], rate: float) -> None:
+    def _move(self, rate: float, parameters: Tensors, gradients: Tensors, *state: Tensors) -> None:
         torch.ops.aten._fused_sgd_(
             parameters,
             gradients,
-            [self.velocity[p] for p in parameters],
+            *state,
             weight_decay=0.0,
             momentum=0.9,
             lr=rate,

@@ -17,8 +17,13 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from diabolo.draw import Pooled
 from diabolo.errors import InputError
 from diabolo.optim import Optimizer
+
+Learn = Callable[[Tensor, Tensor, Generator, int, float], Tensor]
+"""(source, target, generator, step, weight) -> loss of each sample, (B,); sets the parameters'
+gradients to those of the losses' sum times the weight."""
 
 
 class Source(Protocol):
@@ -36,6 +41,10 @@ class Trainable(Protocol):
 
     def loss(self, source: Tensor, target: Tensor, generator: Generator, step: int) -> Tensor:
         """Loss of each sample, (B,)."""
+        ...
+
+    def learner(self) -> Learn | None:
+        """`loss` with its gradients written out; None leaves them to autograd."""
         ...
 
     def train(self) -> object: ...
@@ -67,11 +76,13 @@ class Epoch:
     steps: np.ndarray
 
 
-def generator(seed: int, purpose: str, epoch: int = 0, device: str = "cpu") -> Generator:
-    """An independent generator for each (seed, purpose, epoch)."""
+def generator(
+    seed: int, purpose: str, epoch: int = 0, device: str = "cpu", *, pooled: bool = False
+) -> Generator:
+    """An independent generator for each (seed, purpose, epoch); `pooled` on a CPU only."""
     entropy = np.random.SeedSequence([seed, zlib.crc32(purpose.encode()), epoch])
     state = int(entropy.generate_state(1, np.uint64)[0] >> np.uint64(1))
-    return Generator(device).manual_seed(state)
+    return (Pooled() if pooled else Generator(device)).manual_seed(state)
 
 
 def train(
@@ -103,22 +114,22 @@ def train(
         given = f"there are {len(source)} samples for a batch_size of {batch_size}"
         raise InputError(f"drop_last leaves no batch: {given}.")
     steps = math.ceil(rows / batch_size)
-    loss_of = torch.compile(module.loss) if compiled else module.loss
+    plain = precision == "float32" and not compiled
+    learn = (module.learner() if plain else None) or _autograd(module.loss, compiled)
     _keep_freed_memory()
     for epoch in range(first_epoch, first_epoch + epochs):
         start = time.perf_counter()
         module.train()
-        noise = generator(seed, "noise", epoch, device.type)
+        noise = generator(seed, "noise", epoch, device.type, pooled=device.type == "cpu")
         order = torch.randperm(len(source), generator=generator(seed, "order", epoch))
         losses = torch.empty(rows, device=device)
         batches = zip(order.to(device).split(batch_size), losses.split(batch_size), strict=False)
         with _precision(precision, device) as forward:
             for step, (index, kept) in enumerate(batches, epoch * steps):
                 with forward():
-                    loss = loss_of(*source.take(index), noise, step)
-                loss.backward(torch.full_like(loss, 1 / (len(index) * divisor)))
+                    loss = learn(*source.take(index), noise, step, 1 / (len(index) * divisor))
                 optimizer.step(learning_rate * share((step / steps - first_epoch) / epochs))
-                kept.copy_(loss.detach())
+                kept.copy_(loss)
                 on_step(len(index))
         losses = losses.cpu().double()
         seconds = time.perf_counter() - start
@@ -128,6 +139,19 @@ def train(
             val_loss = mean_loss(module, validation, generator(seed, "check", 0, device.type))
         per_step = np.array([float(batch.mean()) for batch in losses.split(batch_size)])
         yield Epoch(float(losses.mean()), val_loss, seconds, per_step)
+
+
+def _autograd(loss: Callable[..., Tensor], compiled: bool) -> Learn:
+    loss_of = torch.compile(loss) if compiled else loss
+
+    def learn(
+        source: Tensor, target: Tensor, generator: Generator, step: int, weight: float
+    ) -> Tensor:
+        loss = loss_of(source, target, generator, step)
+        loss.backward(torch.full_like(loss, weight))
+        return loss.detach()
+
+    return learn
 
 
 def mean_loss(module: Trainable, source: Source, noise: Generator, rows: int = 1024) -> float:
