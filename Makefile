@@ -1,6 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
+PEERS := .venv-bench/ready
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -19,12 +20,21 @@ check: $(READY)  ## lint and types
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/mypy
 
-bench: $(READY)  ## seconds per epoch against the step's matrix products alone
-	$(BIN)/python benchmarks/epoch.py
+bench: $(PEERS)  ## the dense recipes beside other libraries and the matrix products alone (minutes)
+	.venv-bench/bin/python -m benchmarks
+
+bench-full: $(PEERS) ## all five recipes, and how each figure grows with data, code and width (hours)
+	.venv-bench/bin/python -m benchmarks --full
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $(READY)
 
-.PHONY: help demo test test-slow check bench
+$(PEERS): pyproject.toml constraints.txt benchmarks/requirements.txt
+	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --constraint constraints.txt \
+		--requirement benchmarks/requirements.txt --editable .
+	touch $(PEERS)
+
+.PHONY: help demo test test-slow check bench bench-full

@@ -1,4 +1,6 @@
-"""The five articles, to the end, with the figures that their own scripts reach."""
+"""The five articles, to the end, with the figures that their own scripts reach; the tuned recipes
+beside them.
+"""
 
 import json
 
@@ -34,3 +36,26 @@ def test_convolutional_vae(tmp_path):
     assert found["parameters"] == 228_193
     assert found["test"]["nll"] + found["test"]["kl"] <= 18.7
     assert 6 <= found["test"]["kl"] <= 8
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("recipe", "name", "articles_mean"),
+    [
+        ("ae-36-fast", "bce", 0.1005),
+        ("ae-32-fast", "bce", 0.0921),
+        ("dae-32-fast", "mse", 0.0218),
+        ("dae-64-fast", "mse", 0.0105),
+    ],
+)
+def test_a_fast_recipe_reaches_its_articles_result(recipe, name, articles_mean, seed, tmp_path):
+    folder = fit(recipe, parameters={"random_state": seed}, out=tmp_path / "run")
+    found = json.loads((folder / "metrics.json").read_text())
+    assert found["test"][name] <= articles_mean
+
+
+@pytest.mark.parametrize(
+    ("recipe", "at_most"), [("ae", 0.0040), ("dae", 0.0130), ("conv-dae", 0.0095)]
+)
+def test_a_tuned_recipe_goes_well_past_the_articles(recipe, at_most, tmp_path):
+    assert numbers(recipe, tmp_path)["test"]["mse"] <= at_most

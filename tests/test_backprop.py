@@ -42,19 +42,89 @@ def test_the_gradients_are_autograds(activation, bias):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-12, atol=1e-12)
 
 
-def test_what_is_no_plain_chain_is_left_to_autograd():
-    tied = nn.Linear(5, 5)
-    frozen = layers()
-    frozen[1].bias.requires_grad_(False)
-    for module in (
+def own(kind, *arguments):
+    """A module of a subclass of `kind`."""
+    return type("Own", (kind,), {})(*arguments)
+
+
+def frozen():
+    module = layers()
+    module[1].bias.requires_grad_(False)
+    return module
+
+
+def tied():
+    layer = nn.Linear(5, 5)
+    return nn.Sequential(layer, nn.ReLU(), layer)
+
+
+def shared():
+    a, b = nn.Linear(5, 5), nn.Linear(5, 5)
+    b.weight = a.weight
+    return nn.Sequential(a, b)
+
+
+def transposed():
+    layer = nn.Linear(5, 5)
+    layer.weight = nn.Parameter(torch.rand(5, 5).t())
+    return nn.Sequential(layer)
+
+
+def hooked(at):
+    module = nn.Sequential(nn.Linear(5, 5))
+    (module if at == "chain" else module[0]).register_forward_hook(lambda m, x, y: 2 * y)
+    return module
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
         nn.Sequential(nn.Linear(5, 5), nn.Dropout()),
-        nn.Sequential(tied, tied),
-        frozen,
-        type("Own", (nn.Sequential,), {})(nn.Linear(5, 5)),
-        nn.Sequential(type("Own", (nn.Linear,), {})(5, 5)),
-    ):
-        assert backprop.chain(module) is None
+        nn.Sequential(own(nn.Linear, 5, 5)),
+        own(nn.Sequential, nn.Linear(5, 5)),
+        nn.Sequential(nn.Linear(5, 5), nn.ELU(inplace=True)),
+        nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(5, 5))),
+        frozen(),
+        tied(),
+        shared(),
+        transposed(),
+        hooked("chain"),
+        hooked("layer"),
+    ],
+)
+def test_what_is_no_plain_chain_is_left_to_autograd(module):
+    assert backprop.chain(module) is None
     assert backprop.chain(layers(), nn.Identity()) is not None
+
+
+def test_own_layers_train_as_they_are():
+    """A weight stored by columns: the fused kernels would not know."""
+    draw = np.random.default_rng(0)
+    X, weight = draw.random((40, 6)), torch.from_numpy(draw.random((6, 3), np.float32))
+    results = []
+    for layout in (weight.t(), weight.t().contiguous()):
+        encoder, decoder = nn.Linear(6, 3), nn.Linear(3, 6)
+        encoder.weight = nn.Parameter(layout)
+        for parameter in (encoder.bias, *decoder.parameters()):
+            parameter.data = torch.full_like(parameter, 0.1)
+        pair = nn.Sequential(encoder), nn.Sequential(decoder)
+        model = Autoencoder(network=pair, epochs=3, batch_size=8, learning_rate=0.1)
+        results.append(model.set_params(random_state=0).fit(X).reconstruct(X))
+    np.testing.assert_allclose(*results, rtol=1e-4)
+
+
+def test_a_layer_frozen_while_training_stays_from_then_on(digits):
+    seen = []
+
+    def freeze(model):
+        model.net_.encoder[0].weight.requires_grad_(False)
+        seen.append(model.net_.encoder[0].weight.detach().clone())
+
+    Autoencoder(hidden=(8,), latent_dim=4, epochs=3, device="cpu").fit(
+        digits[:64], callback=freeze
+    )
+    assert torch.equal(seen[0], seen[1])
+    assert torch.equal(seen[0], seen[2])
 
 
 def losses_and_gradients(model, learn, x):
@@ -65,11 +135,11 @@ def losses_and_gradients(model, learn, x):
     return [losses, *(p.grad.clone() for p in net.parameters())]
 
 
-@pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])
-@pytest.mark.parametrize("output", ["sigmoid", "tanh", "identity", "softplus"])
+@pytest.mark.parametrize(
+    ("likelihood", "output"),
+    [("bernoulli", "sigmoid"), *(("gaussian", activation) for activation in ACTIVATIONS)],
+)
 def test_a_nets_learner_is_its_loss_and_autograd(likelihood, output):
-    if likelihood == "bernoulli" and output != "sigmoid":
-        return
     X = np.random.default_rng(0).random((30, 6))
     model = Autoencoder(
         hidden=(5,), latent_dim=3, likelihood=likelihood, output_activation=output, epochs=1

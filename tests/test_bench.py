@@ -60,6 +60,19 @@ def test_the_floor_is_of_every_step():
     assert floor(module, 64, 64 * 100) > 10 * floor(module, 64, 64)
 
 
+def test_the_last_step_counts_as_small_as_it_is(monkeypatch):
+    counted = []
+    monkeypatch.setattr(
+        "diabolo.tasks.bench._multiply", lambda products: counted.append(len(products[0][0]))
+    )
+    module = net(Autoencoder, (12,), hidden=(6,))
+    floor(module, 8, 8 * 3 + 5)
+    assert sorted(counted) == [5, 5, 8, 8, 8, 8], "each once more, before the clock starts"
+    counted.clear()
+    floor(module, 8, 5)
+    assert set(counted) == {5}
+
+
 def test_own_convolutions_count():
     pair = nn.Sequential(nn.Conv2d(1, 3, 3), nn.Flatten()), nn.Linear(3 * 4 * 4, 36)
     products, others = _step(net(Autoencoder, (6, 6), network=pair), 2)

@@ -61,13 +61,10 @@ def vae(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_recipes_lists_and_prints(capsys):
     assert run("recipes") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == [
-        "dae-32",
-        "ae-36",
-        "ae-32",
-        "dae-64",
-        "vae-conv",
-    ]
+    articles = ["dae-32", "ae-36", "ae-32", "dae-64"]
+    fast = [name for article in articles for name in (article, f"{article}-fast")]
+    tuned = ["ae", "conv-dae", "dae", "vae"]
+    assert [line.split()[0] for line in lines] == [*tuned, *fast, "vae-conv"]
     assert run("recipes", "ae-32") == 0
     assert tomllib.loads(capsys.readouterr().out)["model"]["latent_dim"] == 32
 
@@ -346,9 +343,9 @@ def test_report_is_made_again(dae):
         (["fit", "dae-32", "--likelihood", "bce", "--scaling", "symmetric"], "bernoulli"),
         (["fit", "dae-32", "--data", "nowhere"], "nowhere does not exist"),
         (["fit", "missing.toml"], "missing.toml cannot be read"),
-        (["recipes", "dae"], "There is no recipe 'dae'"),
+        (["recipes", "dae-33"], "There is no recipe 'dae-33'"),
         (["summary", "runs/none"], "runs/none does not exist"),
-        (["summary", "vae"], "There is no recipe 'vae'"),
+        (["summary", "vea"], "did you mean 'vae'"),
         (["evaluate", "none.safetensors"], "does not exist"),
         (["report", "none"], "does not exist"),
         (["fit"], "RECIPE"),
@@ -403,6 +400,8 @@ def test_recipe_mistakes(tmp_path, capsys):
         ('[model]\nkind = "VAE"\nlatentdim = 3', "did you mean 'latent_dim'"),
         ('[model]\nkind = "VAE"\n[data]\nsorce = "mnist"', "did you mean 'source'"),
         ('[model]\nkind = "VAE"\n[data]\nvalidation = "last"', "first 20%"),
+        ('base = "ae36"', "did you mean 'ae-36'"),
+        ("base = 36", "base must be a text"),
     ]:
         recipe.write_text(text)
         assert sentence in failed(capsys, "fit", recipe, "--out", tmp_path / "run")
@@ -422,6 +421,41 @@ def test_fit_help_has_every_parameter(capsys):
     words = capsys.readouterr().out
     for flag in ("--beta", "--latent-dim", "--corruption.std", "--seed", "--early-stopping"):
         assert flag in words
+
+
+NETWORK = {"kind", "hidden", "latent_dim", "activation", "code_activation", "output_activation"}
+TASK = {"likelihood", "scaling", "corruption", "network", "beta"}
+
+
+@pytest.mark.parametrize("name", ["ae-36", "ae-32", "dae-32", "dae-64"])
+def test_a_fast_recipe_has_its_articles_network_and_task(name):
+    article, fast = recipes.read(name), recipes.read(f"{name}-fast")
+    for key in NETWORK | TASK:
+        assert fast.model.get(key) == article.model.get(key), key
+    assert fast.model["epochs"] < article.model["epochs"] / 2
+    assert fast.article == article.article
+    assert fast.title != article.title
+    assert "validation" not in fast.data, "the best weights are chosen without the test images"
+
+
+def test_a_recipe_can_be_based_on_another(tmp_path):
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text('base = "dae-32"\n[model]\nepochs = 1\n[data]\nlimit = 300')
+    assert run("fit", recipe, "--out", tmp_path / "run") == 0
+    config = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
+    assert "base" not in config
+    assert config["model"]["hidden"] == [128, 64]
+    assert config["model"]["epochs"] == 1
+
+
+@pytest.mark.parametrize("name", ["ae", "conv-dae", "dae", "vae", "ae-36-fast"])
+def test_the_tuned_recipes_run(name, tmp_path):
+    """A few images: it is tested that they run; what they reach is in test_articles.py."""
+    out = tmp_path / "run"
+    assert run("fit", name, "--limit", "80", "--epochs", "2", "--out", out) == 0
+    history = (out / "history.csv").read_text().splitlines()
+    assert len(history) == 3
+    assert all(float(line.split(",")[2]) for line in history[1:]), "validated"
 
 
 def test_recipe_names_are_the_files():

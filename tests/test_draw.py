@@ -14,9 +14,15 @@ ROWS, WIDTH = 2000, 100
 N = ROWS * WIDTH
 
 
-@pytest.fixture(params=[False, True], ids=["fresh", "pooled"])
+@pytest.fixture(params=["fresh", "pooled, at first", "pooled"])
 def source(request):
-    return lambda seed=0: generator(seed, "noise", pooled=request.param)
+    def make(seed=0):
+        numbers = generator(seed, "noise", pooled=request.param != "fresh")
+        if request.param == "pooled":
+            numbers.drawn = POOL
+        return numbers
+
+    return make
 
 
 @pytest.mark.parametrize("draw", KINDS)
@@ -58,8 +64,18 @@ def test_a_generator_goes_on(source, draw):
 
 def test_a_pool_serves_batches_of_several_widths():
     numbers = generator(0, "noise", pooled=True)
+    numbers.drawn = POOL
     wide, narrow = (normal(torch.empty(50, width), numbers) for width in (30, 20))
     assert wide.unique().numel() > 50 * 25
     assert narrow.unique().numel() > 50 * 15
     places = len(normal(torch.empty(20_000, 1), numbers).unique())
     assert places > 0.98 * 20_000, f"the runs begin at few of {POOL} places"
+
+
+def test_a_small_training_needs_no_pool():
+    numbers = generator(0, "noise", pooled=True)
+    for _ in range(10):
+        normal(torch.empty(100, 1000), numbers)
+    assert not numbers.pools
+    normal(torch.empty(100, 1000), numbers)
+    assert len(numbers.pools) == 1

@@ -82,6 +82,16 @@ def test_value_and_gradient_are_those_of_the_plain_formula(kind):
     assert torch.autograd.gradcheck(lambda x: likelihood.nll(x, target), output)
 
 
+@pytest.mark.parametrize("kind", PLAIN)
+def test_the_nll_is_in_float32_where_the_products_are_not(kind):
+    output, target = draw(6, 40).float(), draw(6, 40, seed=1).sigmoid().float()
+    likelihood = kind(nn.Sigmoid())
+    with torch.autocast("cpu", torch.bfloat16):
+        found = likelihood.nll(output.bfloat16(), target)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, likelihood.nll(output.bfloat16().float(), target))
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("logit", [-1e4, -100.0, 100.0, 1e4])
 @pytest.mark.parametrize("target", [0.0, 0.5, 1.0])

@@ -63,6 +63,17 @@ def test_what_is_frozen_or_unused_stays(name):
     assert moved == [True, False, True, False]
 
 
+@pytest.mark.parametrize("name", THEIRS)
+def test_old_gradients_are_dropped_and_none_are_needed(name):
+    layers = module()
+    before = [p.detach().clone() for p in layers.parameters()]
+    set_gradients(layers, 0)
+    optimizer = make_optimizer(name, layers, 1e-8)
+    optimizer.step(0.1)
+    for parameter, old in zip(layers.parameters(), before, strict=True):
+        assert torch.equal(parameter, old)
+
+
 def test_training_does_not_import_the_compiler():
     code = (
         "import sys, numpy as np; from diabolo import Autoencoder;"

@@ -34,16 +34,27 @@ Tape = list[tuple[nn.Module, Tensor, Tensor]]
 def chain(*parts: nn.Module) -> list[nn.Module] | None:
     """The layers of `parts` in their order; None where they are no plain chain.
 
-    That is `nn.Sequential`s of linear layers and activations, each there once, all learning.
+    That is `nn.Sequential`s of linear layers and activations without hooks, each there once, with
+    parameters of their own that all learn.
     """
     layers = [layer for part in parts for layer in _layers(part)]
-    linear = [layer for layer in layers if type(layer) is nn.Linear]
-    known = all(layer in linear or type(layer) in DERIVATIVES for layer in layers)
-    learning = all(p.requires_grad for layer in linear for p in layer.parameters())
-    once = len({id(p) for layer in linear for p in layer.parameters()}) == sum(
-        len(list(layer.parameters())) for layer in linear
+    known = all(type(layer) is nn.Linear or type(layer) in DERIVATIVES for layer in layers)
+    hooked = any(_changed(module) for part in parts for module in part.modules())
+    parameters = [p for layer in layers for p in layer.parameters()]
+    once = len({id(p) for p in parameters}) == len(parameters)
+    learning = all(p.requires_grad and p.is_contiguous() for p in parameters)
+    return layers if known and not hooked and once and learning else None
+
+
+def _changed(module: nn.Module) -> bool:
+    """Whether a module does more than its class says, or overwrites its input."""
+    hooks = (
+        module._forward_hooks,
+        module._forward_pre_hooks,
+        module._backward_hooks,
+        module._backward_pre_hooks,
     )
-    return layers if known and learning and once else None
+    return any(hooks) or getattr(module, "inplace", False)
 
 
 def _layers(module: nn.Module) -> Iterator[nn.Module]:

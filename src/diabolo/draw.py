@@ -13,25 +13,30 @@ POOL = 1 << 20  # places at which a run can begin
 
 
 class Pooled(Generator):
-    """A CPU generator for training: each sample's numbers are a run of a pool drawn once.
+    """A CPU generator for training: beyond the first `POOL` numbers, they come from a pool.
 
-    A sample of D numbers takes D neighbours, at a random place among `POOL`. By itself it is as
-    good as freshly drawn; two samples share numbers now and then, at different features.
+    A sample of D numbers then takes D neighbours in the pool, from a random place of `POOL`. By
+    itself it is as good as freshly drawn; two samples may share numbers, hardly ever at the same
+    features.
     """
 
     def __init__(self) -> None:
         super().__init__()
+        self.drawn = 0
         self.pools: dict[object, Tensor] = {}
 
-    def runs(self, draw: Callable[..., Tensor], like: Tensor) -> Tensor:
-        """A run for each sample of `like`, of the numbers that `draw` draws."""
-        n, width = len(like), like.numel() // max(len(like), 1)
+    def numbers(self, draw: Callable[..., Tensor], like: Tensor) -> Tensor:
+        """Numbers of the law of `draw`, of the shape and type of `like`."""
+        self.drawn += like.numel()
+        if self.drawn <= POOL or like.ndim < 2:
+            return draw(like.shape, generator=self, dtype=like.dtype)
+        width = like[0].numel()
         key = draw, width, like.dtype
         if key not in self.pools:
             self.pools[key] = draw(POOL + width, generator=self, dtype=like.dtype)
-        places = torch.randint(POOL, (n,), generator=self)
-        rows = self.pools[key].as_strided((POOL, width), (1, 1))
-        return rows.index_select(0, places).view(like.shape)
+        places = torch.randint(POOL, (len(like),), generator=self)
+        runs = self.pools[key].as_strided((POOL, width), (1, 1))
+        return runs.index_select(0, places).view(like.shape)
 
 
 def normal(like: Tensor, generator: Generator) -> Tensor:
@@ -46,5 +51,5 @@ def uniform(like: Tensor, generator: Generator) -> Tensor:
 
 def _drawn(draw: Callable[..., Tensor], like: Tensor, generator: Generator) -> Tensor:
     if isinstance(generator, Pooled):
-        return generator.runs(draw, like)
+        return generator.numbers(draw, like)
     return draw(like.shape, generator=generator, dtype=like.dtype, device=like.device)

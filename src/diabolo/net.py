@@ -75,7 +75,8 @@ class Likelihood(nn.Module):
 
     def nll(self, output: Tensor, target: Tensor) -> Tensor:
         """-log p(target | z) in nats, summed over the features; (B, D), (B, D) -> (B,)."""
-        return _NLL.apply(output, target, self)
+        with torch.autocast(output.device.type, enabled=False):
+            return _NLL.apply(output.to(target.dtype), target, self)
 
     def nll_and_gradient(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """The nll (B,) and its gradient at the output (B, D)."""

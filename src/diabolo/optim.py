@@ -16,7 +16,8 @@ Tensors = list[Tensor]
 class Optimizer(ABC):
     """Moves parameters against their gradients; those without a gradient stay.
 
-    It keeps `states` numbers for each number of the parameters, zero at first.
+    It keeps `states` numbers for each number of the parameters, zero at first. Gradients that are
+    there already are dropped.
     """
 
     states: int
@@ -25,14 +26,18 @@ class Optimizer(ABC):
         self.parameters = [p for p in parameters if p.requires_grad]
         self.state = [[torch.zeros_like(p) for p in self.parameters] for _ in range(self.states)]
         self.device = self.parameters[0].device
+        self._drop_gradients()
 
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
         """Update the parameters, and drop their gradients."""
         gradients = [p.grad for p in self.parameters]
         rows = zip(self.parameters, gradients, *self.state, strict=True)
-        moved = [row for row in rows if row[1] is not None]
-        self._move(learning_rate, *map(list, zip(*moved, strict=True)))
+        if moved := [row for row in rows if row[1] is not None]:
+            self._move(learning_rate, *map(list, zip(*moved, strict=True)))
+        self._drop_gradients()
+
+    def _drop_gradients(self) -> None:
         for parameter in self.parameters:
             parameter.grad = None
 
@@ -44,7 +49,8 @@ class Optimizer(ABC):
 class Adam(Optimizer):
     """Adam (Kingma and Ba 2015, algorithm 1), with a decay AdamW.
 
-    Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019, algorithm 2.
+    Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019, algorithm 2. The steps
+    that correct the bias are counted for all parameters together.
     """
 
     states = 2  # the running means of the gradient and of its square

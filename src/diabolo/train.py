@@ -9,7 +9,7 @@ import math
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -114,8 +114,8 @@ def train(
         given = f"there are {len(source)} samples for a batch_size of {batch_size}"
         raise InputError(f"drop_last leaves no batch: {given}.")
     steps = math.ceil(rows / batch_size)
-    plain = precision == "float32" and not compiled
-    learn = (module.learner() if plain else None) or _autograd(module.loss, compiled)
+    loss_of = torch.compile(module.loss) if compiled else module.loss
+    simple = precision != "bf16" and not compiled and not torch.is_autocast_enabled(device.type)
     _keep_freed_memory()
     for epoch in range(first_epoch, first_epoch + epochs):
         start = time.perf_counter()
@@ -124,10 +124,10 @@ def train(
         order = torch.randperm(len(source), generator=generator(seed, "order", epoch))
         losses = torch.empty(rows, device=device)
         batches = zip(order.to(device).split(batch_size), losses.split(batch_size), strict=False)
-        with _precision(precision, device) as forward:
+        learn = (module.learner() if simple else None) or _autograd(loss_of, device, precision)
+        with _tf32() if precision == "tf32" and device.type == "cuda" else nullcontext():
             for step, (index, kept) in enumerate(batches, epoch * steps):
-                with forward():
-                    loss = learn(*source.take(index), noise, step, 1 / (len(index) * divisor))
+                loss = learn(*source.take(index), noise, step, 1 / (len(index) * divisor))
                 optimizer.step(learning_rate * share((step / steps - first_epoch) / epochs))
                 kept.copy_(loss)
                 on_step(len(index))
@@ -141,13 +141,15 @@ def train(
         yield Epoch(float(losses.mean()), val_loss, seconds, per_step)
 
 
-def _autograd(loss: Callable[..., Tensor], compiled: bool) -> Learn:
-    loss_of = torch.compile(loss) if compiled else loss
+def _autograd(loss_of: Callable[..., Tensor], device: torch.device, precision: str) -> Learn:
+    """`loss_of` with the gradients that autograd finds; its products in bf16 if asked for."""
+    bf16 = torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
 
     def learn(
         source: Tensor, target: Tensor, generator: Generator, step: int, weight: float
     ) -> Tensor:
-        loss = loss_of(source, target, generator, step)
+        with bf16:
+            loss = loss_of(source, target, generator, step)
         loss.backward(torch.full_like(loss, weight))
         return loss.detach()
 
@@ -185,18 +187,12 @@ RATES: dict[str, Callable[[float], float]] = {  # share of the peak rate, by sha
 
 
 @contextmanager
-def _precision(
-    precision: str, device: torch.device
-) -> Iterator[Callable[[], AbstractContextManager[object]]]:
-    """Training's products in bf16 or (on CUDA) tf32; gives the context of a forward pass."""
+def _tf32() -> Iterator[None]:
+    """CUDA's float32 products in tf32."""
     before = torch.get_float32_matmul_precision()
-    if precision == "tf32" and device.type == "cuda":
-        torch.set_float32_matmul_precision("high")
+    torch.set_float32_matmul_precision("high")
     try:
-        if precision == "bf16":
-            yield lambda: torch.autocast(device.type, torch.bfloat16)
-        else:
-            yield nullcontext
+        yield
     finally:
         torch.set_float32_matmul_precision(before)
 

@@ -2,7 +2,8 @@
 
 A recipe has a `title`, the `article` it follows, `notes` on what that leaves open, the `[model]`
 (its kind and parameters), the `[data]` (source, test, validation, limit) and a `[report]`. With a
-`base`, the name of a recipe of the package, it says only what is different there.
+`base`, the name of a recipe of the package, it says only what is different there, and how it
+validates.
 """
 
 import re
@@ -100,15 +101,18 @@ def _parse(name: str, text: str, where: str) -> Recipe:
 
 
 def _on_base(content: dict[str, Any]) -> dict[str, Any]:
-    """The content with the rest of its base's."""
+    """The content with what it leaves to its base."""
     name = content.pop("base", None)
     if name is None:
         return content
     if name not in _stems():
         raise unknown("recipe", name, _stems())
     base = read(name)
-    tables = {key: {**getattr(base, key), **content.get(key, {})} for key in ("model", "data")}
-    return {"article": base.article, "report": base.report, **content, **tables}
+    data = {key: value for key, value in base.data.items() if key != "validation"}
+    inherited = {"article": base.article, "report": base.report}
+    tables = {"model": base.model, "data": data}
+    merged = {key: {**table, **content.get(key, {})} for key, table in tables.items()}
+    return {**inherited, **content, **merged}
 
 
 def _check(table: dict[str, Any], known: Mapping[str, type], where: str) -> None:

@@ -4,7 +4,6 @@ Nothing that trains by gradients on this machine can be faster than those produc
 backward to the weights and to the input of every layer but the first.
 """
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -41,7 +40,8 @@ def compare(model: Estimator, X: Any, *, rounds: int = 3) -> Timing:
     A round is the second of two epochs, so that nothing is timed that happens once.
     """
     timing = Timing(len(X), [], [])
-    settings = {"epochs": 2, "validation_fraction": 0.0, "early_stopping": None, "random_state": 0}
+    settings: dict[str, Any] = {"epochs": 2, "validation_fraction": 0.0, "early_stopping": None}
+    settings |= {"drop_last": False, "random_state": 0}
     for _ in range(rounds):
         fitted = clone(model).set_params(**settings).fit(X)
         timing.seconds.append(fitted.history_["seconds"][1])
@@ -55,8 +55,14 @@ def floor(net: Net, batch_size: int, samples: int) -> float:
     Those of a convolution are counted, and take the time of a square product with as many
     multiplications.
     """
-    products, multiplications = _step(net, batch_size)
-    steps = math.ceil(samples / batch_size)
+    steps, rest = divmod(samples, batch_size)
+    batches = ((batch_size, steps), (rest, 1))
+    return sum(_of_steps(net, rows, steps) for rows, steps in batches if rows and steps)
+
+
+def _of_steps(net: Net, rows: int, steps: int) -> float:
+    """Seconds that the products of so many steps of so many rows take."""
+    products, multiplications = _step(net, rows)
     dense = _seconds(lambda: _multiply(products), steps, net.device) if products else 0.0
     if not multiplications:
         return dense
