@@ -448,7 +448,7 @@ def test_a_recipe_can_be_based_on_another(tmp_path):
     assert config["model"]["epochs"] == 1
 
 
-@pytest.mark.parametrize("name", ["ae", "conv-dae", "dae", "vae", "ae-36-fast"])
+@pytest.mark.parametrize("name", ["ae", "conv-dae", "dae", "vae"])
 def test_the_tuned_recipes_run(name, tmp_path):
     """A few images: it is tested that they run; what they reach is in test_articles.py."""
     out = tmp_path / "run"
