@@ -35,7 +35,7 @@ class GaussianNoise(Corruption, kind="gaussian"):
     )
 
     def corrupt(self, x: Tensor, generator: Generator, low: float, high: float) -> Tensor:
-        noisy = normal(x, generator).mul_(self.std).add_(x)
+        noisy = torch.add(x, normal(x, generator), alpha=self.std)
         return noisy.clamp_(low, high) if math.isfinite(high) else noisy
 
 

@@ -49,5 +49,5 @@ class Bernoulli(Likelihood):
 def _sum_of_logs(q: Tensor) -> Tensor:
     """Sum over dim 1 of log q, for q within [1/2, 1]; (B, D) -> (B,)."""
     whole = q.shape[1] // GROUP * GROUP
-    products = q[:, :whole].unflatten(1, (GROUP, -1)).prod(1)
-    return torch.cat([products, q[:, whole:]], dim=1).log_().sum(1)
+    logs = q[:, :whole].unflatten(1, (GROUP, -1)).prod(1).log_().sum(1)
+    return logs.add_(q[:, whole:].log().sum(1)) if whole < q.shape[1] else logs
