@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from diabolo import Autoencoder
+from diabolo import VAE, Autoencoder
 from diabolo.errors import InputError
 from diabolo.optim import Optimizer
 from diabolo.train import Rows, generator, mean_loss, train
@@ -270,6 +270,16 @@ def test_training_is_the_articles_loop(digits, likelihood, loss, nats_per_unit):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
     means = [np.average(losses[i : i + 8], weights=[32] * 7 + [26]) for i in (0, 8)]
     np.testing.assert_allclose(model.history_["loss"], means, rtol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16", "tf32"])
+@pytest.mark.parametrize("kind", [Autoencoder, VAE])
+def test_a_fit_does_not_depend_on_the_users_autocast(digits, kind, precision):
+    model = kind(hidden=(16,), latent_dim=6, epochs=3, precision=precision, random_state=0)
+    alone = model.fit(digits[:250]).history_["loss"]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert model.fit(digits[:250]).history_["loss"] == alone
+    assert alone[-1] < alone[0]
 
 
 def test_the_articles_loop_is_left_with_another_epsilon(digits):

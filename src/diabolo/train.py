@@ -115,7 +115,8 @@ def train(
         raise InputError(f"drop_last leaves no batch: {given}.")
     steps = math.ceil(rows / batch_size)
     loss_of = torch.compile(module.loss) if compiled else module.loss
-    simple = precision != "bf16" and not compiled and not torch.is_autocast_enabled(device.type)
+    simple = precision != "bf16" and not compiled
+    tf32 = precision == "tf32" and device.type == "cuda"
     _keep_freed_memory()
     for epoch in range(first_epoch, first_epoch + epochs):
         start = time.perf_counter()
@@ -125,7 +126,7 @@ def train(
         losses = torch.empty(rows, device=device)
         batches = zip(order.to(device).split(batch_size), losses.split(batch_size), strict=False)
         learn = (module.learner() if simple else None) or _autograd(loss_of, device, precision)
-        with _tf32() if precision == "tf32" and device.type == "cuda" else nullcontext():
+        with torch.autocast(device.type, enabled=False), _tf32() if tf32 else nullcontext():
             for step, (index, kept) in enumerate(batches, epoch * steps):
                 loss = learn(*source.take(index), noise, step, 1 / (len(index) * divisor))
                 optimizer.step(learning_rate * share((step / steps - first_epoch) / epochs))
@@ -143,12 +144,13 @@ def train(
 
 def _autograd(loss_of: Callable[..., Tensor], device: torch.device, precision: str) -> Learn:
     """`loss_of` with the gradients that autograd finds; its products in bf16 if asked for."""
-    bf16 = torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
 
     def learn(
         source: Tensor, target: Tensor, generator: Generator, step: int, weight: float
     ) -> Tensor:
-        with bf16:
+        with torch.autocast(
+            device.type, torch.bfloat16, enabled=precision == "bf16", cache_enabled=False
+        ):
             loss = loss_of(source, target, generator, step)
         loss.backward(torch.full_like(loss, weight))
         return loss.detach()
