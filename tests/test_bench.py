@@ -106,3 +106,4 @@ def test_mistakes_are_said_before_anything_is_timed(words, sentence, capsys):
     output = capsys.readouterr()
     assert sentence in output.err
     assert len(output.err.splitlines()) == 1
+    assert not output.out

@@ -318,8 +318,9 @@ def _bench(arguments: Arguments) -> None:
     if arguments.json:
         print(json.dumps(list(rows), indent=2))
         return
-    print(f"{'recipe':12}  {'samples/s':>10}  {'s an epoch':>10}  {'products':>10}  ratio")
-    for row in rows:
+    for number, row in enumerate(rows):
+        if number == 0:
+            print(f"{'recipe':12}  {'samples/s':>10}  {'s an epoch':>10}  {'products':>10}  ratio")
         print(
             f"{row['recipe']:12}  {row['samples_per_second']:10,.0f}  {row['seconds']:10.3f}"
             f"  {row['products']:10.3f}  {row['ratio']:5.2f}",
