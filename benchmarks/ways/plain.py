@@ -16,8 +16,12 @@ def train(task: Task) -> Result:
     """Batches are rows of one tensor, in a random order."""
     x = torch.from_numpy(task.scaled(task.images))
     x = x.reshape(-1, 1, 28, 28) if task.conv else x
-    order = lambda: torch.randperm(len(x))[: task.kept]  # noqa: E731
-    return loop(task, lambda: (x[index] for index in order().split(task.batch_size)))
+
+    def batches() -> Iterable[Tensor]:
+        order = torch.randperm(len(x))[: task.kept]
+        return (x[index] for index in order.split(task.batch_size))
+
+    return loop(task, batches)
 
 
 def infer(task: Task) -> dict[str, float]:

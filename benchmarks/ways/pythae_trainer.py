@@ -10,7 +10,6 @@ from pythae.models.base.base_utils import ModelOutput
 from pythae.models.nn import BaseDecoder, BaseEncoder
 from pythae.trainers import BaseTrainer, BaseTrainerConfig
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
 from benchmarks.task import Laps, Result, Task
 from benchmarks.ways.plain import dense, noisy
@@ -57,7 +56,7 @@ class CrossEntropyAE(AE):
 
     def loss_function(self, recon_x: Tensor, x: Tensor) -> Tensor:
         """Summed over the features, as pythae's."""
-        return F.binary_cross_entropy(recon_x, x, reduction="none").sum(-1).mean(0)
+        return nn.functional.binary_cross_entropy(recon_x, x, reduction="none").sum(-1).mean(0)
 
 
 class Encoder(BaseEncoder):

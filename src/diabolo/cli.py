@@ -236,7 +236,7 @@ def _shown(command: Callable[[], Any], show: Callable[[Any], None]) -> None:
         raise
 
 
-def _print_json(numbers: dict[str, Any]) -> None:
+def _print_json(numbers: Any) -> None:
     print(json.dumps(numbers, indent=2))
 
 
@@ -316,7 +316,7 @@ def _bench(arguments: Arguments) -> None:
 
     rows = bench(arguments.names, limit=arguments.limit, rounds=arguments.rounds)
     if arguments.json:
-        print(json.dumps(list(rows), indent=2))
+        _print_json(list(rows))
         return
     for number, row in enumerate(rows):
         if number == 0:

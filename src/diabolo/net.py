@@ -5,7 +5,8 @@ the scaling of the stored values. It takes and gives flat batches (B, D) of stor
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
@@ -105,8 +106,8 @@ class _NLL(torch.autograd.Function):
         return nll
 
     @staticmethod
-    def backward(ctx: Any, weight: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        (gradient,) = ctx.saved_tensors
+    def backward(ctx: Any, *weights: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,), (weight,) = ctx.saved_tensors, weights
         return gradient * weight.unsqueeze(1), None, None
 
 
@@ -353,14 +354,20 @@ def _traced(part: Literal["encoder", "decoder"], module: nn.Module, x: Tensor) -
         parameters = sum(p.numel() for p in leaf.parameters())
         found.append(Layer(part, _name(leaf), tuple(output.shape[1:]), parameters))
 
-    leaves = [m for m in module.modules() if not any(m.children())]
-    hooks = [leaf.register_forward_hook(note) for leaf in leaves]
-    try:
+    with watched([m for m in module.modules() if not any(m.children())], note):
         module(x)
+    return found
+
+
+@contextmanager
+def watched(modules: Iterable[nn.Module], note: Callable[..., None]) -> Iterator[None]:
+    """`note(module, inputs, output)` is called whenever one of `modules` has worked."""
+    hooks = [module.register_forward_hook(note) for module in modules]
+    try:
+        yield
     finally:
         for hook in hooks:
             hook.remove()
-    return found
 
 
 def _name(module: nn.Module) -> str:

@@ -77,13 +77,8 @@ def conv(
         encoder += [nn.Conv2d(before, after, 3, stride=2, padding=1), *_activations(activation)]
         sizes.append(tuple((n + 1) // 2 for n in sizes[-1]))
     bottom = (channels[-1], *sizes[-1])
-    units = math.prod(bottom)
-    encoder.append(nn.Flatten())
-    decoder: list[nn.Module] = []
-    if latent is not None:
-        encoder += [nn.Linear(units, outputs * latent), *_activations(code_activation)]
-        decoder.append(nn.Linear(latent, units))
-    decoder.append(nn.Unflatten(1, bottom))
+    end, decoder = _code_layers(bottom, latent, outputs, code_activation)
+    encoder += end
     widths = [channels[-1], *reversed(hidden)]
     for (before, after), (small, large) in zip(
         pairwise(widths), pairwise(sizes[::-1]), strict=True
@@ -124,17 +119,11 @@ def subpixel(
     encoder += _activations(activation)
     for before, after in pairwise(hidden):
         encoder += [nn.Conv2d(before, after, 3, stride=2, padding=1), *_activations(activation)]
-    encoder += [Residual(hidden[-1], activation), nn.Flatten()]
-    decoder: list[nn.Module] = []
-    if latent is not None:
-        units = math.prod(bottom)
-        encoder += [nn.Linear(units, outputs * latent), *_activations(code_activation)]
-        decoder.append(nn.Linear(latent, units))
-    decoder.append(nn.Unflatten(1, bottom))
-    for before, after in pairwise([*reversed(hidden), shape[0]]):
+    end, decoder = _code_layers(bottom, latent, outputs, code_activation)
+    encoder += [Residual(hidden[-1], activation), *end]
+    for number, (before, after) in enumerate(pairwise([*reversed(hidden), shape[0]])):
+        decoder += _activations(activation) if number else []
         decoder += [nn.Conv2d(before, 4 * after, 3, padding=1), nn.PixelShuffle(2)]
-        decoder += _activations(activation)
-    del decoder[len(decoder) - len(_activations(activation)) :]
     if any(padding):
         decoder.append(nn.ZeroPad2d((0, -padding[1], 0, -padding[3])))
     return nn.Sequential(*encoder), nn.Sequential(*decoder)
@@ -196,6 +185,19 @@ def _chain(sizes: Sequence[int], activation: Activation) -> list[nn.Module]:
         for before, after in pairwise(sizes)
         for module in (nn.Linear(before, after), ACTIVATIONS[activation]())
     ]
+
+
+def _code_layers(
+    bottom: Shape, latent: int | None, outputs: int, code_activation: Activation
+) -> tuple[list[nn.Module], list[nn.Module]]:
+    """From the last feature map to the code, and from the code to the first one."""
+    encoder: list[nn.Module] = [nn.Flatten()]
+    decoder: list[nn.Module] = [nn.Unflatten(1, bottom)]
+    if latent is None:
+        return encoder, decoder
+    units = math.prod(bottom)
+    encoder += [nn.Linear(units, outputs * latent), *_activations(code_activation)]
+    return encoder, [nn.Linear(latent, units), *decoder]
 
 
 def _activations(name: Activation) -> list[nn.Module]:

@@ -15,7 +15,7 @@ from sklearn.base import clone
 from torch import Tensor, nn
 
 from diabolo.estimator import Estimator
-from diabolo.net import Net
+from diabolo.net import Net, watched
 
 Convolution = nn.Conv2d | nn.ConvTranspose2d
 SIDE = 1024  # of the square matrices whose product measures the rate for convolutions
@@ -94,14 +94,9 @@ def _layers(net: Net) -> list[tuple[nn.Module, Tensor]]:
     def note(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         found.append((layer, inputs[0] if isinstance(layer, nn.ConvTranspose2d) else output))
 
-    kinds = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
-    hooks = [m.register_forward_hook(note) for m in net.modules() if isinstance(m, kinds)]
-    try:
-        with torch.inference_mode():
-            net.decode(net.encode(torch.zeros(1, net.features, device=net.device)))
-    finally:
-        for hook in hooks:
-            hook.remove()
+    layers = [m for m in net.modules() if isinstance(m, nn.Linear | Convolution)]
+    with watched(layers, note), torch.inference_mode():
+        net.decode(net.encode(torch.zeros(1, net.features, device=net.device)))
     return found
 
 
