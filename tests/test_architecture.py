@@ -14,9 +14,10 @@ import diabolo
 
 SOURCE = Path(diabolo.__file__).parent
 LEVELS = [
-    "errors params networks net layers draw backprop divergence optim train progress data metrics"
-    " linear figures",
+    "errors inputs params networks net layers draw backprop divergence optim train progress data"
+    " metrics linear figures doctor",
     "corruption likelihood store",
+    "fitting",
     "estimator",
     "models tasks",
     "recipes report loading",

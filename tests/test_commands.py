@@ -213,7 +213,8 @@ def test_interrupt_keeps_what_was_trained(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(training._Run, "epoch_done", interrupted)
     out = tmp_path / "run"
     assert run("fit", "ae-32", "--limit", 300, "--epochs", 50, "--out", out) == 130
-    assert sorted(p.name for p in out.iterdir() if p.is_file()) == RUN_FILES
+    files = {p.name for p in out.iterdir() if p.is_file()}
+    assert files - {"checkpoint-previous.safetensors"} == {*RUN_FILES, "checkpoint.safetensors"}
     assert json.loads((out / "metrics.json").read_text())["epochs"] == 2
     assert "interrupted" in capsys.readouterr().err
 
@@ -322,89 +323,7 @@ def test_report_is_made_again(dae):
     assert "the best linear denoiser of any rank" in before
 
 
-# ---- mistakes
-
-
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (["fti"], "did you mean 'fit'"),
-        (["fit", "dae32"], "did you mean 'dae-32'"),
-        (["fit", "dae-32", "--epoch", "3"], "did you mean '--epochs'"),
-        (["fit", "dae-32", "--epochs", "0"], "epochs must be an integer of at least 1"),
-        (["fit", "dae-32", "--epochs", "many"], "epochs must be an integer"),
-        (["fit", "dae-32", "--learning-rate", "nan"], "learning_rate must be a number above 0"),
-        (["fit", "dae-32", "--corruption", "gausian"], "did you mean 'gaussian'"),
-        (["fit", "dae-32", "--corruption.std", "-1"], "std must be a number of at least 0"),
-        (["fit", "dae-32", "--corruption.p", "0.5"], "no parameter 'p'"),
-        (["fit", "dae-32", "--hidden", "64,x"], "hidden must be a list"),
-        (["fit", "dae-32", "--limit", "0"], "limit must be at least 1"),
-        (["fit", "dae-32", "--device", "cudda"], "no device 'cudda'"),
-        (["fit", "dae-32", "--likelihood", "bce", "--scaling", "symmetric"], "bernoulli"),
-        (["fit", "dae-32", "--data", "nowhere"], "nowhere does not exist"),
-        (["fit", "missing.toml"], "missing.toml cannot be read"),
-        (["recipes", "dae-33"], "There is no recipe 'dae-33'"),
-        (["summary", "runs/none"], "runs/none does not exist"),
-        (["summary", "vea"], "did you mean 'vae'"),
-        (["evaluate", "none.safetensors"], "does not exist"),
-        (["report", "none"], "does not exist"),
-        (["fit"], "RECIPE"),
-        ([], "COMMAND"),
-    ],
-)
-def test_a_mistake_gets_one_sentence(words, sentence, capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert sentence in failed(capsys, *words)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_mistakes_with_a_model(dae, tmp_path, digits, capsys):
-    np.save(tmp_path / "codes.npy", np.zeros((2, 7), np.float32))
-    np.save(tmp_path / "wide.npy", digits[:2, :20])
-    np.save(tmp_path / "floats.npy", digits[:2].astype(np.float32) / 255)
-    (tmp_path / "cut-idx3-ubyte").write_bytes(b"\0\0\x08\x03\0\0")
-    (tmp_path / "empty").mkdir()
-    Image.fromarray(digits[0][:20]).save(tmp_path / "small.png")
-    out = tmp_path / "out.npy"
-    for words, sentence in [
-        (["decode", dae, tmp_path / "codes.npy"], "(N, 32)"),
-        (["reconstruct", dae, tmp_path / "wide.npy"], "(28, 28)"),
-        (["reconstruct", dae, tmp_path / "floats.npy"], "multiply it by 255"),
-        (["reconstruct", dae, tmp_path / "cut-idx3-ubyte"], "cut-idx3-ubyte"),
-        (["reconstruct", dae, tmp_path / "empty"], "without images"),
-        (["reconstruct", dae, tmp_path / "small.png"], "takes 28x28"),
-        (["reconstruct", dae, "mnist:test:0"], "mnist:test:0"),
-        (["generate", dae], "LatentSampler"),
-        (["encode", dae, "mnist:test:2", "--force", "--seed", "1"], "no option '--seed'"),
-    ]:
-        assert sentence in failed(capsys, *words, "--out", out)
-        assert not out.exists()
-    words = ["interpolate", dae, "mnist:test:2", "mnist:test:0-0", "--out", tmp_path / "x.png"]
-    assert "give one" in failed(capsys, *words)
-    out.write_bytes(b"mine")
-    assert "--force" in failed(capsys, "encode", dae, "mnist:test:2", "--out", out)
-    assert out.read_bytes() == b"mine"
-
-
-def test_denoise_refuses_a_model_that_never_saw_noise(vae, tmp_path, capsys):
-    words = ["denoise", vae, "mnist:test:2", "--out", tmp_path / "x.npy"]
-    assert "not trained to denoise" in failed(capsys, *words)
-
-
-def test_recipe_mistakes(tmp_path, capsys):
-    recipe = tmp_path / "mine.toml"
-    for text, sentence in [
-        ("[model", "not valid TOML"),
-        ('title = "x"', "needs a [model]"),
-        ('[model]\nkind = "VEA"', "did you mean 'VAE'"),
-        ('[model]\nkind = "VAE"\nlatentdim = 3', "did you mean 'latent_dim'"),
-        ('[model]\nkind = "VAE"\n[data]\nsorce = "mnist"', "did you mean 'source'"),
-        ('[model]\nkind = "VAE"\n[data]\nvalidation = "last"', "first 20%"),
-        ('base = "ae36"', "did you mean 'ae-36'"),
-        ("base = 36", "base must be a text"),
-    ]:
-        recipe.write_text(text)
-        assert sentence in failed(capsys, "fit", recipe, "--out", tmp_path / "run")
+# ---- help and recipes
 
 
 def test_every_command_has_help(capsys):
@@ -489,15 +408,6 @@ def test_an_interrupted_report_says_how_to_make_it(tmp_path, monkeypatch, capsys
     assert (out / "model.safetensors").is_file()
 
 
-def test_a_wrong_test_set_is_refused_before_training(tmp_path, digits, capsys):
-    np.save(tmp_path / "small.npy", digits[:, :20])
-    np.save(tmp_path / "floats.npy", digits / 255)
-    for name, sentence in [("small.npy", "have shape (20, 28)"), ("floats.npy", "are float64")]:
-        words = ["fit", "ae-32", "--test", tmp_path / name, "--out", tmp_path / "run"]
-        assert sentence in failed(capsys, *words)
-    assert not (tmp_path / "run").exists()
-
-
 def test_results_are_shown_where_some_files_were_bad(dae, tmp_path, digits, capsys):
     photos = tmp_path / "in"
     photos.mkdir()
@@ -531,7 +441,7 @@ def test_columns_of_a_table_are_kept_and_checked(tmp_path, capsys):
     assert run("decode", out, tmp_path / "z.npy", "--out", tmp_path / "back.csv") == 0
     assert (tmp_path / "back.csv").read_text().splitlines()[0] == "a,b,c"
     words = ["encode", out, turned, "--out", tmp_path / "x.npy"]
-    assert "column 'b' where the model has 'a'" in failed(capsys, *words)
+    assert "column 'b' where the model has the column 'a'" in failed(capsys, *words)
     title = tomllib.loads((out / "config.toml").read_text())["title"]
     assert title.endswith("changed: data, hidden, latent_dim")
 
@@ -562,26 +472,3 @@ def test_force_leaves_other_folders_alone(vae, tmp_path, digits, capsys):
     words = ["interpolate", vae, "mnist:test:0-0", image, "--out", image, "--force"]
     assert "holds the input" in failed(capsys, *words)
     assert (own / "figures" / "loss.png").read_bytes() == b"mine"
-
-
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (["--foo", "recipes"], "no option '--foo'"),
-        (["fit", "ae-32", "--seed", "none"], "give --seed a number"),
-        (["fit", "ae-32", "--corruption.std", "0.3"], "give --corruption as well"),
-        (["fit", "ae-32", "--limit", "3"], "too few to train and to validate on"),
-    ],
-)
-def test_more_mistakes_get_one_sentence(words, sentence, capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert sentence in failed(capsys, *words)
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    "text", ["[data]\nlimit = -5", "[data]\nlimit = true", "[report]\ncolumns = 0"]
-)
-def test_numbers_in_a_recipe_are_checked(text, tmp_path, capsys):
-    (tmp_path / "mine.toml").write_text(f'[model]\nkind = "VAE"\n{text}')
-    assert "must be" in failed(capsys, "fit", tmp_path / "mine.toml")

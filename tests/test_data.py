@@ -802,7 +802,7 @@ def test_nan_cannot_become_an_integer(tmp_path):
 def test_paths_that_cannot_be_written(tmp_path):
     (tmp_path / "a.npy").mkdir()
     (tmp_path / "file").write_text("in the way")
-    assert "a.npy is a folder, a file is to be written there" in refusal(tmp_path / "a.npy", GRAY)
+    assert "a.npy is a folder: give the name of a file." in refusal(tmp_path / "a.npy", GRAY)
     for name in ("file", "file/b.npy", "file/c"):
         assert f"{tmp_path / name} cannot be written: " in refusal(tmp_path / name, GRAY)
     assert (tmp_path / "file").read_text() == "in the way"

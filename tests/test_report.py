@@ -2,9 +2,14 @@
 
 import shutil
 
+import numpy as np
 import pytest
 
+from diabolo import Autoencoder, report
 from diabolo.commands.training import fit
+from diabolo.data import Samples
+from diabolo.doctor import Finding
+from diabolo.recipes import read
 from diabolo.report import verdict
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -75,3 +80,39 @@ def test_verdict_names_the_winner():
     assert "No linear method was fitted" in verdict({"test": {"mse": 0.02}})
     few = {"mse": 0.04, "full_rank_mse": 0.05}
     assert "it overfits" in verdict({"test": test, "linear": few})
+
+
+@pytest.fixture
+def written(tmp_path, monkeypatch):
+    """The text of a report, without its pictures, on findings and an error beside PCA's 0.02."""
+    monkeypatch.setattr(report, "_gallery", lambda *_: [])
+    X = np.random.default_rng(0).random((40, 6), dtype=np.float32)
+    model = Autoencoder(latent_dim=2, hidden=(), epochs=1, random_state=0).fit(X)
+    counts = {"parameters": 1, "epochs": 1, "seconds": 1.0, "samples": 40}
+    counts |= {"device": "cpu", "images_per_second": 40}
+
+    def write(findings, mse):
+        model.findings_ = findings
+        numbers = {"test": {"mse": mse}, "linear": {"mse": 0.02}, **counts}
+        return report.write(
+            tmp_path, model, read("ae-32"), numbers, Samples(X, [], "npy")
+        ).read_text(encoding="utf-8")
+
+    return write
+
+
+def test_findings_are_in_the_report(written):
+    finding = Finding("dead code units", "10 of <36> never change.", "Use code_activation=elu.")
+    page = written([finding], mse=0.03)
+    section = page[page.index('<h2 id="findings">') : page.index("<dl>")]
+    assert section.count("<li>") == 2
+    assert "<strong>dead code units</strong>10 of &lt;36&gt; never change." in section
+    assert "<span>Use code_activation=elu.</span>" in section
+    assert "<strong>worse than linear</strong>The mean squared error is 0.03," in section
+    assert written([finding], mse=0.01).count("<li><strong>") == 1
+
+
+def test_without_findings_there_is_no_heading_for_them(written):
+    page = written([], mse=0.01)
+    assert "Findings" not in page
+    assert 'class="findings"' not in page

@@ -12,7 +12,7 @@ from torch import nn
 from diabolo import VAE, Autoencoder
 from diabolo.errors import InputError
 from diabolo.optim import Optimizer
-from diabolo.train import Rows, generator, mean_loss, train
+from diabolo.train import Rows, Training, generator, mean_loss
 
 
 class Line(nn.Module):
@@ -68,7 +68,7 @@ class Descent(Optimizer):
 
 def run(module, source, rate=0.1, **options):
     settings = {"epochs": 1, "batch_size": 4, "learning_rate": rate, "seed": 0}
-    return list(train(module, source, Descent(module), **settings | options))
+    return list(Training(module, source, Descent(module), **settings | options))
 
 
 def test_it_trains_a_module_that_is_no_autoencoder():
@@ -150,7 +150,7 @@ def rates(schedule, **options):
     module = Line()
     optimizer = Descent(module)
     settings = {"epochs": 5, "batch_size": 2, "learning_rate": 0.1, "seed": 0}
-    list(train(module, Labelled(10), optimizer, schedule=schedule, **settings | options))
+    list(Training(module, Labelled(10), optimizer, schedule=schedule, **settings | options))
     return optimizer.rates
 
 

@@ -7,8 +7,10 @@ hyperparameters of the recipe's model.
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 Arguments = argparse.Namespace
 MODEL_HELP = "a .safetensors file or a run folder"
+RESUMED = "--resume goes on with the run as it was begun: give nothing else."
 INPUT_HELP = (
     "an image, a folder of images, .npy/.npz, IDX (.gz or not), CSV/Parquet, or mnist:test,"
     " mnist:test:100 (the first hundred), mnist:test:3-7 (from number 3 to number 7)"
@@ -55,7 +58,32 @@ class _Parser(argparse.ArgumentParser):
     """argparse, with a mistake as an `InputError`."""
 
     def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message[0].upper()}{message[1:]}; see {self.prog} --help.")
+        plain = re.sub(r"^argument (\S+): (must|needs)", r"\1 \2", message)
+        plain = plain.replace("expected one argument", "a value is missing")
+        raise InputError(f"{plain[0].upper()}{plain[1:]}; see {self.prog} --help.")
+
+
+def _name(text: str) -> str:
+    """A name of something, which has at least a letter."""
+    if text:
+        return text
+    raise argparse.ArgumentTypeError("needs a name, but is empty")
+
+
+def _integer(least: int) -> Callable[[str], int]:
+    """What reads an integer of at least `least`."""
+
+    def read(text: str) -> int:
+        try:
+            if (number := int(text)) >= least:
+                return number
+        except ValueError:
+            pass
+        raise argparse.ArgumentTypeError(
+            f"must be an integer of at least {least}, but is {text!r}"
+        )
+
+    return read
 
 
 def _parse(argv: list[str]) -> Arguments:
@@ -78,6 +106,8 @@ def _parse(argv: list[str]) -> Arguments:
     if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
         raise unknown("command", argv[0], COMMANDS)
     arguments, rest = parser.parse_known_args([_dashed(word) for word in argv])
+    if rest and getattr(arguments, "resume", None) is not None:
+        raise InputError(RESUMED)
     if rest:
         flags = commands.choices.get(argv[0], parser)._option_string_actions
         if rest[0].startswith("-"):
@@ -102,17 +132,24 @@ def _dashed(word: str) -> str:
 
 def _add_fit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "recipe", metavar="RECIPE", help="a name (see diabolo recipes) or a .toml file"
+        "recipe", nargs="?", metavar="RECIPE", help="a name (see diabolo recipes) or a .toml file"
     )
-    parser.add_argument("--data", help="mnist, or training samples: " + INPUT_HELP)
-    parser.add_argument("--test", help="test samples; without it a tenth is held out")
-    parser.add_argument("--limit", type=int, metavar="N", help="train on the first N samples")
-    parser.add_argument("--out", metavar="DIR", help="run folder; default runs/RECIPE-DATE-N")
+    parser.add_argument("--resume", metavar="DIR", help="go on with the run in DIR instead")
+    parser.add_argument("--data", type=_name, help="mnist, or training samples: " + INPUT_HELP)
+    parser.add_argument("--test", type=_name, help="test samples; without it a tenth is held out")
+    parser.add_argument(
+        "--limit", type=_integer(1), metavar="N", help="train on the first N samples"
+    )
+    parser.add_argument(
+        "--out", type=_name, metavar="DIR", help="run folder; default runs/RECIPE-DATE-N"
+    )
     parser.add_argument("--force", action="store_true", help="replace an earlier run in DIR")
 
 
 def _add_parameters(parser: argparse.ArgumentParser, argv: list[str]) -> None:
     """A flag for every hyperparameter of the recipe's model."""
+    if any(word.split("=")[0] == "--resume" for word in argv):
+        return
     words = [word for word in argv if not word.startswith("-")]
     named = [w for w in words if w.endswith(".toml") or w in recipes.names()] or words
     if not named:
@@ -130,17 +167,20 @@ def _add_parameters(parser: argparse.ArgumentParser, argv: list[str]) -> None:
 def _add_parameter(group: Any, name: str, parameter: "Parameter", value: Any) -> None:
     from diabolo.params import describe
 
-    flag = "seed" if name == "random_state" else name.replace("_", "-")
     here = value.get("kind") if isinstance(value, dict) else value
     words = f"{parameter.help} ({describe(parameter.hint)}; {here})"
     switch: dict[str, Any] = {"nargs": "?", "const": "true"}
     group.add_argument(
-        f"--{flag}",
+        f"--{_flag(name).replace('_', '-')}",
         dest=f"parameter:{name}",
         metavar="VALUE",
         help=words.replace("%", "%%"),
         **(switch if isinstance(parameter.default, bool) else {}),
     )
+
+
+def _flag(name: str) -> str:
+    return "seed" if name == "random_state" else name
 
 
 def _declared(kind: str) -> "list[Parameter]":
@@ -166,7 +206,7 @@ def _given_parameters(arguments: Arguments) -> dict[str, Any]:
     for parameter in _declared(model["kind"]):
         text = getattr(arguments, f"parameter:{parameter.name}")
         if text is not None:
-            value = parse(parameter, text)
+            value = parse(replace(parameter, name=_flag(parameter.name)), text)
             given[parameter.name] = {"kind": value.kind} if parameter.kinds and value else value
         for name, part in _nested(parameter):
             if (text := getattr(arguments, f"parameter:{name}")) is not None:
@@ -178,8 +218,16 @@ def _given_parameters(arguments: Arguments) -> dict[str, Any]:
 
 
 def _fit(arguments: Arguments) -> None:
-    from diabolo.commands.training import fit
+    from diabolo.commands.training import fit, resume
 
+    if arguments.resume is not None:
+        given = (value for name, value in vars(arguments).items() if name not in ("run", "resume"))
+        if any(given):
+            raise InputError(RESUMED)
+        resume(arguments.resume, say=print)
+        return
+    if arguments.recipe is None:
+        raise InputError("Say which RECIPE to fit (see diabolo recipes), or --resume DIR.")
     fit(
         arguments.recipe,
         parameters=_given_parameters(arguments),
@@ -200,7 +248,7 @@ def _add_recipes(parser: argparse.ArgumentParser) -> None:
 
 
 def _recipes(arguments: Arguments) -> None:
-    if arguments.name:
+    if arguments.name is not None:
         print(recipes.read(arguments.name).text, end="")
         return
     names = recipes.names()
@@ -214,7 +262,7 @@ def _add_summary(parser: argparse.ArgumentParser) -> None:
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     _add_model(parser)
-    parser.add_argument("--data", metavar="INPUT", help=f"test samples: {INPUT_HELP}")
+    parser.add_argument("--data", type=_name, metavar="INPUT", help=f"test samples: {INPUT_HELP}")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -257,7 +305,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 def _add_out(parser: argparse.ArgumentParser, example: str) -> None:
     parser.add_argument(
-        "--out", required=True, metavar="PATH", help=f"where to, such as {example}"
+        "--out", required=True, type=_name, metavar="PATH", help=f"where to, such as {example}"
     )
     parser.add_argument("--force", action="store_true", help="replace what is there")
 
@@ -267,7 +315,9 @@ def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="INPUT", help=INPUT_HELP)
     _add_out(parser, "a file or folder of the kind of INPUT")
     parser.add_argument("--corrupt", action="store_true", help="first corrupt as in training")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the corruption")
+    parser.add_argument(
+        "--seed", type=_integer(0), default=0, metavar="N", help="of the corruption"
+    )
 
 
 def _add_encode(parser: argparse.ArgumentParser) -> None:
@@ -284,8 +334,8 @@ def _add_decode(parser: argparse.ArgumentParser) -> None:
 
 def _add_generate(parser: argparse.ArgumentParser) -> None:
     _add_model(parser)
-    parser.add_argument("-n", type=int, default=64, metavar="N", help="how many (64)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the codes")
+    parser.add_argument("-n", type=_integer(1), default=64, metavar="N", help="how many (64)")
+    parser.add_argument("--seed", type=_integer(0), default=0, metavar="N", help="of the codes")
     _add_out(parser, "grid.png (all in one), digits.npy, or a folder")
 
 
@@ -293,21 +343,27 @@ def _add_interpolate(parser: argparse.ArgumentParser) -> None:
     _add_model(parser)
     parser.add_argument("a", metavar="A", help="one image, such as a.png or mnist:test:3-3")
     parser.add_argument("b", metavar="B", help="another")
-    parser.add_argument("--steps", type=int, default=10, metavar="N", help="pictures (10)")
+    parser.add_argument("--steps", type=_integer(2), default=10, metavar="N", help="pictures (10)")
     _add_out(parser, "strip.png")
 
 
 def _add_traverse(parser: argparse.ArgumentParser) -> None:
     _add_model(parser)
     parser.add_argument("source", metavar="INPUT", help="one image, such as mnist:test:3-3")
-    parser.add_argument("--steps", type=int, default=9, metavar="N", help="pictures a row (9)")
+    parser.add_argument(
+        "--steps", type=_integer(2), default=9, metavar="N", help="pictures a row (9)"
+    )
     _add_out(parser, "grid.png")
 
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", metavar="RECIPE", help="default: the articles'")
-    parser.add_argument("--limit", type=int, default=12_800, metavar="N", help="samples (12800)")
-    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="medians of N (3)")
+    parser.add_argument(
+        "--limit", type=_integer(1), default=12_800, metavar="N", help="samples (12800)"
+    )
+    parser.add_argument(
+        "--rounds", type=_integer(1), default=3, metavar="N", help="medians of N (3)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

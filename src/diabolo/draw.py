@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 POOL = 1 << 20  # places at which a run can begin
+LAWS: dict[str, Callable[..., Tensor]] = {"normal": torch.randn, "uniform": torch.rand}
 
 
 class Pooled(Generator):
@@ -23,33 +24,61 @@ class Pooled(Generator):
     def __init__(self) -> None:
         super().__init__()
         self.drawn = 0
-        self.pools: dict[object, Tensor] = {}
+        self.pools: dict[tuple[str, int, str], Tensor] = {}
+        self.before: dict[tuple[str, int, str], Tensor] = {}  # the state that drew each pool
 
-    def numbers(self, draw: Callable[..., Tensor], like: Tensor) -> Tensor:
-        """Numbers of the law of `draw`, of the shape and type of `like`."""
+    def numbers(self, law: str, like: Tensor) -> Tensor:
+        """Numbers of a law of `LAWS`, of the shape and type of `like`."""
         self.drawn += like.numel()
         if self.drawn <= POOL or like.ndim < 2:
-            return draw(like.shape, generator=self, dtype=like.dtype)
+            return LAWS[law](like.shape, generator=self, dtype=like.dtype)
         width = like[0].numel()
-        key = draw, width, like.dtype
+        key = law, width, str(like.dtype).removeprefix("torch.")
         if key not in self.pools:
-            self.pools[key] = draw(POOL + width, generator=self, dtype=like.dtype)
+            self._fill(*key)
         places = torch.randint(POOL, (len(like),), generator=self)
         runs = self.pools[key].as_strided((POOL, width), (1, 1))
         return runs.index_select(0, places).view(like.shape)
 
+    def _fill(self, law: str, width: int, dtype: str) -> None:
+        key = law, width, dtype
+        self.before[key] = self.get_state()
+        size = POOL + width
+        self.pools[key] = LAWS[law](size, generator=self, dtype=getattr(torch, dtype))
+
 
 def normal(like: Tensor, generator: Generator) -> Tensor:
     """Numbers of N(0, 1), of the shape, type and device of `like`."""
-    return _drawn(torch.randn, like, generator)
+    return _drawn("normal", like, generator)
 
 
 def uniform(like: Tensor, generator: Generator) -> Tensor:
     """Numbers of U[0, 1), of the shape, type and device of `like`."""
-    return _drawn(torch.rand, like, generator)
+    return _drawn("uniform", like, generator)
 
 
-def _drawn(draw: Callable[..., Tensor], like: Tensor, generator: Generator) -> Tensor:
+def _drawn(law: str, like: Tensor, generator: Generator) -> Tensor:
     if isinstance(generator, Pooled):
-        return generator.numbers(draw, like)
-    return draw(like.shape, generator=generator, dtype=like.dtype, device=like.device)
+        return generator.numbers(law, like)
+    return LAWS[law](like.shape, generator=generator, dtype=like.dtype, device=like.device)
+
+
+def state_of(generator: Generator) -> dict[str, Tensor]:
+    """What `restore` needs to have a generator go on from here; of a pool, the state before it."""
+    state = {"now": generator.get_state()}
+    if isinstance(generator, Pooled):
+        state["drawn"] = torch.tensor(generator.drawn)
+        state |= {f"pool {' '.join(map(str, key))}": s for key, s in generator.before.items()}
+    return state
+
+
+def restore(generator: Generator, state: dict[str, Tensor]) -> None:
+    """Put a generator into the state that `state_of` gave."""
+    if isinstance(generator, Pooled):
+        for name, before in state.items():
+            if name.startswith("pool "):
+                _, law, width, dtype = name.split()
+                generator.set_state(before)
+                generator._fill(law, int(width), dtype)
+        generator.drawn = int(state["drawn"])
+    generator.set_state(state["now"])

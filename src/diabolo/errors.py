@@ -21,6 +21,9 @@ class IncompleteError(InputError):
         super().__init__("\n".join(failures))
         self.result = result
 
+    def __reduce__(self) -> Any:
+        return type(self), (str(self).split("\n"), self.result)
+
 
 def complete(result: T, failures: list[str]) -> T:
     """`result`, or an `IncompleteError` that carries it where there were failures."""

@@ -2,9 +2,12 @@
 
 import copy
 import math
+import platform
+import sys
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -16,9 +19,12 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, clon
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
-from diabolo import networks, params, store
+from diabolo import __version__, doctor, networks, params, store
 from diabolo.corruption import Corruption
+from diabolo.doctor import DoctorWarning, Finding
 from diabolo.errors import InputError
+from diabolo.fitting import Contents, Fit
+from diabolo.inputs import as_array, as_codes, as_float32, as_rows, in_a_sentence, like
 from diabolo.layers import Layer, as_text
 from diabolo.likelihood import Bernoulli, Gaussian
 from diabolo.net import (
@@ -31,10 +37,11 @@ from diabolo.net import (
     learn_scaling,
     trace,
 )
-from diabolo.optim import make_optimizer
+from diabolo.optim import Optimizer, make_optimizer
 from diabolo.params import Parameters
 from diabolo.progress import Progress
-from diabolo.train import Epoch, Rows, generator, train
+from diabolo.store import Checkpoints
+from diabolo.train import Best, Epoch, Rows, Training, generator
 
 Count = Annotated[int, Ge(1)]
 Seed = Annotated[int, Ge(0), Le(2**63 - 1)]
@@ -56,6 +63,8 @@ TRAINING = {  # the parameters that may change in a warm start
     "random_state",
     "verbose",
 }
+EXAMINED = 2048  # training samples that a fitted model is looked at with
+HISTORY = ("epoch", "loss", "val_loss", "seconds")
 HIDDEN = {"dense": (256, 128), "conv": (32, 64), "subpixel": (32, 64)}
 
 
@@ -131,6 +140,14 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
     ] = None
     verbose: Annotated[bool, "Show the progress of training."] = False
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "net_")
+
     # ---- what a model adds
 
     @abstractmethod
@@ -146,54 +163,110 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         *,
         X_val: Any = None,
         callback: Callable[[Self], object] | None = None,
+        checkpoint: str | Path | Checkpoints | None = None,
     ) -> Self:
         """Train on X; `y` is ignored. `X_val`, where given, is the validation set.
 
         `callback` is called with the estimator, usable and with its history so far, after each
-        epoch. An interrupt (Ctrl-C) leaves the best model so far in place and is raised again.
+        epoch. `checkpoint` is a folder in which the training is kept as it goes: whatever ended
+        it, the same call with the same parameters and data goes on from there, and ends with the
+        same weights to the bit. An interrupt (Ctrl-C) leaves the best model so far in place and
+        is raised again; after any other failure the estimator is as it was before.
         """
-        p = self.validated()
-        fresh = not (p.warm_start and hasattr(self, "net_"))
-        if not fresh:
-            self._check_same_model()
-        x = self.rows(X, reset=fresh)
+        with self._as_before_failure():
+            p = self.validated()
+            fresh = not (p.warm_start and hasattr(self, "net_"))
+            if fresh:
+                self.__dict__.pop("net_", None)
+            x = self.rows(X, reset=fresh)
+            x_val = None if X_val is None else self.rows(X_val)
+            self.data_ = _fingerprint(x, x_val)
+            if checkpoint is None or isinstance(checkpoint, Checkpoints):
+                checkpoints = checkpoint
+            else:
+                checkpoints = Checkpoints(checkpoint)
+            kept = None if checkpoints is None else checkpoints.read()
+            if kept is not None:
+                self._check_same_training(kept[0], fresh)
+            seed = None if kept is None else kept[0]["seed"]
+            x, x_val = self._begin(x, x_val, p, fresh, seed)
+            optimizer = make_optimizer(p.optimizer, self.net_, p.epsilon)
+            fit = self._fit(x, x_val, p, optimizer, checkpoints)
+            if kept is not None:
+                self._go_on(fit, kept)
+            self._train(fit, x, p, callback)
+            self._moments: dict[str, Tensor] = {}
+        return self
+
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
+        """Train on X for one epoch more, from where the model is; `y` is ignored.
+
+        For data that come in parts. The first call learns the shape and the scaling of samples.
+        The learning rate is constant; the optimiser goes on from the last `partial_fit`.
+        """
+        with self._as_before_failure():
+            p = self.validated()
+            p.epochs, p.schedule, p.validation_fraction, p.early_stopping = 1, "constant", 0, None
+            fresh = not hasattr(self, "net_")
+            x, _ = self._begin(self.rows(X, reset=fresh), None, p, fresh, None)
+            self.data_ = {}
+            optimizer = make_optimizer(p.optimizer, self.net_, p.epsilon)
+            moments = {} if fresh else self._moments
+            for name, tensor in optimizer.tensors().items():
+                if name in moments:
+                    tensor.copy_(moments[name])
+            self._train(self._fit(x, None, p, optimizer, None), x, p, None)
+            self._moments = optimizer.tensors()
+        return self
+
+    @contextmanager
+    def _as_before_failure(self) -> Iterator[None]:
+        """After a failure of the block, be what it was before."""
+        before = self.__dict__.copy()
+        try:
+            yield
+        except Exception:
+            self.__dict__ = before
+            raise
+
+    def _begin(
+        self, x: Tensor, x_val: Tensor | None, p: Any, fresh: bool, seed: int | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Set up the network to train, anew or as it is; the samples to train and validate on."""
         if fresh:
-            self.seed_ = _seed(p.random_state)
-        x, x_val = self._split(x, X_val, p)
-        device = _device(p.device)
+            self.seed_ = _seed(p.random_state) if seed is None else seed
+        else:
+            self._check_same_model()
+        x, x_val = self._split(x, x_val, p)
+        device = find_device(p.device)
         if fresh:
             self.net_ = self._new_net(x, p)
             self.columns_: list[str] | None = None
-            names = ("epoch", "loss", "val_loss", "seconds")
-            self.history_: dict[str, list[Any]] = {name: [] for name in names}
+            self.history_: dict[str, list[Any]] = {name: [] for name in HISTORY}
             self.step_loss_ = np.empty(0, np.float32)
+        else:
+            self.net_ = copy.deepcopy(self.net_)
+            self.history_ = {name: list(values) for name, values in self.history_.items()}
         self.fitted_config_ = params.to_config(self)
-        try:
-            self._check_range(x, x_val)
-            self.net_.to(device)
-            self._train(x.to(device), None if x_val is None else x_val.to(device), p, callback)
-        except Exception:
-            if fresh:
-                del self.net_
-            raise
-        finally:
-            if hasattr(self, "net_"):
-                self.net_.eval()
-                self._learn_codes(x)
-        return self
+        self.versions_ = _versions()
+        self.metrics_: dict[str, Any] = {}
+        self.findings_: list[Finding] = []
+        self._check_range(x, x_val)
+        self.net_.to(device)
+        return x.to(device), None if x_val is None else x_val.to(device)
 
-    def _train(
-        self, x: Tensor, x_val: Tensor | None, p: Any, callback: Callable[[Self], object] | None
-    ) -> None:
-        best = _Best(self.net_, p.early_stopping, x_val is not None)
-        done = len(self.history_["epoch"])
-        kept = len(x) // p.batch_size * p.batch_size if p.drop_last else len(x)
-        what = "rows" if self.image_shape_ is None else "images"
-        progress = Progress(p.epochs, p.epochs * kept, what=what, shown=p.verbose)
-        epochs = train(
+    def _fit(
+        self,
+        x: Tensor,
+        x_val: Tensor | None,
+        p: Any,
+        optimizer: Optimizer,
+        checkpoints: Checkpoints | None,
+    ) -> Fit:
+        training = Training(
             self.net_,
             Rows(x),
-            make_optimizer(p.optimizer, self.net_, p.epsilon),
+            optimizer,
             epochs=p.epochs,
             batch_size=p.batch_size,
             learning_rate=p.learning_rate,
@@ -202,35 +275,138 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
             schedule=p.schedule,
             drop_last=p.drop_last,
             divisor=self.net_.features,
-            first_epoch=done,
+            first_epoch=len(self.history_["epoch"]),
             precision=p.precision,
             compiled=p.compile,
-            on_step=progress.step,
         )
+
+        def contents() -> Contents:
+            self._learn_codes(x)
+            return self._contents()
+
+        def trouble(epoch: Epoch) -> Finding | None:
+            return self._trouble(epoch, training, x)
+
+        best = Best(self.net_, p.early_stopping)
+        return Fit(
+            self.net_, training, best, checkpoints=checkpoints, contents=contents, trouble=trouble
+        )
+
+    def _train(
+        self, fit: Fit, x: Tensor, p: Any, callback: Callable[[Self], object] | None
+    ) -> None:
+        rows, first = len(fit.training.losses), fit.training.first_epoch
+        progress = Progress(
+            p.epochs,
+            p.epochs * rows,
+            epoch=len(self.history_["epoch"]) - first,
+            done=fit.training.trained,
+            what="rows" if self.image_shape_ is None else "images",
+            shown=p.verbose,
+        )
+        epochs = fit.epochs(progress)
         with progress, closing(epochs):
             try:
                 for epoch in epochs:
-                    if not math.isfinite(epoch.loss):
-                        best.restore()
-                        number = len(self.history_["epoch"]) + 1
-                        raise InputError(
-                            f"The loss is not finite in epoch {number}: lower learning_rate, or"
-                            " scale X."
-                        )
                     self._record(epoch)
-                    best.see(epoch)
                     loss, val_loss = self.history_["loss"][-1], self.history_["val_loss"][-1]
-                    progress.epoch_done(loss, val_loss, kept / epoch.seconds)
+                    progress.epoch_done(loss, val_loss, rows / epoch.seconds)
                     if callback is not None:
                         self._learn_codes(x)
                         callback(self)
-                    if best.exhausted:
-                        break
             except KeyboardInterrupt:
-                best.restore()
+                fit.best.put_back()
+                self._learn_codes(x)
                 raise
         if p.early_stopping:
-            best.restore()
+            fit.best.put_back()
+        self._learn_codes(x)
+        self.findings_ = doctor.found(fit.stopped, *self._findings(x, p))
+        self._tell(p.verbose)
+
+    def _trouble(self, epoch: Epoch, training: Training, x: Tensor) -> Finding | None:
+        """What is so wrong about an epoch that training stops."""
+        factor, first = self._loss_factor(), training.first_epoch
+        steps, before = epoch.steps * factor, self.step_loss_[first * training.steps :]
+        if not np.isfinite(steps).all():
+
+            def run() -> None:
+                self.net_.decode(self.net_.encode(x[:2]))
+
+            last = float(before[-1]) if len(before) else None
+            layer = doctor.broken_layer(self.net_, run)
+            return doctor.not_finite(len(self.history_["epoch"]) + 1, steps, last, layer)
+        losses = [*self.history_["loss"][first:], epoch.loss * factor]
+        return doctor.exploding(losses, (before if len(before) else steps)[: training.steps])
+
+    def _findings(self, x: Tensor, p: Any) -> list[Finding]:
+        """What is wrong with the model, looking at training samples x (N, D)."""
+        net, few = self.net_, x[:EXAMINED]
+        scaled = net.scaling(few)
+
+        def apply(function: Callable[[Tensor], Tensor]) -> Tensor:
+            return in_blocks(function, few, device=net.device)
+
+        output = net.scaling(apply(lambda x: net.decode(net.encode(x))).to(net.device))
+        restrained = net.corruption is not None or net.bottleneck.penalised
+        found = [
+            doctor.unscaled(scaled),
+            doctor.wide_code(self.code_size_, net.features, restrained=restrained),
+            doctor.flat_output(scaled, output, net.scaling.low),
+        ]
+        if self.image_shape_ is None and self.dtype_ == "float32":
+            names = [str(name) for name in getattr(self, "feature_names_in_", [])]
+            found.append(doctor.constant_columns(x, self.columns_ or names))
+        if net.bottleneck.sampling:
+            kl = apply(lambda x: net.bottleneck.kl(net.encoder, net.shaped(net.scaling(x))))
+            found.append(doctor.collapse(apply(net.encode), kl))
+        elif p.latent_dim is not None:
+            found.append(doctor.dead_units(apply(net.encode)))
+        losses = self.history_["val_loss"]
+        if not p.early_stopping and None not in losses:
+            found.append(doctor.rising_validation(losses))
+        return doctor.found(*found)
+
+    def _tell(self, verbose: bool) -> None:
+        """Show the findings: in the terminal beside the progress, otherwise as warnings."""
+        for finding in self.findings_:
+            if verbose:
+                print(f"Warning: {finding}", file=sys.stderr)
+            else:
+                warnings.warn(str(finding), DoctorWarning, stacklevel=4)
+
+    def _go_on(self, fit: Fit, kept: Contents) -> None:
+        """Take up the training of a checkpoint where it was left."""
+        config, tensors = kept
+        try:
+            fit.resume(tensors)
+            self.history_ = {name: config["history"][name] for name in HISTORY}
+            self.step_loss_ = tensors["step_loss"].numpy()
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise InputError(f"The checkpoint does not fit this model: {error}.") from None
+
+    def _check_same_training(self, config: dict[str, Any], fresh: bool) -> None:
+        """Refuse the checkpoint of a training with other parameters or other data."""
+        if "training" not in config:
+            raise InputError("The file is a model and no checkpoint: give another folder.")
+        ours, theirs = params.to_config(self), config["model"]
+        for name in ["kind", *sorted({*ours, *theirs} - {"device", "verbose", "warm_start"})]:
+            if ours.get(name) != theirs.get(name):
+                raise InputError(
+                    f"The checkpoint is of another training, whose {name} is"
+                    f" {theirs.get(name)!r} and not {ours.get(name)!r}: give another folder, or"
+                    " remove it."
+                )
+        if config["data"] != self.data_:
+            raise InputError(
+                "The checkpoint is of a training on other data: give those, or another folder."
+            )
+        first = 0 if fresh else len(self.history_["epoch"])
+        if config["training"]["first_epoch"] != first:
+            raise InputError(
+                "The checkpoint is of another fit of this model: give another folder, or remove"
+                " it."
+            )
 
     def _check_same_model(self) -> None:
         """Refuse a warm start of a model other than the fitted one."""
@@ -257,7 +433,8 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
 
     def _learn_codes(self, x: Tensor) -> None:
         """The size of a code, and the range (2, K) in which nearly all training codes lie."""
-        z = in_blocks(self.net_.encode, x[:2048], device=self.net_.device).numpy()
+        self.net_.eval()
+        z = in_blocks(self.net_.encode, x[:EXAMINED], device=self.net_.device).numpy()
         self.code_size_ = z.shape[1]
         self.code_range_ = np.quantile(z, [0.01, 0.99], axis=0).astype(np.float32)
 
@@ -267,7 +444,8 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         history = self.history_
         history["epoch"].append(len(history["epoch"]) + 1)
         history["loss"].append(epoch.loss * factor)
-        history["val_loss"].append(None if epoch.val_loss is None else epoch.val_loss * factor)
+        val_loss = math.nan if epoch.val_loss is None else epoch.val_loss * factor
+        history["val_loss"].append(val_loss if math.isfinite(val_loss) else None)
         history["seconds"].append(epoch.seconds)
         steps = (epoch.steps * factor).astype(np.float32)
         self.step_loss_ = np.concatenate([self.step_loss_, steps])
@@ -283,19 +461,23 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
             return 1.0
         return self.net_.likelihood.per_feature(1.0, self.net_.features)
 
-    def _split(self, x: Tensor, X_val: Any, p: Any) -> tuple[Tensor, Tensor | None]:
+    def _split(self, x: Tensor, x_val: Tensor | None, p: Any) -> tuple[Tensor, Tensor | None]:
         """Training and validation samples."""
-        if X_val is not None:
-            if p.validation_fraction:
+        share = p.validation_fraction
+        if x_val is not None:
+            if share:
                 raise InputError("Give X_val or validation_fraction, not both.")
-            return x, self.rows(X_val)
-        held = round(len(x) * p.validation_fraction)
-        if held == 0:
+            return x, x_val
+        if share == 0:
             if p.early_stopping:
                 raise InputError("early_stopping needs X_val or a validation_fraction.")
             return x, None
-        if held == len(x):
-            raise InputError(f"validation_fraction leaves none of {len(x)} samples to train on.")
+        held = round(len(x) * share)
+        if held in (0, len(x)):
+            raise InputError(
+                f"A validation_fraction of {share:g} leaves none of {len(x)} samples to"
+                f" {'train' if held else 'validate'} on: give more samples, or X_val."
+            )
         order = torch.randperm(len(x), generator=generator(self.seed_, "split"))
         return x[order[held:]], x[order[:held]]
 
@@ -311,8 +493,11 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
             raise InputError("The network has no parameters to learn: give hidden or latent_dim.")
         return net
 
-    def _assemble(self, p: Any, scaling: Any, draw: torch.Generator) -> Net:
-        """The network that the parameters describe, for the shape of sample that was seen."""
+    def _assemble(self, p: Any, scaling: Any, draw: torch.Generator | None) -> Net:
+        """The network that the parameters describe, for the shape of sample that was seen.
+
+        Without a generator its weights have no memory yet.
+        """
         bottleneck = self._bottleneck(p)
         shape = self.image_shape_ or self.sample_shape_
         if isinstance(p.network, tuple):
@@ -365,14 +550,11 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
     def inverse_transform(self, X: Any) -> Any:
         """Samples (N, *shape of a sample) of codes X (N, K), in the units of the training data."""
         net, k = self._net(), self._n_features_out
-        try:
-            z = torch.from_numpy(np.array(_as_array(X), dtype=np.float32))
-        except (ValueError, TypeError):
-            raise InputError("Codes must be numbers of shape (N, K).") from None
+        z = as_codes(X)
         if z.ndim != 2 or z.shape[1] != k:
             raise InputError(f"Codes must have shape (N, {k}), but have {tuple(z.shape)}.")
         y = in_blocks(net.decode, z, device=self.net_.device)
-        return _like(X, y.reshape(-1, *self.sample_shape_))
+        return like(X, y.reshape(-1, *self.sample_shape_))
 
     def reconstruct(self, X: Any) -> Any:
         """Decoded mean codes: an array of the shape and in the units of X."""
@@ -431,7 +613,11 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
 
     def save(self, path: str | Path) -> None:
         """Write the fitted model to one .safetensors file; `diabolo.load` reads it."""
-        net = self._net()
+        self._net()
+        store.write(path, *self._contents())
+
+    def _contents(self) -> Contents:
+        """What a model file holds: a header of plain values, and tensors."""
         config = {
             "model": self.fitted_config_,
             "custom_network": "network" not in self.fitted_config_,
@@ -442,14 +628,21 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
             "columns": self.columns_,
             "seed": self.seed_,
             "history": self.history_,
-            "layers": [layer._asdict() for layer in trace(net)],
+            "layers": [layer._asdict() for layer in trace(self.net_)],
+            "data": self.data_,
+            "findings": [list(finding) for finding in self.findings_],
+            "metrics": self.metrics_,
+            "versions": self.versions_,
         }
         learnt = {"step_loss": self.step_loss_, "code_range": self.code_range_}
         tensors = {name: torch.from_numpy(array) for name, array in learnt.items()}
-        store.write(path, config, net.state_dict() | tensors)
+        return config, self.net_.state_dict() | tensors
 
     def _restore(self, config: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-        """Become the fitted model that `save` described; `load` calls this."""
+        """Become the fitted model that `save` described; `load` calls this.
+
+        Raises ValueError, in a sentence, where the two do not fit each other.
+        """
         p = self.validated()
         self.sample_shape_ = tuple(config["sample_shape"])
         self.image_shape_ = config["image_shape"] and tuple(config["image_shape"])
@@ -457,27 +650,29 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         self.n_features_in_ = math.prod(self.sample_shape_)
         if config["feature_names"]:
             self.feature_names_in_ = np.array(config["feature_names"], dtype=object)
-        self.history_, self.columns_ = config["history"], config["columns"]
+        self.history_ = {name: config["history"][name] for name in HISTORY}
+        self.columns_ = config["columns"]
+        self.data_, self.metrics_ = config["data"], config["metrics"]
+        self.versions_, self._moments = config["versions"], {}
+        self.findings_ = [Finding(*finding) for finding in config["findings"]]
         self.fitted_config_ = config["model"]
         self.step_loss_ = tensors.pop("step_loss").numpy()
         self.code_range_ = tensors.pop("code_range").numpy()
-        shift, scale, bounds, peak = (
-            tensors[f"scaling.{name}"] for name in ("shift", "scale", "bounds", "peak")
-        )
-        whole = {(), (self.n_features_in_,)}
-        if self.step_loss_.ndim != 1:
+        if len(p.hidden or ()) > len(tensors):
+            raise ValueError("it has more layers than tensors.")
+        net = self._assemble(p, _read_scaling(tensors, self.n_features_in_), None)
+        _check_alike(net, tensors)
+        own = isinstance(p.network, tuple)
+        net.load_state_dict(tensors, assign=not own)
+        if not own:
+            networks.lay_out(net)
+        self.code_size_ = net.code_size
+        if self.step_loss_.ndim != 1 or self.step_loss_.dtype != np.float32:
             raise ValueError("the losses of the steps are no vector.")
-        if not {shift.shape, scale.shape} <= whole or bounds.shape != (2,) or peak.shape != (2,):
-            raise ValueError("the scaling does not fit the samples.")
-        low, high = bounds.tolist()
-        scaling = Scaling(shift, scale, low, high, peak)
-        net = self._assemble(p, scaling, torch.Generator())
-        net.load_state_dict(tensors)
-        self.net_ = net.to(_device(p.device))
-        empty = torch.zeros(1, self.n_features_in_)
-        self.code_size_ = in_blocks(self.net_.encode, empty, device=self.net_.device).shape[1]
-        if self.code_range_.shape != (2, self.code_size_):
+        expected = (np.dtype(np.float32), (2, self.code_size_))
+        if (self.code_range_.dtype, self.code_range_.shape) != expected:
             raise ValueError("the range of the codes does not fit the network.")
+        self.net_ = net.to(find_device(p.device))
 
     # ---- inside
 
@@ -493,14 +688,12 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         self, X: Any, function: Callable[[Tensor], Tensor], *, keep_shape: bool = False
     ) -> Any:
         out = in_blocks(function, self.rows(X), device=self.net_.device)
-        return _like(X, out.reshape(_as_array(X).shape) if keep_shape else out)
+        return like(X, out.reshape(as_array(X).shape) if keep_shape else out)
 
     def rows(self, X: Any, *, reset: bool = False) -> Tensor:
         """X as a tensor (N, D) of its stored type (integers beyond uint16 and floats: float32)."""
-        array = _as_array(X)
+        array = as_rows(X)
         shape = array.shape
-        if len(shape) > 4:
-            raise InputError(f"X must have 2, 3 or 4 dimensions, but has shape {tuple(shape)}.")
         images = len(shape) > 2
         if images:
             array = np.reshape(array, (len(array), math.prod(shape[1:])))
@@ -509,11 +702,11 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         try:
             rows = validate_data(self, array, reset=reset, dtype="numeric")
         except ValueError as error:
-            raise InputError(str(error)) from None
+            raise InputError(in_a_sentence(str(error))) from None
         if rows.dtype.newbyteorder("=") == np.uint16:
             rows = rows.astype(np.uint16)
         elif rows.dtype not in (np.bool_, np.uint8):
-            rows = _as_float32(rows)
+            rows = as_float32(rows, distinct=reset and not images)
         if reset:
             self._learn_shape(tuple(shape[1:]), str(rows.dtype))
         self._check_units(rows)
@@ -538,7 +731,9 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
     def _check_units(self, rows: np.ndarray) -> None:
         """Refuse values that are obviously in other units than those of the training data."""
         fitted, given = self.dtype_, str(rows.dtype)
-        if fitted == given:
+        if fitted == given or (fitted in ("bool", "float32") and rows.max() <= 1):
+            return
+        if fitted == "float32" and hasattr(self, "net_") and self.net_.scaling.peak[1] > 1:
             return
         if fitted == "float32":
             raise InputError(f"The model was fitted on floats, not {given}: scale X as for fit.")
@@ -569,32 +764,6 @@ class Autoencoder(Estimator):
         return Bottleneck()
 
 
-class _Best:
-    """Keeps the weights of the best epoch (without validation: the last finished one)."""
-
-    def __init__(self, net: Net, patience: int | None, validated: bool) -> None:
-        self.net, self.patience, self.validated = net, patience, validated
-        self.loss, self.waited = math.inf, 0
-        self.weights: dict[str, Tensor] | None = None
-
-    def see(self, epoch: Epoch) -> None:
-        if epoch.val_loss is not None and not epoch.val_loss < self.loss:
-            self.waited += 1
-            return
-        self.waited = 0
-        if epoch.val_loss is not None:
-            self.loss = epoch.val_loss
-        self.weights = {name: t.detach().clone() for name, t in self.net.state_dict().items()}
-
-    @property
-    def exhausted(self) -> bool:
-        return self.patience is not None and self.waited >= self.patience
-
-    def restore(self) -> None:
-        if self.weights is not None:
-            self.net.load_state_dict(self.weights)
-
-
 def _likelihood(p: Any) -> Likelihood:
     """The likelihood with its output activation, which must suit each other."""
     name = p.output_activation or OUTPUTS.get(p.scaling, "identity")
@@ -608,6 +777,47 @@ def _likelihood(p: Any) -> Likelihood:
             " use scaling='unit' and leave output_activation out."
         )
     return Bernoulli(nn.Sigmoid())
+
+
+def _read_scaling(tensors: dict[str, Tensor], features: int) -> Scaling:
+    """The scaling among the tensors of a model file."""
+    names = ("shift", "scale", "bounds", "peak")
+    shift, scale, bounds, peak = found = [tensors[f"scaling.{name}"] for name in names]
+    whole = {(), (features,)}
+    if not {shift.shape, scale.shape} <= whole or bounds.shape != (2,) or peak.shape != (2,):
+        raise ValueError("the scaling does not fit the samples.")
+    if any(tensor.dtype != torch.float32 for tensor in found):
+        raise ValueError("the scaling has a wrong type.")
+    low, high = bounds.tolist()
+    if not (shift.isfinite().all() and scale.isfinite().all() and scale.all() and low < high):
+        raise ValueError("the scaling has values that are none.")
+    return Scaling(shift, scale, low, high, peak)
+
+
+def _check_alike(net: Net, tensors: dict[str, Tensor]) -> None:
+    """Refuse tensors of other names, shapes or types than those of the network."""
+    wanted = {name: (t.shape, t.dtype) for name, t in net.state_dict().items()}
+    given = {name: (t.shape, t.dtype) for name, t in tensors.items()}
+    if wanted != given:
+        odd = next(n for n in sorted({*wanted, *given}) if wanted.get(n) != given.get(n))
+        raise ValueError(f"the tensor {odd!r} does not fit its network.")
+
+
+def _fingerprint(x: Tensor, x_val: Tensor | None) -> dict[str, Any]:
+    """How many samples a model is fitted on, and the SHA-256 of their stored values."""
+    data = {"samples": len(x), "sha256": store.digest([x.numpy()])}
+    if x_val is not None:
+        data |= {
+            "validation_samples": len(x_val),
+            "validation_sha256": store.digest([x_val.numpy()]),
+        }
+    return data
+
+
+def _versions() -> dict[str, str]:
+    """What a model is fitted with."""
+    versions = {"diabolo": __version__, "torch": torch.__version__, "numpy": np.__version__}
+    return versions | {"python": platform.python_version()}
 
 
 def _check_last(decoder: nn.Module) -> None:
@@ -629,34 +839,14 @@ def _seed(random_state: Any) -> int:
     return int(params.check("random_state", Seed, random_state))
 
 
-def _device(name: str) -> torch.device:
+def find_device(name: str) -> torch.device:
+    """The device of that name, or an `InputError` where it is not there."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
+        torch.Generator(device)  # which the device "meta", without values, has not
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError):
         raise InputError(f"There is no device {name!r} here: use 'auto' or 'cpu'.") from None
     return device
-
-
-def _as_array(X: Any) -> Any:
-    """X as something with a shape and rows: tables of pandas and the like as they are."""
-    if isinstance(X, Tensor):
-        X = X.detach().cpu()
-        return (X.float() if X.is_floating_point() else X).numpy()
-    return X if hasattr(X, "shape") else np.asarray(X)
-
-
-def _as_float32(rows: np.ndarray) -> np.ndarray:
-    """`rows` as float32; refuses what would become infinite."""
-    with np.errstate(over="ignore"):
-        narrow = rows.astype(np.float32)
-    if not np.isfinite(narrow).all():
-        raise InputError("X has values too large for float32: scale it down.")
-    return narrow
-
-
-def _like(X: Any, out: Tensor) -> Any:
-    """torch in, torch out; anything else gets numpy."""
-    return out if isinstance(X, Tensor) else out.numpy()

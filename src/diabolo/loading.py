@@ -9,15 +9,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from diabolo import store
 from diabolo.errors import InputError
-from diabolo.estimator import Count, Estimator
+from diabolo.estimator import Count, Estimator, find_device
+from diabolo.fitting import only_model
 from diabolo.models import MODELS
-from diabolo.params import from_config
+from diabolo.params import check, from_config
 
 
 class _Header(BaseModel):
     """What the header of a model file must hold."""
 
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
     model: dict[str, Any]
     custom_network: bool
@@ -29,6 +30,11 @@ class _Header(BaseModel):
     seed: Annotated[int, Ge(0)]
     history: dict[str, list[int | float | None]]
     layers: list[dict[str, Any]]
+    data: dict[str, int | str] = {}
+    findings: list[Annotated[list[str], Len(3, 3)]] = []
+    metrics: dict[str, Any] = {}
+    versions: dict[str, str] = {}
+    training: dict[str, int] = {}
 
 
 def load(path: str | Path, *, device: str = "auto", network: Any = None) -> Estimator:
@@ -37,6 +43,7 @@ def load(path: str | Path, *, device: str = "auto", network: Any = None) -> Esti
     A model of an own pair of modules is given that pair again as `network`, whose weights do not
     matter. Raises `InputError` where the file is no model of ours or does not fit itself.
     """
+    find_device(check("device", str, device))
     config, tensors = store.read(path)
     try:
         header = _Header.model_validate(config)
@@ -51,7 +58,7 @@ def load(path: str | Path, *, device: str = "auto", network: Any = None) -> Esti
     assert isinstance(model, Estimator)
     model.set_params(device=device, **({} if network is None else {"network": network}))
     try:
-        model._restore(header.model_dump(), tensors)
-    except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+        model._restore(header.model_dump(), only_model(tensors))
+    except (KeyError, IndexError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise InputError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
     return model

@@ -47,6 +47,10 @@ class Bottleneck(nn.Module):
         """The codes that a sample's score is the mean over, the same noise for every row."""
         return [self(encoder, x)]
 
+    def kl(self, encoder: nn.Module, x: Tensor) -> Tensor:
+        """The unweighted KL (B, K) of a scaled batch's codes, where they are drawn."""
+        raise NotImplementedError
+
     def mean_layer(self) -> nn.Module:
         """What maps the encoder's output to the mean code."""
         return nn.Identity()
@@ -214,6 +218,13 @@ class Net(nn.Module):
     def device(self) -> torch.device:
         """Where the network is."""
         return self.scaling.shift.device
+
+    @property
+    def code_size(self) -> int:
+        """K, the numbers in a code."""
+        x = torch.zeros(1, self.features, device=next(self.parameters()).device)
+        with torch.inference_mode():
+            return self.bottleneck(self.encoder, self.shaped(x)).mean.shape[1]
 
     def loss(self, source: Tensor, target: Tensor, generator: Generator, step: int) -> Tensor:
         """Nats per sample, (B,), of stored batches: what training minimises the mean of."""

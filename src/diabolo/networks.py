@@ -146,21 +146,29 @@ class Residual(nn.Module):
 def build(
     network: Callable[..., Pair],
     init: Literal["glorot", "torch"],
-    generator: Generator,
+    generator: Generator | None,
     **sizes: object,
 ) -> Pair:
     """A pair made by `dense`, `conv` or `subpixel`, its weights drawn from `generator`.
 
     With PyTorch's `init` they are those that the layers, written out, would have had if torch's
-    global generator had been in that state.
+    global generator had been in that state. Without a generator they have shapes but no memory,
+    on the "meta" device.
     """
     with torch.device("meta"):
         encoder, decoder = network(**sizes)
+    if generator is None:
+        return encoder, decoder
     for module in (encoder, decoder):
         module.to_empty(device="cpu")
         module.apply(partial(_initialise, init=init, generator=generator))
-        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        lay_out(module)
     return encoder, decoder
+
+
+def lay_out(module: nn.Module) -> None:
+    """Put the weights of convolutions into the order in memory that is fastest for them."""
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _initialise(module: nn.Module, init: str, generator: Generator) -> None:

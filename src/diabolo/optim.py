@@ -37,6 +37,11 @@ class Optimizer(ABC):
             self._move(learning_rate, *map(list, zip(*moved, strict=True)))
         self._drop_gradients()
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything it remembers, as it lies in memory."""
+        rows = enumerate(self.state)
+        return {f"{k} {i}": state for k, row in rows for i, state in enumerate(row)}
+
     def _drop_gradients(self) -> None:
         for parameter in self.parameters:
             parameter.grad = None
@@ -61,6 +66,9 @@ class Adam(Optimizer):
         super().__init__(parameters)
         self.epsilon, self.decay = epsilon, decay
         self.steps = torch.zeros((), device=self.device)
+
+    def tensors(self) -> dict[str, Tensor]:
+        return super().tensors() | {"steps": self.steps}
 
     def _move(self, rate: float, parameters: Tensors, gradients: Tensors, *state: Tensors) -> None:
         self.steps += 1

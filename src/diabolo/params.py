@@ -114,7 +114,16 @@ def parse(parameter: Parameter, text: str) -> Any:
             return check(parameter.name, parameter.hint, _parsed(alternative, text))
         except ValidationError:
             continue
-    raise InputError(f"{parameter.name} must be {describe(parameter.hint)}, but is {text!r}.")
+    described = " or ".join(map(_describe_one, filter(_has_text, _alternatives(parameter.hint))))
+    raise InputError(f"{parameter.name} must be {described}, but is {text!r}.")
+
+
+def _has_text(hint: Any) -> bool:
+    """Whether values of a type can be written as text: no modules, no generators."""
+    bare = _bare(hint)
+    items = typing.get_args(bare) if typing.get_origin(bare) is tuple else (bare,)
+    plain = (int, float, bool, str, types.NoneType)
+    return all(not inspect.isclass(item) or item in plain for item in map(_bare, items))
 
 
 def _parsed(hint: Any, text: str) -> Any:
@@ -232,6 +241,8 @@ def _plain(value: Any) -> Any:
     """numpy's scalars and lists as Python's own numbers and tuples."""
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
     if isinstance(value, list | tuple):
         return tuple(_plain(v) for v in value)
     return value

@@ -13,19 +13,29 @@ BAR = "{desc}  |{bar:16}| {elapsed} elapsed, {remaining} left"
 class Progress:
     """Shows epoch, loss, validation loss, samples per second, elapsed and remaining time.
 
-    `total` is the number of samples of the whole training. Silent unless `shown`.
+    `total` is the number of samples of the whole training, `done` and `epoch` what of it was
+    trained before. Silent unless `shown`.
     """
 
     def __init__(
-        self, epochs: int, total: int, *, what: str = "images", shown: bool = True
+        self,
+        epochs: int,
+        total: int,
+        *,
+        epoch: int = 0,
+        done: int = 0,
+        what: str = "images",
+        shown: bool = True,
     ) -> None:
-        self.epochs, self.what, self.shown, self.epoch = epochs, what, shown, 0
+        self.epochs, self.what, self.shown = epochs, what, shown
+        self.epoch, self.first = epoch, epoch
         self.start = time.perf_counter()
         self.bar = tqdm(
             total=total,
+            initial=done,
             bar_format=BAR,
             disable=not (shown and sys.stderr.isatty()),
-            desc=f"epoch 1/{epochs}",
+            desc=f"epoch {min(epoch + 1, epochs)}/{epochs}",
             dynamic_ncols=True,
         )
 
@@ -48,7 +58,7 @@ class Progress:
         if not self.shown:
             return
         elapsed = time.perf_counter() - self.start
-        remaining = elapsed / self.epoch * (self.epochs - self.epoch)
+        remaining = elapsed / (self.epoch - self.first) * (self.epochs - self.epoch)
         times = f"elapsed {_clock(elapsed)}  remaining {_clock(remaining)}"
         print(f"epoch {self.epoch}/{self.epochs}  {state}  {times}", file=sys.stderr, flush=True)
 

@@ -4,20 +4,19 @@ It knows nothing of autoencoders. Within an epoch nothing waits for the device: 
 on it until the epoch ends. All randomness comes from generators made of (seed, purpose, epoch).
 """
 
-import collections.abc
 import math
 import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
-from diabolo.draw import Pooled
+from diabolo.draw import Pooled, restore, state_of
 from diabolo.errors import InputError
 from diabolo.optim import Optimizer
 
@@ -85,61 +84,171 @@ def generator(
     return (Pooled() if pooled else Generator(device)).manual_seed(state)
 
 
-def train(
-    module: Trainable,
-    source: Source,
-    optimizer: Optimizer,
-    *,
-    epochs: int,
-    batch_size: int,
-    learning_rate: float,
-    seed: int,
-    validation: Source | None = None,
-    schedule: str = "constant",
-    drop_last: bool = False,
-    divisor: float = 1.0,
-    first_epoch: int = 0,
-    precision: str = "float32",
-    compiled: bool = False,
-    on_step: Callable[[int], object] = lambda rows: None,
-) -> collections.abc.Generator[Epoch, None, None]:
-    """Train `module` in place, and give an `Epoch` after each, with the module in eval mode.
+@dataclass
+class Training:
+    """The training of a module, in place: iterating trains, and gives an `Epoch` after each.
 
-    The optimiser works on the mean loss of a batch divided by `divisor`. The last, partial batch
-    of an epoch is left out with `drop_last`. `on_step` hears the rows of each finished step.
+    The module is then in eval mode. The optimiser works on the mean loss of a batch divided by
+    `divisor`. The last, partial batch of an epoch is left out with `drop_last`. `on_step` hears
+    the rows of each finished step. Between two steps the `state` can be kept, and restored in
+    another training of the same module and data, which then goes on as this one would have.
     """
-    device, share = optimizer.device, RATES[schedule]
-    rows = len(source) // batch_size * batch_size if drop_last else len(source)
-    if rows == 0:
-        given = f"there are {len(source)} samples for a batch_size of {batch_size}"
-        raise InputError(f"drop_last leaves no batch: {given}.")
-    steps = math.ceil(rows / batch_size)
-    loss_of = torch.compile(module.loss) if compiled else module.loss
-    simple = precision != "bf16" and not compiled
-    tf32 = precision == "tf32" and device.type == "cuda"
-    _keep_freed_memory()
-    for epoch in range(first_epoch, first_epoch + epochs):
-        start = time.perf_counter()
-        module.train()
-        noise = generator(seed, "noise", epoch, device.type, pooled=device.type == "cpu")
-        order = torch.randperm(len(source), generator=generator(seed, "order", epoch))
-        losses = torch.empty(rows, device=device)
-        batches = zip(order.to(device).split(batch_size), losses.split(batch_size), strict=False)
-        learn = (module.learner() if simple else None) or _autograd(loss_of, device, precision)
-        with torch.autocast(device.type, enabled=False), _tf32() if tf32 else nullcontext():
-            for step, (index, kept) in enumerate(batches, epoch * steps):
-                loss = learn(*source.take(index), noise, step, 1 / (len(index) * divisor))
-                optimizer.step(learning_rate * share((step / steps - first_epoch) / epochs))
-                kept.copy_(loss)
-                on_step(len(index))
-        losses = losses.cpu().double()
-        seconds = time.perf_counter() - start
-        module.eval()
+
+    module: Trainable
+    source: Source
+    optimizer: Optimizer
+    _: KW_ONLY
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    seed: int
+    validation: Source | None = None
+    schedule: str = "constant"
+    drop_last: bool = False
+    divisor: float = 1.0
+    first_epoch: int = 0
+    precision: str = "float32"
+    compiled: bool = False
+    on_step: Callable[[int], object] = lambda rows: None
+
+    def __post_init__(self) -> None:
+        rows, size = len(self.source), self.batch_size
+        if self.drop_last and rows < size:
+            given = f"there are {rows} samples for a batch_size of {size}"
+            raise InputError(f"drop_last leaves no batch: {given}.")
+        rows = rows // size * size if self.drop_last else rows
+        self.device = self.optimizer.device
+        self.steps = math.ceil(rows / size)
+        self.losses = torch.empty(rows, device=self.device)
+        self.epoch, self.step, self.start = self.first_epoch, 0, 0.0
+        self.noise = self._noise()
+        self.loss_of = torch.compile(self.module.loss) if self.compiled else self.module.loss
+        _keep_freed_memory()
+
+    def __iter__(self) -> Iterator[Epoch]:
+        while self.epoch < self.first_epoch + self.epochs:
+            yield self._epoch()
+
+    @property
+    def trained(self) -> int:
+        """Rows that this training has taken steps on so far."""
+        whole = (self.epoch - self.first_epoch) * len(self.losses)
+        return whole + min(self.step * self.batch_size, len(self.losses))
+
+    def state(self) -> dict[str, Tensor]:
+        """Where the training is, apart from the module's own state."""
+        seconds = time.perf_counter() - self.start if self.step else 0.0
+        position = {
+            "position": torch.tensor([self.epoch, self.step]),
+            "seconds": torch.tensor(seconds, dtype=torch.float64),
+        }
+        optimizer = {f"optimizer {k}": t for k, t in self.optimizer.tensors().items()}
+        if self.step == 0:
+            return position | optimizer
+        noise = {f"noise {name}": tensor for name, tensor in state_of(self.noise).items()}
+        done = self.losses[: self.step * self.batch_size]
+        return position | optimizer | noise | {"losses": done}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go on from a `state`. Raises KeyError or RuntimeError where it is another training's."""
+        self.epoch, self.step = state["position"].tolist()
+        self.start = time.perf_counter() - float(state["seconds"])
+        for name, tensor in self.optimizer.tensors().items():
+            tensor.copy_(state[f"optimizer {name}"])
+        self.noise = self._noise()
+        if self.step:
+            self.losses[: self.step * self.batch_size] = state["losses"].to(self.device)
+            noise = {k[6:]: t for k, t in state.items() if k.startswith("noise ")}
+            restore(self.noise, noise)
+
+    def _noise(self) -> Generator:
+        kind = self.device.type
+        return generator(self.seed, "noise", self.epoch, kind, pooled=kind == "cpu")
+
+    def _epoch(self) -> Epoch:
+        """Train to the end of the epoch, and take its losses together."""
+        if self.step == 0:
+            self.start, self.noise = time.perf_counter(), self._noise()
+        self.module.train()
+        tf32 = self.precision == "tf32" and self.device.type == "cuda"
+        with torch.autocast(self.device.type, enabled=False), _tf32() if tf32 else nullcontext():
+            self._steps()
+        losses = self.losses.cpu().double()
+        seconds = time.perf_counter() - self.start
+        self.epoch, self.step = self.epoch + 1, 0
+        self.module.eval()
         val_loss = None
-        if validation is not None:
-            val_loss = mean_loss(module, validation, generator(seed, "check", 0, device.type))
-        per_step = np.array([float(batch.mean()) for batch in losses.split(batch_size)])
-        yield Epoch(float(losses.mean()), val_loss, seconds, per_step)
+        if self.validation is not None:
+            noise = generator(self.seed, "check", 0, self.device.type)
+            val_loss = mean_loss(self.module, self.validation, noise)
+        per_step = np.array([float(batch.mean()) for batch in losses.split(self.batch_size)])
+        return Epoch(float(losses.mean()), val_loss, seconds, per_step)
+
+    def _steps(self) -> None:
+        """The steps of the epoch that are still to do."""
+        order = torch.randperm(
+            len(self.source), generator=generator(self.seed, "order", self.epoch)
+        )
+        batches = order.to(self.device).split(self.batch_size)
+        kept = self.losses.split(self.batch_size)
+        simple = self.precision != "bf16" and not self.compiled
+        learn = (self.module.learner() if simple else None) or _autograd(
+            self.loss_of, self.device, self.precision
+        )
+        for step in range(self.step, self.steps):
+            index, number = batches[step], self.epoch * self.steps + step
+            weight = 1 / (len(index) * self.divisor)
+            loss = learn(*self.source.take(index), self.noise, number, weight)
+            done = (number / self.steps - self.first_epoch) / self.epochs
+            self.optimizer.step(self.learning_rate * RATES[self.schedule](done))
+            kept[step].copy_(loss)
+            self.step = step + 1
+            self.on_step(len(index))
+
+
+class Best:
+    """Keeps a module's weights of the best epoch (without validation: the last finished one)."""
+
+    def __init__(self, module: nn.Module, patience: int | None) -> None:
+        self.module, self.patience = module, patience
+        self.loss, self.waited = math.inf, 0
+        self.weights: dict[str, Tensor] = {}
+
+    def see(self, epoch: Epoch) -> None:
+        """Keep the weights if they are the best so far."""
+        if epoch.val_loss is not None and not epoch.val_loss < self.loss:
+            self.waited += 1
+            return
+        self.waited = 0
+        if epoch.val_loss is not None:
+            self.loss = epoch.val_loss
+        self.weights = {name: t.detach().clone() for name, t in self.module.state_dict().items()}
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether there was no better epoch for too long."""
+        return self.patience is not None and self.waited >= self.patience
+
+    def put_back(self) -> None:
+        """Give the module the weights of the best epoch, if there was one."""
+        if self.weights:
+            self.module.load_state_dict(self.weights)
+
+    def state(self) -> dict[str, Tensor]:
+        """What it knows."""
+        seen = torch.tensor([self.loss, self.waited], dtype=torch.float64)
+        return {"seen": seen} | {f"weights {name}": t for name, t in self.weights.items()}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go on from a `state`."""
+        self.loss, self.waited = float(state["seen"][0]), int(state["seen"][1])
+        device = next(self.module.parameters()).device
+        prefix = "weights "
+        self.weights = {
+            name.removeprefix(prefix): tensor.to(device)
+            for name, tensor in state.items()
+            if name.startswith(prefix)
+        }
 
 
 def _autograd(loss_of: Callable[..., Tensor], device: torch.device, precision: str) -> Learn:

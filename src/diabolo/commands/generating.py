@@ -83,7 +83,7 @@ def _one(model: Estimator, source: str) -> np.ndarray:
     samples = runs.read_for(model, source)
     if len(samples.array) != 1:
         raise InputError(
-            f"{source} has {len(samples.array)} images: give one, such as mnist:test:3-3."
+            f"{source} has {len(samples.array)} samples: give one, such as mnist:test:3-3."
         )
     return samples.array
 

@@ -2,9 +2,10 @@
 
 import csv
 import json
+import os
 from dataclasses import dataclass, field, replace
 from datetime import date
-from itertools import count
+from itertools import count, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +14,16 @@ import tomli_w
 
 from diabolo import data, recipes
 from diabolo.data import Samples, atomically
+from diabolo.data.files import check_place, remove_leftovers
 from diabolo.data.samples import IMAGE_SUFFIXES
 from diabolo.errors import InputError
 from diabolo.recipes import HELD_OUT, Recipe
+from diabolo.store import CHECKPOINT, Checkpoints
 
 if TYPE_CHECKING:
     from diabolo.estimator import Estimator
 
-MODEL, CHECKPOINT, CONFIG = "model.safetensors", "checkpoint.safetensors", "config.toml"
+MODEL, CONFIG = "model.safetensors", "config.toml"
 PICTURES = (
     "loss",
     "iterations",
@@ -60,7 +63,8 @@ def load_split(recipe: Recipe, seed: int) -> Split:
         held = int(len(train) * share)
         train, validation = train[held:], train[:held]
     if len(train) == 0 or (validation is not None and len(validation) == 0):
-        raise InputError(f"{len(training.array)} samples are too few to train and to validate on.")
+        given = len(training.array[: recipe.data.get("limit")])
+        raise InputError(f"{given} samples are too few to train and to validate on: give more.")
     _check_alike(train, testing.array, recipe.test)
     failures = training.failures + testing.failures
     return Split(train, validation, testing, training.columns, failures)
@@ -107,9 +111,14 @@ def new_folder(out: str | Path | None, recipe: str, *, force: bool) -> Path:
     """The folder a run may write into: `out`, or the next free `runs/<recipe>-<date>-<n>`."""
     if out is None:
         stem = f"{recipe}-{date.today().isoformat()}"
-        return next(p for n in count(1) if not (p := Path("runs") / f"{stem}-{n}").exists())
+        folder = next(p for n in count(1) if not (p := Path("runs") / f"{stem}-{n}").exists())
+        check_place(folder / MODEL)
+        return folder
     folder = Path(out)
     free_to_write(folder, force=force)
+    if folder.is_file():
+        raise InputError(f"{folder} is a file, not a run folder: give another --out.")
+    check_place(folder / MODEL)
     if folder.is_dir() and any(folder.iterdir()) and not is_run(folder):
         raise InputError(f"{folder} is not a run folder: it is left alone, give another --out.")
     return folder
@@ -120,17 +129,38 @@ def is_run(folder: Path) -> bool:
     return any((folder / name).is_file() for name in (MODEL, CHECKPOINT))
 
 
+def is_complete(folder: Path) -> bool:
+    """Whether a run has come to its end."""
+    written = all((folder / name).is_file() for name in (MODEL, METRICS, REPORT))
+    return written and not Checkpoints(folder).found()
+
+
 def clear(folder: Path) -> None:
     """Remove the files of an earlier run from its folder, and nothing else."""
-    names = (MODEL, CHECKPOINT, CONFIG, METRICS, HISTORY, REPORT)
-    pictures = (folder / FIGURES / f"{name}.png" for name in PICTURES)
-    for path in (*(folder / name for name in names), *pictures):
+    tidy(folder)
+    Checkpoints(folder).remove()
+    for path in _files(folder):
         path.unlink(missing_ok=True)
+
+
+def tidy(folder: Path) -> None:
+    """Remove what a killed run left half-written."""
+    for path in _files(folder):
+        remove_leftovers(path)
+
+
+def _files(folder: Path) -> list[Path]:
+    """Every file that a run writes, its checkpoints aside."""
+    names = (MODEL, CONFIG, METRICS, HISTORY, REPORT)
+    pictures = [folder / FIGURES / f"{name}.png" for name in PICTURES]
+    return [*(folder / name for name in names), *pictures]
 
 
 def free_to_write(path: str | Path, *, force: bool) -> Path:
     """`path`, unless something is there that may not be replaced."""
     path = Path(path)
+    if os.path.lexists(path) and not (path.is_file() or path.is_dir() or path.is_symlink()):
+        raise InputError(f"{path} is no file, and is left alone: give another --out.")
     if path.exists() and not force and not (path.is_dir() and not any(path.iterdir())):
         raise InputError(f"{path} exists: give another --out, or --force to replace it.")
     return path
@@ -139,6 +169,7 @@ def free_to_write(path: str | Path, *, force: bool) -> Path:
 def free_for_result(path: str | Path, source: str, *, force: bool) -> Path:
     """`path`, unless it holds the source or is a folder with more than images in it."""
     path = free_to_write(path, force=force)
+    check_place(path)
     given = Path(source).resolve()
     if path.resolve() in (given, *given.parents):
         raise InputError(f"{path} holds the input: give another --out.")
@@ -161,10 +192,15 @@ def read_for(model: "Estimator", source: str | Path) -> Samples:
     """Samples of INPUT: images with the model's channels and size, tables with its columns."""
     samples = data.read(source, image_shape=model.image_shape_)
     if model.columns_ and samples.columns and samples.columns != model.columns_:
-        pairs = zip(samples.columns, [*model.columns_, *samples.columns], strict=False)
-        given, wanted = next(((a, b) for a, b in pairs if a != b), ("nothing", model.columns_[-1]))
-        raise InputError(f"{source} has the column {given!r} where the model has {wanted!r}.")
+        pairs = zip_longest(samples.columns, model.columns_)
+        given, wanted = next((a, b) for a, b in pairs if a != b)
+        found, expected = _column(given), _column(wanted)
+        raise InputError(f"{source} has {found} where the model has {expected}: give its columns.")
     return samples
+
+
+def _column(name: str | None) -> str:
+    return "no column" if name is None else f"the column {name!r}"
 
 
 def as_samples(model: "Estimator", array: np.ndarray) -> Samples:

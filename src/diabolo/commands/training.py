@@ -1,4 +1,4 @@
-"""`diabolo fit`: train a recipe into a run folder."""
+"""`diabolo fit`: train a recipe into a run folder, or go on with a run that was ended early."""
 
 import time
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from diabolo.estimator import Estimator
 from diabolo.models import MODELS
 from diabolo.params import from_config, to_config
 from diabolo.recipes import Recipe
+from diabolo.store import Checkpoints
 
 LIVE_SECONDS = 10.0  # between two drawings of the loss while training
 Say = Callable[[str], object]
@@ -37,22 +38,50 @@ def fit(
     before anything is written, and `IncompleteError` after the work if some files were bad.
     """
     plan = _changed(recipes.read(recipe), parameters or {}, data, test, limit)
+    model = _model(plan)
+    folder = runs.new_folder(out, plan.name, force=force)
+    return _train(folder, plan, model, say, resumed=False)
+
+
+def resume(folder: str | Path, *, say: Say = lambda text: None) -> Path:
+    """Go on with the run in `folder` from its last checkpoint; otherwise as `fit`.
+
+    The result is the one that the run would have had, to the bit. Says so where it is complete.
+    """
+    folder = Path(folder)
+    if not (folder / runs.CONFIG).is_file():
+        raise InputError(f"{folder} holds no run to resume: it has no {runs.CONFIG}.")
+    if runs.is_complete(folder):
+        say(f"{folder} is complete: there is nothing to resume.")
+        return folder
+    plan = recipes.read(folder / runs.CONFIG)
+    runs.tidy(folder)
+    return _train(folder, plan, _model(plan), say, resumed=True)
+
+
+def _model(plan: Recipe) -> Estimator:
     model = from_config(plan.model, MODELS)
     assert isinstance(model, Estimator)
     model.set_params(verbose=True).validated()
-    folder = runs.new_folder(out, plan.name, force=force)
+    return model
+
+
+def _train(folder: Path, plan: Recipe, model: Estimator, say: Say, *, resumed: bool) -> Path:
     split = runs.load_split(plan, plan.model["random_state"])
     say(f"Number of {_what(split.train)} in the dataset: {len(split.train)}")
-    run = _Run(folder, plan, split, model)
+    run = _Run(folder, plan, split, model, resumed=resumed)
+    kept = _Kept(run, resumed=resumed)
     try:
-        model.fit(split.train, X_val=split.validation, callback=run.epoch_done)
+        model.fit(split.train, X_val=split.validation, callback=run.epoch_done, checkpoint=kept)
     except KeyboardInterrupt:
         if not hasattr(model, "code_range_"):
             raise
         say("Interrupted: keeping the best model so far.")
         run.finish(say)
+        say(f"diabolo fit --resume {folder} goes on with it.")
         raise
     run.finish(say)
+    kept.remove()
     return complete(folder, split.failures)
 
 
@@ -100,16 +129,27 @@ def _absolute(source: str) -> str:
 class _Run:
     """The files of a run while it trains and when it ends."""
 
-    def __init__(self, folder: Path, plan: Recipe, split: runs.Split, model: Estimator) -> None:
+    def __init__(
+        self, folder: Path, plan: Recipe, split: runs.Split, model: Estimator, *, resumed: bool
+    ) -> None:
         self.folder, self.plan, self.split, self.model = folder, plan, split, model
         self.drawn = time.monotonic()
-        self.begun = False
+        self.begun = resumed
         self.numbers: dict[str, Any] = {}
 
+    def begin(self) -> None:
+        """Write the recipe, once; an earlier run in the folder goes."""
+        if self.begun:
+            return
+        self.begun = True
+        runs.clear(self.folder)
+        settings = to_config(self.model)
+        del settings["verbose"]
+        runs.write_config(self.folder, replace(self.plan, model=settings))
+
     def epoch_done(self, model: Estimator) -> None:
-        """Keep the weights and the history of a finished epoch; draw the loss now and then."""
-        self._begin()
-        model.save(self.folder / runs.CHECKPOINT)
+        """Keep the history of a finished epoch; draw the loss now and then."""
+        model.columns_ = self.split.columns
         runs.write_history(self.folder, model.history_)
         if time.monotonic() - self.drawn > LIVE_SECONDS:
             report.draw_loss(self.folder / runs.FIGURES, model)
@@ -117,8 +157,8 @@ class _Run:
 
     def finish(self, say: Say) -> None:
         """Write the model, its numbers, pictures and report, and say what came of it."""
-        self._begin()
         model, test = self.model, self.split.test
+        model.columns_ = self.split.columns
         model.save(self.folder / runs.MODEL)
         try:
             self._report(model, test)
@@ -128,22 +168,26 @@ class _Run:
         say(f"{report.verdict(self.numbers)}\nReport: {self.folder / runs.REPORT}")
 
     def _report(self, model: Estimator, test: Samples) -> None:
-        (self.folder / runs.CHECKPOINT).unlink(missing_ok=True)
         runs.write_history(self.folder, model.history_)
-        self.numbers = runs.measure(model, self.plan, self.split)
+        self.numbers = model.metrics_ = runs.measure(model, self.plan, self.split)
+        model.save(self.folder / runs.MODEL)
         runs.write_metrics(self.folder, self.numbers)
         report.write(self.folder, model, self.plan, self.numbers, test)
 
-    def _begin(self) -> None:
-        """Write the recipe, once; an earlier run in the folder goes."""
-        if self.begun:
-            return
-        self.begun = True
-        self.model.columns_ = self.split.columns
-        runs.clear(self.folder)
-        settings = to_config(self.model)
-        del settings["verbose"]
-        runs.write_config(self.folder, replace(self.plan, model=settings))
+
+class _Kept(Checkpoints):
+    """The checkpoints of a run, which begins with the first of them."""
+
+    def __init__(self, run: _Run, *, resumed: bool) -> None:
+        super().__init__(run.folder)
+        self.run, self.resumed = run, resumed
+
+    def write(self, config: dict[str, Any], tensors: dict[str, Any]) -> None:
+        self.run.begin()
+        super().write(config, tensors)
+
+    def read(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        return super().read() if self.resumed else None
 
 
 def _what(array: Any) -> str:

@@ -1,5 +1,6 @@
 """Writing a file or a folder whole or not at all, and what libraries say put in one line."""
 
+import errno
 import os
 import shutil
 import tempfile
@@ -7,7 +8,12 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
+
+from diabolo.errors import InputError
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 # `warnings.catch_warnings` swaps the filters of the whole process: one thread at a time.
 _FILTERS = threading.Lock()
@@ -17,19 +23,57 @@ _FILTERS = threading.Lock()
 def atomically(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; rename it to `path` if the block succeeds.
 
-    The temporary name keeps the suffix, so writers that look at it behave as usual.
+    The temporary name keeps the suffix, so writers that look at it behave as usual. Raises
+    `InputError` where the path cannot be written.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    check_file(path)
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(path.suffix, f".{path.stem}-", path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def check_file(path: Path) -> None:
+    """Refuse a folder, a device or a socket where a file is to be written."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: give the name of a file.")
+    if os.path.lexists(path) and not (path.is_file() or path.is_symlink()):
+        raise InputError(f"{path} is no file, and is left alone: write elsewhere.")
+
+
+def check_place(path: Path) -> None:
+    """Refuse a path where nothing can be written, before any work is done for it."""
+    folder = path.parent
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    with _explained(path), tempfile.TemporaryDirectory(prefix=".", dir=folder):
+        pass
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove the temporary files beside `path` of writings that were killed."""
+    for leftover in path.parent.glob(f".{escape(path.stem)}-{'?' * 8}{path.suffix}"):
+        leftover.unlink(missing_ok=True)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """An error of the system in a sentence."""
     try:
-        yield temporary
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        space = "free space or " if error.errno in FULL else ""
+        raise InputError(
+            f"{path} cannot be written: {why(error)}; {space}write elsewhere."
+        ) from error
 
 
 @contextmanager
@@ -38,21 +82,23 @@ def folder_atomically(path: str | Path) -> Iterator[Path]:
 
     What was at `path` before is removed, but only once the new folder is complete.
     """
-    path = Path(path).absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    room = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    given, path = Path(path), Path(path).absolute()
+    with _explained(given):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        room = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     new, old = room / "new", room / "old"
     try:
-        new.mkdir()
-        yield new
-        if path.is_dir():
-            path.rename(old)
-        try:
-            new.rename(path)
-        except OSError:
-            if old.exists():
-                old.rename(path)
-            raise
+        with _explained(given):
+            new.mkdir()
+            yield new
+            if path.is_dir():
+                path.rename(old)
+            try:
+                new.rename(path)
+            except OSError:
+                if old.exists():
+                    old.rename(path)
+                raise
     finally:
         shutil.rmtree(room, ignore_errors=True)
 

@@ -1,6 +1,7 @@
 """Writing results in the form that a path's name asks for."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -39,7 +40,7 @@ def write(
     path = Path(path)
     kind = kind_by_name(path)
     if kind != "folder" and path.is_dir():
-        raise InputError(f"{path} is a folder, a file is to be written there")
+        raise InputError(f"{path} is a folder: give the name of a file.")
     array = np.asarray(array)
     if array.ndim == 0 or array.size == 0:
         raise InputError(f"there are no samples to write to {path}: shape {array.shape}")
@@ -47,7 +48,7 @@ def write(
     try:
         _write(path, _to_type(array, wanted, path), like)
     except OSError as error:
-        raise InputError(f"{path} cannot be written: {why(error)}") from error
+        raise InputError(f"{path} cannot be written: {why(error)}; write elsewhere.") from error
 
 
 def _write(path: Path, array: np.ndarray, like: Samples | None) -> None:
@@ -57,8 +58,9 @@ def _write(path: Path, array: np.ndarray, like: Samples | None) -> None:
         case "folder":
             _write_folder(path, array, like)
         case "npy":
-            with atomically(path) as temporary:
-                np.save(temporary, array, allow_pickle=False)
+            with atomically(path) as temporary, temporary.open("wb") as file:
+                # Given a file, NumPy leaves the last bytes to C, which is silent on a full disk.
+                np.save(SimpleNamespace(write=file.write), array, allow_pickle=False)
         case "npz":
             with atomically(path) as temporary:
                 np.savez(temporary, x=array)

@@ -41,6 +41,8 @@ def read(source: str | Path, *, image_shape: tuple[int, int, int] | None = None)
     Raises InputError where the source does not exist, cannot be read or holds no samples.
     """
     text = str(source)
+    if not text:
+        raise InputError(f"The name of the source is empty: {FORMS}")
     if text == "mnist" or text.startswith("mnist:"):
         return _read_mnist(text)
     path = Path(source)

@@ -53,7 +53,8 @@ def _read_frame(pandas: Any, path: Path) -> Any:
     except pandas.errors.ParserWarning as error:
         raise InputError(f"{path} has rows with more cells than its header") from error
     except Exception as error:  # damaged Parquet raises errors of many kinds
-        raise InputError(f"{path} cannot be read as a table: {why(error)}") from error
+        reason = why(error).removeprefix("Error tokenizing data. C error: ")
+        raise InputError(f"{path} cannot be read as a table: {reason}") from error
 
 
 def _pandas(path: Path) -> Any:

@@ -11,7 +11,7 @@ import torch
 from annotated_types import Ge
 from torch import Generator, Tensor, nn
 
-from diabolo.divergence import kl_standard_normal
+from diabolo.divergence import kl_by_dimension, kl_standard_normal
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
 from diabolo.net import Bottleneck, Code
@@ -46,6 +46,9 @@ class GaussianCode(Bottleneck):
         kl, std = kl_standard_normal(mean, log_variance), (0.5 * log_variance).exp()
         half = torch.randn(4, mean.shape[1], generator=Generator().manual_seed(0)).to(mean)
         return [Code(mean + std * e, mean, kl) for e in (*half, *-half)]
+
+    def kl(self, encoder: nn.Module, x: Tensor) -> Tensor:
+        return kl_by_dimension(*self._moments(encoder, x))
 
     def mean_layer(self) -> nn.Module:
         return FirstHalf()

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from diabolo import figures
 from diabolo.data import Samples, atomically
+from diabolo.doctor import Finding, found, worse_than_linear
 from diabolo.estimator import Estimator
 from diabolo.params import Parameters
 from diabolo.recipes import Recipe
@@ -65,6 +66,7 @@ def write(
         recipe=recipe,
         story=story(model, recipe, numbers, _data(model, recipe, numbers, test)),
         verdict=verdict(numbers),
+        findings=_findings(model, numbers),
         numbers=numbers,
         pictures=drawn,
         table=model.summary(),
@@ -74,6 +76,11 @@ def write(
     with atomically(folder / "report.html") as temporary:
         temporary.write_text(text, encoding="utf-8")
     return folder / "report.html"
+
+
+def _findings(model: Estimator, numbers: dict[str, Any]) -> list[Finding]:
+    """What was wrong with the training, and with its result."""
+    return [*getattr(model, "findings_", []), *found(worse_than_linear(numbers))]
 
 
 def _parameters(model: Estimator) -> dict[str, str]:
@@ -146,7 +153,7 @@ def _image_pictures(
 ) -> list[Picture]:
     """Rows of images, of their codes and of what came out."""
     X = test.array[: recipe.report.get("columns", SHOWN)]
-    clean, code = in_units(model, X), model.transform(X)
+    clean, code = in_units(model, X), np.asarray(model.transform(X))
     rows = [
         ("original", clean),
         (f"code ({code.shape[1]})", code),
@@ -207,7 +214,7 @@ def _error_pictures(model: Estimator, test: Samples) -> list[Picture]:
     ]
     X = test.array[:POINTS]
     if model.code_size_ > 1 and len(X) > 2:
-        points, axes = _plane(model.transform(X))
+        points, axes = _plane(np.asarray(model.transform(X)))
         labels = None if test.labels is None else test.labels[:POINTS]
         caption = f"The codes of {len(X):,} test samples{'' if labels is None else ', by label'}."
         found.append(

@@ -9,6 +9,6 @@ from diabolo.estimator import Estimator
 
 def interpolate(model: Estimator, first: np.ndarray, last: np.ndarray, steps: int) -> Any:
     """The way from sample `first` to sample `last`, (steps, ...), in equal steps of the code."""
-    a, b = (model.transform(sample[None]) for sample in (first, last))
+    a, b = (np.asarray(model.transform(sample[None])) for sample in (first, last))
     share = np.linspace(0, 1, steps, dtype=np.float32)[:, None]
     return model.inverse_transform((1 - share) * a + share * b)

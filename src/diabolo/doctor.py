@@ -1,0 +1,319 @@
+"""What is wrong with a training, as findings: a name, what was seen, and what to do about it.
+
+Every rule is a pure function of arrays and numbers that gives a `Finding`, or None where nothing
+is wrong. Letters: samples x (B, D) and outputs (B, D) in scaled units, codes (B, K).
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from diabolo.net import watched
+
+Array = Tensor | np.ndarray  # any type, any device
+
+LARGE, SMALL = 10.0, 0.01  # root mean square above, or largest magnitude below: not of unit size
+DEAD_SPREAD = 1e-6  # of a code number, relative to the largest in the codes: rounding
+DEAD_SHARE = 0.01  # of the code that may be dead
+ACTIVE_VARIANCE = 0.01  # of a posterior mean over the data (Burda et al. 2016)
+ACTIVE_SHARE = 1 / 16  # of the code: with no more of it active, the posterior has collapsed
+FLAT_VARIANCE = 1e-3  # of the outputs, relative to the samples': they do not follow them
+NEAR_MEAN = 0.1  # of the samples' variance: squared distance of outputs at the mean sample
+BLACK_SHARE = 0.1  # of the samples' mean distance from the lower bound
+LAST_EPOCHS = 3  # that have to lie above the best one
+RISE, NOISE = 0.02, 4.0  # above the best validation loss: relative, in standard deviations
+WORSE, EXACT = 1.02, 1e-6  # than the linear method's error; an error that is none
+EPOCH_FACTOR, STEP_FACTOR = 10.0, 100.0  # between two losses of an explosion
+CONVERGED = 0.01  # of the first epoch's loss; below it a factor means little
+SHOWN = 5  # column names in a sentence
+
+
+class Finding(NamedTuple):
+    """Something wrong: its name, what was seen and what to do, one sentence each.
+
+    >>> print(Finding("dead code units", "3 of 8 never change.", "Use init='glorot'."))
+    dead code units: 3 of 8 never change. Use init='glorot'.
+    """
+
+    name: str
+    what: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.what} {self.fix}"
+
+
+class DoctorWarning(UserWarning):
+    """How a finding reaches those who call `fit` from Python."""
+
+
+def found(*findings: Finding | None) -> list[Finding]:
+    """The findings among the answers of several rules, in their order."""
+    return [finding for finding in findings if finding is not None]
+
+
+# ---- data
+
+
+def unscaled(x: Array) -> Finding | None:
+    """Scaled samples that are not of unit size: a root mean square over 10, or all below 0.01."""
+    values = _doubles(x)
+    peak, size = float(values.abs().max()), float(values.square().mean().sqrt())
+    if size > LARGE:
+        fix = "Use scaling='unit' or scaling='standard'."
+    elif 0 < peak < SMALL:
+        fix = "Use scaling='standard', or scale X to [0, 1] yourself."
+    else:
+        return None
+    what = f"values from {values.min():.4g} to {values.max():.4g} (root mean square {size:.3g})"
+    return Finding(
+        "unscaled input", f"The network is given {what}, which is far from unit size.", fix
+    )
+
+
+def constant_columns(x: Array, names: Sequence[str] | None = None) -> Finding | None:
+    """Columns of a table (N, D) that have the same value in all rows; without names, numbers."""
+    rows = torch.as_tensor(x)
+    constant = (rows == rows[:1]).all(0).nonzero().flatten().tolist()
+    if len(rows) < 2 or not constant:
+        return None
+    verb = "has" if len(constant) == 1 else "have"
+    count = f"{len(constant)} of the {rows.shape[1]} columns {verb}"
+    which = [names[i] if names else f"number {i}" for i in constant[:SHOWN]]
+    more = f" and {len(constant) - SHOWN} more" if len(constant) > SHOWN else ""
+    counted = "" if names else ", counted from 0"
+    return Finding(
+        "constant columns",
+        f"{count} the same value in all {len(rows):,} rows: {', '.join(which)}{more}{counted}.",
+        "Leave them out: there is nothing in them to learn.",
+    )
+
+
+# ---- the code
+
+
+def wide_code(code_size: int, features: int, *, restrained: bool) -> Finding | None:
+    """A code as large as the sample; `restrained` by a corruption or a penalty it may be."""
+    if code_size < features or restrained:
+        return None
+    return Finding(
+        "wide code",
+        f"A code of {code_size} numbers can copy a sample of {features} without learning anything"
+        " about it.",
+        f"Use a latent_dim below {features}, or a corruption.",
+    )
+
+
+def dead_units(codes: Array) -> Finding | None:
+    """Numbers of the code (N, K) that do not change over the samples.
+
+    For codes that are vectors: in a feature map a position may be constant with its pixels.
+    """
+    z = _doubles(codes)
+    if len(z) < 2:
+        return None
+    spread, total = z.amax(0) - z.amin(0), z.shape[1]
+    dead = int((spread <= DEAD_SPREAD * z.abs().max()).sum())
+    if dead <= DEAD_SHARE * total and dead < total:
+        return None
+    return Finding(
+        "dead code units",
+        f"{dead} of the {total} numbers of the code never {'changes' if dead == 1 else 'change'}.",
+        "Use another code_activation, such as 'elu', init='glorot' or a lower learning_rate.",
+    )
+
+
+def collapse(means: Array, kl: Array) -> Finding | None:
+    """A posterior that has become the prior, so that codes say nothing about their samples.
+
+    Unit k is active where the variance over the data of its posterior mean is above 0.01 (Burda,
+    Grosse and Salakhutdinov, "Importance Weighted Autoencoders", 2016, section 5.2). Posterior
+    means and KL divergences in nats are (N, K).
+    """
+    z = _doubles(means)
+    if len(z) < 2:
+        return None
+    active, total = int((z.var(0) > ACTIVE_VARIANCE).sum()), z.shape[1]
+    if active > ACTIVE_SHARE * total:
+        return None
+    verb = "is" if active == 1 else "are"
+    return Finding(
+        "posterior collapse",
+        f"{active} of the {total} numbers of the code {verb} active, and the KL divergence is"
+        f" {float(_doubles(kl).mean()):.3g} nats per dimension.",
+        "Use more epochs, a smaller beta or a smaller latent_dim.",
+    )
+
+
+# ---- the output
+
+
+def flat_output(x: Array, output: Array, low: float = -math.inf) -> Finding | None:
+    """Outputs that do not follow the samples: with a thousandth of their variance or less.
+
+    They are all near the mean sample, or at the lower bound `low` of the scaled range (black, in
+    an image; -inf: there is none), or elsewhere.
+    """
+    samples, outputs = _doubles(x), _doubles(output)
+    if len(samples) < 2:
+        return None
+    varied, given = float(outputs.var(0).sum()), float(samples.var(0).sum())
+    if varied >= FLAT_VARIANCE * given:
+        return None
+    share = f"the outputs have {_percent(varied / given)} of the samples' variance"
+    level = float(samples.mean())
+    if float((outputs - low).abs().mean()) < BLACK_SHARE * (level - low):
+        return Finding(
+            "black output",
+            f"Every output stays at the lower bound, {low:g}, where the samples' mean is"
+            f" {level:.3g}: {share}.",
+            "Use likelihood='bernoulli', another random_state or a lower learning_rate.",
+        )
+    off = float((outputs.mean(0) - samples.mean(0)).square().sum())
+    near = off < NEAR_MEAN * given
+    same = "about the mean sample as its" if near else "the same"
+    return Finding(
+        "mean output" if near else "constant output",
+        f"Every sample gets {same} output: {share}.",
+        "Use more epochs, another learning_rate or, in a VAE, a smaller beta.",
+    )
+
+
+def worse_than_linear(numbers: dict[str, Any]) -> Finding | None:
+    """A mean squared error on the test samples above that of the best linear method.
+
+    Both are in `numbers`, as metrics.json has them; the linear method has the same code size.
+    """
+    ours, linear = numbers["test"]["mse"], (numbers.get("linear") or {}).get("mse", math.inf)
+    if ours <= WORSE * linear or ours < EXACT:
+        return None
+    beta = " or a smaller beta" if "kl" in numbers["test"] else ""
+    return Finding(
+        "worse than linear",
+        f"The mean squared error is {ours:.3g}, that of the best linear method with the same code"
+        f" size {linear:.3g}.",
+        f"Use more epochs, another learning_rate, a wider hidden{beta}; or the linear method.",
+    )
+
+
+# ---- the loss
+
+
+def rising_validation(losses: Sequence[float]) -> Finding | None:
+    """A validation loss that has left its minimum behind; one number an epoch.
+
+    The last three epochs all lie above the best one, by 2 % of it and by four standard deviations
+    of the noise from epoch to epoch. (The second differences of noise have variance 6 s^2; half
+    of the normal distribution is within 0.6745 s.)
+    """
+    values = np.asarray(losses, dtype=np.float64)
+    if len(values) <= LAST_EPOCHS + 1 or not np.isfinite(values).all():
+        return None
+    best = int(values.argmin())
+    noise = float(np.median(np.abs(np.diff(values, 2)))) / 0.6745 / math.sqrt(6)
+    rise = float(values[-LAST_EPOCHS:].min() - values[best])
+    if rise <= max(RISE * abs(values[best]), NOISE * noise):
+        return None
+    return Finding(
+        "rising validation loss",
+        f"The validation loss was lowest in epoch {best + 1}, {values[best]:.4g}, and is"
+        f" {values[-1]:.4g} after epoch {len(values)}.",
+        f"Use early_stopping, epochs={best + 1}, a corruption or a smaller network.",
+    )
+
+
+def not_finite(
+    epoch: int,
+    steps: Array | Sequence[float],
+    before: float | None = None,
+    layer: str | None = None,
+) -> Finding | None:
+    """A loss that is no number or infinite, among those of an epoch's steps, and where it began.
+
+    `before` is the loss of the step before the epoch's first; `layer` the first layer that gives
+    numbers that are not finite (`broken_layer`). Epochs and steps count from 1.
+    """
+    losses = _doubles(steps)
+    bad = (~losses.isfinite()).nonzero().flatten().tolist()
+    if not bad:
+        return None
+    last = float(losses[bad[0] - 1]) if bad[0] else before
+    after = "" if last is None else f", where it was {last:.4g} a step before"
+    place = "" if layer is None else f"; the first layer that is not finite is {layer}"
+    return Finding(
+        "loss not finite",
+        f"The loss stops being finite in step {bad[0] + 1} of epoch {epoch}{after}{place}.",
+        "Use a lower learning_rate, or scale X.",
+    )
+
+
+def exploding(
+    losses: Sequence[float], first_steps: Array | Sequence[float] = ()
+) -> Finding | None:
+    """A loss that grows by an order of magnitude; `losses` are the means of the epochs.
+
+    An epoch's loss is over 10 times the best before (and not tiny beside the first epoch's), or
+    within the first epoch the median of the last tenth of its steps is over 100 times the loss of
+    the first step or the median of the first tenth.
+    """
+    grown = _grown_epochs(losses) or _grown_steps(_doubles(first_steps))
+    if grown is None:
+        return None
+    return Finding("exploding loss", grown, "Use a lower learning_rate, or scale X.")
+
+
+def _grown_epochs(losses: Sequence[float]) -> str | None:
+    for epoch, loss in enumerate(losses[1:], 2):
+        best = min(losses[: epoch - 1])
+        if loss > EPOCH_FACTOR * best > 0 and loss > CONVERGED * losses[0]:
+            return f"The loss of epoch {epoch} is {loss:.3g}, where it had been {best:.3g}."
+    return None
+
+
+def _grown_steps(steps: Tensor) -> str | None:
+    if len(steps) < 2:
+        return None
+    tenth = math.ceil(len(steps) / 10)
+    first = min(float(steps[0]), float(steps[:tenth].quantile(0.5)))
+    last = float(steps[-tenth:].quantile(0.5))
+    if not last > STEP_FACTOR * first > 0:
+        return None
+    return f"In the first epoch the loss grows from {first:.3g} to {last:.3g}."
+
+
+# ---- layers
+
+
+def broken_layer(module: nn.Module, run: Callable[[], object]) -> str | None:
+    """The first layer of `module` to work in `run` whose weights or output are not finite.
+
+    A layer is a module without children; its name and kind are given, "encoder.2 (Linear)".
+    """
+    names = {leaf: name for name, leaf in module.named_modules() if not list(leaf.children())}
+    broken: list[str] = []
+
+    def note(leaf: nn.Module, _: object, output: object) -> None:
+        tensors = [*leaf.parameters(), *_tensors(output)]
+        if not all(bool(t.isfinite().all()) for t in tensors):
+            broken.append(f"{names[leaf]} ({type(leaf).__name__})".lstrip())
+
+    with torch.no_grad(), watched(names, note):
+        run()
+    return broken[0] if broken else None
+
+
+def _percent(share: float) -> str:
+    return "none" if share == 0 else f"{100 * share:.2g}%"
+
+
+def _tensors(output: object) -> list[Tensor]:
+    parts = output if isinstance(output, tuple | list) else [output]
+    return [part for part in parts if isinstance(part, Tensor)]
+
+
+def _doubles(values: Array | Sequence[float]) -> Tensor:
+    return torch.as_tensor(values).detach().cpu().double()

@@ -1,0 +1,149 @@
+"""What users give as X, as arrays of numbers; what is none is refused in a sentence."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diabolo.errors import InputError
+
+
+def as_array(X: Any) -> Any:
+    """X as something with a shape and rows of numbers: tables of pandas and the like as they are.
+
+    Raises `InputError` for what is ragged, masked, text, dates or the like.
+    """
+    array = _regular(X)
+    if hasattr(array, "columns"):
+        _check_columns(array)
+    else:
+        _check_type(array)
+    return array
+
+
+def as_rows(X: Any) -> Any:
+    """X as `as_array` gives it, with 2 to 4 dimensions."""
+    array = as_array(X)
+    shape = tuple(array.shape)
+    if len(shape) < 2:
+        raise InputError(
+            "Reshape your data to 2, 3 or 4 dimensions, one sample as X[None]: X has shape"
+            f" {shape}."
+        )
+    if len(shape) > 4:
+        raise InputError(f"X must have 2, 3 or 4 dimensions, but has shape {shape}.")
+    return array
+
+
+def as_float32(rows: np.ndarray, *, distinct: bool) -> np.ndarray:
+    """`rows` (N, D) as float32; refuses what would become infinite or, if `distinct`, the same."""
+    with np.errstate(over="ignore"):
+        narrow = rows.astype(np.float32)
+    if not np.isfinite(narrow).all():
+        raise InputError("X has values too large for float32: scale it down.")
+    if distinct and rows.dtype.itemsize > narrow.dtype.itemsize:
+        spread = np.ptp(rows, axis=0)
+        lost = np.abs(rows - narrow).max(axis=0) > 0.01 * spread
+        if (columns := np.flatnonzero(lost & (spread > 0))).size:
+            raise InputError(
+                f"The values of column {columns[0]} of X are too large for their differences:"
+                " subtract their mean."
+            )
+    return narrow
+
+
+def as_codes(X: Any) -> Tensor:
+    """Codes as a float32 tensor of finite numbers."""
+    array = _regular(X)
+    try:
+        array = np.asarray(array)
+        if array.dtype.kind not in "biufO":
+            raise TypeError
+        with np.errstate(over="ignore"):
+            z = np.array(array, dtype=np.float32)
+    except (ValueError, TypeError):
+        raise InputError("Codes must be numbers of shape (N, K).") from None
+    if not np.isfinite(z).all():
+        raise InputError(
+            "Codes hold NaN, infinity or values too large for float32: give finite ones."
+        )
+    return torch.from_numpy(z)
+
+
+def like(X: Any, out: Tensor) -> Any:
+    """torch in, torch out; anything else gets numpy."""
+    return out if isinstance(X, Tensor) else out.numpy()
+
+
+def in_a_sentence(message: str) -> str:
+    """What scikit-learn says about X, in one sentence that says what to do."""
+    if "contains NaN" in message:
+        return "X contains NaN: fill it in, or drop those samples."
+    if "contains infinity" in message:
+        return (
+            "X contains infinity or values too large for float32: scale it down, or drop those"
+            " samples."
+        )
+    return message
+
+
+def _regular(X: Any) -> Any:
+    """X as something with a shape, and with all its values."""
+    if isinstance(X, Tensor):
+        if X.is_meta:
+            raise InputError(
+                "X is a tensor of device 'meta', which has no values: give one that has."
+            )
+        X = X.detach().cpu()
+        return (X.float() if X.is_floating_point() else X).numpy()
+    if np.ma.is_masked(X):
+        raise InputError(
+            "X is a masked array with masked values: fill them in, such as X.filled(0)."
+        )
+    try:
+        return X if hasattr(X, "shape") else np.asarray(X)
+    except ValueError:
+        raise InputError(
+            "X is ragged: its samples differ in size, give them all the same."
+        ) from None
+
+
+def _check_columns(table: Any) -> None:
+    for name in table.columns:
+        if not _is_number(np.asarray(table[name])):
+            raise InputError(f'The column "{name}" of X is not numeric: drop it or encode it.')
+
+
+def _check_type(array: Any) -> None:
+    """Say in a sentence what scikit-learn would say in many, or pass."""
+    kind = getattr(getattr(array, "dtype", None), "kind", "")
+    if kind == "O" and array.ndim == 0:
+        given = array.item()
+        words = "None" if given is None else f"of type {type(given).__name__}"
+        raise InputError(f"X must be an array of numbers, but is {words}.")
+    if kind == "U" and array.ndim == 0:
+        raise InputError(
+            "X must be an array of numbers, but is a text: read it with diabolo.data.read."
+        )
+    if kind == "c":
+        raise InputError("Complex data not supported: give real numbers, such as np.abs(X).")
+    if kind in ("M", "m"):
+        raise InputError("X holds dates or times: convert them to numbers.")
+    if kind == "V":
+        raise InputError("X has named fields: give a plain array of numbers.")
+    if kind and not _is_number(array):
+        raise InputError("X holds text: encode it as numbers.")
+
+
+def _is_number(values: Any) -> bool:
+    """Whether scikit-learn can make floats of values (what it raises a TypeError for passes)."""
+    if values.dtype.kind != "O":
+        return values.dtype.kind in "biuf"
+    try:
+        values.astype(float)
+    except ValueError:
+        return False
+    except TypeError:
+        return True
+    return True

@@ -1,0 +1,351 @@
+"""Each finding where something is wrong, none just beside it, and true figures in its words."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.distributions import Normal, kl_divergence
+
+from diabolo import VAE, Autoencoder, doctor
+from diabolo.doctor import Finding
+from diabolo.errors import InputError
+from diabolo.models.vae import GaussianCode
+from diabolo.net import in_blocks
+
+
+def draw(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def test_a_finding_reads_as_a_sentence_and_its_fix():
+    finding = Finding("dead code units", "3 of 8 never change.", "Use init='glorot'.")
+    assert str(finding) == "dead code units: 3 of 8 never change. Use init='glorot'."
+    assert doctor.found(None, finding, None) == [finding]
+    assert issubclass(doctor.DoctorWarning, UserWarning)
+
+
+# ---- data
+
+
+def test_unscaled_input():
+    x = np.tile(np.array([0.0, 30.0]), (4, 3))
+    finding = doctor.unscaled(x)
+    assert "from 0 to 30 (root mean square 21.2)" in finding.what
+    assert "scaling='unit'" in finding.fix
+    assert doctor.unscaled(x * 0.47) is None  # 9.97
+    assert doctor.unscaled(x * 0.48).name == "unscaled input"  # 10.2
+    assert doctor.unscaled(draw(500, 4)) is None
+
+
+def test_input_that_is_too_small():
+    x = torch.full((3, 4), 0.0099)
+    assert "scaling='standard'" in doctor.unscaled(x).fix
+    assert doctor.unscaled(x * 1.02) is None
+    assert doctor.unscaled(x * 0) is None  # constant, which is another finding
+
+
+def test_constant_columns_are_counted_and_named():
+    x = draw(50, 9)
+    assert doctor.constant_columns(x) is None
+    x[:, 4] = 7
+    assert (
+        "1 of the 9 columns has the same value in all 50 rows" in doctor.constant_columns(x).what
+    )
+    x[:, :7] = 7
+    finding = doctor.constant_columns(x)
+    assert finding.what.startswith("7 of the 9 columns have ")
+    assert "number 3, number 4 and 2 more, counted from 0" in finding.what
+    assert "rows: a, b, c, d, e and 2 more." in doctor.constant_columns(x, "abcdefghi").what
+    x[49, :7] += 1e-9
+    assert doctor.constant_columns(x) is None
+    assert doctor.constant_columns(x[:1]) is None  # one row says nothing
+
+
+# ---- the code
+
+
+def test_wide_code():
+    assert doctor.wide_code(7, 8, restrained=False) is None
+    assert doctor.wide_code(8, 8, restrained=True) is None
+    finding = doctor.wide_code(8, 8, restrained=False)
+    assert "A code of 8 numbers can copy a sample of 8" in finding.what
+    assert "a latent_dim below 8, or a corruption" in finding.fix
+
+
+def test_dead_units():
+    z = draw(100, 36)
+    assert doctor.dead_units(z) is None
+    z[:, 3] = 0
+    assert "1 of the 36 numbers of the code never changes." in doctor.dead_units(z).what
+    z[:, 10:19] = np.float32(0.1) * (1 + 1e-8 * draw(100, 9))  # alive only by rounding
+    assert "10 of the 36 numbers of the code never change." in doctor.dead_units(z).what
+    z[0, :] = 1  # each was active once
+    assert doctor.dead_units(z) is None
+    assert "4 of the 4" in doctor.dead_units(np.zeros((5, 4))).what
+    assert doctor.dead_units(np.zeros((1, 4))) is None
+
+
+def test_one_dead_unit_in_a_hundred_is_no_finding():
+    z = draw(20, 200)
+    z[:, :2] = 0
+    assert doctor.dead_units(z) is None
+    z[:, 2] = 0
+    assert doctor.dead_units(z).what.startswith("3 of the 200")
+
+
+def test_dead_units_of_a_network_whose_code_is_cut_off(digits):
+    model = Autoencoder(
+        latent_dim=8, hidden=(), code_activation="relu", epochs=1, random_state=0
+    ).fit(digits)
+    assert doctor.dead_units(model.transform(digits)) is None
+    with torch.no_grad():
+        model.net_.encoder[0].bias[:3] = -1e3
+    assert "3 of the 8" in doctor.dead_units(model.transform(digits)).what
+
+
+@pytest.mark.parametrize(("active", "total"), [(0, 8), (0, 2), (1, 16), (2, 32)])
+def test_collapse(active, total):
+    means = 0.05 * draw(500, total)  # variance 0.0025
+    means[:, :active] *= 20
+    kl = np.full((500, total), 0.002)
+    finding = doctor.collapse(means, kl)
+    assert f"{active} of the {total} numbers of the code" in finding.what
+    assert "0.002 nats per dimension" in finding.what
+    means[:, active] *= 20
+    assert doctor.collapse(means, kl) is None
+
+
+def test_a_unit_is_active_above_a_variance_of_a_hundredth():
+    kl, signs = np.zeros((100, 1)), np.tile([[1.0], [-1.0]], (50, 1))
+    assert doctor.collapse(0.099 * signs, kl) is not None  # variance 0.0099
+    assert doctor.collapse(0.101 * signs, kl) is None
+
+
+def test_a_vae_under_a_great_beta_collapses(digits):
+    def examined(beta):
+        model = VAE(
+            latent_dim=4, hidden=(32,), beta=beta, epochs=40, learning_rate=0.01, random_state=0
+        ).fit(digits)
+        net, rows = model.net_, model.rows(digits)
+        kl = in_blocks(
+            lambda x: net.bottleneck.kl(net.encoder, net.scaling(x)), rows, device="cpu"
+        )
+        return doctor.collapse(model.transform(digits), kl)
+
+    assert examined(1.0) is None
+    assert "0 of the 4 numbers of the code are active" in examined(100.0).what
+
+
+# ---- the kl of a code
+
+
+def test_kl_by_dimension_is_torchs():
+    moments = torch.randn(20, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    mean, log_variance = moments.chunk(2, dim=1)
+    law = Normal(mean, (0.5 * log_variance).exp())
+    expected = kl_divergence(law, Normal(torch.zeros(()), torch.ones(())))
+    bottleneck, same = GaussianCode(beta=3.0), nn.Identity()
+    found = bottleneck.kl(same, moments)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(3 * found.sum(1), bottleneck(same, moments).penalty)
+
+
+def test_a_plain_code_has_no_kl(digits):
+    net = Autoencoder(latent_dim=2, hidden=(), epochs=1, random_state=0).fit(digits).net_
+    with pytest.raises(NotImplementedError):
+        net.bottleneck.kl(net.encoder, torch.zeros(2, 784))
+
+
+@pytest.mark.parametrize("mean", [-1e4, 0.0, 1e4])
+@pytest.mark.parametrize("log_variance", [-1e4, 1e4])
+def test_kl_and_its_gradient_stay_finite(mean, log_variance):
+    moments = torch.tensor([[mean, mean, log_variance, log_variance]], requires_grad=True)
+    code = GaussianCode(beta=1.0)(nn.Identity(), moments, torch.Generator().manual_seed(0))
+    (code.penalty + code.z.sum()).sum().backward()
+    assert code.penalty.isfinite().all()
+    assert code.z.isfinite().all()
+    assert moments.grad.isfinite().all()
+
+
+# ---- the output
+
+
+def test_mean_output():
+    x = draw(400, 20).clip(-2, 2)
+    mean = np.tile(x.mean(0), (400, 1))
+    finding = doctor.flat_output(x, mean)
+    assert finding.name == "mean output"
+    assert "have none of the samples' variance" in finding.what
+    followed = mean + 0.02 * (x - mean)  # variance 0.0004 of the samples'
+    assert "have 0.04% of the samples' variance" in doctor.flat_output(x, followed).what
+    assert doctor.flat_output(x, mean + 0.032 * (x - mean)) is None  # 0.00102
+    assert doctor.flat_output(x, x) is None
+    assert doctor.flat_output(mean, mean) is None  # the samples are alike themselves
+    assert doctor.flat_output(x[:1], mean[:1]) is None
+
+
+def test_constant_output():
+    x = draw(400, 20)
+    assert (
+        doctor.flat_output(x, np.full_like(x, 0.3)).name == "mean output"
+    )  # 0.09 of the variance
+    assert doctor.flat_output(x, np.full_like(x, 0.4)).name == "constant output"  # 0.16
+
+
+@pytest.mark.parametrize("low", [0.0, -1.0])
+def test_black_output(digits, low):
+    x = low + digits.reshape(256, -1) / 255 * (1 - low)
+    finding = doctor.flat_output(x, np.full_like(x, low), low)
+    assert finding.name == "black output"
+    assert f"the lower bound, {low:g}, where the samples' mean is {x.mean():.3g}" in finding.what
+    dim = low + 0.2 * (x.mean() - low)
+    assert doctor.flat_output(x, np.full_like(x, dim), low).name != "black output"
+    assert doctor.flat_output(x, np.full_like(x, low)).name != "black output"  # no bound
+    black = np.full_like(x, low)
+    assert doctor.flat_output(black, black, low) is None
+    assert doctor.flat_output(x, np.tile(x.mean(0), (256, 1)), low).name == "mean output"
+
+
+# ---- beside the linear method
+
+
+def test_worse_than_linear():
+    numbers = {"test": {"mse": 0.0213}, "linear": {"mse": 0.02, "full_rank_mse": 0.01}}
+    finding = doctor.worse_than_linear(numbers)
+    assert (
+        "is 0.0213, that of the best linear method with the same code size 0.02." in finding.what
+    )
+    assert "beta" not in finding.fix
+    numbers["test"]["kl"] = 3.0
+    assert "a smaller beta" in doctor.worse_than_linear(numbers).fix
+    numbers["test"]["mse"] = 0.0203
+    assert doctor.worse_than_linear(numbers) is None
+    assert doctor.worse_than_linear({"test": {"mse": 0.5}}) is None
+    assert doctor.worse_than_linear({"test": {"mse": 1e-9}, "linear": {"mse": 1e-30}}) is None
+
+
+# ---- the loss
+
+
+def test_rising_validation_loss():
+    epochs = np.arange(1, 21)
+    valley = 0.1 + 0.001 * (epochs - 12.0) ** 2
+    finding = doctor.rising_validation(valley.tolist())
+    assert "was lowest in epoch 12, 0.1, and is 0.164 after epoch 20." in finding.what
+    assert "epochs=12" in finding.fix
+    sharp = 0.1 + 0.05 * np.abs(epochs - 12)
+    assert doctor.rising_validation(sharp[:14]) is None  # too soon to say
+    assert "lowest in epoch 12, 0.1, and is 0.25" in doctor.rising_validation(sharp[:15]).what
+    assert doctor.rising_validation(valley[:12].tolist()) is None
+    assert doctor.rising_validation([*valley[:19], 0.1]) is None  # back again
+    assert doctor.rising_validation(0.1 + 1e-5 * (epochs - 12.0) ** 2) is None  # within 2 %
+    assert doctor.rising_validation([]) is None
+
+
+@pytest.mark.parametrize("fall", [0.0, 5.0])
+def test_noise_is_no_rising_validation_loss(fall):
+    trend = 1 + fall * np.exp(-np.arange(20) / 3)
+    fired = [
+        doctor.rising_validation(trend + 0.1 * draw(20, seed=seed)) is not None
+        for seed in range(300)
+    ]
+    assert np.mean(fired) < 0.04
+
+
+def test_a_rise_through_the_noise_is_found():
+    epochs = np.arange(1, 41)
+    noisy = 1 + 0.01 * np.abs(epochs - 20) + 0.01 * draw(40)
+    best = int(noisy.argmin()) + 1
+    assert abs(best - 20) < 4
+    assert f"lowest in epoch {best}, " in doctor.rising_validation(noisy).what
+
+
+def test_loss_that_is_not_finite():
+    steps = np.array([3.0, 5.0, 4e8, np.inf, np.nan, 1.0])
+    finding = doctor.not_finite(2, steps, layer="decoder.2 (Linear)")
+    assert (
+        "stops being finite in step 4 of epoch 2, where it was 4e+08 a step before" in finding.what
+    )
+    assert finding.what.endswith("the first layer that is not finite is decoder.2 (Linear).")
+    assert "where it was 7 a step before" in doctor.not_finite(3, [math.nan, 1.0], before=7.0).what
+    assert doctor.not_finite(1, [math.nan]).what == (
+        "The loss stops being finite in step 1 of epoch 1."
+    )
+    assert doctor.not_finite(2, steps[:3]) is None
+
+
+def test_exploding_epochs():
+    finding = doctor.exploding([5.0, 0.5, 0.4, 4.1, 0.3])
+    assert finding.what == "The loss of epoch 4 is 4.1, where it had been 0.4."
+    assert doctor.exploding([5.0, 0.5, 0.4, 3.9, 0.3]) is None
+    assert doctor.exploding([1.0, 1e-9, 2e-8]) is None  # converged
+    assert doctor.exploding([3.0]) is None
+    assert doctor.exploding([]) is None
+
+
+def test_exploding_steps_of_the_first_epoch():
+    steps = np.full(100, 2.0)
+    assert doctor.exploding([2.0], steps) is None
+    steps[94:] = 201
+    finding = doctor.exploding([2.0], torch.from_numpy(steps))
+    assert finding.what == "In the first epoch the loss grows from 2 to 201."
+    steps[94:] = 199
+    assert doctor.exploding([2.0], steps) is None
+    steps[90:94], steps[94:] = 1e9, 2.0  # a short peak
+    assert doctor.exploding([2.0], steps) is None
+    steps[1:] = 1e9  # from the second step on
+    assert "from 2 to 1e+09" in doctor.exploding([2.0], steps).what
+
+
+def test_a_training_that_explodes(digits):
+    parts = {"latent_dim": 4, "hidden": (16,), "output_activation": "identity", "batch_size": 16}
+    model = Autoencoder(**parts, epochs=1, random_state=0).fit(digits)
+    assert doctor.exploding(model.history_["loss"], model.step_loss_) is None
+    with pytest.raises(InputError, match="In the first epoch the loss grows from 0"):
+        model.set_params(learning_rate=1e3).fit(digits)
+
+
+# ---- layers
+
+
+def pair():
+    encoder = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2))
+    return nn.ModuleDict({"encoder": encoder, "decoder": nn.Sequential(nn.Linear(2, 6))})
+
+
+def broken(module, x):
+    return doctor.broken_layer(module, lambda: module["decoder"](module["encoder"](x)))
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_the_first_broken_layer(bad):
+    module, x = pair(), torch.ones(3, 6)
+    assert broken(module, x) is None
+    with torch.no_grad():
+        module["decoder"][0].weight[0, 0] = bad
+    assert broken(module, x) == "decoder.0 (Linear)"
+    with torch.no_grad():
+        module["encoder"][2].bias[1] = bad
+    assert broken(module, x) == "encoder.2 (Linear)"
+    assert broken(module, x * bad) == "encoder.0 (Linear)"
+
+
+def test_a_layer_whose_output_overflows_is_broken():
+    module = pair()
+    with torch.no_grad():
+        module["encoder"][0].weight.fill_(1e20)
+        module["encoder"][2].weight.fill_(1e20)
+    assert broken(module, torch.ones(3, 6)) == "encoder.2 (Linear)"
+    assert not any(leaf._forward_hooks for leaf in module.modules())
+
+
+@pytest.mark.parametrize("Model", [Autoencoder, VAE])
+def test_the_broken_layer_of_a_net(Model, digits):
+    net = Model(latent_dim=2, hidden=(8,), epochs=1, random_state=0).fit(digits).net_
+    x = torch.from_numpy(digits[:8].reshape(8, -1))
+    assert doctor.broken_layer(net, lambda: net.decode(net.encode(x))) is None
+    with torch.no_grad():
+        net.decoder[0].weight.fill_(math.nan)
+    assert doctor.broken_layer(net, lambda: net.decode(net.encode(x))) == "decoder.0 (Linear)"

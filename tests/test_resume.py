@@ -1,0 +1,463 @@
+"""Exact resume: whatever ends a training, it goes on to the same weights and history, bit for bit.
+
+`make stress` runs the long forms: 30 trainings, each killed several times at random moments.
+"""
+
+import itertools
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import diabolo.store
+from diabolo import VAE, Autoencoder, load
+from diabolo.cli import main
+from diabolo.corruption import GaussianNoise, Masking, SaltAndPepper
+from diabolo.data.mnist import read_split
+from diabolo.errors import InputError
+from diabolo.store import CHECKPOINT, PREVIOUS, Checkpoints
+
+COMMON = {"random_state": 0, "device": "cpu", "batch_size": 32}
+
+
+def own_pair():
+    draw = torch.Generator().manual_seed(0)
+    pair = (
+        nn.Sequential(
+            nn.Flatten(), nn.Linear(784, 24), nn.BatchNorm1d(24), nn.ReLU(), nn.Linear(24, 8)
+        ),
+        nn.Linear(8, 784),
+    )
+    for parameter in itertools.chain(*(part.parameters() for part in pair)):
+        parameter.data.uniform_(-0.05, 0.05, generator=draw)
+    return pair
+
+
+CASES = {  # a model and how many digits it is trained on
+    "dense, noise, early stopping": lambda: (
+        Autoencoder(
+            latent_dim=8,
+            hidden=(128,),
+            corruption=GaussianNoise(0.5),
+            epochs=12,
+            schedule="one_cycle",
+            learning_rate=5e-3,
+            validation_fraction=0.1,
+            early_stopping=2,
+            **COMMON,
+        ),
+        2500,
+    ),
+    "conv, noise, early stopping": lambda: (
+        Autoencoder(
+            network="conv",
+            hidden=(4, 8),
+            latent_dim=8,
+            corruption=SaltAndPepper(0.3),
+            epochs=4,
+            validation_fraction=0.1,
+            early_stopping=1,
+            **COMMON,
+        ),
+        500,
+    ),
+    "VAE, masking": lambda: (
+        VAE(latent_dim=4, hidden=(64,), corruption=Masking(0.3), epochs=6, **COMMON),
+        2000,
+    ),
+    "own pair, SGD, drop_last": lambda: (
+        Autoencoder(network=own_pair(), optimizer="sgd", drop_last=True, epochs=6, **COMMON),
+        2010,
+    ),
+    "subpixel, bfloat16, cosine": lambda: (
+        Autoencoder(
+            network="subpixel",
+            hidden=(4, 4),
+            latent_dim=8,
+            precision="bf16",
+            schedule="cosine",
+            corruption=GaussianNoise(0.3),
+            epochs=3,
+            **COMMON,
+        ),
+        300,
+    ),
+}
+
+
+def train(case, folder=None, checkpoints=Checkpoints):
+    model, n = CASES[case]()
+    return model.fit(read_split("test")[0][:n], checkpoint=folder and checkpoints(folder))
+
+
+def state(model):
+    """Everything that a training decides, timings aside."""
+    history = {name: values for name, values in model.history_.items() if name != "seconds"}
+    weights = {name: tensor.numpy().tobytes() for name, tensor in model.net_.state_dict().items()}
+    return history, weights, model.step_loss_.tobytes(), model.code_range_.tobytes()
+
+
+@pytest.fixture(scope="module")
+def uninterrupted():
+    """The state of each case's model, trained in one go."""
+    found = {}
+
+    def of(case):
+        if case not in found:
+            found[case] = state(train(case))
+        return found[case]
+
+    return of
+
+
+class Stop(Exception):  # noqa: N818
+    """Ends a training."""
+
+
+def stopping(at, every):
+    """Checkpoints after each `every`th step, that end the training when asked the `at`th time."""
+    asked = itertools.count(1)
+
+    class Stopping(Checkpoints):
+        def due(self, *, within_epoch):
+            number = next(asked)
+            if number == at:
+                raise Stop
+            return number % every == 0
+
+    return Stopping
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_training_that_failed_anywhere_goes_on_exactly(case, uninterrupted, tmp_path):
+    for at in (1, 9, 25):
+        folder = tmp_path / str(at)
+        with pytest.raises(Stop):
+            train(case, folder, stopping(at, every=4))
+        assert state(train(case, folder)) == uninterrupted(case)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_finished_training_is_taken_as_it_is(case, uninterrupted, tmp_path):
+    assert state(train(case, tmp_path)) == uninterrupted(case), "checkpoints change nothing"
+
+    class Untouched(Checkpoints):
+        def due(self, **_):
+            raise AssertionError("nothing is trained any more")
+
+    assert state(train(case, tmp_path, Untouched)) == uninterrupted(case)
+
+
+def frequent(folder):
+    """Checkpoints after every fifth step."""
+    checkpoints, asked = Checkpoints(folder), itertools.count(1)
+    checkpoints.due = lambda *, within_epoch: next(asked) % 5 == 0
+    return checkpoints
+
+
+def until_killed(case, folder):
+    torch.set_num_threads(1)
+    model = train(case, folder, frequent)
+    model.save(folder / "done.safetensors")
+
+
+def finished(case, folder, draw, kills):
+    """Train, killed by SIGKILL at up to `kills` random moments; how often that was."""
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload([__name__])
+    for killed in range(kills + 1):
+        worker = processes.Process(target=until_killed, args=(case, folder))
+        worker.start()
+        while not any(folder.glob("*")) and worker.is_alive():
+            time.sleep(0.002)
+        worker.join(timeout=draw.uniform(0, 0.6) if killed < kills else None)
+        if worker.exitcode is not None:
+            assert worker.exitcode == 0
+            return killed
+        worker.kill()
+        worker.join()
+    raise AssertionError
+
+
+def check_kills(case, number, folder, expected):
+    draw = random.Random(f"{case} {number}")
+    folder.mkdir()
+    killed = finished(case, folder, draw, kills=1 + number % 4)
+    assert state(load(folder / "done.safetensors", **_pair(case))) == expected
+    left = {path.name for path in folder.iterdir()}
+    assert left <= {CHECKPOINT, PREVIOUS, "done.safetensors"}, "nothing half-written is left"
+    return killed
+
+
+def _pair(case):
+    return {"network": own_pair()} if case.startswith("own") else {}
+
+
+@pytest.mark.parametrize("case", list(CASES)[:2])
+def test_a_killed_training_goes_on_exactly(case, uninterrupted, tmp_path):
+    check_kills(case, 1, tmp_path / "run", uninterrupted(case))
+
+
+@pytest.mark.stress
+def test_thirty_killed_trainings_go_on_exactly(uninterrupted, tmp_path, capsys):
+    killed = [
+        check_kills(case, number, tmp_path / f"{case} {number}", uninterrupted(case))
+        for case in CASES
+        for number in range(6)
+    ]
+    with capsys.disabled():
+        print(f"\n{len(killed)} trainings, {sum(killed)} kills, {killed.count(0)} never killed")
+    assert killed.count(0) == 0
+
+
+# ---- checkpoints
+
+
+def test_the_last_two_are_kept_and_are_models(tmp_path):
+    case = "dense, noise, early stopping"
+    with pytest.raises(Stop):
+        train(case, tmp_path, stopping(200, every=10))
+    assert {path.name for path in tmp_path.iterdir()} == {CHECKPOINT, PREVIOUS}
+    x = read_split("test")[0][:5]
+    now, before = (load(tmp_path / name) for name in (CHECKPOINT, PREVIOUS))
+    assert now.transform(x).shape == before.transform(x).shape == (5, 8)
+    assert not np.array_equal(now.transform(x), before.transform(x))
+
+
+@pytest.mark.parametrize("damage", [b"", b"no checkpoint"])
+def test_a_damaged_checkpoint_falls_back_on_the_one_before(damage, uninterrupted, tmp_path):
+    case = "VAE, masking"
+    with pytest.raises(Stop):
+        train(case, tmp_path, stopping(80, every=10))
+    (tmp_path / CHECKPOINT).write_bytes(damage)
+    assert state(train(case, tmp_path)) == uninterrupted(case)
+
+
+def test_two_damaged_checkpoints_are_named(tmp_path):
+    for name in (CHECKPOINT, PREVIOUS):
+        (tmp_path / name).write_bytes(b"no checkpoint")
+    with pytest.raises(InputError, match=f"{PREVIOUS} is not a model file"):
+        train("VAE, masking", tmp_path)
+
+
+def test_a_model_file_is_no_checkpoint(tmp_path):
+    train("VAE, masking").save(tmp_path / CHECKPOINT)
+    with pytest.raises(InputError, match="no checkpoint"):
+        train("VAE, masking", tmp_path)
+
+
+def test_the_checkpoint_of_another_training_is_refused(tmp_path):
+    x = read_split("test")[0][:64]
+    small = {"hidden": (4,), "latent_dim": 2, "epochs": 1} | COMMON
+    Autoencoder(**small).fit(x, checkpoint=tmp_path)
+    before = (tmp_path / CHECKPOINT).read_bytes()
+    with pytest.raises(InputError, match=r"whose learning_rate is 0.001 and not 0.1: give"):
+        Autoencoder(**small, learning_rate=0.1).fit(x, checkpoint=tmp_path)
+    with pytest.raises(InputError, match="whose kind is 'Autoencoder' and not 'VAE'"):
+        VAE(**small).fit(x, checkpoint=tmp_path)
+    with pytest.raises(InputError, match="on other data"):
+        Autoencoder(**small).fit(x[1:], checkpoint=tmp_path)
+    with pytest.raises(InputError, match="on other data"):
+        Autoencoder(**small).fit(x, X_val=x, checkpoint=tmp_path)
+    model = Autoencoder(**small, warm_start=True).fit(x)
+    Checkpoints(tmp_path).remove()
+    model.fit(x, checkpoint=tmp_path)
+    with pytest.raises(InputError, match="of another fit of this model"):
+        model.fit(x, checkpoint=tmp_path)
+    (tmp_path / CHECKPOINT).write_bytes(before)
+    Autoencoder(**small).fit(x, checkpoint=tmp_path)
+
+
+def test_a_warm_start_goes_on_exactly(tmp_path):
+    x = read_split("test")[0][:640]
+    make = lambda: Autoencoder(warm_start=True, hidden=(32,), epochs=3, **COMMON).fit(x)  # noqa: E731
+    expected = state(make().fit(x))
+    model = make()
+    with pytest.raises(Stop):
+        model.fit(x, checkpoint=stopping(25, every=3)(tmp_path))
+    assert model.history_["epoch"] == [1, 2, 3], "a failure leaves the model as it was"
+    assert state(model.fit(x, checkpoint=tmp_path)) == expected
+
+
+def test_a_seed_that_was_drawn_is_taken_up(tmp_path):
+    x = read_split("test")[0][:320]
+
+    def make():
+        return Autoencoder(hidden=(32,), epochs=3, random_state=None, device="cpu")
+
+    with pytest.raises(Stop):
+        make().fit(x, checkpoint=stopping(4, every=2)(tmp_path))
+    seed = load(tmp_path / CHECKPOINT).seed_
+    model = make().fit(x, checkpoint=tmp_path)
+    assert model.seed_ == seed
+    expected = make().set_params(random_state=seed).fit(x)
+    assert state(model) == state(expected)
+
+
+FULL = """
+import resource, signal, sys
+from diabolo import Autoencoder
+from diabolo.data.mnist import read_split
+from diabolo.store import Checkpoints
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+checkpoints, asked = Checkpoints(sys.argv[1]), [0]
+
+def due(*, within_epoch):
+    asked[0] += 1
+    if asked[0] == 20:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+    return asked[0] % 10 == 0
+
+checkpoints.due = due
+model = Autoencoder(hidden=(16,), latent_dim=4, random_state=0, device="cpu", epochs=9)
+try:
+    model.fit(read_split("test")[0][:1000], checkpoint=checkpoints)
+except ValueError as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_leaves_the_checkpoint_before_it(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, tmp_path], capture_output=True, text=True, check=True
+    )
+    why = "File too large; free space or write elsewhere."
+    assert done.stdout == f"{tmp_path / CHECKPOINT} cannot be written: {why}\n"
+    assert CHECKPOINT in {path.name for path in tmp_path.iterdir()} <= {CHECKPOINT, PREVIOUS}
+    model = Autoencoder(hidden=(16,), latent_dim=4, random_state=0, device="cpu", epochs=9)
+    x = read_split("test")[0][:1000]
+    once = state(model.fit(x))
+    assert state(model.fit(x, checkpoint=tmp_path)) == once
+
+
+def test_when_a_checkpoint_is_due(tmp_path, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(diabolo.store.time, "monotonic", lambda: now[0])
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.due(within_epoch=True), "none was written yet"
+    checkpoints.written, checkpoints.cost = now[0], 0.1
+    now[0] += 4.9
+    assert not checkpoints.due(within_epoch=False), "writing takes a fiftieth of the time at most"
+    now[0] += 0.2
+    assert checkpoints.due(within_epoch=False)
+    assert not checkpoints.due(within_epoch=True)
+    now[0] += 25
+    assert checkpoints.due(within_epoch=True)
+
+
+# ---- diabolo fit --resume
+
+RUN = ["fit", "dae-32", "--limit", "1500", "--epochs", "6", "--device", "cpu"]
+
+
+def model_of(folder):
+    return state(load(folder / "model.safetensors", device="cpu"))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    assert main([*RUN, "--out", str(folder)]) == 0
+    return folder
+
+
+def same_run(a, b):
+    numbers = [json.loads((folder / "metrics.json").read_text()) for folder in (a, b)]
+    for timed in ("seconds", "images_per_second"):
+        assert {n.pop(timed) is not None for n in numbers} == {True}
+    names = [sorted(p.relative_to(f).as_posix() for p in f.rglob("*")) for f in (a, b)]
+    lines = [(folder / "history.csv").read_text().splitlines() for folder in (a, b)]
+    columns = [[line.split(",")[:3] for line in table] for table in lines]
+    config = [(folder / "config.toml").read_bytes() for folder in (a, b)]
+    return all(x == y for x, y in (numbers, names, columns, config, (model_of(a), model_of(b))))
+
+
+def test_a_killed_run_is_resumed(whole, tmp_path, capsys):
+    folder, environment = tmp_path / "run", os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "diabolo", *RUN, "--out", str(folder)]
+    with subprocess.Popen(command, env=environment, stderr=-1, stdout=-1) as process:
+        while not (folder / "history.csv").exists():
+            assert process.poll() is None
+            time.sleep(0.002)
+        process.kill()
+    assert not (folder / "report.html").exists()
+    assert main(["summary", str(folder)]) == 0, "a checkpoint is a model"
+    assert main(["fit", "--resume", str(folder)]) == 0
+    assert same_run(folder, whole)
+    capsys.readouterr()
+    assert main(["fit", "--resume", str(folder)]) == 0
+    assert capsys.readouterr().out == f"{folder} is complete: there is nothing to resume.\n"
+
+
+def test_an_interrupted_run_is_resumed(whole, tmp_path, monkeypatch, capsys):
+    from diabolo.commands import training
+
+    epoch_done = training._Run.epoch_done
+
+    def interrupted(self, model):
+        epoch_done(self, model)
+        if len(model.history_["epoch"]) == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(training._Run, "epoch_done", interrupted)
+        assert main([*RUN, "--out", str(folder)]) == 130
+    assert f"diabolo fit --resume {folder} goes on with it." in capsys.readouterr().out
+    assert len(load(folder / "model.safetensors").history_["epoch"]) == 3
+    assert (folder / "report.html").is_file()
+    assert main(["fit", "--resume", str(folder)]) == 0
+    assert same_run(folder, whole)
+
+
+def test_a_run_killed_in_its_report_is_resumed(whole, tmp_path, monkeypatch):
+    from diabolo import report
+
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(report, "write", lambda *_: (_ for _ in ()).throw(Stop))
+        with pytest.raises(Stop):
+            main([*RUN, "--out", str(folder)])
+    assert main(["fit", "--resume", str(folder)]) == 0
+    assert same_run(folder, whole)
+
+
+def test_a_new_run_does_not_take_up_an_old_one(whole, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(whole, folder)
+    Autoencoder(hidden=(4,), epochs=1).fit(read_split("test")[0][:64], checkpoint=folder)
+    assert main([*RUN, "--out", str(folder), "--force"]) == 0
+    assert same_run(folder, whole)
+
+
+def test_what_cannot_be_resumed_says_why(whole, tmp_path, capsys):
+    def said(*words):
+        assert main(["fit", *map(str, words)]) == 2
+        return capsys.readouterr().err
+
+    assert "holds no run to resume: it has no config.toml" in said("--resume", tmp_path / "none")
+    assert "give nothing else" in said("--resume", whole, "--epochs", 9)
+    assert "give nothing else" in said("dae-32", "--resume", whole)
+    assert "Say which RECIPE to fit" in said()
+    folder = tmp_path / "moved"
+    source = tmp_path / "data.npy"
+    np.save(source, np.zeros((20, 5), np.float32) + np.arange(5))
+    small = ["--hidden", 4, "--latent-dim", 2, "--epochs", 1, "--device", "cpu"]
+    assert main([str(w) for w in ("fit", "ae", "--data", source, "--out", folder, *small)]) == 0
+    (folder / "report.html").unlink()
+    source.rename(tmp_path / "elsewhere.npy")
+    assert "data.npy does not exist" in said("--resume", folder)
+    assert Path(folder / "model.safetensors").is_file()
