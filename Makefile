@@ -10,10 +10,16 @@ demo: $(READY)   ## set up, train dae-32 on the shipped digits, say where the re
 	$(BIN)/diabolo fit dae-32 --out runs/demo --force
 
 test: check      ## set up, then lint, types and all tests but the slow ones
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow and not stress"
 
 test-slow: $(READY) ## the five articles, to the end (half an hour)
 	$(BIN)/pytest -m slow
+
+stress: $(READY) ## 30 trainings killed and resumed, 20,000 mutated model files (minutes)
+	$(BIN)/pytest -m stress
+
+coverage: $(READY) ## lines and branches that the tests run
+	$(BIN)/pytest -m "not slow and not stress" --cov=diabolo --cov-branch --cov-report=term:skip-covered
 
 check: $(READY)  ## lint and types
 	$(BIN)/ruff check src tests benchmarks
@@ -37,4 +43,4 @@ $(PEERS): pyproject.toml constraints.txt benchmarks/requirements.txt
 		--requirement benchmarks/requirements.txt --editable .
 	touch $(PEERS)
 
-.PHONY: help demo test test-slow check bench bench-full
+.PHONY: help demo test test-slow stress coverage check bench bench-full

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from diabolo import VAE, Autoencoder, load
 from diabolo.cli import main
 from diabolo.corruption import GaussianNoise, Masking, SaltAndPepper
 from diabolo.data.mnist import read_split
+from diabolo.doctor import DoctorWarning
 from diabolo.errors import InputError
 from diabolo.store import CHECKPOINT, PREVIOUS, Checkpoints
 
@@ -168,12 +170,14 @@ def frequent(folder):
 
 def until_killed(case, folder):
     torch.set_num_threads(1)
+    warnings.simplefilter("ignore", DoctorWarning)
     model = train(case, folder, frequent)
     model.save(folder / "done.safetensors")
 
 
-def finished(case, folder, draw, kills):
+def finished(case, folder, draw, kills, longest):
     """Train, killed by SIGKILL at up to `kills` random moments; how often that was."""
+    folder.mkdir()
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload([__name__])
     for killed in range(kills + 1):
@@ -181,7 +185,7 @@ def finished(case, folder, draw, kills):
         worker.start()
         while not any(folder.glob("*")) and worker.is_alive():
             time.sleep(0.002)
-        worker.join(timeout=draw.uniform(0, 0.6) if killed < kills else None)
+        worker.join(timeout=draw.uniform(0, longest) if killed < kills else None)
         if worker.exitcode is not None:
             assert worker.exitcode == 0
             return killed
@@ -191,9 +195,11 @@ def finished(case, folder, draw, kills):
 
 
 def check_kills(case, number, folder, expected):
-    draw = random.Random(f"{case} {number}")
-    folder.mkdir()
-    killed = finished(case, folder, draw, kills=1 + number % 4)
+    """Train, killed at least once, to the expected state; how often it was killed."""
+    draw, longest = random.Random(f"{case} {number}"), 0.6
+    while not (killed := finished(case, folder, draw, 1 + number % 4, longest)):
+        shutil.rmtree(folder)
+        longest /= 2
     assert state(load(folder / "done.safetensors", **_pair(case))) == expected
     left = {path.name for path in folder.iterdir()}
     assert left <= {CHECKPOINT, PREVIOUS, "done.safetensors"}, "nothing half-written is left"
@@ -217,8 +223,8 @@ def test_thirty_killed_trainings_go_on_exactly(uninterrupted, tmp_path, capsys):
         for number in range(6)
     ]
     with capsys.disabled():
-        print(f"\n{len(killed)} trainings, {sum(killed)} kills, {killed.count(0)} never killed")
-    assert killed.count(0) == 0
+        print(f"\n{len(killed)} trainings, {sum(killed)} kills")
+    assert len(killed) == 30
 
 
 # ---- checkpoints

@@ -127,6 +127,26 @@ def test_a_newer_format_asks_for_a_newer_program(tmp_path, monkeypatch, read):
         read(path)
 
 
+# ---- files of every format
+
+
+@pytest.mark.parametrize("number", range(1, store.FORMAT + 1))
+def test_a_file_of_every_format_is_read(number, tmp_path):
+    """Each was written by the version that had the format, from the same seed and data."""
+    X = (np.random.default_rng(0).random((20, 2, 3)) * 255).astype(np.uint8)
+    model = load(Path(__file__).parent / "files" / f"format-{number}.safetensors", device="cpu")
+    codes = [[0.01483187, 0.0423491], [-0.15234584, -0.06879061], [0.00567569, 0.00493648]]
+    np.testing.assert_allclose(model.transform(X[:3]), codes, rtol=1e-5)
+    np.testing.assert_allclose(
+        model.score_samples(X[:3]), [-0.36089522, -0.4297375, -0.40521744], rtol=1e-5
+    )
+    assert model.history_["epoch"] == [1, 2]
+    assert model.history_["loss"] == pytest.approx([0.3643447753041983, 0.392637725174427])
+    model.save(tmp_path / "again.safetensors")
+    again = load(tmp_path / "again.safetensors", device="cpu")
+    np.testing.assert_array_equal(again.transform(X), model.transform(X))
+
+
 # ---- model files
 
 

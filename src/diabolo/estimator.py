@@ -320,8 +320,8 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
                 raise
         if p.early_stopping:
             fit.best.put_back()
-        self._learn_codes(x)
-        self.findings_ = doctor.found(fit.stopped, *self._findings(x, p))
+        codes = self._learn_codes(x)
+        self.findings_ = doctor.found(fit.stopped, *self._findings(x, codes, p))
         self._tell(p.verbose)
 
     def _trouble(self, epoch: Epoch, training: Training, x: Tensor) -> Finding | None:
@@ -339,15 +339,11 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         losses = [*self.history_["loss"][first:], epoch.loss * factor]
         return doctor.exploding(losses, (before if len(before) else steps)[: training.steps])
 
-    def _findings(self, x: Tensor, p: Any) -> list[Finding]:
-        """What is wrong with the model, looking at training samples x (N, D)."""
+    def _findings(self, x: Tensor, codes: Tensor, p: Any) -> list[Finding]:
+        """What is wrong with the model, looking at training samples x (N, D) and their codes."""
         net, few = self.net_, x[:EXAMINED]
         scaled = net.scaling(few)
-
-        def apply(function: Callable[[Tensor], Tensor]) -> Tensor:
-            return in_blocks(function, few, device=net.device)
-
-        output = net.scaling(apply(lambda x: net.decode(net.encode(x))).to(net.device))
+        output = net.scaling(in_blocks(net.decode, codes, device=net.device).to(net.device))
         restrained = net.corruption is not None or net.bottleneck.penalised
         found = [
             doctor.unscaled(scaled),
@@ -358,10 +354,13 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
             names = [str(name) for name in getattr(self, "feature_names_in_", [])]
             found.append(doctor.constant_columns(x, self.columns_ or names))
         if net.bottleneck.sampling:
-            kl = apply(lambda x: net.bottleneck.kl(net.encoder, net.shaped(net.scaling(x))))
-            found.append(doctor.collapse(apply(net.encode), kl))
+
+            def kl(x: Tensor) -> Tensor:
+                return net.bottleneck.kl(net.encoder, net.shaped(net.scaling(x)))
+
+            found.append(doctor.collapse(codes, in_blocks(kl, few, device=net.device)))
         elif p.latent_dim is not None:
-            found.append(doctor.dead_units(apply(net.encode)))
+            found.append(doctor.dead_units(codes))
         losses = self.history_["val_loss"]
         if not p.early_stopping and None not in losses:
             found.append(doctor.rising_validation(losses))
@@ -431,12 +430,16 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
                     " yourself."
                 )
 
-    def _learn_codes(self, x: Tensor) -> None:
-        """The size of a code, and the range (2, K) in which nearly all training codes lie."""
+    def _learn_codes(self, x: Tensor) -> Tensor:
+        """The size of a code, and the range (2, K) in which nearly all of some training codes lie.
+
+        Gives these codes.
+        """
         self.net_.eval()
-        z = in_blocks(self.net_.encode, x[:EXAMINED], device=self.net_.device).numpy()
+        z = in_blocks(self.net_.encode, x[:EXAMINED], device=self.net_.device)
         self.code_size_ = z.shape[1]
-        self.code_range_ = np.quantile(z, [0.01, 0.99], axis=0).astype(np.float32)
+        self.code_range_ = np.quantile(z.numpy(), [0.01, 0.99], axis=0).astype(np.float32)
+        return z
 
     def _record(self, epoch: Epoch) -> None:
         """Add an epoch to the history, in the unit `loss_unit_`."""
