@@ -1,6 +1,7 @@
 """Each finding where something is wrong, none just beside it, and true figures in its words."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -8,8 +9,8 @@ import torch
 from torch import nn
 from torch.distributions import Normal, kl_divergence
 
-from diabolo import VAE, Autoencoder, doctor
-from diabolo.doctor import Finding
+from diabolo import VAE, Autoencoder, doctor, load
+from diabolo.doctor import DoctorWarning, Finding
 from diabolo.errors import InputError
 from diabolo.models.vae import GaussianCode
 from diabolo.net import in_blocks
@@ -349,3 +350,87 @@ def test_the_broken_layer_of_a_net(Model, digits):
     with torch.no_grad():
         net.decoder[0].weight.fill_(math.nan)
     assert doctor.broken_layer(net, lambda: net.decode(net.encode(x))) == "decoder.0 (Linear)"
+
+
+# ---- in fit
+
+
+def names(model):
+    return [finding.name for finding in model.findings_]
+
+
+def test_a_healthy_training_says_nothing(digits, capsys):
+    options = {"latent_dim": 16, "hidden": (64,), "epochs": 30, "batch_size": 16, "device": "cpu"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = Autoencoder(**options, random_state=0).fit(digits)
+        vae = VAE(**options, random_state=0).fit(digits)
+    assert model.findings_ == vae.findings_ == []
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_finding_warns_and_travels_with_the_file(tmp_path, capsys):
+    x = draw(100, 6)
+    x[:, 2] = 5
+    model = Autoencoder(latent_dim=8, hidden=(16,), epochs=30, random_state=0)
+    with pytest.warns(DoctorWarning) as warned:
+        model.fit(x)
+    assert names(model) == ["wide code", "constant columns"]
+    assert [str(w.message) for w in warned] == [str(finding) for finding in model.findings_]
+    assert {w.filename for w in warned} == {__file__}, "they point at the call of fit"
+    model.save(tmp_path / "model.safetensors")
+    assert load(tmp_path / "model.safetensors").findings_ == model.findings_
+    capsys.readouterr()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.set_params(verbose=True, epochs=1).fit(x)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[1:] == [f"Warning: {finding}" for finding in model.findings_]
+
+
+@pytest.mark.parametrize(("rate", "name"), [(3.0, "exploding loss"), (None, "loss not finite")])
+def test_a_training_that_goes_wrong_stops_with_its_last_good_weights(digits, rate, name):
+    options = {"latent_dim": 4, "hidden": (16,), "output_activation": "identity", "epochs": 20}
+    model = Autoencoder(
+        **options,
+        learning_rate=rate or 1e-3,
+        schedule="one_cycle",
+        batch_size=16,
+        random_state=0,
+        device="cpu",
+    )
+    after = []
+
+    def callback(model):
+        after.append({n: t.clone() for n, t in model.net_.state_dict().items()})
+        if rate is None and len(after) == 3:
+            with torch.no_grad():
+                model.net_.encoder[0].weight[0, 0] = math.nan
+
+    with pytest.warns(DoctorWarning, match=name):
+        model.fit(digits, callback=callback)
+    assert names(model)[0] == name
+    assert 1 < len(after) == len(model.history_["epoch"]) < 20
+    now = model.net_.state_dict()
+    assert all(torch.equal(now[n], after[-1][n]) for n in now)
+    assert np.isfinite(model.transform(digits)).all()
+    if rate is None:
+        assert "in step 1 of epoch 4" in model.findings_[0].what
+        assert "first layer that is not finite is encoder.0 (Linear)" in model.findings_[0].what
+
+
+def test_a_loss_that_is_never_finite_is_refused_and_located(digits):
+    model = Autoencoder(hidden=(16,), learning_rate=1e30, random_state=0)
+    with pytest.raises(InputError, match=r"in step 2 of epoch 1.*encoder\.\d \(Linear\)"):
+        model.fit(digits)
+
+
+def test_overfitting_is_found_unless_training_stops_early():
+    x, held = draw(40, 20), draw(200, 20, seed=1)
+    options = {"latent_dim": 4, "hidden": (128, 128), "epochs": 60, "learning_rate": 5e-3}
+    model = Autoencoder(**options, scaling="standard", batch_size=8, random_state=0)
+    with pytest.warns(DoctorWarning, match="rising validation loss"):
+        model.fit(x, X_val=held)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.set_params(early_stopping=3).fit(x, X_val=held)
