@@ -278,34 +278,51 @@ def test_loss_that_is_not_finite():
 
 
 def test_exploding_epochs():
-    finding = doctor.exploding([5.0, 0.5, 0.4, 4.1, 0.3])
+    steps = [1.0] * 20
+    finding = doctor.exploding([5.0, 0.5, 0.4, 4.1], steps, math.inf)
     assert finding.what == "The loss of epoch 4 is 4.1, where it had been 0.4."
-    assert doctor.exploding([5.0, 0.5, 0.4, 3.9, 0.3]) is None
-    assert doctor.exploding([1.0, 1e-9, 2e-8]) is None  # converged
-    assert doctor.exploding([3.0]) is None
-    assert doctor.exploding([]) is None
+    assert doctor.exploding([5.0, 0.5, 0.4, 3.9], steps, math.inf) is None
+    assert doctor.exploding([1.0, 1e-9, 2e-8], steps, math.inf) is None, "converged"
+    assert doctor.exploding([3.0], steps, math.inf) is None
 
 
-def test_exploding_steps_of_the_first_epoch():
-    steps = np.full(100, 2.0)
-    assert doctor.exploding([2.0], steps) is None
-    steps[94:] = 201
-    finding = doctor.exploding([2.0], torch.from_numpy(steps))
-    assert finding.what == "In the first epoch the loss grows from 2 to 201."
-    steps[94:] = 199
-    assert doctor.exploding([2.0], steps) is None
-    steps[90:94], steps[94:] = 1e9, 2.0  # a short peak
-    assert doctor.exploding([2.0], steps) is None
-    steps[1:] = 1e9  # from the second step on
-    assert "from 2 to 1e+09" in doctor.exploding([2.0], steps).what
+def test_exploding_beyond_any_guess():
+    steps = np.r_[np.full(90, 1.0), np.full(10, 201.0)]
+    finding = doctor.exploding([2.0], steps, 2.0)
+    assert finding.what == "In epoch 1 the loss grows from 1 to 201."
+    assert doctor.exploding([2.0], steps, 2.02) is None
+    assert doctor.exploding([2.0], np.r_[20.2, steps[1:]], 2.0) is None, "it began high"
+    assert doctor.exploding([2.0], steps[:90], 2.0) is None
+    outlier = np.r_[np.full(95, 1.0), 1e9, np.full(4, 1.0)]
+    assert doctor.exploding([2.0], outlier, 2.0) is None, "a batch is no trend"
+    assert doctor.exploding([2.0], steps, 0.0) is None, "constant samples"
 
 
-def test_a_training_that_explodes(digits):
+@pytest.mark.parametrize("learning_rate", [1.0, 10.0, 1e3, 1e30])
+def test_a_training_that_explodes(digits, learning_rate):
     parts = {"latent_dim": 4, "hidden": (16,), "output_activation": "identity", "batch_size": 16}
-    model = Autoencoder(**parts, epochs=1, random_state=0).fit(digits)
-    assert doctor.exploding(model.history_["loss"], model.step_loss_) is None
-    with pytest.raises(InputError, match="In the first epoch the loss grows from 0"):
-        model.set_params(learning_rate=1e3).fit(digits)
+    model = Autoencoder(**parts, learning_rate=learning_rate, epochs=1, random_state=0)
+    with pytest.raises(InputError, match=r"the loss grows from 0|stops being finite"):
+        model.fit(digits)
+
+
+@pytest.mark.parametrize("batch_size", [1, 8, 64])
+def test_training_on_sparse_or_heavy_tailed_rows_is_no_explosion(batch_size):
+    for seed in range(12):
+        random = np.random.default_rng(seed)
+        sparse = (random.random((160, 10)) < 0.02) * random.normal(size=(160, 10))
+        heavy = random.standard_t(2, size=(160, 10))
+        small = random.normal(size=(160, 10)) * np.where(random.random((160, 1)) < 0.4, 0.01, 1)
+        for X, scaling in ((sparse, "standard"), (heavy, "standard"), (small, None)):
+            model = Autoencoder(
+                latent_dim=2,
+                hidden=(8,),
+                epochs=2,
+                batch_size=batch_size,
+                scaling=scaling,
+                random_state=seed,
+            ).fit(X)
+            assert "exploding loss" not in [finding.name for finding in model.findings_]
 
 
 # ---- layers
@@ -375,7 +392,7 @@ def test_a_finding_warns_and_travels_with_the_file(tmp_path, capsys):
     model = Autoencoder(latent_dim=8, hidden=(16,), epochs=30, random_state=0)
     with pytest.warns(DoctorWarning) as warned:
         model.fit(x)
-    assert names(model) == ["wide code", "constant columns"]
+    assert names(model) == ["constant columns", "wide code"]
     assert [str(w.message) for w in warned] == [str(finding) for finding in model.findings_]
     assert {w.filename for w in warned} == {__file__}, "they point at the call of fit"
     model.save(tmp_path / "model.safetensors")

@@ -134,7 +134,9 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "recipe", nargs="?", metavar="RECIPE", help="a name (see diabolo recipes) or a .toml file"
     )
-    parser.add_argument("--resume", metavar="DIR", help="go on with the run in DIR instead")
+    parser.add_argument(
+        "--resume", type=_name, metavar="DIR", help="go on with the run in DIR instead"
+    )
     parser.add_argument("--data", type=_name, help="mnist, or training samples: " + INPUT_HELP)
     parser.add_argument("--test", type=_name, help="test samples; without it a tenth is held out")
     parser.add_argument(

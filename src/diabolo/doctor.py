@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from diabolo.net import watched
+from diabolo.net import Net, in_blocks, watched
 
 Array = Tensor | np.ndarray  # any type, any device
 
@@ -27,7 +27,7 @@ BLACK_SHARE = 0.1  # of the samples' mean distance from the lower bound
 LAST_EPOCHS = 3  # that have to lie above the best one
 RISE, NOISE = 0.02, 4.0  # above the best validation loss: relative, in standard deviations
 WORSE, EXACT = 1.02, 1e-6  # than the linear method's error; an error that is none
-EPOCH_FACTOR, STEP_FACTOR = 10.0, 100.0  # between two losses of an explosion
+EPOCH_FACTOR, GUESS_FACTOR = 10.0, 100.0  # an exploded loss beside an earlier one, and a guess
 CONVERGED = 0.01  # of the first epoch's loss; below it a factor means little
 SHOWN = 5  # column names in a sentence
 
@@ -252,40 +252,61 @@ def not_finite(
 
 
 def exploding(
-    losses: Sequence[float], first_steps: Array | Sequence[float] = ()
+    losses: Sequence[float], steps: Array | Sequence[float], guess: float
 ) -> Finding | None:
-    """A loss that grows by an order of magnitude; `losses` are the means of the epochs.
+    """A loss that has grown by orders of magnitude.
 
+    `losses` are the means of the epochs, `steps` those of the last epoch's steps; `guess` is the
+    loss of outputs that are zero before their activation, as an untrained network's are, about.
     An epoch's loss is over 10 times the best before (and not tiny beside the first epoch's), or
-    within the first epoch the median of the last tenth of its steps is over 100 times the loss of
-    the first step or the median of the first tenth.
+    the median of the last tenth of its steps over 10 times the first and 100 times the guess.
     """
-    grown = _grown_epochs(losses) or _grown_steps(_doubles(first_steps))
-    if grown is None:
+    *before, loss = losses
+    values, epoch = _doubles(steps), len(losses)
+    first, last = float(values[0]), float(values[-math.ceil(len(values) / 10) :].quantile(0.5))
+    if before and loss > EPOCH_FACTOR * min(before) > 0 and loss > CONVERGED * losses[0]:
+        what = f"The loss of epoch {epoch} is {loss:.3g}, where it had been {min(before):.3g}."
+    elif last > max(EPOCH_FACTOR * first, GUESS_FACTOR * guess) and guess > 0:
+        what = f"In epoch {epoch} the loss grows from {first:.3g} to {last:.3g}."
+    else:
         return None
-    return Finding("exploding loss", grown, "Use a lower learning_rate, or scale X.")
+    return Finding("exploding loss", what, "Use a lower learning_rate, or scale X.")
 
 
-def _grown_epochs(losses: Sequence[float]) -> str | None:
-    for epoch, loss in enumerate(losses[1:], 2):
-        best = min(losses[: epoch - 1])
-        if loss > EPOCH_FACTOR * best > 0 and loss > CONVERGED * losses[0]:
-            return f"The loss of epoch {epoch} is {loss:.3g}, where it had been {best:.3g}."
-    return None
+# ---- a network
 
 
-def _grown_steps(steps: Tensor) -> str | None:
-    if len(steps) < 2:
-        return None
-    tenth = math.ceil(len(steps) / 10)
-    first = min(float(steps[0]), float(steps[:tenth].quantile(0.5)))
-    last = float(steps[-tenth:].quantile(0.5))
-    if not last > STEP_FACTOR * first > 0:
-        return None
-    return f"In the first epoch the loss grows from {first:.3g} to {last:.3g}."
+def examine(
+    net: Net,
+    x: Tensor,
+    codes: Tensor,
+    *,
+    vectors: bool = True,
+    columns: Sequence[str] | None = None,
+    val_losses: Sequence[float] = (),
+) -> list[Finding]:
+    """What is wrong with a trained network, on stored samples x (N, D) and their codes (N, K).
 
+    `vectors`: codes are no feature maps. `columns`: x is a table, with these names or none ([]).
+    """
+    scaled = net.scaling(x)
+    output = net.scaling(in_blocks(net.decode, codes, device=net.device).to(net.device))
+    restrained = net.corruption is not None or net.bottleneck.penalised
+    of_code = dead_units(codes) if vectors else None
+    if net.bottleneck.sampling:
 
-# ---- layers
+        def kl(x: Tensor) -> Tensor:
+            return net.bottleneck.kl(net.encoder, net.shaped(net.scaling(x)))
+
+        of_code = collapse(codes, in_blocks(kl, x, device=net.device))
+    return found(
+        unscaled(scaled),
+        None if columns is None else constant_columns(x, columns),
+        wide_code(codes.shape[1], net.features, restrained=restrained),
+        of_code,
+        flat_output(scaled, output, net.scaling.low),
+        rising_validation(val_losses),
+    )
 
 
 def broken_layer(module: nn.Module, run: Callable[[], object]) -> str | None:

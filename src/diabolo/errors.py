@@ -11,6 +11,10 @@ class InputError(ValueError):
     """A mistake in what was given; its message is one sentence that says what and what to do."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """An interrupt of a training that leaves a usable model."""
+
+
 class IncompleteError(InputError):
     """Some of what was given could not be done, the rest was, and `result` came of it.
 

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from diabolo import __version__, doctor, networks, params, store
 from diabolo.corruption import Corruption
 from diabolo.doctor import DoctorWarning, Finding
-from diabolo.errors import InputError
-from diabolo.fitting import Contents, Fit
+from diabolo.errors import InputError, Interrupted
+from diabolo.fitting import Fit
 from diabolo.inputs import as_array, as_codes, as_float32, as_rows, in_a_sentence, like
 from diabolo.layers import Layer, as_text
 from diabolo.likelihood import Bernoulli, Gaussian
@@ -37,10 +37,10 @@ from diabolo.net import (
     learn_scaling,
     trace,
 )
-from diabolo.optim import Optimizer, make_optimizer
+from diabolo.optim import make_optimizer
 from diabolo.params import Parameters
 from diabolo.progress import Progress
-from diabolo.store import Checkpoints
+from diabolo.store import Checkpoints, Contents
 from diabolo.train import Best, Epoch, Rows, Training, generator
 
 Count = Annotated[int, Ge(1)]
@@ -63,7 +63,7 @@ TRAINING = {  # the parameters that may change in a warm start
     "random_state",
     "verbose",
 }
-EXAMINED = 2048  # training samples that a fitted model is looked at with
+EXAMINED, FEW = 2048, 256  # training samples that a model is looked at with; for a checkpoint
 HISTORY = ("epoch", "loss", "val_loss", "seconds")
 HIDDEN = {"dense": (256, 128), "conv": (32, 64), "subpixel": (32, 64)}
 
@@ -170,32 +170,30 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         `callback` is called with the estimator, usable and with its history so far, after each
         epoch. `checkpoint` is a folder in which the training is kept as it goes: whatever ended
         it, the same call with the same parameters and data goes on from there, and ends with the
-        same weights to the bit. An interrupt (Ctrl-C) leaves the best model so far in place and
-        is raised again; after any other failure the estimator is as it was before.
+        same weights to the bit (own modules that draw from torch's global generator, such as
+        Dropout, excepted). An interrupt (Ctrl-C) leaves the best model so far in place and is
+        raised again; after any other failure the estimator is as it was before.
         """
         with self._as_before_failure():
             p = self.validated()
+            if not (callback is None or callable(callback)):
+                raise InputError(f"callback must be a function, but is {callback!r}.")
+            checkpoints = _checkpoints(checkpoint)
+            kept = None if checkpoints is None else checkpoints.read()
             fresh = not (p.warm_start and hasattr(self, "net_"))
             if fresh:
                 self.__dict__.pop("net_", None)
             x = self.rows(X, reset=fresh)
             x_val = None if X_val is None else self.rows(X_val)
             self.data_ = _fingerprint(x, x_val)
-            if checkpoint is None or isinstance(checkpoint, Checkpoints):
-                checkpoints = checkpoint
-            else:
-                checkpoints = Checkpoints(checkpoint)
-            kept = None if checkpoints is None else checkpoints.read()
-            if kept is not None:
-                self._check_same_training(kept[0], fresh)
-            seed = None if kept is None else kept[0]["seed"]
+            seed = p.random_state if kept is None else _kept_seed(kept)
             x, x_val = self._begin(x, x_val, p, fresh, seed)
-            optimizer = make_optimizer(p.optimizer, self.net_, p.epsilon)
-            fit = self._fit(x, x_val, p, optimizer, checkpoints)
+            fit = self._fit(x, x_val, p, checkpoints=checkpoints)
             if kept is not None:
                 self._go_on(fit, kept)
             self._train(fit, x, p, callback)
-            self._moments: dict[str, Tensor] = {}
+            self.findings_ = doctor.found(fit.stopped, *self._examine(x, p))
+        self._tell()
         return self
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
@@ -208,15 +206,17 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
             p = self.validated()
             p.epochs, p.schedule, p.validation_fraction, p.early_stopping = 1, "constant", 0, None
             fresh = not hasattr(self, "net_")
-            x, _ = self._begin(self.rows(X, reset=fresh), None, p, fresh, None)
-            self.data_ = {}
-            optimizer = make_optimizer(p.optimizer, self.net_, p.epsilon)
             moments = {} if fresh else self._moments
-            for name, tensor in optimizer.tensors().items():
-                if name in moments:
-                    tensor.copy_(moments[name])
-            self._train(self._fit(x, None, p, optimizer, None), x, p, None)
-            self._moments = optimizer.tensors()
+            x, _ = self._begin(self.rows(X, reset=fresh), None, p, fresh, p.random_state)
+            self.data_ = {}
+            fit = self._fit(x, None, p, guess=math.inf)
+            optimizer = {
+                f"{p.optimizer} {n}": t for n, t in fit.training.optimizer.tensors().items()
+            }
+            for name in optimizer.keys() & moments.keys():
+                optimizer[name].copy_(moments[name])
+            self._train(fit, x, p)
+            self._moments: dict[str, Tensor] = optimizer
         return self
 
     @contextmanager
@@ -225,16 +225,18 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         before = self.__dict__.copy()
         try:
             yield
-        except Exception:
+        except Interrupted:
+            raise
+        except BaseException:
             self.__dict__ = before
             raise
 
     def _begin(
-        self, x: Tensor, x_val: Tensor | None, p: Any, fresh: bool, seed: int | None
+        self, x: Tensor, x_val: Tensor | None, p: Any, fresh: bool, random_state: Any
     ) -> tuple[Tensor, Tensor | None]:
         """Set up the network to train, anew or as it is; the samples to train and validate on."""
         if fresh:
-            self.seed_ = _seed(p.random_state) if seed is None else seed
+            self.seed_ = _seed(random_state)
         else:
             self._check_same_model()
         x, x_val = self._split(x, x_val, p)
@@ -250,7 +252,8 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         self.fitted_config_ = params.to_config(self)
         self.versions_ = _versions()
         self.metrics_: dict[str, Any] = {}
-        self.findings_: list[Finding] = []
+        self.findings_ = []
+        self._moments = {}
         self._check_range(x, x_val)
         self.net_.to(device)
         return x.to(device), None if x_val is None else x_val.to(device)
@@ -260,13 +263,19 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         x: Tensor,
         x_val: Tensor | None,
         p: Any,
-        optimizer: Optimizer,
-        checkpoints: Checkpoints | None,
+        *,
+        checkpoints: Checkpoints | None = None,
+        guess: float | None = None,
     ) -> Fit:
+        """The fit that the parameters describe; `guess`: see `doctor.exploding`."""
+        net, factor, first = self.net_, self._loss_factor(), len(self.history_["epoch"])
+        if guess is None:
+            scaled = net.scaling(x[:EXAMINED])
+            guess = factor * float(net.likelihood.nll(torch.zeros_like(scaled), scaled).mean())
         training = Training(
-            self.net_,
+            net,
             Rows(x),
-            optimizer,
+            make_optimizer(p.optimizer, net, p.epsilon),
             epochs=p.epochs,
             batch_size=p.batch_size,
             learning_rate=p.learning_rate,
@@ -274,26 +283,48 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
             validation=None if x_val is None else Rows(x_val),
             schedule=p.schedule,
             drop_last=p.drop_last,
-            divisor=self.net_.features,
-            first_epoch=len(self.history_["epoch"]),
+            divisor=net.features,
+            first_epoch=first,
             precision=p.precision,
             compiled=p.compile,
         )
 
         def contents() -> Contents:
-            self._learn_codes(x)
+            self._learn_codes(x[:FEW])
             return self._contents()
 
         def trouble(epoch: Epoch) -> Finding | None:
-            return self._trouble(epoch, training, x)
+            steps, losses = epoch.steps * factor, self.history_["loss"][first:]
+            if np.isfinite(steps).all():
+                return doctor.exploding([*losses, epoch.loss * factor], steps, guess)
+            before = float(self.step_loss_[-1]) if self.step_loss_.size else None
+            layer = doctor.broken_layer(net, lambda: net.decode(net.encode(x[:2])))
+            return doctor.not_finite(len(self.history_["epoch"]) + 1, steps, before, layer)
 
-        best = Best(self.net_, p.early_stopping)
+        best = Best(net, p.early_stopping)
         return Fit(
-            self.net_, training, best, checkpoints=checkpoints, contents=contents, trouble=trouble
+            net, training, best, checkpoints=checkpoints, contents=contents, trouble=trouble
         )
 
+    def _go_on(self, fit: Fit, kept: Contents) -> None:
+        """Take up the training of a checkpoint where it was left."""
+        config, tensors = kept
+        if "training" not in config:
+            raise InputError("The file is a model and no checkpoint: give another folder.")
+        try:
+            fit.resume(kept, params.to_config(self), self.data_)
+            self.history_ = {name: config["history"][name] for name in HISTORY}
+            self.columns_ = config["columns"]
+            self.step_loss_ = tensors["step_loss"].numpy()
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise InputError(f"The checkpoint does not fit model or device: {error}.") from None
+
     def _train(
-        self, fit: Fit, x: Tensor, p: Any, callback: Callable[[Self], object] | None
+        self,
+        fit: Fit,
+        x: Tensor,
+        p: Any,
+        callback: Callable[[Self], object] | None = None,
     ) -> None:
         rows, first = len(fit.training.losses), fit.training.first_epoch
         progress = Progress(
@@ -316,96 +347,36 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
                         callback(self)
             except KeyboardInterrupt:
                 fit.best.put_back()
+                if not self.net_.finite:
+                    raise
                 self._learn_codes(x)
-                raise
+                raise Interrupted from None
         if p.early_stopping:
             fit.best.put_back()
-        codes = self._learn_codes(x)
-        self.findings_ = doctor.found(fit.stopped, *self._findings(x, codes, p))
-        self._tell(p.verbose)
+        self._learn_codes(x)
 
-    def _trouble(self, epoch: Epoch, training: Training, x: Tensor) -> Finding | None:
-        """What is so wrong about an epoch that training stops."""
-        factor, first = self._loss_factor(), training.first_epoch
-        steps, before = epoch.steps * factor, self.step_loss_[first * training.steps :]
-        if not np.isfinite(steps).all():
-
-            def run() -> None:
-                self.net_.decode(self.net_.encode(x[:2]))
-
-            last = float(before[-1]) if len(before) else None
-            layer = doctor.broken_layer(self.net_, run)
-            return doctor.not_finite(len(self.history_["epoch"]) + 1, steps, last, layer)
-        losses = [*self.history_["loss"][first:], epoch.loss * factor]
-        return doctor.exploding(losses, (before if len(before) else steps)[: training.steps])
-
-    def _findings(self, x: Tensor, codes: Tensor, p: Any) -> list[Finding]:
-        """What is wrong with the model, looking at training samples x (N, D) and their codes."""
-        net, few = self.net_, x[:EXAMINED]
-        scaled = net.scaling(few)
-        output = net.scaling(in_blocks(net.decode, codes, device=net.device).to(net.device))
-        restrained = net.corruption is not None or net.bottleneck.penalised
-        found = [
-            doctor.unscaled(scaled),
-            doctor.wide_code(self.code_size_, net.features, restrained=restrained),
-            doctor.flat_output(scaled, output, net.scaling.low),
-        ]
+    def _examine(self, x: Tensor, p: Any) -> list[Finding]:
+        """What is wrong with the model, looking at some of the training samples."""
+        columns, losses = None, self.history_["val_loss"]
         if self.image_shape_ is None and self.dtype_ == "float32":
-            names = [str(name) for name in getattr(self, "feature_names_in_", [])]
-            found.append(doctor.constant_columns(x, self.columns_ or names))
-        if net.bottleneck.sampling:
+            columns = self.columns_ or [str(n) for n in getattr(self, "feature_names_in_", [])]
+        few = x[:EXAMINED]
+        return doctor.examine(
+            self.net_,
+            few,
+            in_blocks(self.net_.encode, few, device=self.net_.device),
+            vectors=p.latent_dim is not None,
+            columns=columns,
+            val_losses=[] if p.early_stopping or None in losses else losses,
+        )
 
-            def kl(x: Tensor) -> Tensor:
-                return net.bottleneck.kl(net.encoder, net.shaped(net.scaling(x)))
-
-            found.append(doctor.collapse(codes, in_blocks(kl, few, device=net.device)))
-        elif p.latent_dim is not None:
-            found.append(doctor.dead_units(codes))
-        losses = self.history_["val_loss"]
-        if not p.early_stopping and None not in losses:
-            found.append(doctor.rising_validation(losses))
-        return doctor.found(*found)
-
-    def _tell(self, verbose: bool) -> None:
+    def _tell(self) -> None:
         """Show the findings: in the terminal beside the progress, otherwise as warnings."""
         for finding in self.findings_:
-            if verbose:
+            if self.verbose:
                 print(f"Warning: {finding}", file=sys.stderr)
             else:
-                warnings.warn(str(finding), DoctorWarning, stacklevel=4)
-
-    def _go_on(self, fit: Fit, kept: Contents) -> None:
-        """Take up the training of a checkpoint where it was left."""
-        config, tensors = kept
-        try:
-            fit.resume(tensors)
-            self.history_ = {name: config["history"][name] for name in HISTORY}
-            self.step_loss_ = tensors["step_loss"].numpy()
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise InputError(f"The checkpoint does not fit this model: {error}.") from None
-
-    def _check_same_training(self, config: dict[str, Any], fresh: bool) -> None:
-        """Refuse the checkpoint of a training with other parameters or other data."""
-        if "training" not in config:
-            raise InputError("The file is a model and no checkpoint: give another folder.")
-        ours, theirs = params.to_config(self), config["model"]
-        for name in ["kind", *sorted({*ours, *theirs} - {"device", "verbose", "warm_start"})]:
-            if ours.get(name) != theirs.get(name):
-                raise InputError(
-                    f"The checkpoint is of another training, whose {name} is"
-                    f" {theirs.get(name)!r} and not {ours.get(name)!r}: give another folder, or"
-                    " remove it."
-                )
-        if config["data"] != self.data_:
-            raise InputError(
-                "The checkpoint is of a training on other data: give those, or another folder."
-            )
-        first = 0 if fresh else len(self.history_["epoch"])
-        if config["training"]["first_epoch"] != first:
-            raise InputError(
-                "The checkpoint is of another fit of this model: give another folder, or remove"
-                " it."
-            )
+                warnings.warn(str(finding), DoctorWarning, stacklevel=3)
 
     def _check_same_model(self) -> None:
         """Refuse a warm start of a model other than the fitted one."""
@@ -430,16 +401,12 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
                     " yourself."
                 )
 
-    def _learn_codes(self, x: Tensor) -> Tensor:
-        """The size of a code, and the range (2, K) in which nearly all of some training codes lie.
-
-        Gives these codes.
-        """
+    def _learn_codes(self, x: Tensor) -> None:
+        """The size of a code, and the range (2, K) in which nearly all of some codes lie."""
         self.net_.eval()
-        z = in_blocks(self.net_.encode, x[:EXAMINED], device=self.net_.device)
+        z = in_blocks(self.net_.encode, x[:EXAMINED], device=self.net_.device).numpy()
         self.code_size_ = z.shape[1]
-        self.code_range_ = np.quantile(z.numpy(), [0.01, 0.99], axis=0).astype(np.float32)
-        return z
+        self.code_range_ = np.quantile(z, [0.01, 0.99], axis=0).astype(np.float32)
 
     def _record(self, epoch: Epoch) -> None:
         """Add an epoch to the history, in the unit `loss_unit_`."""
@@ -804,6 +771,20 @@ def _check_alike(net: Net, tensors: dict[str, Tensor]) -> None:
     if wanted != given:
         odd = next(n for n in sorted({*wanted, *given}) if wanted.get(n) != given.get(n))
         raise ValueError(f"the tensor {odd!r} does not fit its network.")
+
+
+def _checkpoints(given: Any) -> Checkpoints | None:
+    """What is given as `checkpoint`: nothing, a folder, or what keeps them."""
+    if given is None or isinstance(given, Checkpoints):
+        return given
+    if not isinstance(given, str | Path) or not str(given):
+        raise InputError(f"checkpoint must be the name of a folder, but is {given!r}.")
+    return Checkpoints(given)
+
+
+def _kept_seed(kept: Contents) -> int:
+    """The seed of a checkpoint."""
+    return int(params.check("The seed of the checkpoint", Seed, kept[0].get("seed")))
 
 
 def _fingerprint(x: Tensor, x_val: Tensor | None) -> dict[str, Any]:

@@ -14,11 +14,11 @@ from diabolo.doctor import Finding
 from diabolo.errors import InputError
 from diabolo.net import Net
 from diabolo.progress import Progress
-from diabolo.store import Checkpoints
+from diabolo.store import Checkpoints, Contents, checksum
 from diabolo.train import Best, Epoch, Training
 
-Contents = tuple[dict[str, Any], dict[str, Tensor]]
-TRAINING, BEST = "training ", "best "  # prefixes of the tensors that are not the model's
+STATE, BEST = "training ", "best "  # prefixes of the tensors that are not the model's
+FREE = {"device", "verbose", "warm_start"}  # parameters that may differ when a fit goes on
 
 
 class Fit:
@@ -41,12 +41,29 @@ class Fit:
         self.net, self.training, self.best = net, training, best
         self.checkpoints, self.contents, self.trouble = checkpoints, contents, trouble
         self.stopped: Finding | None = None
+        self.kept: tuple[int, int] | None = None  # the epoch and step of the last checkpoint
+        self.origin: dict[str, Any] = {}
+        if checkpoints is not None:
+            start = checksum(net.state_dict())
+            self.origin = {"first_epoch": training.first_epoch, "weights_sha256": start}
 
-    def resume(self, tensors: dict[str, Tensor]) -> None:
-        """Go on from a checkpoint's tensors."""
+    def resume(self, checkpoint: Contents, model: dict[str, Any], data: dict[str, Any]) -> None:
+        """Go on from a checkpoint; refuses one of other parameters, data or first weights."""
+        config, tensors = checkpoint
+        _check_parameters(config["model"], model)
+        if config["data"] != data:
+            raise InputError(
+                "The checkpoint is of a training on other data: give those, or another folder."
+            )
+        if config["training"] != self.origin:
+            raise InputError(
+                "The checkpoint is of a training that began with other weights: give another"
+                " folder, or remove it."
+            )
         self.net.load_state_dict({name: tensors[name] for name in self.net.state_dict()})
         self.best.restore(_without(BEST, tensors))
-        self.training.restore(_without(TRAINING, tensors))
+        self.training.restore(_without(STATE, tensors))
+        self.kept = self.training.epoch, self.training.step
 
     def epochs(self, progress: Progress) -> Generator[Epoch, None, None]:
         """Train on, and give each epoch once its weights are in the net.
@@ -61,7 +78,7 @@ class Fit:
                 self._keep()
 
         self.training.on_step = step
-        if self.training.trained == 0:
+        if self.kept is None:
             self._keep()
         for epoch in () if self.best.exhausted else self.training:
             self.stopped = self.trouble(epoch)
@@ -79,21 +96,33 @@ class Fit:
         self._keep()
 
     def _keep(self) -> None:
-        """Write a checkpoint, unless the weights are of no use any more."""
-        finite = all(bool(p.isfinite().all()) for p in self.net.parameters())
-        if self.checkpoints is None or not finite:
+        """Write a checkpoint, unless there is one or the weights are of no use any more."""
+        now = self.training.epoch, self.training.step
+        if self.checkpoints is None or self.kept == now or not self.net.finite:
             return
         training = self.net.training
-        config, tensors = self.contents()
-        config["training"] = {"first_epoch": self.training.first_epoch}
-        state = _with(TRAINING, self.training.state()) | _with(BEST, self.best.state())
-        self.checkpoints.write(config, tensors | state)
+        self.checkpoints.write(self._contents)
         self.net.train(training)
+        self.kept = now
+
+    def _contents(self) -> Contents:
+        config, tensors = self.contents()
+        state = _with(STATE, self.training.state()) | _with(BEST, self.best.state())
+        return config | {"training": self.origin}, tensors | state
 
 
 def only_model(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a model file without what a checkpoint has beside them."""
-    return {n: t for n, t in tensors.items() if not n.startswith((TRAINING, BEST))}
+    return {n: t for n, t in tensors.items() if not n.startswith((STATE, BEST))}
+
+
+def _check_parameters(theirs: dict[str, Any], ours: dict[str, Any]) -> None:
+    for name in ["kind", *sorted({*ours, *theirs} - FREE)]:
+        if ours.get(name) != theirs.get(name):
+            raise InputError(
+                f"The checkpoint is of another training, whose {name} is {theirs.get(name)!r} and"
+                f" not {ours.get(name)!r}: give another folder, or remove it."
+            )
 
 
 def _with(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

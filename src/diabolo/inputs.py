@@ -43,8 +43,9 @@ def as_float32(rows: np.ndarray, *, distinct: bool) -> np.ndarray:
     if not np.isfinite(narrow).all():
         raise InputError("X has values too large for float32: scale it down.")
     if distinct and rows.dtype.itemsize > narrow.dtype.itemsize:
-        spread = np.ptp(rows, axis=0)
-        lost = np.abs(rows - narrow).max(axis=0) > 0.01 * spread
+        exact = rows.astype(np.float64)
+        spread = np.ptp(exact, axis=0)
+        lost = np.abs(exact - narrow).max(axis=0) > 0.01 * spread
         if (columns := np.flatnonzero(lost & (spread > 0))).size:
             raise InputError(
                 f"The values of column {columns[0]} of X are too large for their differences:"
@@ -95,8 +96,10 @@ def _regular(X: Any) -> Any:
             raise InputError(
                 "X is a tensor of device 'meta', which has no values: give one that has."
             )
+        if X.layout != torch.strided:
+            raise TypeError("Sparse tensors are not supported: give X.to_dense().")
         X = X.detach().cpu()
-        return (X.float() if X.is_floating_point() else X).numpy()
+        return (X.float() if X.dtype in (torch.float16, torch.bfloat16) else X).numpy()
     if np.ma.is_masked(X):
         raise InputError(
             "X is a masked array with masked values: fill them in, such as X.filled(0)."

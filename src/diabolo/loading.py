@@ -34,7 +34,7 @@ class _Header(BaseModel):
     findings: list[Annotated[list[str], Len(3, 3)]] = []
     metrics: dict[str, Any] = {}
     versions: dict[str, str] = {}
-    training: dict[str, int] = {}
+    training: dict[str, int | str] = {}
 
 
 def load(path: str | Path, *, device: str = "auto", network: Any = None) -> Estimator:
@@ -54,6 +54,11 @@ def load(path: str | Path, *, device: str = "auto", network: Any = None) -> Esti
         raise InputError(f"{path} is damaged: its shapes do not agree.")
     if header.custom_network and network is None:
         raise InputError(f"{path} has a network of its own: give load(..., network=pair).")
+    if len({len(values) for values in header.history.values()}) > 1:
+        raise InputError(f"{path} is damaged: its history is uneven.")
+    for names in (header.feature_names, header.columns or []):
+        if names and len(names) != math.prod(header.sample_shape):
+            raise InputError(f"{path} is damaged: it has too many or too few names of columns.")
     model = from_config(header.model, MODELS)
     assert isinstance(model, Estimator)
     model.set_params(device=device, **({} if network is None else {"network": network}))

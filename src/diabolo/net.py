@@ -220,6 +220,11 @@ class Net(nn.Module):
         return self.scaling.shift.device
 
     @property
+    def finite(self) -> bool:
+        """Whether all parameters are numbers."""
+        return all(bool(p.isfinite().all()) for p in self.parameters())
+
+    @property
     def code_size(self) -> int:
         """K, the numbers in a code."""
         x = torch.zeros(1, self.features, device=next(self.parameters()).device)

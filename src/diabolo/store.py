@@ -11,7 +11,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
@@ -44,6 +44,9 @@ INTERVAL = 30.0  # seconds between the checkpoints within an epoch
 CHECKPOINT, PREVIOUS = "checkpoint.safetensors", "checkpoint-previous.safetensors"
 
 
+Contents = tuple[dict[str, Any], "dict[str, Tensor]"]  # config and tensors
+
+
 class _Place(NamedTuple):
     """Where a tensor lies in the file: its name, type and shape, and its first and last byte."""
 
@@ -64,7 +67,7 @@ def write(path: str | Path, config: dict[str, Any], tensors: "dict[str, Tensor]"
         _write(temporary, config, tensors)
 
 
-def read(path: str | Path) -> "tuple[dict[str, Any], dict[str, Tensor]]":
+def read(path: str | Path) -> Contents:
     """The config and the tensors of a model file; raises `InputError` where it is not one."""
     import torch
 
@@ -116,18 +119,18 @@ class Checkpoints:
         wait = max(INTERVAL if within_epoch else 0.0, 50 * self.cost)
         return time.monotonic() - self.written >= wait
 
-    def write(self, config: dict[str, Any], tensors: "dict[str, Tensor]") -> None:
+    def write(self, contents: Callable[[], Contents]) -> None:
         """Write the newest; until it is complete, the last one stays in its place."""
         start = time.monotonic()
         remove_leftovers(self.latest)
         with atomically(self.latest) as temporary:
-            _write(temporary, config, tensors)
+            _write(temporary, *contents())
             if self.latest.exists():
                 self.latest.replace(self.previous)
         self.written = time.monotonic()
         self.cost = self.written - start
 
-    def read(self) -> "tuple[dict[str, Any], dict[str, Tensor]] | None":
+    def read(self) -> Contents | None:
         """The newest that is whole; None where there is none. Raises where all are damaged."""
         found = self.found()
         for path in found:
@@ -162,10 +165,9 @@ def digest(arrays: Iterable[np.ndarray]) -> str:
 
 
 def _write(path: Path, config: dict[str, Any], tensors: "dict[str, Tensor]") -> None:
-    import torch
     from safetensors.torch import save
 
-    plain = {n: torch.empty(t.shape, dtype=t.dtype).copy_(t.detach()) for n, t in tensors.items()}
+    plain = _plain(tensors)
     sums = {"config": _sum(_canonical(config)), "tensors": _sum_of_tensors(plain)}
     entry = _canonical({"config": config, "format": FORMAT, "sha256": sums})
     content = save(plain, metadata={ENTRY: entry})
@@ -183,6 +185,18 @@ def _canonical(value: Any) -> str:
 
 def _sum(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def checksum(tensors: "dict[str, Tensor]") -> str:
+    """SHA-256 of tensors, with their names, types and shapes."""
+    return _sum_of_tensors(_plain(tensors))
+
+
+def _plain(tensors: "dict[str, Tensor]") -> "dict[str, Tensor]":
+    """Contiguous copies in the memory of the CPU."""
+    import torch
+
+    return {n: torch.empty(t.shape, dtype=t.dtype).copy_(t.detach()) for n, t in tensors.items()}
 
 
 def _sum_of_tensors(tensors: "dict[str, Tensor]") -> str:
@@ -237,6 +251,8 @@ def _place(name: str, item: dict[str, Any]) -> _Place:
 def _config(entry: dict[str, Any], path: Path) -> dict[str, Any]:
     """The config in our entry, in whatever format it was written."""
     written = entry["format"]
+    if written < 1:
+        raise ValueError
     if written > FORMAT:
         raise InputError(
             f"{path} has format {written}, newer than {FORMAT}: install a newer diabolo."

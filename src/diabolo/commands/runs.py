@@ -18,7 +18,7 @@ from diabolo.data.files import check_place, remove_leftovers
 from diabolo.data.samples import IMAGE_SUFFIXES
 from diabolo.errors import InputError
 from diabolo.recipes import HELD_OUT, Recipe
-from diabolo.store import CHECKPOINT, Checkpoints
+from diabolo.store import Checkpoints
 
 if TYPE_CHECKING:
     from diabolo.estimator import Estimator
@@ -126,7 +126,7 @@ def new_folder(out: str | Path | None, recipe: str, *, force: bool) -> Path:
 
 def is_run(folder: Path) -> bool:
     """Whether a folder holds a run, finished or not."""
-    return any((folder / name).is_file() for name in (MODEL, CHECKPOINT))
+    return (folder / MODEL).is_file() or bool(Checkpoints(folder).found())
 
 
 def is_complete(folder: Path) -> bool:
@@ -217,9 +217,9 @@ def model_file(path: str | Path) -> Path:
         if not path.exists():
             raise InputError(f"{path} does not exist: give a .safetensors file or a run folder.")
         return path
-    for name in (MODEL, CHECKPOINT):
-        if (path / name).is_file():
-            return path / name
+    for file in (path / MODEL, *Checkpoints(path).found()):
+        if file.is_file():
+            return file
     raise InputError(f"{path} is not a run folder: it has no {MODEL}.")
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,12 @@ from typing import Any
 from diabolo import recipes, report
 from diabolo.commands import runs
 from diabolo.data import Samples
-from diabolo.errors import InputError, complete
+from diabolo.errors import InputError, Interrupted, complete
 from diabolo.estimator import Estimator
 from diabolo.models import MODELS
 from diabolo.params import from_config, to_config
 from diabolo.recipes import Recipe
-from diabolo.store import Checkpoints
+from diabolo.store import Checkpoints, Contents
 
 LIVE_SECONDS = 10.0  # between two drawings of the loss while training
 Say = Callable[[str], object]
@@ -70,12 +71,13 @@ def _train(folder: Path, plan: Recipe, model: Estimator, say: Say, *, resumed: b
     split = runs.load_split(plan, plan.model["random_state"])
     say(f"Number of {_what(split.train)} in the dataset: {len(split.train)}")
     run = _Run(folder, plan, split, model, resumed=resumed)
-    kept = _Kept(run, resumed=resumed)
+    kept = _RunCheckpoints(run, resumed=resumed)
     try:
         model.fit(split.train, X_val=split.validation, callback=run.epoch_done, checkpoint=kept)
-    except KeyboardInterrupt:
-        if not hasattr(model, "code_range_"):
-            raise
+    except InputError:
+        run.undo()
+        raise
+    except Interrupted:
         say("Interrupted: keeping the best model so far.")
         run.finish(say)
         say(f"diabolo fit --resume {folder} goes on with it.")
@@ -134,13 +136,11 @@ class _Run:
     ) -> None:
         self.folder, self.plan, self.split, self.model = folder, plan, split, model
         self.drawn = time.monotonic()
-        self.begun = resumed
+        self.begun = self.resumed = resumed
         self.numbers: dict[str, Any] = {}
 
     def begin(self) -> None:
-        """Write the recipe, once; an earlier run in the folder goes."""
-        if self.begun:
-            return
+        """Write the recipe; an earlier run in the folder goes."""
         self.begun = True
         runs.clear(self.folder)
         settings = to_config(self.model)
@@ -149,14 +149,25 @@ class _Run:
 
     def epoch_done(self, model: Estimator) -> None:
         """Keep the history of a finished epoch; draw the loss now and then."""
+        if not self.begun:
+            self.begin()
         model.columns_ = self.split.columns
         runs.write_history(self.folder, model.history_)
         if time.monotonic() - self.drawn > LIVE_SECONDS:
             report.draw_loss(self.folder / runs.FIGURES, model)
             self.drawn = time.monotonic()
 
+    def undo(self) -> None:
+        """Leave nothing of a new run that failed before its first epoch was done."""
+        if self.begun and not self.resumed and not (self.folder / runs.HISTORY).exists():
+            runs.clear(self.folder)
+            with suppress(OSError):
+                self.folder.rmdir()
+
     def finish(self, say: Say) -> None:
         """Write the model, its numbers, pictures and report, and say what came of it."""
+        if not self.begun:
+            self.begin()
         model, test = self.model, self.split.test
         model.columns_ = self.split.columns
         model.save(self.folder / runs.MODEL)
@@ -175,18 +186,25 @@ class _Run:
         report.write(self.folder, model, self.plan, self.numbers, test)
 
 
-class _Kept(Checkpoints):
-    """The checkpoints of a run, which begins with the first of them."""
+class _RunCheckpoints(Checkpoints):
+    """The checkpoints of a run, which begins with the first of them.
+
+    An earlier run in the folder stays until this one has trained for an epoch.
+    """
 
     def __init__(self, run: _Run, *, resumed: bool) -> None:
         super().__init__(run.folder)
         self.run, self.resumed = run, resumed
 
-    def write(self, config: dict[str, Any], tensors: dict[str, Any]) -> None:
-        self.run.begin()
-        super().write(config, tensors)
+    def write(self, contents: Callable[[], Contents]) -> None:
+        if not self.run.begun and runs.is_run(self.run.folder):
+            self.written = time.monotonic()
+            return
+        if not self.run.begun:
+            self.run.begin()
+        super().write(contents)
 
-    def read(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    def read(self) -> Contents | None:
         return super().read() if self.resumed else None
 
 
