@@ -365,18 +365,30 @@ def test_when_a_checkpoint_is_due(tmp_path, monkeypatch):
 
 # ---- diabolo fit --resume
 
-RUN = ["fit", "dae-32", "--limit", "1500", "--epochs", "6", "--device", "cpu"]
-
 
 def model_of(folder):
     return state(load(folder / "model.safetensors", device="cpu"))
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def command(tmp_path_factory):
+    """What fits a table, one column of which is constant: its name is in a finding."""
+    table = tmp_path_factory.mktemp("data") / "table.csv"
+    rows = np.random.default_rng(0).normal(size=(2000, 20))
+    rows[:, 3] = 7
+    header = ",".join(f"column{i}" for i in range(20))
+    np.savetxt(table, rows, delimiter=",", header=header, comments="")
+    words = "--epochs 12 --batch-size 16 --early-stopping none --device cpu"
+    return ["fit", "ae", "--data", str(table), *words.split()]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, command):
     """A run that nothing interrupted."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
-    assert main([*RUN, "--out", str(folder)]) == 0
+    assert main([*command, "--out", str(folder)]) == 0
+    model = load(folder / "model.safetensors")
+    assert "column3" in next(f for f in model.findings_ if f.name == "constant columns").what
     return folder
 
 
@@ -388,13 +400,15 @@ def same_run(a, b):
     lines = [(folder / "history.csv").read_text().splitlines() for folder in (a, b)]
     columns = [[line.split(",")[:3] for line in table] for table in lines]
     config = [(folder / "config.toml").read_bytes() for folder in (a, b)]
-    return all(x == y for x, y in (numbers, names, columns, config, (model_of(a), model_of(b))))
+    findings = [load(folder / "model.safetensors").findings_ for folder in (a, b)]
+    models = [model_of(folder) for folder in (a, b)]
+    return all(x == y for x, y in (numbers, names, columns, config, findings, models))
 
 
-def test_a_killed_run_is_resumed(whole, tmp_path, capsys):
+def test_a_killed_run_is_resumed(whole, command, tmp_path, capsys):
     folder, environment = tmp_path / "run", os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "diabolo", *RUN, "--out", str(folder)]
-    with subprocess.Popen(command, env=environment, stderr=-1, stdout=-1) as process:
+    words = [sys.executable, "-m", "diabolo", *command, "--out", str(folder)]
+    with subprocess.Popen(words, env=environment, stderr=-1, stdout=-1) as process:
         while not (folder / "history.csv").exists():
             assert process.poll() is None
             time.sleep(0.002)
@@ -408,7 +422,7 @@ def test_a_killed_run_is_resumed(whole, tmp_path, capsys):
     assert capsys.readouterr().out == f"{folder} is complete: there is nothing to resume.\n"
 
 
-def test_an_interrupted_run_is_resumed(whole, tmp_path, monkeypatch, capsys):
+def test_an_interrupted_run_is_resumed(whole, command, tmp_path, monkeypatch, capsys):
     from diabolo.commands import training
 
     epoch_done = training._Run.epoch_done
@@ -421,7 +435,7 @@ def test_an_interrupted_run_is_resumed(whole, tmp_path, monkeypatch, capsys):
     folder = tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(training._Run, "epoch_done", interrupted)
-        assert main([*RUN, "--out", str(folder)]) == 130
+        assert main([*command, "--out", str(folder)]) == 130
     assert f"diabolo fit --resume {folder} goes on with it." in capsys.readouterr().out
     assert len(load(folder / "model.safetensors").history_["epoch"]) == 3
     assert (folder / "report.html").is_file()
@@ -429,23 +443,48 @@ def test_an_interrupted_run_is_resumed(whole, tmp_path, monkeypatch, capsys):
     assert same_run(folder, whole)
 
 
-def test_a_run_killed_in_its_report_is_resumed(whole, tmp_path, monkeypatch):
+def test_a_run_killed_in_its_report_is_resumed(whole, command, tmp_path, monkeypatch):
     from diabolo import report
 
     folder = tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(report, "write", lambda *_: (_ for _ in ()).throw(Stop))
         with pytest.raises(Stop):
-            main([*RUN, "--out", str(folder)])
+            main([*command, "--out", str(folder)])
     assert main(["fit", "--resume", str(folder)]) == 0
     assert same_run(folder, whole)
 
 
-def test_a_new_run_does_not_take_up_an_old_one(whole, tmp_path):
+def test_a_new_run_does_not_take_up_an_old_one(whole, command, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(whole, folder)
     Autoencoder(hidden=(4,), epochs=1).fit(read_split("test")[0][:64], checkpoint=folder)
-    assert main([*RUN, "--out", str(folder), "--force"]) == 0
+    assert main([*command, "--out", str(folder), "--force"]) == 0
+    assert same_run(folder, whole)
+
+
+def test_a_forced_run_that_fails_leaves_the_old_one(whole, command, tmp_path, capsys):
+    folder, other = tmp_path / "run", tmp_path / "new"
+    shutil.copytree(whole, folder)
+    wild = [*command, "--learning-rate", "1e30", "--out"]
+    assert main([*wild, str(folder), "--force"]) == 2
+    assert "stops being finite" in capsys.readouterr().err
+    assert same_run(folder, whole)
+    assert main([*wild, str(other)]) == 2
+    assert not other.exists(), "a run that came to nothing leaves nothing"
+
+
+def test_a_run_that_has_only_the_checkpoint_before_is_one(whole, command, tmp_path):
+    """As it is for a moment while a checkpoint is written."""
+    folder = tmp_path / "run"
+    shutil.copytree(whole, folder)
+    for name in ("model.safetensors", "metrics.json", "report.html"):
+        (folder / name).unlink()
+    with pytest.raises(Stop):
+        train("VAE, masking", folder, stopping(9, every=4))
+    (folder / CHECKPOINT).unlink()
+    assert main(["summary", str(folder)]) == 0
+    assert main([*command, "--out", str(folder), "--force"]) == 0
     assert same_run(folder, whole)
 
 

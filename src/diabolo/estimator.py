@@ -618,6 +618,9 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         self.image_shape_ = config["image_shape"] and tuple(config["image_shape"])
         self.dtype_, self.seed_ = config["dtype"], config["seed"]
         self.n_features_in_ = math.prod(self.sample_shape_)
+        for names in (config["feature_names"], config["columns"]):
+            if names and len(names) != self.n_features_in_:
+                raise ValueError("the names of its columns do not fit its samples.")
         if config["feature_names"]:
             self.feature_names_in_ = np.array(config["feature_names"], dtype=object)
         self.history_ = {name: config["history"][name] for name in HISTORY}

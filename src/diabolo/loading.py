@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Len
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from diabolo import store
 from diabolo.errors import InputError
@@ -14,24 +14,30 @@ from diabolo.fitting import only_model
 from diabolo.models import MODELS
 from diabolo.params import check, from_config
 
+FAST = Field(fail_fast=True)  # a list of a million mistakes has one error
+Names = Annotated[list[str], FAST]
+Text = Annotated[str, Len(0, 1000)]
+Plain = Text | int | float | bool
+Parameter = Plain | Annotated[list[Plain], Len(0, 1000)] | dict[Text, Plain]
+
 
 class _Header(BaseModel):
     """What the header of a model file must hold."""
 
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
-    model: dict[str, Any]
+    model: dict[Text, Parameter]
     custom_network: bool
-    sample_shape: Annotated[list[Count], Len(1, 3)]
-    image_shape: Annotated[list[Count], Len(3, 3)] | None
+    sample_shape: Annotated[list[Count], Len(1, 3), FAST]
+    image_shape: Annotated[list[Count], Len(3, 3), FAST] | None
     dtype: Literal["bool", "uint8", "uint16", "float32"]
-    feature_names: list[str]
-    columns: list[str] | None = None
+    feature_names: Names
+    columns: Names | None = None
     seed: Annotated[int, Ge(0)]
-    history: dict[str, list[int | float | None]]
-    layers: list[dict[str, Any]]
+    history: dict[str, Annotated[list[int | float | None], FAST]]
+    layers: Annotated[list[dict[str, Any]], FAST]
     data: dict[str, int | str] = {}
-    findings: list[Annotated[list[str], Len(3, 3)]] = []
+    findings: Annotated[list[Annotated[Names, Len(3, 3)]], FAST] = []
     metrics: dict[str, Any] = {}
     versions: dict[str, str] = {}
     training: dict[str, int | str] = {}
@@ -48,22 +54,21 @@ def load(path: str | Path, *, device: str = "auto", network: Any = None) -> Esti
     try:
         header = _Header.model_validate(config)
     except ValidationError as error:
-        entry = error.errors()[0]["loc"][0]
+        places = error.errors()[0]["loc"][:1]  # none where a name is no text
+        entry = next((p for p in places if p in _Header.model_fields), "names of entries")
         raise InputError(f"{path} is damaged: its header has no valid {entry}.") from None
-    if header.image_shape and math.prod(header.image_shape) != math.prod(header.sample_shape):
+    shape, image = header.sample_shape, header.image_shape
+    if image != [1, *shape][-3:] if len(shape) > 1 else image and math.prod(image) != shape[0]:
         raise InputError(f"{path} is damaged: its shapes do not agree.")
     if header.custom_network and network is None:
         raise InputError(f"{path} has a network of its own: give load(..., network=pair).")
     if len({len(values) for values in header.history.values()}) > 1:
         raise InputError(f"{path} is damaged: its history is uneven.")
-    for names in (header.feature_names, header.columns or []):
-        if names and len(names) != math.prod(header.sample_shape):
-            raise InputError(f"{path} is damaged: it has too many or too few names of columns.")
-    model = from_config(header.model, MODELS)
-    assert isinstance(model, Estimator)
-    model.set_params(device=device, **({} if network is None else {"network": network}))
     try:
+        model = from_config(header.model, MODELS)
+        assert isinstance(model, Estimator)
+        model.set_params(device=device, **({} if network is None else {"network": network}))
         model._restore(header.model_dump(), only_model(tensors))
     except (KeyError, IndexError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
-        raise InputError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
+        raise InputError(f"{path} is damaged: {str(error).splitlines()[0]:.200}") from None
     return model

@@ -28,6 +28,8 @@ ENTRY = "diabolo"
 FORMAT = 2
 LARGEST_HEADER = 1 << 24
 LARGEST_SIDE = 1 << 40
+LARGEST_OBJECT = 1000  # entries of one in the config
+PARSED = 28 << 20  # bytes that a header may take in memory beyond the size of its file
 TYPES = {  # name in the file: name in torch, bytes of a number
     "BOOL": ("bool", 1),
     "U8": ("uint8", 1),
@@ -171,8 +173,9 @@ def _write(path: Path, config: dict[str, Any], tensors: "dict[str, Tensor]") -> 
     sums = {"config": _sum(_canonical(config)), "tensors": _sum_of_tensors(plain)}
     entry = _canonical({"config": config, "format": FORMAT, "sha256": sums})
     content = save(plain, metadata={ENTRY: entry})
-    if int.from_bytes(content[:8], "little") > LARGEST_HEADER:
-        raise InputError(f"{path.name} would have a header of more than {LARGEST_HEADER} bytes.")
+    size = int.from_bytes(content[:8], "little")
+    if size > LARGEST_HEADER or _too_large(content[8 : 8 + size], len(content)):
+        raise InputError(f"{path.name} would have too large a header: train for fewer epochs.")
     with path.open("wb") as file:
         file.write(content)
         file.flush()
@@ -224,8 +227,8 @@ def _header(file: Any) -> tuple[dict[str, Any], list[_Place]]:
     if not 2 <= size <= min(LARGEST_HEADER, whole - 8):
         raise ValueError
     try:
-        header = _parsed(file.read(size))
-        entry = _parsed(header.pop("__metadata__")[ENTRY])
+        header = _parsed(file.read(size), whole)
+        entry = _parsed(header.pop("__metadata__")[ENTRY].encode(), whole, _small_object)
         if type(entry["format"]) is not int:
             raise TypeError
         places = sorted((_place(*item) for item in header.items()), key=lambda p: p[-2:])
@@ -241,6 +244,8 @@ def _place(name: str, item: dict[str, Any]) -> _Place:
     """A tensor's entry in the header, whose numbers must agree."""
     start, end = item["data_offsets"]
     place = _Place(name, item["dtype"], item["shape"], start, end)
+    if type(place.shape) is not list or len(place.shape) > 64 or len(name) > 1000:
+        raise ValueError
     if not all(type(n) is int and 0 <= n < LARGEST_SIDE for n in (*place.shape, start, end)):
         raise ValueError
     if end - start != math.prod(place.shape) * TYPES[place.type][1]:
@@ -257,7 +262,7 @@ def _config(entry: dict[str, Any], path: Path) -> dict[str, Any]:
         raise InputError(
             f"{path} has format {written}, newer than {FORMAT}: install a newer diabolo."
         )
-    if written == 1:
+    if written == 1 and "sha256" not in entry:
         return {name: value for name, value in entry.items() if name != "format"}
     try:
         config, expected = entry["config"], entry["sha256"]["config"]
@@ -269,8 +274,24 @@ def _config(entry: dict[str, Any], path: Path) -> dict[str, Any]:
     return config
 
 
-def _parsed(text: Any) -> Any:
-    return json.loads(text, parse_constant=_no_number)
+def _parsed(text: bytes, whole: int, hook: Any = None) -> Any:
+    if _too_large(text, whole):
+        raise ValueError
+    return json.loads(text.decode(), parse_constant=_no_number, object_pairs_hook=hook)
+
+
+def _too_large(text: bytes, whole: int) -> bool:
+    """Whether the values in JSON may take much more memory than the whole file is long."""
+    size = len(text) * (3 if text.isascii() else 12)
+    size += 512 * (text.count(b"[") + text.count(b"{"))
+    size += 48 * text.count(b",") + 24 * text.count(b'"')
+    return size > whole + PARSED
+
+
+def _small_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > LARGEST_OBJECT:
+        raise ValueError
+    return dict(pairs)
 
 
 def _no_number(text: str) -> NoReturn:

@@ -15,8 +15,11 @@ def summary(name: str | Path) -> str:
     config = store.read_config(runs.model_file(name))
     try:
         table = [layers.Layer(**layer) for layer in config["layers"]]
-        return layers.as_text(table, tuple(config["sample_shape"]))
-    except (KeyError, TypeError):
+        source = layers.Layer("encoder", "input", config["sample_shape"], 0)
+        if not all(map(_can_be_shown, [source, *table])):
+            raise ValueError
+        return layers.as_text(table, source.shape)
+    except (KeyError, TypeError, ValueError):
         raise InputError(f"{name} is damaged: its layer table cannot be read.") from None
 
 
@@ -50,6 +53,16 @@ def report(folder: str | Path) -> Path:
     numbers = runs.measure(fitted, recipe, split)
     runs.write_metrics(folder, numbers)
     return complete(page.write(folder, fitted, recipe, numbers, split.test), split.failures)
+
+
+def _can_be_shown(layer: layers.Layer) -> bool:
+    """Whether a layer of a file takes a line of the table, and a short one."""
+    words, numbers = (layer.part, layer.name), (*layer.shape, layer.parameters)
+    return (
+        all(isinstance(word, str) and word.isprintable() and len(word) < 100 for word in words)
+        and all(type(n) is int and 0 <= n < store.LARGEST_SIDE for n in numbers)
+        and len(numbers) < 10
+    )
 
 
 def _is_recipe(name: str) -> bool:
