@@ -10,7 +10,7 @@ demo: $(READY)   ## set up, train dae-32 on the shipped digits, say where the re
 	$(BIN)/diabolo fit dae-32 --out runs/demo --force
 
 test: check      ## set up, then lint, types and all tests but the slow ones
-	$(BIN)/pytest -m "not slow and not stress"
+	$(BIN)/pytest -m "not slow and not stress" -n auto --dist worksteal
 
 test-slow: $(READY) ## the five articles, to the end (half an hour)
 	$(BIN)/pytest -m slow
@@ -19,7 +19,8 @@ stress: $(READY) ## 30 trainings killed and resumed, 20,000 mutated model files 
 	$(BIN)/pytest -m stress
 
 coverage: $(READY) ## lines and branches that the tests run
-	$(BIN)/pytest -m "not slow and not stress" --cov=diabolo --cov-branch --cov-report=term:skip-covered
+	$(BIN)/coverage run --branch --source diabolo -m pytest -m "not slow and not stress"
+	$(BIN)/coverage report --skip-covered
 
 check: $(READY)  ## lint and types
 	$(BIN)/ruff check src tests benchmarks
