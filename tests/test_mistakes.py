@@ -365,6 +365,21 @@ PYTHON = {
         " first layer that is not finite is encoder.0 (Linear). Use a lower learning_rate, or"
         " scale X.",
     ),
+    "a callback that is none": (
+        lambda: Autoencoder(**SMALL).fit(ROWS, callback="x"),
+        InputError,
+        "callback must be a function, but is 'x'.",
+    ),
+    "a checkpoint that is no folder": (
+        lambda: Autoencoder(**SMALL).fit(ROWS, checkpoint=3),
+        InputError,
+        "checkpoint must be the name of a folder, but is 3.",
+    ),
+    "a checkpoint without a name": (
+        lambda: Autoencoder(**SMALL).fit(ROWS, checkpoint=""),
+        InputError,
+        "checkpoint must be the name of a folder, but is ''.",
+    ),
     "a warm start of another model": (
         lambda: fit(warm_start=True).set_params(latent_dim=5).fit(ROWS),
         InputError,
@@ -651,7 +666,6 @@ PYTHON = {
     ),
 }
 
-# These wait for estimator.py, store.py and loading.py: until then they fail.
 NAN = "X contains NaN: fill it in, or drop those samples."
 INFINITE = (
     "X contains infinity or values too large for float32: scale it down, or drop those samples."
@@ -662,7 +676,7 @@ COLUMN = 'The column "b" of X is not numeric: drop it or encode it.'
 RAGGED = "X is ragged: its samples differ in size, give them all the same."
 DIMENSIONS = "Reshape your data to 2, 3 or 4 dimensions, one sample as X[None]: X has shape {}."
 WILD = "Codes hold NaN, infinity or values too large for float32: give finite ones."
-AWAITED = {
+PYTHON |= {
     "NaN": (lambda: fit(np.where(ROWS > 0.9, np.nan, ROWS)), InputError, NAN),
     "NaN in images": (lambda: fit(np.full((4, 3, 3), np.nan)), InputError, NAN),
     "NaN in use": (lambda: images().transform(np.full((2, 9, 7), np.nan)), InputError, NAN),
@@ -839,10 +853,10 @@ def check(found, expected):
         assert found == expected
 
 
-@pytest.mark.parametrize("name", [*PYTHON, *AWAITED])
+@pytest.mark.parametrize("name", PYTHON)
 def test_a_mistake_in_python_raises_one_sentence(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    do, kind, sentence = (PYTHON | AWAITED)[name]
+    do, kind, sentence = PYTHON[name]
     before = answers()
     with pytest.raises(kind) as error:
         do()
@@ -1160,7 +1174,7 @@ COMMANDS = {
     "fit dae-32 --limit 9 --out mine.npy/run": about("cannot be written: "),
     "fit dae-32 --limit 9 --out /proc/none/run": about("cannot be written: "),
 }
-COMMANDS |= {  # these wait for estimator.py and store.py: until then they fail
+COMMANDS |= {
     "fit dae-32 --data gap.csv": NAN,
     "fit dae-32 --data infinite.csv": INFINITE,
     "reconstruct dae nan.npy --out o.npy": NAN,
