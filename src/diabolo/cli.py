@@ -86,6 +86,16 @@ def _integer(least: int) -> Callable[[str], int]:
     return read
 
 
+def _temperature(text: str) -> float:
+    """A finite number of at least 0."""
+    try:
+        if 0 <= (number := float(text)) < float("inf"):
+            return number
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"must be a number of at least 0, but is {text!r}")
+
+
 def _parse(argv: list[str]) -> Arguments:
     parser = _Parser(
         prog="diabolo",
@@ -338,6 +348,9 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
     _add_model(parser)
     parser.add_argument("-n", type=_integer(1), default=64, metavar="N", help="how many (64)")
     parser.add_argument("--seed", type=_integer(0), default=0, metavar="N", help="of the codes")
+    parser.add_argument(
+        "--temperature", type=_temperature, default=1.0, metavar="T", help="scale of the codes (1)"
+    )
     _add_out(parser, "grid.png (all in one), digits.npy, or a folder")
 
 
@@ -346,6 +359,9 @@ def _add_interpolate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("a", metavar="A", help="one image, such as a.png or mnist:test:3-3")
     parser.add_argument("b", metavar="B", help="another")
     parser.add_argument("--steps", type=_integer(2), default=10, metavar="N", help="pictures (10)")
+    parser.add_argument(
+        "--spherical", action="store_true", help="along an arc around the code 0, not a line"
+    )
     _add_out(parser, "strip.png")
 
 

@@ -45,6 +45,7 @@ from diabolo.train import Best, Epoch, Rows, Training, generator
 
 Count = Annotated[int, Ge(1)]
 Seed = Annotated[int, Ge(0), Le(2**63 - 1)]
+Temperature = Annotated[float, Ge(0)]
 OUTPUTS = {"unit": "sigmoid", "symmetric": "tanh"}
 TRAINING = {  # the parameters that may change in a warm start
     "epochs",
@@ -236,7 +237,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
     ) -> tuple[Tensor, Tensor | None]:
         """Set up the network to train, anew or as it is; the samples to train and validate on."""
         if fresh:
-            self.seed_ = _seed(random_state)
+            self.seed_ = find_seed(random_state)
         else:
             self._check_same_model()
         x, x_val = self._split(x, x_val, p)
@@ -536,7 +537,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         net = self._net()
         if net.corruption is None:
             raise InputError("The model was trained without a corruption: there is none to apply.")
-        draw = generator(_seed(random_state), "corrupt", device=self.net_.device.type)
+        draw = generator(find_seed(random_state), "corrupt", device=self.net_.device.type)
 
         def corrupted(x: Tensor) -> Tensor:
             return net.scaling.inverse(net.corrupt(net.scaling(x), draw))
@@ -555,17 +556,23 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         """Mean of `score_samples`."""
         return float(np.mean(np.asarray(self.score_samples(X), dtype=np.float64)))
 
-    def sample(self, n: int = 1, *, random_state: Any = None) -> np.ndarray:
-        """`n` new samples, decoded from codes of the prior; `InputError` where there is none."""
+    def sample(
+        self, n: int = 1, *, temperature: float = 1.0, random_state: Any = None
+    ) -> np.ndarray:
+        """`n` new samples, decoded from codes of the prior; `InputError` where there is none.
+
+        `temperature` scales the codes: below 1 samples are more alike, and 0 is the code 0.
+        """
         n = params.check("n", Count, n)
-        draw = generator(_seed(random_state), "prior")
+        temperature = params.check("temperature", Temperature, temperature)
+        draw = generator(find_seed(random_state), "prior")
         z = self._net().bottleneck.prior(n, self._n_features_out, draw)
         if z is None:
             raise InputError(
                 f"{self.kind} has no prior to sample from: use a VAE, or a LatentSampler on its"
                 " codes."
             )
-        return self.inverse_transform(z.numpy())
+        return self.inverse_transform(temperature * z.numpy())
 
     def layers(self, X: Any = None) -> list[Layer]:
         """The layers of the fitted network, or of the one that samples like X would be given."""
@@ -815,7 +822,7 @@ def _check_last(decoder: nn.Module) -> None:
         )
 
 
-def _seed(random_state: Any) -> int:
+def find_seed(random_state: Any) -> int:
     """A seed from whatever scikit-learn calls a random state, the global one left alone."""
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(1)[0])

@@ -98,7 +98,8 @@ class Parameters(BaseEstimator):
 def check(name: str, hint: Any, value: Any) -> Any:
     """`value` as the type in `hint`, or an `InputError` that says what `name` should be."""
     try:
-        return TypeAdapter(hint, config=STRICT).validate_python(_plain(value))
+        one: Any = types.GenericAlias(list, (hint,))  # an adapter of a dataclass takes no config
+        return TypeAdapter(one, config=STRICT).validate_python([_plain(value)])[0]
     except ValidationError:
         raise InputError(f"{name} must be {describe(hint)}, but is {value!r}.") from None
 
@@ -199,7 +200,8 @@ def _describe_one(hint: Any) -> str:
     plain = {int: "an integer", float: "a number", bool: "True or False", str: "a text"}
     plain[types.NoneType] = "None"
     if inspect.isclass(base) and issubclass(base, Parameters):
-        return f"a {base.__name__} ({', '.join(base.kinds())})"
+        article = "an" if base.__name__[0] in "AEIO" else "a"
+        return f"{article} {base.__name__} ({', '.join(base.kinds())})"
     word = plain.get(base, f"of type {getattr(base, '__name__', base)}")
     return f"{word} {bounds}".strip()
 

@@ -17,14 +17,20 @@ DIMENSIONS = 32  # rows of a traversal
 
 
 def generate(
-    model: str | Path, out: str | Path, *, n: int = 64, seed: int = 0, force: bool = False
+    model: str | Path,
+    out: str | Path,
+    *,
+    n: int = 64,
+    temperature: float = 1.0,
+    seed: int = 0,
+    force: bool = False,
 ) -> Path:
     """Write `n` new samples from the prior: one picture of all, an array file, or a folder."""
     if n < 1:
         raise InputError(f"-n must be at least 1, but is {n}.")
     out = runs.free_for_result(out, str(model), force=force)
     fitted = runs.load_model(model)
-    new = fitted.sample(n, random_state=seed)
+    new = fitted.sample(n, temperature=temperature, random_state=seed)
     if out.suffix.lower() in IMAGE_SUFFIXES:
         images = _images(fitted, new)
         write_picture(_png(out), lambda: figures.grid(images))
@@ -40,6 +46,7 @@ def interpolate(
     out: str | Path,
     *,
     steps: int = 10,
+    spherical: bool = False,
     force: bool = False,
 ) -> Path:
     """Write a strip of pictures from image A to image B, in equal steps of the code."""
@@ -48,7 +55,8 @@ def interpolate(
     out = _png(runs.free_for_result(runs.free_for_result(out, a, force=force), b, force=force))
     fitted = runs.load_model(model)
     first, last = (_one(fitted, source)[0] for source in (a, b))
-    images = _images(fitted, sampling.interpolate(fitted, first, last, steps))
+    between = sampling.interpolate(fitted, first, last, steps, spherical=spherical)
+    images = _images(fitted, between)
     write_picture(out, lambda: figures.strip(images))
     return out
 

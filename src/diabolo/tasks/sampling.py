@@ -1,14 +1,259 @@
-"""New samples from codes."""
+"""New samples from codes, the ways between samples, and whether new samples are copies.
 
-from typing import Any
+A model without a prior gets one afterwards: a Gaussian or a mixture of Gaussians p(z), fitted to
+the codes of data, from which new codes are drawn and decoded (Ghosh et al., "From Variational to
+Deterministic Autoencoders", 2020, section 4).
+"""
+
+import warnings
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import numpy as np
+import torch
+from annotated_types import Ge
+from pydantic import InstanceOf
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
+from sklearn.utils.validation import check_is_fitted
 
-from diabolo.estimator import Estimator
+from diabolo import params
+from diabolo.errors import InputError
+from diabolo.estimator import Count, Estimator, Seed, Temperature, find_seed
+from diabolo.inputs import as_array, as_codes, as_rows, like
+from diabolo.params import Parameters
+
+RIDGE = 1e-4  # added to the variances of codes whose own are 1
+TOLERANCE = 1e-2  # nats a sample, by which a step of EM must still improve
+ROWS, CELLS = 4096, 1 << 24  # of a block of distances
+LARGEST = 1e15  # value whose square, summed over the features, is within float32
 
 
-def interpolate(model: Estimator, first: np.ndarray, last: np.ndarray, steps: int) -> Any:
-    """The way from sample `first` to sample `last`, (steps, ...), in equal steps of the code."""
-    a, b = (np.asarray(model.transform(sample[None])) for sample in (first, last))
+class LatentSampler(Parameters):
+    """A prior for any fitted model: p(z) = sum_c w_c N(z; m_c, S_c), fitted to codes by EM.
+
+    With full covariances S_c; "gaussian" is one component, the mean and the covariance of the
+    codes. Code dimensions that never vary keep their value. At temperature T a code is
+    m_c + T S_c^1/2 e, e ~ N(0, I): 1 is the law as fitted, 0 gives the means alone (Kingma and
+    Dhariwal, "Glow", 2018, section 6).
+
+    >>> import numpy as np
+    >>> from diabolo import Autoencoder
+    >>> X = np.random.default_rng(0).random((200, 8), dtype=np.float32)
+    >>> model = Autoencoder(latent_dim=2, hidden=(), epochs=3, random_state=0).fit(X)
+    >>> sampler = LatentSampler(model=model, law="gaussian", random_state=0).fit(X)
+    >>> sampler.sample(5, random_state=0).shape
+    (5, 8)
+    """
+
+    model: Annotated[InstanceOf[Estimator], "A fitted autoencoder; it is used as it is."]
+    law: Annotated[Literal["gaussian", "mixture"], "Of the codes: one Gaussian, or several."] = (
+        "mixture"
+    )
+    components: Annotated[Count, "Gaussians in a mixture."] = 32
+    random_state: Annotated[
+        Seed | InstanceOf[np.random.RandomState] | InstanceOf[np.random.Generator] | None,
+        "Seed of where the fit of a mixture begins; none: a fresh one.",
+    ] = None
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Fit the law to the model's codes of X; `y` is ignored."""
+        p = self.validated()
+        components = p.components if p.law == "mixture" else 1
+        z = self._codes(X)
+        if len(z) < 2 * components:
+            raise InputError(_too_few(components, len(z)))
+        center, scale = z.mean(axis=0), np.where(np.ptp(z, axis=0) > 0, z.std(axis=0), 0)
+        if not scale.any():
+            raise InputError(
+                "The codes of X are all the same, so they have no law: give samples that"
+                " differ, or look at model.findings_."
+            )
+        live = scale > 0
+        mixture = _mixture((z - center)[:, live] / scale[live], components, p.random_state)
+        self.mixture_, self.center_, self.scale_ = mixture, center, scale
+        return self
+
+    def sample(
+        self, n: int = 1, *, temperature: float = 1.0, random_state: Any = None
+    ) -> np.ndarray:
+        """`n` new samples (n, *shape of a sample), in the units of the training data."""
+        z = self.sample_codes(n, temperature=temperature, random_state=random_state)
+        return np.asarray(self.model.inverse_transform(z))
+
+    def sample_codes(
+        self, n: int = 1, *, temperature: float = 1.0, random_state: Any = None
+    ) -> np.ndarray:
+        """`n` new codes (n, K), float32; a seed draws the same noise at every temperature."""
+        check_is_fitted(self, "mixture_")
+        n = params.check("n", Count, n)
+        temperature = params.check("temperature", Temperature, temperature)
+        draw, mixture = np.random.default_rng(find_seed(random_state)), self.mixture_
+        component = draw.choice(len(mixture.weights_), size=n, p=mixture.weights_)
+        noise = draw.standard_normal((n, mixture.means_.shape[1]))
+        units = mixture.means_[component]
+        for c in np.unique(component):
+            rows = component == c
+            units[rows] += (
+                temperature * noise[rows] @ np.linalg.cholesky(mixture.covariances_[c]).T
+            )
+        z = np.tile(self.center_, (n, 1))
+        live = self.scale_ > 0
+        z[:, live] += self.scale_[live] * units
+        return z.astype(np.float32)
+
+    def score_samples(self, X: Any) -> Any:
+        """log p(z) of the code of each sample, (N,) nats, over the dimensions that vary."""
+        check_is_fitted(self, "mixture_")
+        live = self.scale_ > 0
+        units = (self._codes(X) - self.center_)[:, live] / self.scale_[live]
+        found = self.mixture_.score_samples(units) - np.log(self.scale_[live]).sum()
+        return like(X, torch.from_numpy(found.astype(np.float32)))
+
+    def _codes(self, X: Any) -> np.ndarray:
+        return as_codes(self.model.transform(X)).numpy().astype(np.float64)
+
+
+def interpolate(
+    model: Estimator, first: Any, last: Any, steps: int, *, spherical: bool = False
+) -> Any:
+    """The way from sample `first` to sample `last`, (steps, ...), in equal steps of the code.
+
+    The code goes along a line, or with `spherical` along an arc around 0 in equal angles, which
+    stays where a Gaussian prior has its mass (White, "Sampling Generative Networks", 2016).
+    """
+    steps = params.check("steps", Annotated[int, Ge(2)], steps)
+    a, b = (np.asarray(model.transform(as_array(sample)[None])) for sample in (first, last))
+    if spherical:
+        return model.inverse_transform(slerp(a[0], b[0], steps))
     share = np.linspace(0, 1, steps, dtype=np.float32)[:, None]
     return model.inverse_transform((1 - share) * a + share * b)
+
+
+def slerp(a: np.ndarray, b: np.ndarray, steps: int) -> np.ndarray:
+    """Codes (steps, K) from a to b (K,): (sin((1 - t) w) a + sin(t w) b) / sin w.
+
+    w is the angle between them (Shoemake, "Animating Rotation with Quaternion Curves", 1985).
+    Where they point the same way or opposite ways, or one is 0, the codes lie on a line.
+    """
+    ends = np.stack([a, b]).astype(np.float64)
+    t = np.linspace(0, 1, steps)
+    shares = np.stack([1 - t, t], axis=1)
+    norms = np.linalg.norm(ends, axis=1, keepdims=True)
+    if norms.all():
+        u, v = ends / norms
+        angle = 2 * np.arctan2(np.linalg.norm(u - v), np.linalg.norm(u + v))
+        if np.sin(angle) > 1e-6:
+            shares = np.sin(shares * angle) / np.sin(angle)
+    return (shares @ ends).astype(np.float32)
+
+
+def combine(model: Estimator, plus: Sequence[Any], minus: Sequence[Any] = ()) -> Any:
+    """The sample whose code is the sum of the codes of `plus` less the sum of those of `minus`.
+
+    Arithmetic between samples: Radford, Metz and Chintala, "Unsupervised Representation Learning
+    with Deep Convolutional Generative Adversarial Networks", 2016, section 6.3.2.
+    """
+    if not len(plus):
+        raise InputError("plus has no samples: give at least one.")
+    z = _sum(model, plus) - (_sum(model, minus) if len(minus) else 0)
+    return model.inverse_transform(z[None])[0]
+
+
+class Nearest(NamedTuple):
+    """For each of some samples the number of the nearest in a set, and the distance to it."""
+
+    indices: np.ndarray
+    distances: np.ndarray
+
+
+def nearest(samples: Any, X: Any) -> Nearest:
+    """The nearest in X of each of the samples, by Euclidean distance, both in the same units.
+
+    It is found by |a - b|^2 = |a|^2 - 2 a'b + |b|^2 in float32, so of several that are equally
+    near but for rounding it is any; its distance is then computed in float64.
+    """
+    a, x = _flat(samples), _flat(X)
+    if a.shape[1] != x.shape[1]:
+        raise InputError(
+            f"The samples have {a.shape[1]} features, but those of X have {x.shape[1]}: compare"
+            " samples of one shape."
+        )
+    rows = max(1, min(ROWS, CELLS // len(a)))
+    middle = x[:rows].mean(axis=0, dtype=np.float64).astype(np.result_type(x, np.float32))
+    twice = 2 * (a - middle).astype(np.float32).T
+    least, index = np.full(len(a), np.inf, np.float32), np.zeros(len(a), np.intp)
+    for start in range(0, len(x), rows):
+        block = (x[start : start + rows] - middle).astype(np.float32, copy=False)
+        excess = np.einsum("ij,ij->i", block, block)[:, None] - block @ twice
+        here = excess.argmin(axis=0)
+        value = excess[here, np.arange(len(a))]
+        index[value < least] = (start + here)[value < least]
+        least = np.minimum(least, value)
+    return Nearest(index, _distances(a, x, index, rows))
+
+
+def copies(samples: Any, x_train: Any, x_test: Any) -> dict[str, float]:
+    """How near new samples are to training samples, beside how near test samples are.
+
+    `samples_median` and `test_median` are medians of the distance to the nearest training sample,
+    `near` is the distance below which one of a hundred test samples has it, and `share_near` the
+    share of the new samples that have it there. It is about 0.01 for new samples that are as
+    different from the training set as test samples are, and about 1 for copies. Blur brings
+    samples nearer to all others: for a model that blurs, also give reconstructed test samples.
+    """
+    new, test = nearest(samples, x_train).distances, nearest(x_test, x_train).distances
+    near = np.quantile(test, 0.01)
+    return {
+        "samples_median": float(np.median(new)),
+        "test_median": float(np.median(test)),
+        "near": float(near),
+        "share_near": float(np.mean(new < near)),
+    }
+
+
+def _too_few(components: int, samples: int) -> str:
+    """What is said where there are less than two samples for each component."""
+    what = "A Gaussian" if components == 1 else f"A mixture of {components} components"
+    what += f" needs at least {2 * components} samples, but X has {samples}: give more"
+    return what + ("." if components == 1 else ", or fewer components.")
+
+
+def _mixture(units: np.ndarray, components: int, random_state: Any) -> GaussianMixture:
+    """Gaussians fitted to codes (N, K) of mean 0 and variance 1."""
+    seed = np.random.SeedSequence(find_seed(random_state)).generate_state(1)[0]
+    mixture = GaussianMixture(
+        components, reg_covar=RIDGE, tol=TOLERANCE, random_state=np.random.RandomState(seed)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # what it has by then is as good
+        return mixture.fit(units)
+
+
+def _sum(model: Estimator, samples: Sequence[Any]) -> np.ndarray:
+    """The sum (K,) of the codes of samples."""
+    X = as_rows([np.asarray(as_array(sample)) for sample in samples])
+    return np.asarray(model.transform(X)).sum(axis=0, dtype=np.float64)
+
+
+def _flat(X: Any) -> np.ndarray:
+    """Samples as rows of numbers, (N, D)."""
+    array = np.asarray(as_rows(X))
+    if not array.size:
+        raise InputError(f"X has no values: its shape is {array.shape}.")
+    if array.dtype.kind == "O":
+        array = array.astype(np.float64)
+    if array.dtype.kind == "f" and not max(array.max(), -array.min()) < LARGEST:
+        raise InputError(
+            f"X holds NaN, infinity or values above {LARGEST:g}: leave those samples out."
+        )
+    return array.reshape(len(array), -1)
+
+
+def _distances(a: np.ndarray, x: np.ndarray, index: np.ndarray, rows: int) -> np.ndarray:
+    """The distance of each sample to the one in x that has its index, (N,)."""
+    found = np.empty(len(a))
+    for start in range(0, len(a), rows):
+        part = slice(start, start + rows)
+        found[part] = np.linalg.norm(a[part].astype(np.float64) - x[index[part]], axis=1)
+    return found
