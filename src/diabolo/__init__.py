@@ -7,12 +7,14 @@ if TYPE_CHECKING:
     from diabolo.estimator import Autoencoder as Autoencoder
     from diabolo.loading import load as load
     from diabolo.models.vae import VAE as VAE
+    from diabolo.tasks.anomaly import AnomalyDetector as AnomalyDetector
     from diabolo.tasks.sampling import LatentSampler as LatentSampler
 
 __version__ = "0.1.0"
-__all__ = ["VAE", "Autoencoder", "LatentSampler", "load"]
+__all__ = ["VAE", "AnomalyDetector", "Autoencoder", "LatentSampler", "load"]
 
 _HOMES = {
+    "AnomalyDetector": "diabolo.tasks.anomaly",
     "Autoencoder": "diabolo.estimator",
     "LatentSampler": "diabolo.tasks.sampling",
     "VAE": "diabolo.models.vae",

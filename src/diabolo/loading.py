@@ -1,4 +1,4 @@
-"""A model file -> the fitted model."""
+"""A model file -> the fitted model, or the detector that was saved with it."""
 
 import math
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Len
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import Tensor
 
 from diabolo import store
 from diabolo.errors import InputError
@@ -13,6 +14,7 @@ from diabolo.estimator import Count, Estimator, find_device
 from diabolo.fitting import only_model
 from diabolo.models import MODELS
 from diabolo.params import check, from_config
+from diabolo.tasks.anomaly import PREFIX, AnomalyDetector
 
 FAST = Field(fail_fast=True)  # a list of a million mistakes has one error
 Names = Annotated[list[str], FAST]
@@ -41,10 +43,11 @@ class _Header(BaseModel):
     metrics: dict[str, Any] = {}
     versions: dict[str, str] = {}
     training: dict[str, int | str] = {}
+    detector: dict[Text, Plain] | None = None
 
 
-def load(path: str | Path, *, device: str = "auto", network: Any = None) -> Estimator:
-    """Read the model that `save` wrote. Runs no code from the file.
+def load(path: str | Path, *, device: str = "auto", network: Any = None) -> Any:
+    """Read the model or the detector that `save` wrote. Runs no code from the file.
 
     A model of an own pair of modules is given that pair again as `network`, whose weights do not
     matter. Raises `InputError` where the file is no model of ours or does not fit itself.
@@ -68,7 +71,23 @@ def load(path: str | Path, *, device: str = "auto", network: Any = None) -> Esti
         model = from_config(header.model, MODELS)
         assert isinstance(model, Estimator)
         model.set_params(device=device, **({} if network is None else {"network": network}))
+        own = {} if header.detector is None else _taken(PREFIX, tensors)
         model._restore(header.model_dump(), only_model(tensors))
+        return model if header.detector is None else _detector(header.detector, model, own)
     except (KeyError, IndexError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise InputError(f"{path} is damaged: {str(error).splitlines()[0]:.200}") from None
-    return model
+
+
+def _taken(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors under a prefix, by their names after it, taken from the others."""
+    names = [name for name in tensors if name.startswith(prefix)]
+    return {name.removeprefix(prefix): tensors.pop(name) for name in names}
+
+
+def _detector(
+    config: dict[str, Any], model: Estimator, tensors: dict[str, Tensor]
+) -> AnomalyDetector:
+    detector = from_config(config, {AnomalyDetector.kind: AnomalyDetector})
+    assert isinstance(detector, AnomalyDetector)
+    detector._restore(model, tensors)
+    return detector

@@ -200,7 +200,7 @@ def _describe_one(hint: Any) -> str:
     plain = {int: "an integer", float: "a number", bool: "True or False", str: "a text"}
     plain[types.NoneType] = "None"
     if inspect.isclass(base) and issubclass(base, Parameters):
-        article = "an" if base.__name__[0] in "AEIO" else "a"
+        article = "an" if base.__name__[0] in "AEIOU" else "a"
         return f"{article} {base.__name__} ({', '.join(base.kinds())})"
     word = plain.get(base, f"of type {getattr(base, '__name__', base)}")
     return f"{word} {bounds}".strip()

@@ -182,10 +182,12 @@ def free_for_result(path: str | Path, source: str, *, force: bool) -> Path:
 
 
 def load_model(path: str | Path) -> "Estimator":
-    """The model in a .safetensors file or a run folder."""
+    """The model in a .safetensors file (of a detector, its model) or a run folder."""
     from diabolo.loading import load
 
-    return load(model_file(path))
+    loaded: Any = load(model_file(path))
+    model: Estimator = getattr(loaded, "model_", loaded)
+    return model
 
 
 def read_for(model: "Estimator", source: str | Path) -> Samples:

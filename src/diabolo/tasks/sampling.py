@@ -7,6 +7,7 @@ Deterministic Autoencoders", 2020, section 4).
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import field
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import numpy as np
@@ -46,7 +47,9 @@ class LatentSampler(Parameters):
     (5, 8)
     """
 
-    model: Annotated[InstanceOf[Estimator], "A fitted autoencoder; it is used as it is."]
+    model: Annotated[InstanceOf[Estimator], "A fitted autoencoder; it is used as it is."] = field(
+        kw_only=False
+    )
     law: Annotated[Literal["gaussian", "mixture"], "Of the codes: one Gaussian, or several."] = (
         "mixture"
     )

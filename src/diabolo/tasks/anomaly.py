@@ -1,0 +1,370 @@
+"""Anomalies: samples unlike the normal ones that a detector was fitted on, at a known rate.
+
+Split-conformal testing. A score s, larger for the more normal, is learnt from some of the normal
+samples; n others, held out, have the scores s_1, ..., s_n. The p-value of a sample x is
+
+    p(x) = (1 + #{i: s_i <= s(x)}) / (n + 1)
+
+and x is an anomaly where p(x) is at most the false-alarm rate a. If x and the held-out samples are
+exchangeable, P(p(x) <= a) <= a whatever the score is: V. Vovk, A. Gammerman, G. Shafer,
+"Algorithmic Learning in a Random World", 2005; R. Laxhammar, G. Falkman, "Conformal Prediction for
+Distribution-Independent Anomaly Detection in Streaming Vessel Data", 2010. That is on average over
+held-out sets: given one of them, and scores without ties, the rate of false alarms is
+Beta(l, n + 1 - l) with l = floor(a (n + 1)): V. Vovk, "Conditional Validity of Inductive Conformal
+Predictors", 2012; S. Bates, E. Candès, L. Lei, Y. Romano, M. Sesia, "Testing for Outliers with
+Conformal p-values", 2023.
+"""
+
+import copy
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import field
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+import torch
+from annotated_types import Gt, Lt
+from pydantic import InstanceOf
+from sklearn.base import OutlierMixin, clone
+from sklearn.covariance import ledoit_wolf
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from diabolo import store
+from diabolo.doctor import DoctorWarning
+from diabolo.errors import InputError
+from diabolo.estimator import Autoencoder, Estimator, Seed, find_seed
+from diabolo.inputs import as_rows, like
+from diabolo.net import Net, in_blocks
+from diabolo.params import Parameters, to_config
+from diabolo.train import generator
+
+WORST = -1e300  # the score of what has none
+WIDEST_CODE = 4096  # whose covariance is formed
+RIDGE = 1e-6  # of the mean variance, added to every variance of the codes
+PREFIX = "detector "  # of a detector's tensors in a model file
+CALIBRATION = "calibration_scores"
+Share = Annotated[float, Gt(0), Lt(1)]
+
+
+class AnomalyDetector(OutlierMixin, Parameters):
+    """Flags what is unlike the normal samples it was fitted on, with a known rate of false alarms.
+
+    The scores, each larger for the more normal, at the mean code z of x, in scaled units:
+
+    - reconstruction: -|x - x^|^2 / D;
+    - latent: minus the squared Mahalanobis distance of z from the normal codes, whose covariance
+      is shrunk (O. Ledoit, M. Wolf, "A Well-Conditioned Estimator for Large-Dimensional Covariance
+      Matrices", 2004);
+    - combined: the sum of both, each divided by its mean over the samples that were not held out
+      (T. Denouden et al., "Improving Reconstruction Autoencoder Out-of-distribution Detection with
+      Mahalanobis Distance", 2018, equation 3);
+    - elbo: the model's own `score_samples`.
+
+    A fitted model is left as it is with `prefit`; X must then be samples it was not trained on.
+    All of them calibrate, but for the share that "latent" and "combined" learn normal codes from.
+
+    >>> X = np.random.default_rng(0).normal(size=(400, 4)).astype(np.float32)
+    >>> model = Autoencoder(latent_dim=2, hidden=(), epochs=3, scaling="standard")
+    >>> detector = AnomalyDetector(model, random_state=0).fit(X)
+    >>> detector.predict(np.array([[0, 0, 0, 0], [9, -9, 9, -9]], dtype=np.float32))
+    array([ 1, -1])
+    """
+
+    model: Annotated[
+        InstanceOf[Estimator] | None, "The autoencoder; none: one that suits the size of X."
+    ] = field(default=None, kw_only=False)
+    false_alarm_rate: Annotated[Share, "Share of normal samples that may be flagged."] = 0.05
+    criterion: Annotated[
+        Literal["reconstruction", "latent", "combined", "elbo"], "The score, see above."
+    ] = "reconstruction"
+    calibration_fraction: Annotated[
+        Share, "Share of the samples, drawn by the seed, held out to set the threshold."
+    ] = 0.2
+    prefit: Annotated[bool, "Take the model as it is, already fitted."] = False
+    random_state: Annotated[
+        Seed | InstanceOf[np.random.RandomState] | InstanceOf[np.random.Generator] | None,
+        "Seed of the split, and of a model without one; none: a fresh one.",
+    ] = None
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "calibration_scores_")
+
+    def __sklearn_clone__(self) -> Self:
+        twin: Self = super().__sklearn_clone__()
+        if self.prefit:
+            twin.model = self.model
+        return twin
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn what is normal from X, all of it normal; `y` is ignored.
+
+        Warns where too few samples are held out for the rate: nothing is flagged then. After a
+        failure the detector is as it was before.
+        """
+        p, X = self.validated(), as_rows(X)
+        seed = find_seed(p.random_state)
+        if p.prefit:
+            model = _as_it_is(self.model)
+            count = _count(model, X)
+        else:
+            model, count = _new_model(self.model, X, seed)
+        learnt, held = _split(count, p, seed)
+        if not p.prefit:
+            model.fit(_safe_indexing(X, learnt))
+        reference = _learn(p.criterion, model, _safe_indexing(X, learnt)) if len(learnt) else {}
+        scores = model._mapped(
+            _safe_indexing(X, held), _scores(p.criterion, model.net_, reference)
+        )
+        self._set(model, reference, np.sort(scores))
+        self._tell_if_too_few()
+        return self
+
+    def _set(self, model: Estimator, reference: dict[str, Tensor], scores: np.ndarray) -> None:
+        """Become the detector of these, and of the parameters as they are."""
+        config = {name: value for name, value in to_config(self).items() if name != "model"}
+        self.model_, self.fitted_config_, self._reference = model, config, reference
+        self.calibration_scores_ = scores
+        allowed = _allowed(len(scores), config["false_alarm_rate"])
+        self.offset_ = float(scores[allowed - 1]) if allowed else -math.inf
+
+    def _tell_if_too_few(self) -> None:
+        held, rate = len(self.calibration_scores_), self.fitted_config_["false_alarm_rate"]
+        if not _allowed(held, rate):
+            warnings.warn(
+                f"{held} held-out samples are too few for a false-alarm rate of {rate:g}, so"
+                f" nothing is flagged: {_needed(rate)} are needed.",
+                DoctorWarning,
+                stacklevel=3,
+            )
+
+    @property
+    def n_features_in_(self) -> int:
+        """D, the number of values in a sample."""
+        return int(self.model_.n_features_in_)
+
+    @property
+    def feature_names_in_(self) -> np.ndarray:
+        """The names of the columns of a table that had some."""
+        names: np.ndarray = self.model_.feature_names_in_
+        return names
+
+    # ---- use
+
+    def score_samples(self, X: Any) -> Any:
+        """How normal each sample is, (N,) float64: larger is more normal. Deterministic."""
+        check_is_fitted(self)
+        score = self.fitted_config_["criterion"]
+        return self.model_._mapped(X, _scores(score, self.model_.net_, self._reference))
+
+    def decision_function(self, X: Any) -> Any:
+        """`score_samples` minus the threshold `offset_`, (N,): below 0 for anomalies."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> Any:
+        """-1 for anomalies, those whose p-value is at most the false-alarm rate, 1 for others."""
+        return like(X, torch.from_numpy(np.where(self.decision_function(X) < 0, -1, 1)))
+
+    def p_values(self, X: Any) -> Any:
+        """The share of normal samples at least as abnormal as each sample, (N,), itself counted.
+
+        For a normal sample, P(p <= a) <= a for every a.
+        """
+        scores = np.asarray(self.score_samples(X))
+        below = np.searchsorted(self.calibration_scores_, scores, side="right")
+        return like(X, torch.from_numpy((1 + below) / (len(self.calibration_scores_) + 1)))
+
+    def errors(self, X: Any) -> Any:
+        """The squared error of every value, in scaled units, float32 in the shape of X.
+
+        Of an image a heatmap; of a table's row, how odd each column is.
+        """
+        check_is_fitted(self)
+        top = torch.finfo(torch.float32).max
+
+        def errors(x: Tensor) -> Tensor:
+            return _errors(self.model_.net_, x).nan_to_num(top, top).clamp(max=top).float()
+
+        return self.model_._mapped(X, errors, keep_shape=True)
+
+    def oddest_columns(self, X: Any) -> np.ndarray:
+        """The name of the column with the largest error in each row of a table, (N,)."""
+        errors = np.asarray(self.errors(X))
+        if self.model_.image_shape_ is not None:
+            raise InputError("Images have no columns: look at the heatmaps of errors(X).")
+        names = getattr(self, "feature_names_in_", self.model_.columns_)
+        if names is None:
+            names = [f"x{i}" for i in range(self.n_features_in_)]
+        return np.asarray(names, dtype=object)[errors.argmax(axis=1)]
+
+    def save(self, path: str | Path) -> None:
+        """Write detector and model to one .safetensors file; `diabolo.load` reads it."""
+        check_is_fitted(self)
+        config, tensors = self.model_._contents()
+        learnt = self._reference | {CALIBRATION: torch.from_numpy(self.calibration_scores_)}
+        own = {PREFIX + name: tensor for name, tensor in learnt.items()}
+        store.write(path, config | {"detector": self.fitted_config_}, tensors | own)
+
+    def _restore(self, model: Estimator, tensors: dict[str, Tensor]) -> None:
+        """Become the fitted detector that `save` described; `load` calls this.
+
+        Raises ValueError, in a sentence, where these do not fit each other.
+        """
+        p = self.validated()
+        scores = tensors.pop(CALIBRATION, torch.empty(0))
+        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+        if shapes != _shapes(p.criterion, model.code_size_) or scores.ndim != 1 or not len(scores):
+            raise ValueError("the tensors of its detector do not fit its score.")
+        for tensor in (scores, *tensors.values()):
+            if tensor.dtype != torch.float64 or not tensor.isfinite().all():
+                raise ValueError("its detector has values that are none.")
+        if (scores.diff() < 0).any():
+            raise ValueError("the scores of its detector are not in order.")
+        if (tensors.get("scales", scores.new_ones(2)) <= 0).any():
+            raise ValueError("the scales of its detector are not positive.")
+        self._set(model, tensors, scores.numpy())
+        self.model, self.prefit = model, True
+
+
+# ---- the scores
+
+
+def _scores(score: str, net: Net, learnt: dict[str, Tensor]) -> Callable[[Tensor], Tensor]:
+    """The function from stored values (B, D) to scores (B,), float64."""
+
+    def scores(x: Tensor) -> Tensor:
+        if score == "elbo":
+            return net.score(x).double()
+        if score == "reconstruction":
+            return -_errors(net, x).mean(1)
+        if score == "latent":
+            return -_distances(net, x, learnt)
+        by_error, by_distance = learnt["scales"].tolist()
+        return -(_errors(net, x).mean(1) / by_error + _distances(net, x, learnt) / by_distance)
+
+    return lambda x: scores(x).nan_to_num(nan=WORST, neginf=WORST, posinf=-WORST)
+
+
+def _errors(net: Net, x: Tensor) -> Tensor:
+    """Squared errors (B, D) of the mean code's reconstruction, in scaled units, float64."""
+    output = net.likelihood.activation(net.decoder(net.encode(x)).flatten(1))
+    return (output.double() - net.scaling(x).double()).square()
+
+
+def _distances(net: Net, x: Tensor, learnt: dict[str, Tensor]) -> Tensor:
+    """Squared Mahalanobis distances (B,) of mean codes, float64."""
+    mean, whitening = learnt["mean"].to(net.device), learnt["whitening"].to(net.device)
+    return F.linear(net.encode(x).double() - mean, whitening).square().sum(1)
+
+
+def _shapes(score: str, k: int) -> dict[str, tuple[int, ...]]:
+    """The shapes of what a score learns, by name, for codes of k numbers."""
+    if score not in ("latent", "combined"):
+        return {}
+    gaussian: dict[str, tuple[int, ...]] = {"mean": (k,), "whitening": (k, k)}
+    return gaussian | ({"scales": (2,)} if score == "combined" else {})
+
+
+def _learn(score: str, model: Estimator, X: Any) -> dict[str, Tensor]:
+    """What a score learns from normal samples, float64."""
+    wanted = _shapes(score, model.code_size_)
+    if not wanted:
+        return {}
+    net, rows = model.net_, model.rows(X)
+    learnt = _gaussian(in_blocks(net.encode, rows, device=net.device).double().numpy())
+    if "scales" in wanted:
+
+        def both(x: Tensor) -> Tensor:
+            return torch.stack([_errors(net, x).mean(1), _distances(net, x, learnt)], 1)
+
+        means = in_blocks(both, rows, device=net.device).mean(0)
+        learnt["scales"] = torch.where(means > 0, means, 1.0)
+    return learnt
+
+
+def _gaussian(z: np.ndarray) -> dict[str, Tensor]:
+    """The mean of codes (N, K), and W with W' W the inverse of their shrunk covariance."""
+    k = z.shape[1]
+    if k > WIDEST_CODE:
+        raise InputError(
+            f"Codes of {k} numbers are too wide for their distances: use"
+            " criterion='reconstruction', or a smaller latent_dim."
+        )
+    covariance = ledoit_wolf(z)[0] if len(z) > 1 else np.zeros((k, k))
+    variance = float(np.trace(covariance)) / k
+    covariance = covariance + (RIDGE * variance or 1.0) * np.eye(k)
+    whitening = np.linalg.inv(np.linalg.cholesky(covariance))
+    return {"mean": torch.from_numpy(z.mean(axis=0)), "whitening": torch.from_numpy(whitening)}
+
+
+# ---- the rate
+
+
+def _allowed(n: int, rate: float) -> int:
+    """How many of 1/(n + 1), 2/(n + 1), ... are p-values of anomalies: floor(rate (n + 1))."""
+    return int(np.count_nonzero(np.arange(1, n + 1) / (n + 1) <= rate))
+
+
+def _needed(rate: float) -> int:
+    """The fewest held-out samples with which anything can be flagged."""
+    n = max(int(1 / rate) - 2, 1)
+    while not 1 / (n + 1) <= rate:
+        n += 1
+    return n
+
+
+def _split(count: int, p: Any, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which samples are learnt from, and which are held out."""
+    if p.prefit and not _shapes(p.criterion, 1):
+        return np.empty(0, int), np.arange(count)
+    if count < 2:
+        raise InputError(f"X has n_samples={count}: give two or more, of which some are held out.")
+    held = min(max(round(count * p.calibration_fraction), 1), count - 1)
+    order = torch.randperm(count, generator=generator(seed, "calibration")).numpy()
+    return np.sort(order[held:]), np.sort(order[:held])
+
+
+# ---- the model
+
+
+def _as_it_is(model: Estimator | None) -> Estimator:
+    """A fitted model, as it stays whatever its owner does with it."""
+    if model is None:
+        raise InputError("With prefit there must be a fitted model: give AnomalyDetector(model).")
+    check_is_fitted(model)
+    return copy.copy(model)
+
+
+def _count(model: Estimator, X: Any) -> int:
+    """The number of samples in X; warns where the model was trained on them."""
+    rows = model.rows(X)
+    if model.data_.get("sha256") == store.digest([rows.numpy()]):
+        warnings.warn(
+            "The model was trained on these samples, so the false-alarm rate is not guaranteed:"
+            " fit the detector on others.",
+            DoctorWarning,
+            stacklevel=3,
+        )
+    return len(rows)
+
+
+def _new_model(model: Estimator | None, X: Any, seed: int) -> tuple[Estimator, int]:
+    """The model to fit, seeded, and the number of samples in X, which must suit it."""
+    new: Estimator = clone(Autoencoder() if model is None else model)
+    count = len(clone(new).rows(X, reset=True))
+    if model is None:
+        new.set_params(**_suited(X.shape, count))
+    return (new if new.random_state is not None else new.set_params(random_state=seed)), count
+
+
+def _suited(shape: tuple[int, ...], count: int) -> dict[str, Any]:
+    """Parameters for X of a shape: passes for a thousand steps, a narrow code for a table."""
+    epochs = min(max(20, 200_000 // count), 200)
+    if len(shape) > 2:
+        return {"epochs": epochs}
+    code = min(max(shape[1] // 3, 1), 32)
+    return {"epochs": epochs, "scaling": "standard", "latent_dim": code, "hidden": (64, 32)}
