@@ -1,4 +1,4 @@
-"""What several test files share: digits, and a guard over the global random states."""
+"""What several test files share: small estimators, data, and a guard over the global states."""
 
 import random
 from collections.abc import Iterator
@@ -9,8 +9,35 @@ import pytest
 import torch
 
 from diabolo.data.mnist import read_split
+from diabolo.models import MODELS
 
 torch.set_num_threads(1)  # the nets here are tiny
+
+CASES = [(name, network) for name in MODELS for network in ("dense", "conv", "subpixel")]
+SMALL = {
+    "latent_dim": 3,
+    "hidden": (6,),
+    "epochs": 2,
+    "batch_size": 16,
+    "random_state": 0,
+    "device": "cpu",
+}
+
+
+@pytest.fixture(params=CASES, ids="-".join)
+def make(request):
+    """A maker of small estimators, for every model and network."""
+    name, network = request.param
+
+    def new(**parameters):
+        return MODELS[name](**SMALL | {"network": network} | parameters)
+
+    return new
+
+
+def floats(n=40, d=6, seed=0):
+    """Rows in [0, 1)."""
+    return np.random.default_rng(seed).random((n, d), dtype=np.float32)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 import torch
+from conftest import SMALL, floats
 from scipy.linalg import subspace_angles
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
@@ -21,37 +22,12 @@ from diabolo.net import BLOCK
 from diabolo.params import to_config
 from diabolo.train import Epoch, Training, generator
 
-CASES = [(name, network) for name in MODELS for network in ("dense", "conv", "subpixel")]
-SMALL = {
-    "latent_dim": 3,
-    "hidden": (6,),
-    "epochs": 2,
-    "batch_size": 16,
-    "random_state": 0,
-    "device": "cpu",
-}
-
-
-@pytest.fixture(params=CASES, ids="-".join)
-def make(request):
-    """A maker of small estimators, for every model and network."""
-    name, network = request.param
-
-    def new(**parameters):
-        return MODELS[name](**SMALL | {"network": network} | parameters)
-
-    return new
-
 
 def images(n=40, shape=(9, 7), seed=0):
     """Random uint8 images, some of them dark."""
     random = np.random.default_rng(seed)
     ceiling = random.integers(40, 256, size=(n, *[1] * len(shape)))
     return (random.random((n, *shape)) * ceiling).astype(np.uint8)
-
-
-def floats(n=40, d=6, seed=0):
-    return np.random.default_rng(seed).random((n, d), dtype=np.float32)
 
 
 def weights(model):

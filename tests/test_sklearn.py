@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 import sklearn
 import torch
+from conftest import SMALL, floats
 from matplotlib.figure import Figure
 from scipy import sparse, stats
 from sklearn import base
@@ -52,27 +53,7 @@ from diabolo.errors import InputError
 from diabolo.models import MODELS
 from diabolo.params import to_config
 
-CASES = [(name, network) for name in MODELS for network in ("dense", "conv", "subpixel")]
-SMALL = {
-    "latent_dim": 3,
-    "hidden": (6,),
-    "epochs": 2,
-    "batch_size": 16,
-    "random_state": 0,
-    "device": "cpu",
-}
 LETTERS = list("abcdef")
-
-
-@pytest.fixture(params=CASES, ids="-".join)
-def make(request):
-    """A maker of small estimators, for every model and network."""
-    name, network = request.param
-
-    def new(**parameters):
-        return MODELS[name](**SMALL | {"network": network} | parameters)
-
-    return new
 
 
 @pytest.fixture(params=MODELS)
@@ -83,10 +64,6 @@ def model(request):
 
 def small(**parameters):
     return Autoencoder(**SMALL | parameters)
-
-
-def floats(n=40, d=6, seed=0):
-    return np.random.default_rng(seed).random((n, d), dtype=np.float32)
 
 
 def images(n=40):

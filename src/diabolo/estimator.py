@@ -192,8 +192,8 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
             fit = self._fit(x, x_val, p, checkpoints=checkpoints)
             if kept is not None:
                 self._go_on(fit, kept)
-            self._train(fit, x, p, callback)
-            self.findings_ = doctor.found(fit.stopped, *self._examine(x, p))
+            codes = self._train(fit, x, p, callback)
+            self.findings_ = doctor.found(fit.stopped, *self._examine(x, codes, p))
         self._tell()
         return self
 
@@ -326,7 +326,8 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         x: Tensor,
         p: Any,
         callback: Callable[[Self], object] | None = None,
-    ) -> None:
+    ) -> Tensor:
+        """Train to the end; gives the codes of some of the training samples."""
         rows, first = len(fit.training.losses), fit.training.first_epoch
         progress = Progress(
             p.epochs,
@@ -354,18 +355,17 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
                 raise Interrupted from None
         if p.early_stopping:
             fit.best.put_back()
-        self._learn_codes(x)
+        return self._learn_codes(x)
 
-    def _examine(self, x: Tensor, p: Any) -> list[Finding]:
+    def _examine(self, x: Tensor, codes: Tensor, p: Any) -> list[Finding]:
         """What is wrong with the model, looking at some of the training samples."""
         columns, losses = None, self.history_["val_loss"]
         if self.image_shape_ is None and self.dtype_ == "float32":
             columns = self.columns_ or [str(n) for n in getattr(self, "feature_names_in_", [])]
-        few = x[:EXAMINED]
         return doctor.examine(
             self.net_,
-            few,
-            in_blocks(self.net_.encode, few, device=self.net_.device),
+            x[:EXAMINED],
+            codes,
             vectors=p.latent_dim is not None,
             columns=columns,
             val_losses=[] if p.early_stopping or None in losses else losses,
@@ -402,12 +402,16 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
                     " yourself."
                 )
 
-    def _learn_codes(self, x: Tensor) -> None:
-        """The size of a code, and the range (2, K) in which nearly all of some codes lie."""
+    def _learn_codes(self, x: Tensor) -> Tensor:
+        """The size of a code, and the range (2, K) in which nearly all of some codes lie.
+
+        Gives these codes.
+        """
         self.net_.eval()
-        z = in_blocks(self.net_.encode, x[:EXAMINED], device=self.net_.device).numpy()
+        z = in_blocks(self.net_.encode, x[:EXAMINED], device=self.net_.device)
         self.code_size_ = z.shape[1]
-        self.code_range_ = np.quantile(z, [0.01, 0.99], axis=0).astype(np.float32)
+        self.code_range_ = np.quantile(z.numpy(), [0.01, 0.99], axis=0).astype(np.float32)
+        return z
 
     def _record(self, epoch: Epoch) -> None:
         """Add an epoch to the history, in the unit `loss_unit_`."""
@@ -799,11 +803,11 @@ def _kept_seed(kept: Contents) -> int:
 
 def _fingerprint(x: Tensor, x_val: Tensor | None) -> dict[str, Any]:
     """How many samples a model is fitted on, and the SHA-256 of their stored values."""
-    data = {"samples": len(x), "sha256": store.digest([x.numpy()])}
+    data = {"samples": len(x), "sha256": store.digest(x.numpy())}
     if x_val is not None:
         data |= {
             "validation_samples": len(x_val),
-            "validation_sha256": store.digest([x_val.numpy()]),
+            "validation_sha256": store.digest(x_val.numpy()),
         }
     return data
 

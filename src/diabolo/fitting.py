@@ -15,7 +15,7 @@ from diabolo.errors import InputError
 from diabolo.net import Net
 from diabolo.progress import Progress
 from diabolo.store import Checkpoints, Contents, checksum
-from diabolo.train import Best, Epoch, Training
+from diabolo.train import Best, Epoch, Training, prefixed, under
 
 STATE, BEST = "training ", "best "  # prefixes of the tensors that are not the model's
 FREE = {"device", "verbose", "warm_start"}  # parameters that may differ when a fit goes on
@@ -61,8 +61,8 @@ class Fit:
                 " folder, or remove it."
             )
         self.net.load_state_dict({name: tensors[name] for name in self.net.state_dict()})
-        self.best.restore(_without(BEST, tensors))
-        self.training.restore(_without(STATE, tensors))
+        self.best.restore(under(BEST, tensors))
+        self.training.restore(under(STATE, tensors))
         self.kept = self.training.epoch, self.training.step
 
     def epochs(self, progress: Progress) -> Generator[Epoch, None, None]:
@@ -74,7 +74,7 @@ class Fit:
 
         def step(rows: int) -> None:
             progress.step(rows)
-            if self.checkpoints is not None and self.checkpoints.due(within_epoch=True):
+            if self._due(within_epoch=True):
                 self._keep()
 
         self.training.on_step = step
@@ -89,11 +89,14 @@ class Fit:
                 return
             self.best.see(epoch)
             yield epoch
-            if self.checkpoints is not None and self.checkpoints.due(within_epoch=False):
+            if self._due(within_epoch=False):
                 self._keep()
             if self.best.exhausted:
                 break
         self._keep()
+
+    def _due(self, *, within_epoch: bool) -> bool:
+        return self.checkpoints is not None and self.checkpoints.due(within_epoch=within_epoch)
 
     def _keep(self) -> None:
         """Write a checkpoint, unless there is one or the weights are of no use any more."""
@@ -107,7 +110,7 @@ class Fit:
 
     def _contents(self) -> Contents:
         config, tensors = self.contents()
-        state = _with(STATE, self.training.state()) | _with(BEST, self.best.state())
+        state = prefixed(STATE, self.training.state()) | prefixed(BEST, self.best.state())
         return config | {"training": self.origin}, tensors | state
 
 
@@ -123,12 +126,3 @@ def _check_parameters(theirs: dict[str, Any], ours: dict[str, Any]) -> None:
                 f"The checkpoint is of another training, whose {name} is {theirs.get(name)!r} and"
                 f" not {ours.get(name)!r}: give another folder, or remove it."
             )
-
-
-def _with(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {prefix + name: tensor for name, tensor in tensors.items()}
-
-
-def _without(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors under a prefix, by their names after it."""
-    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}

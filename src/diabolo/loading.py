@@ -15,6 +15,7 @@ from diabolo.fitting import only_model
 from diabolo.models import MODELS
 from diabolo.params import check, from_config
 from diabolo.tasks.anomaly import PREFIX, AnomalyDetector
+from diabolo.train import under
 
 FAST = Field(fail_fast=True)  # a list of a million mistakes has one error
 Names = Annotated[list[str], FAST]
@@ -71,17 +72,14 @@ def load(path: str | Path, *, device: str = "auto", network: Any = None) -> Any:
         model = from_config(header.model, MODELS)
         assert isinstance(model, Estimator)
         model.set_params(device=device, **({} if network is None else {"network": network}))
-        own = {} if header.detector is None else _taken(PREFIX, tensors)
-        model._restore(header.model_dump(), only_model(tensors))
+        tensors, own = only_model(tensors), {}
+        if header.detector is not None:
+            own = under(PREFIX, tensors)
+            tensors = {name: t for name, t in tensors.items() if not name.startswith(PREFIX)}
+        model._restore(header.model_dump(), tensors)
         return model if header.detector is None else _detector(header.detector, model, own)
     except (KeyError, IndexError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise InputError(f"{path} is damaged: {str(error).splitlines()[0]:.200}") from None
-
-
-def _taken(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors under a prefix, by their names after it, taken from the others."""
-    names = [name for name in tensors if name.startswith(prefix)]
-    return {name.removeprefix(prefix): tensors.pop(name) for name in names}
 
 
 def _detector(

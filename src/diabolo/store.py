@@ -11,7 +11,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
@@ -44,8 +44,6 @@ TYPES = {  # name in the file: name in torch, bytes of a number
 }
 INTERVAL = 30.0  # seconds between the checkpoints within an epoch
 CHECKPOINT, PREVIOUS = "checkpoint.safetensors", "checkpoint-previous.safetensors"
-
-
 Contents = tuple[dict[str, Any], "dict[str, Tensor]"]  # config and tensors
 
 
@@ -154,12 +152,10 @@ class Checkpoints:
             path.unlink(missing_ok=True)
 
 
-def digest(arrays: Iterable[np.ndarray]) -> str:
-    """SHA-256 of arrays, with their types and shapes."""
-    total = hashlib.sha256()
-    for array in arrays:
-        total.update(f"{array.dtype.str}{list(array.shape)}".encode())
-        total.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+def digest(array: np.ndarray) -> str:
+    """SHA-256 of an array, with its type and shape."""
+    total = hashlib.sha256(f"{array.dtype.str}{list(array.shape)}".encode())
+    total.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return total.hexdigest()
 
 
@@ -265,8 +261,8 @@ def _config(entry: dict[str, Any], path: Path) -> dict[str, Any]:
     if written == 1 and "sha256" not in entry:
         return {name: value for name, value in entry.items() if name != "format"}
     try:
-        config, expected = entry["config"], entry["sha256"]["config"]
-        str(entry["sha256"]["tensors"])
+        config, sums = entry["config"], entry["sha256"]
+        expected, _ = sums["config"], sums["tensors"]
     except (KeyError, TypeError):
         raise ValueError from None
     if not isinstance(config, dict) or _sum(_canonical(config)) != expected:

@@ -20,6 +20,8 @@ from diabolo.draw import Pooled, restore, state_of
 from diabolo.errors import InputError
 from diabolo.optim import Optimizer
 
+OPTIMIZER, NOISE, WEIGHTS = "optimizer ", "noise ", "weights "  # prefixes in a state
+
 Learn = Callable[[Tensor, Tensor, Generator, int, float], Tensor]
 """(source, target, generator, step, weight) -> loss of each sample, (B,); sets the parameters'
 gradients to those of the losses' sum times the weight."""
@@ -73,6 +75,16 @@ class Epoch:
     val_loss: float | None
     seconds: float
     steps: np.ndarray
+
+
+def prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors, with a prefix to their names."""
+    return {prefix + name: tensor for name, tensor in tensors.items()}
+
+
+def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names have a prefix, by what follows it."""
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
 def generator(
@@ -142,10 +154,10 @@ class Training:
             "position": torch.tensor([self.epoch, self.step]),
             "seconds": torch.tensor(seconds, dtype=torch.float64),
         }
-        optimizer = {f"optimizer {k}": t for k, t in self.optimizer.tensors().items()}
+        optimizer = prefixed(OPTIMIZER, self.optimizer.tensors())
         if self.step == 0:
             return position | optimizer
-        noise = {f"noise {name}": tensor for name, tensor in state_of(self.noise).items()}
+        noise = prefixed(NOISE, state_of(self.noise))
         done = self.losses[: self.step * self.batch_size]
         return position | optimizer | noise | {"losses": done}
 
@@ -153,13 +165,13 @@ class Training:
         """Go on from a `state`. Raises KeyError or RuntimeError where it is another training's."""
         self.epoch, self.step = state["position"].tolist()
         self.start = time.perf_counter() - float(state["seconds"])
+        kept = under(OPTIMIZER, state)
         for name, tensor in self.optimizer.tensors().items():
-            tensor.copy_(state[f"optimizer {name}"])
+            tensor.copy_(kept[name])
         self.noise = self._noise()
         if self.step:
             self.losses[: self.step * self.batch_size] = state["losses"].to(self.device)
-            noise = {k[6:]: t for k, t in state.items() if k.startswith("noise ")}
-            restore(self.noise, noise)
+            restore(self.noise, under(NOISE, state))
 
     def _noise(self) -> Generator:
         kind = self.device.type
@@ -237,18 +249,13 @@ class Best:
     def state(self) -> dict[str, Tensor]:
         """What it knows."""
         seen = torch.tensor([self.loss, self.waited], dtype=torch.float64)
-        return {"seen": seen} | {f"weights {name}": t for name, t in self.weights.items()}
+        return {"seen": seen} | prefixed(WEIGHTS, self.weights)
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Go on from a `state`."""
         self.loss, self.waited = float(state["seen"][0]), int(state["seen"][1])
         device = next(self.module.parameters()).device
-        prefix = "weights "
-        self.weights = {
-            name.removeprefix(prefix): tensor.to(device)
-            for name, tensor in state.items()
-            if name.startswith(prefix)
-        }
+        self.weights = {name: t.to(device) for name, t in under(WEIGHTS, state).items()}
 
 
 def _autograd(loss_of: Callable[..., Tensor], device: torch.device, precision: str) -> Learn:

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import count, zip_longest
@@ -14,7 +13,7 @@ import tomli_w
 
 from diabolo import data, recipes
 from diabolo.data import Samples, atomically
-from diabolo.data.files import check_place, remove_leftovers
+from diabolo.data.files import check_place, is_special, remove_leftovers
 from diabolo.data.samples import IMAGE_SUFFIXES
 from diabolo.errors import InputError
 from diabolo.recipes import HELD_OUT, Recipe
@@ -159,7 +158,7 @@ def _files(folder: Path) -> list[Path]:
 def free_to_write(path: str | Path, *, force: bool) -> Path:
     """`path`, unless something is there that may not be replaced."""
     path = Path(path)
-    if os.path.lexists(path) and not (path.is_file() or path.is_dir() or path.is_symlink()):
+    if is_special(path):
         raise InputError(f"{path} is no file, and is left alone: give another --out.")
     if path.exists() and not force and not (path.is_dir() and not any(path.iterdir())):
         raise InputError(f"{path} exists: give another --out, or --force to replace it.")

@@ -140,7 +140,9 @@ class _Run:
         self.numbers: dict[str, Any] = {}
 
     def begin(self) -> None:
-        """Write the recipe; an earlier run in the folder goes."""
+        """Write the recipe, once; an earlier run in the folder goes."""
+        if self.begun:
+            return
         self.begun = True
         runs.clear(self.folder)
         settings = to_config(self.model)
@@ -149,8 +151,7 @@ class _Run:
 
     def epoch_done(self, model: Estimator) -> None:
         """Keep the history of a finished epoch; draw the loss now and then."""
-        if not self.begun:
-            self.begin()
+        self.begin()
         model.columns_ = self.split.columns
         runs.write_history(self.folder, model.history_)
         if time.monotonic() - self.drawn > LIVE_SECONDS:
@@ -166,8 +167,7 @@ class _Run:
 
     def finish(self, say: Say) -> None:
         """Write the model, its numbers, pictures and report, and say what came of it."""
-        if not self.begun:
-            self.begin()
+        self.begin()
         model, test = self.model, self.split.test
         model.columns_ = self.split.columns
         model.save(self.folder / runs.MODEL)
@@ -200,8 +200,7 @@ class _RunCheckpoints(Checkpoints):
         if not self.run.begun and runs.is_run(self.run.folder):
             self.written = time.monotonic()
             return
-        if not self.run.begun:
-            self.run.begin()
+        self.run.begin()
         super().write(contents)
 
     def read(self) -> Contents | None:

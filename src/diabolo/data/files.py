@@ -45,8 +45,13 @@ def check_file(path: Path) -> None:
     """Refuse a folder, a device or a socket where a file is to be written."""
     if path.is_dir():
         raise InputError(f"{path} is a folder: give the name of a file.")
-    if os.path.lexists(path) and not (path.is_file() or path.is_symlink()):
+    if is_special(path):
         raise InputError(f"{path} is no file, and is left alone: write elsewhere.")
+
+
+def is_special(path: Path) -> bool:
+    """Whether a device, a pipe or a socket is there."""
+    return os.path.lexists(path) and not (path.is_file() or path.is_dir() or path.is_symlink())
 
 
 def check_place(path: Path) -> None:

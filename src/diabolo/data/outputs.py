@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 from numpy.typing import DTypeLike
 
-from diabolo.data.files import atomically, folder_atomically, why
+from diabolo.data.files import atomically, check_file, folder_atomically
 from diabolo.data.idx import write_idx
 from diabolo.data.samples import Samples, kind_by_name
 from diabolo.data.tables import write_table
@@ -39,16 +39,13 @@ def write(
     """
     path = Path(path)
     kind = kind_by_name(path)
-    if kind != "folder" and path.is_dir():
-        raise InputError(f"{path} is a folder: give the name of a file.")
+    if kind != "folder":
+        check_file(path)
     array = np.asarray(array)
     if array.ndim == 0 or array.size == 0:
         raise InputError(f"there are no samples to write to {path}: shape {array.shape}")
     wanted = np.dtype(dtype if dtype is not None else like.array.dtype if like else array.dtype)
-    try:
-        _write(path, _to_type(array, wanted, path), like)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {why(error)}; write elsewhere.") from error
+    _write(path, _to_type(array, wanted, path), like)
 
 
 def _write(path: Path, array: np.ndarray, like: Samples | None) -> None:

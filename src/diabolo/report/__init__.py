@@ -80,7 +80,7 @@ def write(
 
 def _findings(model: Estimator, numbers: dict[str, Any]) -> list[Finding]:
     """What was wrong with the training, and with its result."""
-    return [*getattr(model, "findings_", []), *found(worse_than_linear(numbers))]
+    return [*model.findings_, *found(worse_than_linear(numbers))]
 
 
 def _parameters(model: Estimator) -> dict[str, str]:

@@ -41,7 +41,7 @@ from diabolo.estimator import Autoencoder, Estimator, Seed, find_seed
 from diabolo.inputs import as_rows, like
 from diabolo.net import Net, in_blocks
 from diabolo.params import Parameters, to_config
-from diabolo.train import generator
+from diabolo.train import generator, prefixed
 
 WORST = -1e300  # the score of what has none
 WIDEST_CODE = 4096  # whose covariance is formed
@@ -62,7 +62,7 @@ class AnomalyDetector(OutlierMixin, Parameters):
       Matrices", 2004);
     - combined: the sum of both, each divided by its mean over the samples that were not held out
       (T. Denouden et al., "Improving Reconstruction Autoencoder Out-of-distribution Detection with
-      Mahalanobis Distance", 2018, equation 3);
+      Mahalanobis Distance", 2018);
     - elbo: the model's own `score_samples`.
 
     A fitted model is left as it is with `prefit`; X must then be samples it was not trained on.
@@ -206,8 +206,8 @@ class AnomalyDetector(OutlierMixin, Parameters):
         check_is_fitted(self)
         config, tensors = self.model_._contents()
         learnt = self._reference | {CALIBRATION: torch.from_numpy(self.calibration_scores_)}
-        own = {PREFIX + name: tensor for name, tensor in learnt.items()}
-        store.write(path, config | {"detector": self.fitted_config_}, tensors | own)
+        tensors |= prefixed(PREFIX, learnt)
+        store.write(path, config | {"detector": self.fitted_config_}, tensors)
 
     def _restore(self, model: Estimator, tensors: dict[str, Tensor]) -> None:
         """Become the fitted detector that `save` described; `load` calls this.
@@ -342,7 +342,7 @@ def _as_it_is(model: Estimator | None) -> Estimator:
 def _count(model: Estimator, X: Any) -> int:
     """The number of samples in X; warns where the model was trained on them."""
     rows = model.rows(X)
-    if model.data_.get("sha256") == store.digest([rows.numpy()]):
+    if model.data_.get("sha256") == store.digest(rows.numpy()):
         warnings.warn(
             "The model was trained on these samples, so the false-alarm rate is not guaranteed:"
             " fit the detector on others.",
