@@ -402,6 +402,36 @@ def _bench(arguments: Arguments) -> None:
         )
 
 
+def _add_size(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="DATA", help="mnist, or training samples: " + INPUT_HELP)
+    parser.add_argument(
+        "--out", required=True, type=_name, metavar="DIR", help="folder of the table and picture"
+    )
+    parser.add_argument("--force", action="store_true", help="replace those of an earlier one")
+    parser.add_argument(
+        "--recipe", type=_name, default="ae", metavar="RECIPE", help="what is trained (ae)"
+    )
+    parser.add_argument(
+        "--sizes", type=_sizes, metavar="K,K,...", help="sizes of the code (powers of two)"
+    )
+    parser.add_argument(
+        "--epochs", type=_integer(1), metavar="N", help="passes over the data (the recipe's)"
+    )
+    parser.add_argument(
+        "--limit", type=_integer(1), metavar="N", help="train on the first N samples"
+    )
+    parser.add_argument("--test", type=_name, help="test samples; without it a tenth is held out")
+    parser.add_argument(
+        "--jobs", type=_integer(1), metavar="N", help="models trained at once (as many as cores)"
+    )
+    parser.add_argument("--seed", type=_integer(0), default=0, metavar="N", help="of all (0)")
+
+
+def _sizes(text: str) -> list[int]:
+    """Integers of at least 1, between commas."""
+    return [_integer(1)(word) for word in text.split(",")]
+
+
 def _call(target: str) -> Callable[[Arguments], None]:
     """Call a function of `diabolo.commands` whose parameters are the arguments; print lines."""
 
@@ -458,6 +488,11 @@ COMMANDS = {
     ),
     "report": Command(
         "draw a run's figures and report again", _add_report, _call("inspecting.report")
+    ),
+    "size": Command(
+        "how large the code should be: a model of each size, beside PCA",
+        _add_size,
+        _call("sizing.size"),
     ),
     "bench": Command(
         "how fast this machine trains, beside its matrix products alone", _add_bench, _bench

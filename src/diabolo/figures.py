@@ -33,7 +33,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch, Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.textpath import TextPath
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
 from diabolo.errors import InputError
 
@@ -155,6 +155,79 @@ def iterations(step_loss: Sequence[float] | np.ndarray, *, unit: str, title: str
     axes.set(xlabel=f"Iteration{_hidden(values, top)}", ylabel=f"Loss ({unit})")
     axes.grid(True, axis="both")
     return figure
+
+
+def sizes(
+    sizes: Sequence[int],
+    curves: Mapping[str, tuple[Sequence[float] | None, Sequence[float] | None]],
+    *,
+    sample_bytes: int,
+    knee: int | None = None,
+    linear: str = "PCA",
+) -> Figure:
+    """What codes of each size are good for: the "error", and where there are any "accuracy".
+
+    Each is a pair, of the autoencoder and of the best linear method. Under each size stands how
+    often its bytes go into those of a sample; a line marks the knee.
+    """
+    drawn = {name: pair for name, pair in curves.items() if pair[0] is not None}
+    if len(sizes) == 0 or "error" not in drawn:
+        raise InputError("there are no sizes to draw, or no errors of them")
+    figure, _ = _plot(60 + 440 * len(drawn), rows=len(drawn))
+    titles = {"error": "Mean squared error", "accuracy": "Accuracy of 5 nearest neighbours"}
+    for axes, (name, pair) in zip(figure.axes, drawn.items(), strict=True):
+        _curves(axes, sizes, pair, ("autoencoder", linear))
+        axes.set_title(f"{titles[name]}, held-out samples")
+        if name == "error" and min(min(values) for values in pair if values is not None) > 0:
+            axes.set_yscale("log")
+            axes.yaxis.set(
+                major_locator=LogLocator(subs=(1, 2, 5)),
+                major_formatter="{x:g}",
+                minor_locator=NullLocator(),
+            )
+        if name == "accuracy":
+            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        _mark_knee(axes, sizes, knee)
+    ratios = [f"{k}\n{_ratio(sample_bytes / k)}" for k in sizes]
+    figure.axes[-1].set_xticks(sizes, ratios)
+    figure.axes[-1].set_xlabel("Numbers in the code = its bytes at 8 bits each; compression")
+    return figure
+
+
+def _curves(
+    axes: Axes,
+    sizes: Sequence[int],
+    pair: tuple[Sequence[float] | None, Sequence[float] | None],
+    names: tuple[str, str],
+) -> None:
+    """The curves of two methods over sizes, on a scale of doublings."""
+    styles: list[dict[str, Any]] = [{}, {"color": _colours()[6], "ls": (0, (4, 2))}]
+    for values, name, style in zip(pair, names, styles, strict=True):
+        if values is not None:
+            axes.plot(sizes, _values(values), label=name, marker="o", ms=4, **style)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(sizes, [str(k) for k in sizes])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.legend()
+
+
+def _mark_knee(axes: Axes, sizes: Sequence[int], knee: int | None) -> None:
+    if knee is None:
+        return
+    axes.axvline(knee, color=_muted(), lw=1, ls=(0, (3, 2)), zorder=1)
+    axes.annotate(
+        f"knee: {knee}",
+        (knee, 0),
+        xycoords=axes.get_xaxis_transform(),
+        xytext=(5, 5),
+        textcoords="offset points",
+        size=SMALL,
+        color=_muted(),
+    )
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.0f}:1" if value >= 10 else f"{value:.2g}:1"
 
 
 def _values(numbers: Sequence[float] | np.ndarray) -> np.ndarray:

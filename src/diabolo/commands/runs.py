@@ -46,6 +46,7 @@ class Split:
     test: Samples
     columns: list[str] | None = None
     failures: list[str] = field(default_factory=list)
+    labels: np.ndarray | None = None  # of the training samples
 
 
 def load_split(recipe: Recipe, seed: int) -> Split:
@@ -66,7 +67,10 @@ def load_split(recipe: Recipe, seed: int) -> Split:
         raise InputError(f"{given} samples are too few to train and to validate on: give more.")
     _check_alike(train, testing.array, recipe.test)
     failures = training.failures + testing.failures
-    return Split(train, validation, testing, training.columns, failures)
+    labels = training.labels
+    if labels is not None:
+        labels = labels[: recipe.data.get("limit")][-len(train) :]
+    return Split(train, validation, testing, training.columns, failures, labels)
 
 
 def _check_alike(train: np.ndarray, test: np.ndarray, name: str) -> None:

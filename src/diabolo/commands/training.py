@@ -38,7 +38,7 @@ def fit(
     was trained so far, reports on it, and is raised again. Raises `InputError` for a mistake,
     before anything is written, and `IncompleteError` after the work if some files were bad.
     """
-    plan = _changed(recipes.read(recipe), parameters or {}, data, test, limit)
+    plan = changed(recipes.read(recipe), parameters or {}, data, test, limit)
     model = _model(plan)
     folder = runs.new_folder(out, plan.name, force=force)
     return _train(folder, plan, model, say, resumed=False)
@@ -87,7 +87,7 @@ def _train(folder: Path, plan: Recipe, model: Estimator, say: Say, *, resumed: b
     return complete(folder, split.failures)
 
 
-def _changed(
+def changed(
     recipe: Recipe,
     parameters: dict[str, Any],
     data: str | None,

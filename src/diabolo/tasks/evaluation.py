@@ -5,7 +5,7 @@ corrupted samples and compared with the clean ones.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import torch
 from diabolo import metrics
 from diabolo.estimator import Estimator
 from diabolo.likelihood import Bernoulli
-from diabolo.linear import fit_linear
+from diabolo.linear import LinearMap, fit_linear
 from diabolo.net import in_blocks
 from diabolo.train import generator
 
@@ -112,21 +112,33 @@ def _likelihoods(model: Estimator, seen: Any, clean: Any, seed: int) -> dict[str
     return found
 
 
-def _linear(model: Estimator, seen: Any, x_test: Any, x_train: Any, seed: int) -> dict[str, float]:
+def best_linear(
+    model: Estimator, x_train: Any, ranks: Sequence[int | None], *, seed: int = 0
+) -> list[LinearMap]:
+    """The best linear method of each rank, in the units of the model: PCA, or what denoises.
+
+    `seed` is of the corruption, if there is one.
+    """
+
     def pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for number, start in enumerate(range(0, len(x_train), ROWS)):
             block = x_train[start : start + ROWS]
-            target = _flat(model, block)
+            target = flat(model, block)
             noisy = corrupted(model, block, (seed + 1 + number) % 2**63)
-            yield (target if noisy is block else _flat(model, noisy)), target
+            yield (target if noisy is block else flat(model, noisy)), target
 
+    return fit_linear(pairs(), ranks)
+
+
+def _linear(model: Estimator, seen: Any, x_test: Any, x_train: Any, seed: int) -> dict[str, float]:
     denoising = seen is not x_test
     ranks = [model.code_size_, None] if denoising else [model.code_size_]
-    maps = fit_linear(pairs(), ranks)
-    source, target = _flat(model, seen), _flat(model, x_test)
+    source, target = flat(model, seen), flat(model, x_test)
+    maps = best_linear(model, x_train, ranks, seed=seed)
     scores = [metrics.mse(linear(source), target) for linear in maps]
     return dict(zip(["mse", "full_rank_mse"], scores, strict=False))
 
 
-def _flat(model: Estimator, X: Any) -> np.ndarray:
+def flat(model: Estimator, X: Any) -> np.ndarray:
+    """`in_units`, as rows (N, D)."""
     return in_units(model, X).reshape(len(X), -1)

@@ -1,0 +1,225 @@
+"""`diabolo size`: how large the code should be."""
+
+import csv
+import json
+import sys
+import warnings
+from math import log2
+from pathlib import Path
+from typing import Any
+
+from diabolo import figures, recipes
+from diabolo.commands import runs
+from diabolo.commands.training import changed
+from diabolo.data import atomically
+from diabolo.data.files import check_place, folder_atomically
+from diabolo.doctor import DoctorWarning
+from diabolo.errors import InputError, complete
+from diabolo.models import MODELS
+from diabolo.params import from_config
+from diabolo.recipes import Recipe
+from diabolo.report import write_picture
+from diabolo.tasks.sizing import CodeSizes, Trained, check_sizes, code_sizes, falling
+
+TABLE, NUMBERS, PICTURE = "sizes.csv", "sizes.json", "sizes.png"
+
+
+def size(
+    source: str,
+    out: str | Path,
+    *,
+    recipe: str = "ae",
+    sizes: list[int] | None = None,
+    epochs: int | None = None,
+    limit: int | None = None,
+    test: str | None = None,
+    jobs: int | None = None,
+    seed: int = 0,
+    force: bool = False,
+) -> list[str]:
+    """Train `recipe` with codes of each size; write a table, a picture and what they suggest.
+
+    Gives the lines of the table, and the suggestion.
+    """
+    given = {"epochs": epochs, "random_state": seed}
+    parameters = {name: value for name, value in given.items() if value is not None}
+    plan = changed(recipes.read(recipe), parameters, source, test, limit)
+    model: Any = from_config(plan.model, MODELS)
+    model.validated()
+    folder = _folder(Path(out), [source, *([test] if test else [])], force=force)
+    split = runs.load_split(plan, seed)
+    wanted = check_sizes(sizes, split.train[0].size)
+    _say(f"{len(split.train)} samples to train on, {len(split.test.array)} to test on")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DoctorWarning)
+        found = code_sizes(
+            model,
+            split.train,
+            X_test=split.test.array,
+            sizes=wanted,
+            X_val=split.validation,
+            y=split.labels if split.test.labels is not None else None,
+            y_test=split.test.labels if split.labels is not None else None,
+            n_jobs=jobs,
+            callback=_trained,
+        )
+    _write(folder, found, plan, {"train": len(split.train), "test": len(split.test.array)})
+    lines = [*_table(found), "", *_notes(plan, found), suggestion(found), str(folder / PICTURE)]
+    return complete(lines, split.failures)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _trained(size: int, one: Trained) -> None:
+    """Show that a size is done, and what the doctor says of it."""
+    seconds = sum(one.model.history_["seconds"])
+    _say(f"size {size}  mse {one.mse:.5g}  {seconds:.1f} s of training")
+    for finding in one.model.findings_:
+        _say(f"Warning: code of {size}: {finding}")
+
+
+def _folder(out: Path, sources: list[str], *, force: bool) -> Path:
+    """`out`, unless it may not be replaced as a whole."""
+    folder = runs.free_to_write(out, force=force)
+    check_place(folder)
+    if folder.is_file():
+        raise InputError(f"{folder} is a file, not a folder: give another --out.")
+    for source in sources:
+        path = Path(source).resolve()
+        if folder.resolve() in (path, *path.parents):
+            raise InputError(f"{folder} holds the input: give another --out.")
+    known = {TABLE, NUMBERS, PICTURE}
+    inside = sorted(folder.iterdir()) if folder.is_dir() else []
+    if other := [path for path in inside if path.name not in known]:
+        raise InputError(
+            f"{folder} has other files in it, such as {other[0].name}: it is left alone."
+        )
+    return folder
+
+
+def _write(folder: Path, found: CodeSizes, plan: Recipe, samples: dict[str, int]) -> None:
+    """All three files, or none."""
+    columns = found.columns()
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    model = found.models[0]
+    numbers = {
+        "recipe": plan.name,
+        "data": plan.source,
+        "seed": model.seed_,
+        "epochs": model.epochs,
+        "samples": samples,
+        "sample_bytes": found.sample_bytes,
+        "suggested": found.knee,
+        "sizes": rows,
+    }
+    with folder_atomically(folder) as new:
+        with atomically(new / TABLE) as temporary, temporary.open("w", newline="") as file:
+            table = csv.DictWriter(file, list(columns))
+            table.writeheader()
+            table.writerows(rows)
+        runs.write_text(new / NUMBERS, json.dumps(numbers, indent=2, allow_nan=False) + "\n")
+        write_picture(new / PICTURE, lambda: picture(found))
+
+
+def picture(found: CodeSizes) -> Any:
+    """The figure of the curves."""
+    return figures.sizes(
+        found.sizes,
+        {"error": (found.mse, found.pca_mse), "accuracy": (found.accuracy, found.pca_accuracy)},
+        sample_bytes=found.sample_bytes,
+        knee=found.knee,
+        linear=_linear(found),
+    )
+
+
+def _linear(found: CodeSizes) -> str:
+    """What the best linear method is called."""
+    return "PCA" if found.models[0].corruption is None else "linear"
+
+
+def _table(found: CodeSizes) -> list[str]:
+    linear = _linear(found)
+    heads = {
+        "size": "size",
+        "bytes": "bytes",
+        "ratio": "ratio",
+        "mse": "mse",
+        "mse_8bit": "8-bit mse",
+        "pca_mse": f"{linear} mse",
+        "accuracy": "accuracy",
+        "pca_accuracy": f"{linear} accuracy",
+    }
+    columns = found.columns()
+    shown = [
+        [heads[name], *(_shown(name, value) for value in values)]
+        for name, values in columns.items()
+    ]
+    widths = [max(map(len, column)) for column in shown]
+    lines = zip(*shown, strict=True)
+    return ["  ".join(map(str.rjust, line, widths)) for line in lines]
+
+
+def _shown(name: str, value: float) -> str:
+    if name in ("size", "bytes"):
+        return str(value)
+    if name == "ratio":
+        return f"{value:.3g}:1" if value < 100 else f"{value:.0f}:1"
+    return f"{value:.1%}" if "accuracy" in name else f"{value:.4g}"
+
+
+def _notes(plan: Recipe, found: CodeSizes) -> list[str]:
+    """What has to be known to read the table."""
+    notes = []
+    if plan.model.get("latent_dim") == "none":
+        notes.append(
+            f"The code of {plan.name} is its last hidden layer: here it has a code of its own."
+        )
+    if found.models[0].corruption is not None:
+        notes.append(
+            "The errors are of cleaned samples, and linear is the best linear denoiser of that"
+            " rank."
+        )
+    better = [
+        str(k)
+        for k, a, b in zip(found.sizes, found.mse, found.pca_mse or [], strict=False)
+        if b < a
+    ]
+    if better:
+        notes.append(
+            f"{_linear(found)} has the smaller mse at {', '.join(better)}: there the model needs"
+            " more --epochs or samples, or another --recipe, to be worth it."
+        )
+    return notes
+
+
+def suggestion(found: CodeSizes) -> str:
+    """Which size, and why, in a sentence."""
+    first, last = found.sizes[0], found.sizes[-1]
+    if found.knee is None:
+        return f"No size is suggested: {_why_none(found)}"
+    at = found.sizes.index(found.knee)
+    best = [min(found.mse[: n + 1]) for n in range(len(found.sizes))]
+    before = (best[0] - best[at]) / log2(found.knee / first)
+    after = (best[at] - best[-1]) / log2(last / found.knee)
+    doubt = ""
+    if found.pca_mse is not None and found.pca_mse[at] < found.mse[at]:
+        doubt = f" Do not rely on it: there {_linear(found)} is better."
+    return (
+        f"Suggested size: {found.knee}, the knee of the error (Kneedle): up to it a doubling of"
+        f" the code takes {before:.2g} off the mse, from it to {last} only {after:.2g}.{doubt}"
+    )
+
+
+def _why_none(found: CodeSizes) -> str:
+    if len(found.sizes) < 3:
+        return "a knee needs at least three --sizes."
+    if not falling(found.mse):
+        return (
+            "a larger code is clearly worse than a smaller one; train longer, with more --epochs."
+        )
+    return (
+        f"from {found.sizes[0]} to {found.sizes[-1]} the error has no clear knee; take the"
+        " smallest code whose error is small enough, or try other --sizes."
+    )
