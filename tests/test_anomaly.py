@@ -473,7 +473,7 @@ def test_wrong_uses_are_refused(fitted, monkeypatch, tmp_path):
         AnomalyDetector().save(tmp_path / "none")
     with pytest.raises(NotFittedError, match="This Autoencoder instance is not fitted yet"):
         AnomalyDetector(small(), prefit=True).fit(X)
-    with pytest.raises(InputError, match="X has 5 features, but Autoencoder is expecting 6"):
+    with pytest.raises(InputError, match="X has 5 features, but AnomalyDetector is expecting 6"):
         calibrated(fitted, X).predict(X[:, :5])
     images = np.random.default_rng(0).integers(0, 256, (40, 4, 4), dtype=np.uint8)
     with pytest.raises(InputError, match=r"Images have no columns: look at the heatmaps of err"):

@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from diabolo import VAE, Autoencoder, cli, load, store
+from diabolo import VAE, AnomalyDetector, Autoencoder, cli, load, store
 from diabolo.corruption import GaussianNoise
 from diabolo.data.mnist import read_split
 from diabolo.errors import InputError
@@ -89,6 +89,9 @@ CONFIG = {  # what an attacker would try first
     "seed": [10**30],
     "random_state": [2**63 - 1, 2**64],
     "beta": [0.0, 1e300],
+    "false_alarm_rate": [0.0, 1.0, 1e-300, 0.5, "x"],
+    "criterion": ["reconstruction", "latent", "combined", "elbo", "x" * 900],
+    "prefit": [True, False],
 }
 
 
@@ -317,7 +320,7 @@ def signed_model(draw, content):
     entry, header, data = unsigned(content)
     config = entry["config"]
     for name in draw.sample(list(CONFIG), draw.choice([1, 1, 2, 3])):
-        for holder in (config, config["model"]):
+        for holder in (config, config["model"], config.get("detector") or {}):
             if name in holder and (name != "image_shape" or draw.random() < 0.7):
                 holder[name] = draw.choice([*CONFIG[name], draw.choice(ODD)])
     if draw.random() < 0.2:
@@ -523,7 +526,8 @@ class Base:
 
 
 def inputs(model):
-    """Five samples of a model's kind; None where one alone would be large."""
+    """Five samples of the kind of a model or detector; None where one alone would be large."""
+    model = getattr(model, "model_", model)
     shape = model.sample_shape_
     if math.prod(shape) > 10**5:
         return None
@@ -534,9 +538,23 @@ def inputs(model):
     return x if names is None else pd.DataFrame(x, columns=names)
 
 
-def state(model):
-    x = inputs(model)
-    arrays = [] if x is None else [model.transform(x)]
+def used(loaded):
+    """What a model or a detector makes of samples."""
+    x = inputs(loaded)
+    if x is None:
+        return []
+    if not isinstance(loaded, AnomalyDetector):
+        return [loaded.transform(x)]
+    return [loaded.score_samples(x), loaded.predict(x), loaded.p_values(x), loaded.errors(x)]
+
+
+def state(loaded):
+    """All that can be seen of a model or a detector."""
+    arrays, model = used(loaded), loaded
+    if isinstance(loaded, AnomalyDetector):
+        model = loaded.model_
+        learnt = [loaded.calibration_scores_, *(t.numpy() for t in loaded._reference.values())]
+        arrays += [*learnt, np.array(loaded.offset_), np.array(str(loaded.fitted_config_))]
     arrays += [t.numpy() for t in model.net_.state_dict().values()]
     arrays += [model.step_loss_, model.code_range_]
     return [a.tobytes() for a in arrays], model.history_, model.fitted_config_, model.columns_
@@ -590,7 +608,7 @@ def outcome(path, base, exact, commands):
         return "refused"
     same = base is not None and base.is_same(model)
     assert same or not exact, "another model"
-    inputs(model) is None or model.transform(inputs(model))
+    used(model)
     return "the same" if same else "another"
 
 
@@ -679,6 +697,8 @@ def folder(tmp_path_factory):
     table.fit(pd.DataFrame(x, columns=list("abcdef")))
     table.columns_ = list("abcdef")
     table.save(folder / "bases" / "table")
+    detector = AnomalyDetector(dense, criterion="combined", random_state=0)
+    detector.fit(x).save(folder / "bases" / "detector")
     VAE(latent_dim=2, hidden=(4,), corruption=noise, **common).fit(x, checkpoint=folder / "kept")
     shutil.copy(folder / "kept" / store.CHECKPOINT, folder / "bases" / "checkpoint")
     for name, units in (("400 kB", 64), ("3 MB", 512)):

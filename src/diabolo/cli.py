@@ -96,6 +96,18 @@ def _temperature(text: str) -> float:
     raise argparse.ArgumentTypeError(f"must be a number of at least 0, but is {text!r}")
 
 
+def _rate(text: str) -> float:
+    """A number between 0 and 1."""
+    try:
+        if 0 < (number := float(text)) < 1:
+            return number
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(
+        f"must be a number between 0 and 1, such as 0.05, but is {text!r}"
+    )
+
+
 def _parse(argv: list[str]) -> Arguments:
     parser = _Parser(
         prog="diabolo",
@@ -105,25 +117,42 @@ def _parse(argv: list[str]) -> Arguments:
     )
     parser.add_argument("--version", action="version", version=f"diabolo {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name, (words, add, run) in COMMANDS.items():
-        command = commands.add_parser(
-            name, help=words, description=words, allow_abbrev=False, formatter_class=_Help
-        )
-        command.set_defaults(run=run)
-        add(command)
-        if name == "fit" and argv[:1] == ["fit"]:
-            _add_parameters(command, argv[1:])
-    if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
-        raise unknown("command", argv[0], COMMANDS)
+    for name, command in COMMANDS.items():
+        _add_command(commands, name, command)
+    if argv[:1] == ["fit"]:
+        _add_parameters(commands.choices["fit"], argv[1:])
+    named = _named(parser, argv)
     arguments, rest = parser.parse_known_args([_dashed(word) for word in argv])
     if rest and getattr(arguments, "resume", None) is not None:
         raise InputError(RESUMED)
     if rest:
-        flags = commands.choices.get(argv[0], parser)._option_string_actions
         if rest[0].startswith("-"):
-            raise unknown("option", rest[0].split("=")[0], flags)
-        raise InputError(f"{rest[0]!r} is one argument too many; see diabolo {argv[0]} --help.")
+            raise unknown("option", rest[0].split("=")[0], named._option_string_actions)
+        raise InputError(f"{rest[0]!r} is one argument too many; see {named.prog} --help.")
     return arguments
+
+
+def _named(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.ArgumentParser:
+    """The parser of the command that the first words name; refuses what names none."""
+    for word in argv:
+        choices = parser._subparsers and parser._subparsers._group_actions[0].choices
+        if not isinstance(choices, dict) or word.startswith("-"):
+            break
+        if word not in choices:
+            outer = parser.prog.split()[1:]
+            known = [" ".join([*outer, choice]) for choice in choices]
+            raise unknown("command", " ".join([*outer, word]), known)
+        parser = choices[word]
+    return parser
+
+
+def _add_command(commands: Any, name: str, command: "Command") -> None:
+    words, add, run = command
+    parser = commands.add_parser(
+        name, help=words, description=words, allow_abbrev=False, formatter_class=_Help
+    )
+    parser.set_defaults(run=run)
+    add(parser)
 
 
 class _Help(argparse.HelpFormatter):
@@ -374,6 +403,45 @@ def _add_traverse(parser: argparse.ArgumentParser) -> None:
     _add_out(parser, "grid.png")
 
 
+def _add_detect(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(title="commands", metavar="fit|score", required=True)
+    for name, command in DETECT.items():
+        _add_command(commands, name, command)
+
+
+def _add_detect_fit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL|RECIPE", help=f"{MODEL_HELP}, or a recipe")
+    parser.add_argument("source", metavar="DATA", help=f"normal samples only: {INPUT_HELP}")
+    _add_out(parser, "detector.safetensors")
+    parser.add_argument(
+        "--false-alarm-rate",
+        type=_rate,
+        default=0.05,
+        metavar="RATE",
+        help="share of normal samples that may be flagged (0.05)",
+    )
+    parser.add_argument(
+        "--criterion",
+        default="reconstruction",
+        metavar="SCORE",
+        help="reconstruction (the default), latent, combined or elbo",
+    )
+    parser.add_argument("--seed", type=_integer(0), metavar="N", help="of split and training")
+    parser.add_argument("--limit", type=_integer(1), metavar="N", help="use the first N samples")
+
+
+def _add_detect_score(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="a detector, as detect fit wrote it")
+    parser.add_argument("source", metavar="INPUT", help=INPUT_HELP)
+    parser.add_argument(
+        "--out", required=True, type=_name, metavar="DIR", help="folder of the results"
+    )
+    parser.add_argument("--force", action="store_true", help="replace earlier results in DIR")
+    parser.add_argument(
+        "--worst", type=_integer(1), default=12, metavar="N", help="samples in the picture (12)"
+    )
+
+
 def _add_bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", metavar="RECIPE", help="default: the articles'")
     parser.add_argument(
@@ -456,6 +524,16 @@ class Command(NamedTuple):
     run: Callable[[Arguments], None]
 
 
+DETECT = {
+    "fit": Command(
+        "learn what is normal from normal samples", _add_detect_fit, _call("detecting.fit")
+    ),
+    "score": Command(
+        "say which samples are anomalies, and draw the worst",
+        _add_detect_score,
+        _call("detecting.score"),
+    ),
+}
 COMMANDS = {
     "recipes": Command("what can be trained by name", _add_recipes, _recipes),
     "fit": Command("train a recipe into a run folder", _add_fit, _fit),
@@ -486,6 +564,7 @@ COMMANDS = {
         _add_traverse,
         _call("generating.traverse"),
     ),
+    "detect": Command("find anomalies at a known rate of false alarms", _add_detect, print),
     "report": Command(
         "draw a run's figures and report again", _add_report, _call("inspecting.report")
     ),

@@ -42,6 +42,8 @@ WIDTH = 840
 MARGIN = 14
 GAP = 6
 SMALL, NORMAL, LARGE = 8.0, 9.5, 11.0
+HEAT = "inferno"  # colours of errors, from black
+PLAIN: dict[str, Any] = {"size": SMALL, "parse_math": False}
 
 LIGHT = {
     "page": "#ffffff",
@@ -520,6 +522,130 @@ class _Lattice:
     width: int
 
 
+def contact_sheet(
+    rows: Sequence[tuple[str, np.ndarray]],
+    errors: np.ndarray,
+    captions: Sequence[Sequence[str]],
+    *,
+    title: str | None = None,
+) -> Figure:
+    """Samples, each as pictures side by side, last its errors (n, H, W) as a heatmap.
+
+    `rows` are as in `rows`. The errors share one scale of colours, from 0, which a bar at the
+    bottom explains; `captions` gives the lines of text under each sample.
+    """
+    heat, top = _heat(errors)
+    columns = [(name, _pictures(values)) for name, values in rows] + [("error", heat)]
+    across = min(len(heat), max(6 // len(columns), 1))
+    lattice = _sheet_lattice([name for name, _ in columns], across, errors.shape[-1])
+    step = _height(heat, lattice.cell) + 20 * max(map(len, captions)) + 6 + GAP + MARGIN
+    first, down = _title_height(title) + 22, math.ceil(len(heat) / across)
+    figure, axes = _canvas(lattice.width, first + down * step + 52, title)
+    for number, (name, _) in enumerate(columns * across):
+        block, k = divmod(number, len(columns))
+        x = lattice.left + block * lattice.pitch + k * (lattice.cell + GAP) + lattice.cell / 2
+        axes.text(x, first - 5, name, ha="center", color=_muted(), size=SMALL)
+    for i, lines in enumerate(captions):
+        place = (lattice.left + i % across * lattice.pitch, first + i // across * step)
+        _sheet_block(axes, [pictures[i] for _, pictures in columns], lines, lattice.cell, place)
+    _heat_bar(axes, lattice.left, first + down * step + 4, top)
+    return figure
+
+
+def _sheet_block(
+    axes: Axes,
+    pictures: Sequence[np.ndarray],
+    lines: Sequence[str],
+    cell: int,
+    place: tuple[int, int],
+) -> None:
+    """Pictures side by side, and lines of text under them, the first the darkest."""
+    (x, y), height = place, _height(pictures[-1][None], cell)
+    for k, picture in enumerate(pictures):
+        _picture(axes, picture, (x + k * (cell + GAP), y, cell, height))
+    for k, line in enumerate(lines):
+        text = _shortened(line, len(pictures) * (cell + GAP) - GAP)
+        style = PLAIN | ({"color": _muted()} if k else {})
+        axes.text(x, y + height + 6 + 20 * k, text, va="top", **style)
+
+
+def _heat(errors: np.ndarray) -> tuple[np.ndarray, float]:
+    """Heatmaps (n, h, w, 3) of errors, and the largest of these, which is the lightest."""
+    top = float(errors.max()) or 1.0
+    return mpl.colormaps[HEAT](errors / top)[..., :3], top
+
+
+def _sheet_lattice(names: Sequence[str], across: int, pixels: int) -> _Lattice:
+    """Blocks of a cell for each name with small gaps, `across` of them with larger ones."""
+    between, room, each = 22, WIDTH - 2 * MARGIN, len(names)
+    cell = ((room + between) // across - between + GAP) // each - GAP
+    cell = max(min(cell, 168), *(_text_width(name, SMALL) for name in names))
+    if cell >= pixels:
+        cell -= cell % pixels
+    pitch = each * (cell + GAP) - GAP + between
+    return _Lattice(MARGIN, cell, pitch, 2 * MARGIN + across * pitch - between)
+
+
+def _heat_bar(axes: Axes, x: int, y: int, top: float) -> None:
+    """The scale of colours from 0 to `top`."""
+    zero, words = "0", f"{_number(top)}  squared error, in scaled units"
+    left = x + _text_width(zero, SMALL) + 8
+    axes.text(x, y + 7, zero, va="center_baseline", size=SMALL, color=_muted())
+    colours = mpl.colormaps[HEAT](np.linspace(0, 1, 256))[None, :, :3]
+    axes.imshow(colours, extent=(left, left + 160, y + 14, y), aspect="auto")
+    axes.text(left + 168, y + 7, words, va="center_baseline", size=SMALL, color=_muted())
+
+
+def _shortened(text: str, width: int) -> str:
+    """Text without what cannot be drawn, its middle left out where it is too wide."""
+    text = short = "".join(c if c.isprintable() else "?" for c in text)
+    kept = min(len(text), width // 3)
+    while kept > 3 and _text_width(short.replace("$", "S"), SMALL) > width:
+        kept -= 1
+        short = f"{text[: kept // 2]}…{text[len(text) - (kept - kept // 2) :]}"
+    return short
+
+
+def odd_columns(
+    shares: np.ndarray, labels: Sequence[str], columns: Sequence[str], *, title: str | None = None
+) -> Figure:
+    """A heat map of each column's share of a row's error, (n, D), with the rows' labels.
+
+    Of more than 30 columns those are shown whose share is largest in some row.
+    """
+    picked = np.sort(np.argsort(-shares.max(axis=0), kind="stable")[:30])
+    names = [_shortened(columns[i], 240) for i in picked]
+    tall = max(_text_width(name.replace("$", "S"), SMALL) for name in names)
+    figure, axes = _plot(90 + tall + 24 * max(len(labels), 4))
+    colours = [mpl.rcParams["figure.facecolor"], _colours()[6], _colours()[2]]
+    top = float(shares.max()) or 1.0
+    image = axes.imshow(
+        shares[:, picked],
+        cmap=LinearSegmentedColormap.from_list("shares", colours),
+        vmin=0,
+        vmax=top,
+        aspect="auto",
+    )
+    axes.hlines(np.arange(1, len(labels)) - 0.5, -0.5, len(names) - 0.5, lw=0.4, color=_faint())
+    axes.vlines(np.arange(1, len(names)) - 0.5, -0.5, len(labels) - 0.5, lw=0.4, color=_faint())
+    axes.add_patch(
+        Rectangle(
+            (-0.5, -0.5), len(names), len(labels), fill=False, ec=_muted(), lw=0.6, clip_on=False
+        )
+    )
+    bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02)
+    bar.set_label("share of the row's squared error", size=SMALL)
+    bar.ax.spines[:].set_visible(False)
+    bar.ax.tick_params(labelsize=SMALL)
+    axes.set_xticks(range(len(names)), names, rotation=90, **PLAIN)
+    axes.set_yticks(range(len(labels)), [_shortened(label, 300) for label in labels], **PLAIN)
+    axes.set_title(title or "", size=NORMAL, pad=6)
+    axes.tick_params(length=0)
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
 def _lattice(left: int, count: int, pixels: int) -> _Lattice:
     """Cells as wide as there is room for, in whole multiples of an image's own pixels."""
     room = WIDTH - left - MARGIN
@@ -594,8 +720,7 @@ def _picture(axes: Axes, picture: np.ndarray, place: tuple[int, int, int, int]) 
         aspect="auto",
         interpolation="antialiased" if shrunk else "nearest",
     )
-    frame = mpl.rcParams["grid.color"]
-    axes.add_patch(Rectangle((x, y), width, height, fill=False, ec=frame, lw=0.5))
+    axes.add_patch(Rectangle((x, y), width, height, fill=False, ec=_faint(), lw=0.5))
 
 
 # The network
@@ -766,6 +891,10 @@ def _number(value: float) -> str:
 def _colours() -> list[str]:
     colours: list[str] = mpl.rcParams["axes.prop_cycle"].by_key()["color"]
     return colours
+
+
+def _faint() -> str:
+    return str(mpl.rcParams["grid.color"])
 
 
 def _muted() -> str:

@@ -10,7 +10,7 @@ from diabolo.errors import InputError, complete
 
 def summary(name: str | Path) -> str:
     """The layer table of a MODEL (read from its header, without torch) or of a RECIPE."""
-    if _is_recipe(str(name)):
+    if runs.is_recipe(str(name)):
         return _planned(recipes.read(name))
     config = store.read_config(runs.model_file(name))
     try:
@@ -18,7 +18,8 @@ def summary(name: str | Path) -> str:
         source = layers.Layer("encoder", "input", config["sample_shape"], 0)
         if not all(map(_can_be_shown, [source, *table])):
             raise ValueError
-        return layers.as_text(table, source.shape)
+        text = layers.as_text(table, source.shape)
+        return "\n".join([text, *_of_detector(config.get("detector"))])
     except (KeyError, TypeError, ValueError):
         raise InputError(f"{name} is damaged: its layer table cannot be read.") from None
 
@@ -55,6 +56,20 @@ def report(folder: str | Path) -> Path:
     return complete(page.write(folder, fitted, recipe, numbers, split.test), split.failures)
 
 
+def _of_detector(config: Any) -> list[str]:
+    """A line on the detector that is in a file; ValueError where there is none to show."""
+    if config is None:
+        return []
+    if not isinstance(config, dict):
+        raise ValueError
+    rate, criterion = config.get("false_alarm_rate"), config.get("criterion")
+    if type(rate) is not float or not 0 < rate < 1 or not isinstance(criterion, str):
+        raise ValueError
+    if not (criterion.isidentifier() and len(criterion) < 20):
+        raise ValueError
+    return [f"detector of anomalies: {criterion} score, false-alarm rate {100 * rate:.4g} %"]
+
+
 def _can_be_shown(layer: layers.Layer) -> bool:
     """Whether a layer of a file takes a line of the table, and a short one."""
     words, numbers = (layer.part, layer.name), (*layer.shape, layer.parameters)
@@ -63,12 +78,6 @@ def _can_be_shown(layer: layers.Layer) -> bool:
         and all(type(n) is int and 0 <= n < store.LARGEST_SIDE for n in numbers)
         and len(numbers) < 10
     )
-
-
-def _is_recipe(name: str) -> bool:
-    """A bare word is a recipe unless a run folder has its name; a path has a slash or a suffix."""
-    path = Path(name)
-    return path.suffix == ".toml" or (path.name == name and not path.suffix and not path.is_dir())
 
 
 def _planned(recipe: recipes.Recipe) -> str:

@@ -184,6 +184,12 @@ def free_for_result(path: str | Path, source: str, *, force: bool) -> Path:
     return path
 
 
+def is_recipe(name: str) -> bool:
+    """A bare word is a recipe unless a run folder has its name; a path has a slash or a suffix."""
+    path = Path(name)
+    return path.suffix == ".toml" or (path.name == name and not path.suffix and not path.is_dir())
+
+
 def load_model(path: str | Path) -> "Estimator":
     """The model in a .safetensors file (of a detector, its model) or a run folder."""
     from diabolo.loading import load

@@ -114,6 +114,8 @@ class AnomalyDetector(OutlierMixin, Parameters):
         else:
             model, count = _new_model(self.model, X, seed)
         learnt, held = _split(count, p, seed)
+        if _shapes(p.criterion, 1):
+            _check_code(model.code_size_ if p.prefit else _planned_code(model, X))
         if not p.prefit:
             model.fit(_safe_indexing(X, learnt))
         reference = _learn(p.criterion, model, _safe_indexing(X, learnt)) if len(learnt) else {}
@@ -159,7 +161,7 @@ class AnomalyDetector(OutlierMixin, Parameters):
         """How normal each sample is, (N,) float64: larger is more normal. Deterministic."""
         check_is_fitted(self)
         score = self.fitted_config_["criterion"]
-        return self.model_._mapped(X, _scores(score, self.model_.net_, self._reference))
+        return self._mapped(X, _scores(score, self.model_.net_, self._reference))
 
     def decision_function(self, X: Any) -> Any:
         """`score_samples` minus the threshold `offset_`, (N,): below 0 for anomalies."""
@@ -175,8 +177,12 @@ class AnomalyDetector(OutlierMixin, Parameters):
         For a normal sample, P(p <= a) <= a for every a.
         """
         scores = np.asarray(self.score_samples(X))
+        return like(X, torch.from_numpy(self._p_values(scores)))
+
+    def _p_values(self, scores: np.ndarray) -> np.ndarray:
+        """The p-values of samples with these scores."""
         below = np.searchsorted(self.calibration_scores_, scores, side="right")
-        return like(X, torch.from_numpy((1 + below) / (len(self.calibration_scores_) + 1)))
+        return np.asarray((1 + below) / (len(self.calibration_scores_) + 1))
 
     def errors(self, X: Any) -> Any:
         """The squared error of every value, in scaled units, float32 in the shape of X.
@@ -189,17 +195,29 @@ class AnomalyDetector(OutlierMixin, Parameters):
         def errors(x: Tensor) -> Tensor:
             return _errors(self.model_.net_, x).nan_to_num(top, top).clamp(max=top).float()
 
-        return self.model_._mapped(X, errors, keep_shape=True)
+        return self._mapped(X, errors, keep_shape=True)
+
+    def _mapped(self, X: Any, function: Callable[[Tensor], Tensor], **options: Any) -> Any:
+        """As the model's; a wrong number of columns is reported in the detector's name."""
+        try:
+            return self.model_._mapped(X, function, **options)
+        except InputError as error:
+            words = str(error).replace(f"but {self.model_.kind} is", f"but {self.kind} is")
+            raise InputError(words) from None
 
     def oddest_columns(self, X: Any) -> np.ndarray:
         """The name of the column with the largest error in each row of a table, (N,)."""
         errors = np.asarray(self.errors(X))
         if self.model_.image_shape_ is not None:
             raise InputError("Images have no columns: look at the heatmaps of errors(X).")
+        return self._column_names()[errors.argmax(axis=1)]
+
+    def _column_names(self) -> np.ndarray:
+        """The names of a table's columns: x0, x1, ... where it has none."""
         names = getattr(self, "feature_names_in_", self.model_.columns_)
         if names is None:
             names = [f"x{i}" for i in range(self.n_features_in_)]
-        return np.asarray(names, dtype=object)[errors.argmax(axis=1)]
+        return np.asarray(names, dtype=object)
 
     def save(self, path: str | Path) -> None:
         """Write detector and model to one .safetensors file; `diabolo.load` reads it."""
@@ -269,6 +287,15 @@ def _shapes(score: str, k: int) -> dict[str, tuple[int, ...]]:
     return gaussian | ({"scales": (2,)} if score == "combined" else {})
 
 
+def _check_code(k: int) -> None:
+    """Refuse codes of k numbers, whose covariance would be too large."""
+    if k > WIDEST_CODE:
+        raise InputError(
+            f"Codes of {k} numbers are too wide for their distances: use"
+            " criterion='reconstruction', or a smaller latent_dim."
+        )
+
+
 def _learn(score: str, model: Estimator, X: Any) -> dict[str, Tensor]:
     """What a score learns from normal samples, float64."""
     wanted = _shapes(score, model.code_size_)
@@ -289,11 +316,6 @@ def _learn(score: str, model: Estimator, X: Any) -> dict[str, Tensor]:
 def _gaussian(z: np.ndarray) -> dict[str, Tensor]:
     """The mean of codes (N, K), and W with W' W the inverse of their shrunk covariance."""
     k = z.shape[1]
-    if k > WIDEST_CODE:
-        raise InputError(
-            f"Codes of {k} numbers are too wide for their distances: use"
-            " criterion='reconstruction', or a smaller latent_dim."
-        )
     covariance = ledoit_wolf(z)[0] if len(z) > 1 else np.zeros((k, k))
     variance = float(np.trace(covariance)) / k
     covariance = covariance + (RIDGE * variance or 1.0) * np.eye(k)
@@ -359,6 +381,14 @@ def _new_model(model: Estimator | None, X: Any, seed: int) -> tuple[Estimator, i
     if model is None:
         new.set_params(**_suited(X.shape, count))
     return (new if new.random_state is not None else new.set_params(random_state=seed)), count
+
+
+def _planned_code(model: Estimator, X: Any) -> int:
+    """The size of the codes that a model would have on samples like X."""
+    planned: Estimator = clone(model)
+    x = planned.rows(X, reset=True)
+    planned.seed_ = 0
+    return planned._new_net(x, planned.validated()).code_size
 
 
 def _suited(shape: tuple[int, ...], count: int) -> dict[str, Any]:

@@ -1,0 +1,260 @@
+"""`diabolo detect fit` and `detect score`: anomalies, at a known rate of false alarms."""
+
+import csv
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from diabolo import data, figures, recipes
+from diabolo.commands import runs
+from diabolo.data import Samples
+from diabolo.data.files import check_file, check_place, folder_atomically, quietly
+from diabolo.doctor import DoctorWarning
+from diabolo.errors import InputError, complete
+from diabolo.estimator import Estimator
+from diabolo.loading import load
+from diabolo.models import MODELS
+from diabolo.params import from_config
+from diabolo.report import write_picture
+from diabolo.tasks.anomaly import AnomalyDetector
+from diabolo.tasks.evaluation import pictured, shown
+
+SCORES, WORST = "scores.csv", "worst.png"
+MOST = 200  # samples in the picture
+
+
+def fit(
+    model: str | Path,
+    source: str,
+    out: str | Path,
+    *,
+    false_alarm_rate: float = 0.05,
+    criterion: Any = "reconstruction",
+    seed: int | None = None,
+    limit: int | None = None,
+    force: bool = False,
+) -> list[str]:
+    """Fit a detector on DATA, normal samples only, and write it; returns what was done, in lines.
+
+    The model of a RECIPE learns from most of DATA, and the rest calibrates; a MODEL is left as it
+    is. Raises `InputError` for a mistake, before anything is written, and `IncompleteError` after
+    the work if some files were bad.
+    """
+    out = _free_file(out, model, source, force=force)
+    detector = AnomalyDetector(
+        false_alarm_rate=false_alarm_rate, criterion=criterion, random_state=seed or 0
+    )
+    detector.validated()
+    if runs.is_recipe(str(model)):
+        recipe = recipes.read(model)
+        samples = data.read(source)
+        detector.set_params(model=_planned(recipe, seed, samples, source))
+    else:
+        fitted = runs.load_model(model)
+        samples = runs.read_for(fitted, source)
+        detector.set_params(model=fitted, prefit=True)
+    X = samples.array[:limit]
+    with _warnings_told() as told:
+        detector.fit(X)
+    if not detector.prefit:
+        detector.model_.columns_ = samples.columns
+    detector.save(out)
+    return complete([*told, *_what_was_done(detector, len(X), model), str(out)], samples.failures)
+
+
+def score(
+    file: str | Path, source: str, out: str | Path, *, worst: int = 12, force: bool = False
+) -> list[str]:
+    """Write a folder with the scores of INPUT, and a picture of the worst; returns a summary.
+
+    Raises `InputError` for a mistake, before anything is written, and `IncompleteError` after the
+    work if some files were bad.
+    """
+    if not 1 <= worst <= MOST:
+        raise InputError(f"--worst must be from 1 to {MOST}, but is {worst}.")
+    path = _free_folder(out, source, force=force)
+    detector = _load_detector(file)
+    samples = runs.read_for(detector.model_, source)
+    found = _judge(detector, samples)
+    with folder_atomically(path) as folder, quietly():
+        _write_scores(folder / SCORES, found)
+        _draw_worst(folder / WORST, detector, found, worst)
+        written = [str(path / p.name) for p in sorted(folder.iterdir())]
+    return complete([_verdict(detector, found.flagged), *written], samples.failures)
+
+
+# ---- fit
+
+
+def _free_file(out: str | Path, model: str | Path, source: str, *, force: bool) -> Path:
+    """Where the detector may be written."""
+    path = runs.free_to_write(out, force=force)
+    if path.suffix != ".safetensors":
+        raise InputError(f"A detector goes to a .safetensors file, not {path.name!r}.")
+    check_file(path)
+    check_place(path)
+    named = Path(model) if runs.is_recipe(str(model)) else runs.model_file(model)
+    if path.resolve() in (named.resolve(), Path(source).resolve()):
+        raise InputError(f"{path} holds the input: give another --out.")
+    return path
+
+
+def _planned(recipe: recipes.Recipe, seed: int | None, samples: Samples, source: str) -> Estimator:
+    """The recipe's model, seeded, which must be able to take the samples."""
+    settings = {"random_state": 0, **recipe.model}
+    if seed is not None:
+        settings["random_state"] = seed
+    if (share := recipe.validation_share) and settings.get("early_stopping"):
+        settings["validation_fraction"] = share
+    model: Any = from_config(settings, MODELS)
+    model.set_params(verbose=True).validated()
+    if samples.array.ndim == 2 and model.network != "dense" and model.image_shape is None:
+        raise InputError(
+            f"The recipe {recipe.name} needs images, and {source} has rows of numbers: use one"
+            " with a dense network, such as ae."
+        )
+    fitting: Estimator = model
+    return fitting
+
+
+@contextmanager
+def _warnings_told() -> Iterator[list[str]]:
+    """A list that holds, after the block, what the doctor warned of in it."""
+    told: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DoctorWarning)
+        yield told
+    told += [f"Warning: {warning.message}" for warning in caught]
+
+
+def _what_was_done(detector: AnomalyDetector, count: int, model: str | Path) -> list[str]:
+    held, rate = len(detector.calibration_scores_), detector.false_alarm_rate
+    what = "rows" if detector.model_.image_shape_ is None else "images"
+    who = f"the model {model} as it is" if detector.prefit else f"the recipe {model}"
+    learnt = f", learning from {count - held:,} {what} of {count:,}" if count > held else ""
+    lines = [
+        f"Fitted a detector with {who}{learnt}.",
+        f"Calibrated on {held:,} {what} that the model has not learnt from.",
+    ]
+    if np.isfinite(detector.offset_):
+        lines.append(
+            f"At most {100 * rate:.4g} % of normal samples will be flagged: a sample is an anomaly"
+            f" where its {detector.criterion} score is below {detector.offset_:.6g}."
+        )
+    return lines
+
+
+# ---- score
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a detector says of samples."""
+
+    samples: Samples
+    scores: np.ndarray
+    p_values: np.ndarray
+    flagged: np.ndarray
+    shares: np.ndarray | None  # of each column in a row's error, of a table
+    columns: np.ndarray
+
+    def caption(self, i: int) -> str:
+        """A sample's p-value and verdict."""
+        return f"p = {self.p_values[i]:.3g}, {_word(self.flagged[i])}"
+
+
+def _load_detector(file: str | Path) -> AnomalyDetector:
+    loaded = load(runs.model_file(file))
+    if not isinstance(loaded, AnomalyDetector):
+        raise InputError(
+            f"{file} is a model and no detector: make one with diabolo detect fit {file} DATA."
+        )
+    return loaded
+
+
+def _free_folder(out: str | Path, source: str, *, force: bool) -> Path:
+    """Where the results may be written: nothing else may be there."""
+    path = runs.free_to_write(out, force=force)
+    check_place(path)
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} is a file: give the name of a folder.")
+    given = Path(source).resolve()
+    if path.resolve() in (given, *given.parents):
+        raise InputError(f"{path} holds the input: give another --out.")
+    inside = sorted(path.iterdir()) if path.is_dir() else ()
+    if other := [p.name for p in inside if p.name not in (SCORES, WORST)]:
+        raise InputError(f"{path} has other files in it, such as {other[0]}: it is left alone.")
+    return path
+
+
+def _judge(detector: AnomalyDetector, samples: Samples) -> _Found:
+    scores = detector.score_samples(samples.array)
+    flagged, shares = scores < detector.offset_, None
+    columns = np.empty(0, object)
+    if detector.model_.image_shape_ is None:
+        errors = detector.errors(samples.array).astype(np.float64)
+        total = errors.sum(axis=1, keepdims=True)
+        shares = errors / np.where(total > 0, total, 1)
+        columns = detector._column_names()
+    return _Found(samples, scores, detector._p_values(scores), flagged, shares, columns)
+
+
+def _write_scores(path: Path, found: _Found) -> None:
+    """`scores.csv`: a line a sample, in the order of the input."""
+    lines: dict[str, Any] = {
+        "file": found.samples.names,
+        "score": [f"{value:.9g}" for value in found.scores],
+        "p_value": [f"{value:.6g}" for value in found.p_values],
+        "verdict": [_word(flag) for flag in found.flagged],
+    }
+    if found.shares is not None:
+        odd = found.shares.argmax(axis=1)
+        lines["oddest_column"] = found.columns[odd]
+        lines["share_of_error"] = [f"{v:.4f}" for v in found.shares[np.arange(len(odd)), odd]]
+    if found.samples.labels is not None:
+        lines["label"] = found.samples.labels
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = csv.writer(file)
+        writer.writerow(lines)
+        writer.writerows(zip(*lines.values(), strict=True))
+
+
+def _draw_worst(path: Path, detector: AnomalyDetector, found: _Found, count: int) -> None:
+    """The samples with the lowest scores: heatmaps of images, for rows which column is odd."""
+    model, names = detector.model_, found.samples.names
+    worst = np.argsort(found.scores, kind="stable")[:count]
+    title = f"The {len(worst)} least normal of {len(names):,}"
+    if found.shares is not None:
+        shares, columns = found.shares[worst], [str(name) for name in found.columns]
+        labels = [f"row {names[i]}: {found.caption(i)}" for i in worst]
+        write_picture(path, lambda: figures.odd_columns(shares, labels, columns, title=title))
+    elif pictured(model):
+        X = found.samples.array[worst]
+        rows = [("input", shown(model, X)), ("output", shown(model, model.reconstruct(X)))]
+        errors = detector.errors(X).reshape(len(X), *(model.image_shape_ or ())).mean(axis=1)
+        captions = [(names[i], found.caption(i)) for i in worst]
+        write_picture(path, lambda: figures.contact_sheet(rows, errors, captions, title=title))
+
+
+def _verdict(detector: AnomalyDetector, flagged: np.ndarray) -> str:
+    """How many were flagged, in a sentence."""
+    count, total, rate = int(flagged.sum()), len(flagged), detector.false_alarm_rate
+    if not np.isfinite(detector.offset_):
+        held = len(detector.calibration_scores_)
+        return (
+            f"0 of {total:,} flagged: the {held} samples that calibrated the detector are too few"
+            f" for a false-alarm rate of {100 * rate:.4g} %."
+        )
+    return (
+        f"{count:,} of {total:,} flagged ({100 * count / total:.1f} %), at a guaranteed"
+        f" false-alarm rate of {100 * rate:.4g} %."
+    )
+
+
+def _word(flag: bool) -> str:
+    return "anomaly" if flag else "normal"

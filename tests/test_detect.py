@@ -1,0 +1,336 @@
+"""`diabolo detect`: what it finds, what it writes, and what it refuses."""
+
+import csv
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.metrics import roc_auc_score
+
+from diabolo import AnomalyDetector, Autoencoder, figures, load
+from diabolo.cli import main
+from diabolo.data import write
+from diabolo.data.sources import FORMS
+from diabolo.errors import InputError
+from diabolo.estimator import Estimator
+from diabolo.tasks import anomaly
+
+RECIPE = """
+[model]
+kind = "Autoencoder"
+hidden = [64]
+latent_dim = 6
+epochs = 60
+batch_size = 32
+learning_rate = 0.005
+"""
+
+
+def run(*words):
+    return main([str(word) for word in words])
+
+
+def failed(capsys, *words):
+    """The one sentence that a mistaken command leaves on stderr."""
+    capsys.readouterr()
+    assert run(*words) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1, lines
+    return lines[0].removeprefix("diabolo: ")
+
+
+def lines_of(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def column(path, name):
+    return np.array([float(line[name]) for line in lines_of(path)])
+
+
+def flagged(path):
+    return np.array([line["verdict"] == "anomaly" for line in lines_of(path)])
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with digits, zeros to learn from, colours, a table, and a recipe."""
+    place = tmp_path_factory.mktemp("detect")
+    (place / "small.toml").write_text(RECIPE)
+    digits = load_digits()
+    images = (digits.images * 15.9375).astype(np.uint8)
+    zero = digits.target == 0
+    moved = np.random.default_rng(0).normal(0, 12, (6 * zero.sum(), 8, 8))
+    zeros = np.clip(np.tile(images[zero], (6, 1, 1)) + moved, 0, 255).astype(np.uint8)
+    order = np.random.default_rng(1).permutation(len(zeros))
+    np.save(place / "zeros.npy", zeros[order[:800]])
+    np.save(place / "fresh.npy", zeros[order[800:]])
+    mixed = np.concatenate([zeros[order[800:1000]], images[~zero][:200]])
+    np.savez(place / "mixed.npz", x=mixed, y=np.repeat([0, 1], 200))
+    cancer = load_breast_cancer(as_frame=True)
+    benign = cancer.data[cancer.target == 1]
+    benign[:250].to_csv(place / "benign.csv", index=False)
+    pd.concat([benign[250:], cancer.data[cancer.target == 0]]).to_csv(
+        place / "new.csv", index=False
+    )
+    colours = np.random.default_rng(2).integers(0, 60, (90, 3, 8, 12)).astype(np.uint8)
+    colours[:, 1] += 150
+    colours[80:, :, 2:6, 3:8] = 255
+    write(place / "green", colours[:70])
+    write(place / "colours", colours[70:])
+    return place
+
+
+@pytest.fixture(scope="module")
+def zeros(place):
+    file = place / "zeros.safetensors"
+    assert run("detect", "fit", place / "small.toml", place / "zeros.npy", "--out", file) == 0
+    return file
+
+
+@pytest.fixture(scope="module")
+def table(place):
+    file = place / "table.safetensors"
+    words = ("--false-alarm-rate", 0.1, "--seed", 3)
+    assert run("detect", "fit", "ae", place / "benign.csv", "--out", file, *words) == 0
+    return file
+
+
+# ---- what it finds
+
+
+def test_other_digits_are_found_and_fresh_normals_flagged_at_the_rate(place, zeros, tmp_path):
+    assert run("detect", "score", zeros, place / "mixed.npz", "--out", tmp_path / "a") == 0
+    found = tmp_path / "a" / "scores.csv"
+    labels, scores = column(found, "label"), column(found, "score")
+    assert roc_auc_score(labels, -scores) > 0.98
+    assert run("detect", "score", zeros, place / "fresh.npy", "--out", tmp_path / "b") == 0
+    share = flagged(tmp_path / "b" / "scores.csv").mean()
+    assert share < 0.05 + 4 * np.sqrt(0.05 * 0.95 * (1 / 160 + 1 / 260))
+
+
+def test_the_file_says_what_python_says(place, zeros, tmp_path, capsys):
+    assert run("detect", "score", zeros, place / "mixed.npz", "--out", tmp_path / "a") == 0
+    said = capsys.readouterr().out
+    detector, X = load(zeros), np.load(place / "mixed.npz")["x"]
+    found = tmp_path / "a" / "scores.csv"
+    assert [line["file"] for line in lines_of(found)] == [str(i) for i in range(400)]
+    np.testing.assert_allclose(column(found, "score"), detector.score_samples(X), rtol=1e-8)
+    np.testing.assert_allclose(column(found, "p_value"), detector.p_values(X), rtol=1e-5)
+    np.testing.assert_array_equal(flagged(found), detector.predict(X) == -1)
+    count = int((detector.predict(X) == -1).sum())
+    share = f"{count} of 400 flagged ({count / 4:.1f} %), at a guaranteed false-alarm rate of 5 %"
+    assert share in said
+
+
+def test_a_table_names_the_odd_column(place, table, tmp_path):
+    new = pd.read_csv(place / "new.csv")
+    new.loc[0, "mean texture"] = 500.0
+    new.to_csv(tmp_path / "odd.csv", index=False)
+    assert run("detect", "score", table, tmp_path / "odd.csv", "--out", tmp_path / "out") == 0
+    found, detector = tmp_path / "out" / "scores.csv", load(table)
+    benign = len(new) - 212
+    assert roc_auc_score(np.arange(len(new)) >= benign, -column(found, "score")) > 0.9
+    first = lines_of(found)[0]
+    assert (first["verdict"], first["oddest_column"]) == ("anomaly", "mean texture")
+    assert float(first["share_of_error"]) > 0.9
+    odd = [line["oddest_column"] for line in lines_of(found)]
+    assert odd == list(detector.oddest_columns(new.to_numpy()))
+    errors = detector.errors(new.to_numpy()).astype(float)
+    shares = errors.max(axis=1) / errors.sum(axis=1)
+    np.testing.assert_allclose(column(found, "share_of_error"), shares, atol=6e-5)
+
+
+def test_fitting_is_that_of_python(place, table):
+    detector = load(table)
+    assert detector.fitted_config_["false_alarm_rate"] == 0.1
+    assert detector.model_.seed_ == 3
+    X = pd.read_csv(place / "benign.csv").to_numpy()
+    again = AnomalyDetector(
+        Autoencoder(**detector.model_.get_params() | {"verbose": False}),
+        false_alarm_rate=0.1,
+        random_state=3,
+    )
+    with pytest.warns(UserWarning, match="wide code"):
+        again.fit(X)
+    np.testing.assert_array_equal(again.calibration_scores_, detector.calibration_scores_)
+
+
+def test_a_model_is_taken_as_it_is(place, tmp_path, capsys):
+    X = np.load(place / "zeros.npy")
+    model = Autoencoder(latent_dim=4, hidden=(16,), epochs=3, random_state=0).fit(X[:500])
+    model.save(tmp_path / "m.safetensors")
+    np.save(tmp_path / "rest.npy", X[500:])
+    words = (tmp_path / "m.safetensors", tmp_path / "rest.npy", "--criterion", "combined")
+    out = tmp_path / "d.safetensors"
+    assert run("detect", "fit", *words, "--limit", 200, "--out", out) == 0
+    said = capsys.readouterr().out
+    assert "as it is, learning from 160 images of 200" in said
+    assert "Calibrated on 40 images" in said
+    detector = load(out)
+    assert detector.fitted_config_["criterion"] == "combined"
+    np.testing.assert_array_equal(detector.model_.transform(X), model.transform(X))
+    assert run("summary", out) == 0
+    assert "combined score, false-alarm rate 5 %" in capsys.readouterr().out
+    assert run("reconstruct", out, tmp_path / "rest.npy", "--out", tmp_path / "r.npy") == 0
+
+
+def test_the_doctor_is_heard(place, tmp_path, capsys):
+    X = np.load(place / "zeros.npy")
+    model = Autoencoder(latent_dim=4, hidden=(16,), epochs=1, random_state=0).fit(X)
+    model.save(tmp_path / "m.safetensors")
+    words = ("detect", "fit", tmp_path / "m.safetensors", place / "zeros.npy", "--out")
+    assert run(*words, tmp_path / "same.safetensors") == 0
+    assert "Warning: The model was trained on these samples" in capsys.readouterr().out
+    assert run(*words, tmp_path / "few.safetensors", "--limit", 10) == 0
+    said = capsys.readouterr().out
+    assert "Warning: 10 held-out samples are too few for a false-alarm rate of 0.05" in said
+    assert "At most" not in said
+    few = (tmp_path / "few.safetensors", place / "fresh.npy", "--out", tmp_path / "out")
+    assert run("detect", "score", *few) == 0
+    assert "flagged: the 10 samples that calibrated" in capsys.readouterr().out
+
+
+# ---- pictures and folders
+
+
+def test_a_folder_of_colour_images(place, tmp_path, capsys):
+    file, out = tmp_path / "c.safetensors", tmp_path / "out"
+    recipe = place / "small.toml"
+    assert run("detect", "fit", recipe, place / "green", "--out", file) == 0
+    capsys.readouterr()
+    (place / "colours" / "a $b$ 文.png").write_bytes((place / "colours" / "00.png").read_bytes())
+    (place / "colours" / "bad.png").write_text("none")
+    assert run("detect", "score", file, place / "colours", "--out", out, "--worst", 11) == 2
+    said = capsys.readouterr()
+    assert said.err.strip() == "diabolo: bad.png is not an image that can be read"
+    assert "of 21 flagged" in said.out
+    lines = lines_of(out / "scores.csv")
+    assert [line["file"] for line in lines[:2]] == ["00.png", "01.png"]
+    assert lines[-1]["file"] == "a $b$ 文.png"
+    assert column(out / "scores.csv", "score")[10:20].max() < -0.01
+    assert sorted(p.name for p in out.iterdir()) == ["scores.csv", "worst.png"]
+    with Image.open(out / "worst.png") as image:
+        assert image.size[0] < 850
+    assert run("detect", "score", file, place / "green" / "00.png", "--out", tmp_path / "one") == 0
+
+
+def test_the_sheet_has_one_scale_of_colours():
+    images, errors = np.zeros((3, 8, 8)), np.zeros((3, 8, 8))
+    errors[:, 0, 0] = 1.0, 2.0, 4.0
+    with figures.theme():
+        sheet = figures.contact_sheet([("input", images)], errors, [("a", "b")] * 3)
+    heats = [i.get_array() for i in sheet.axes[0].images if i.get_array().shape == (8, 8, 3)]
+    assert len(heats) == 3
+    brightness = [float(heat[0, 0].sum()) for heat in heats]
+    assert brightness == sorted(brightness)
+    assert len(set(brightness)) == 3
+    words = [text.get_text() for text in sheet.axes[0].texts]
+    assert words.count("error") == 3
+    assert any(word.startswith("4.00") for word in words)
+
+
+def test_of_many_columns_the_oddest_are_drawn():
+    shares = np.full((2, 50), 0.001)
+    shares[0, 41] = shares[1, 7] = 0.9
+    with figures.theme():
+        figure = figures.odd_columns(shares, ["a", "b"], [f"c{i}" for i in range(50)])
+    names = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert len(names) == 30
+    assert {"c41", "c7"} <= set(names)
+
+
+def test_earlier_results_are_replaced_only_by_force(place, zeros, tmp_path, capsys):
+    words = ("detect", "score", zeros, place / "fresh.npy", "--out", tmp_path / "out")
+    assert run(*words) == 0
+    before = (tmp_path / "out" / "scores.csv").read_bytes()
+    assert "--force to replace it" in failed(capsys, *words)
+    assert run(*words, "--force") == 0
+    assert (tmp_path / "out" / "scores.csv").read_bytes() == before
+    (tmp_path / "out" / "mine.txt").write_text("x")
+    assert "such as mine.txt: it is left alone" in failed(capsys, *words, "--force")
+
+
+# ---- mistakes
+
+MISTAKES = {
+    "": "The following arguments are required: fit|score; see diabolo detect --help.",
+    "ft": "There is no command 'detect ft'; did you mean 'detect fit'?",
+    "fit": "The following arguments are required: MODEL|RECIPE, DATA, --out; see diabolo detect"
+    " fit --help.",
+    "score D mixed.npz --out o --wrst 3": "There is no option '--wrst'; did you mean '--worst'?",
+    "score D mixed.npz x --out o": "'x' is one argument too many; see diabolo detect score"
+    " --help.",
+    "score D mixed.npz --out o --worst 0": "--worst must be an integer of at least 1, but is '0';"
+    " see diabolo detect score --help.",
+    "score D mixed.npz --out o --worst 201": "--worst must be from 1 to 200, but is 201.",
+    "fit ae zeros.npy --out o.safetensors --false-alarm-rate 5": "--false-alarm-rate must be a"
+    " number between 0 and 1, such as 0.05, but is '5'; see diabolo detect fit --help.",
+    "fit aee zeros.npy --out o.safetensors": "There is no recipe 'aee'; did you mean 'ae'?",
+    "fit ae zeros.npy --out o.pt": "A detector goes to a .safetensors file, not 'o.pt'.",
+    "fit ae none.npy --out o.safetensors": f"none.npy does not exist: {FORMS}",
+    "fit none.safetensors zeros.npy --out o.safetensors": "none.safetensors does not exist: give"
+    " a .safetensors file or a run folder.",
+    "fit conv-dae benign.csv --out o.safetensors": "The recipe conv-dae needs images, and"
+    " benign.csv has rows of numbers: use one with a dense network, such as ae.",
+    "fit ae zeros.npy --out D": "zeros.safetensors exists: give another --out, or --force to"
+    " replace it.",
+    "fit D zeros.npy --out D --force": "zeros.safetensors holds the input: give another --out.",
+    "fit small.toml zeros.npy --out o.safetensors --limit 1": "X has n_samples=1: give two or"
+    " more, of which some are held out.",
+    "fit D empty --out o.safetensors": "empty is a folder without images",
+    "score none.safetensors mixed.npz --out o": "none.safetensors does not exist: give a"
+    " .safetensors file or a run folder.",
+    "score M mixed.npz --out o": "model.safetensors is a model and no detector: make one with"
+    " diabolo detect fit model.safetensors DATA.",
+    "score D empty --out o": "empty is a folder without images",
+    "score D benign.csv --out o": "X has 30 features, but AnomalyDetector is expecting 64"
+    " features as input.",
+    "score D green --out o": "none of the 70 images in green can be used; the first: 00.png is"
+    " 12x8 (width x height), the model takes 8x8 images",
+    "score D wide.npy --out o": "The model was fitted on samples of shape (8, 8), not (9, 9).",
+    "score T few.csv --out o": "few.csv has no column where the model has the column 'worst"
+    " fractal dimension': give its columns.",
+    "score D mixed.npz --out mixed.npz --force": "mixed.npz is a file: give the name of a folder.",
+    "score D green --out green --force": "green holds the input: give another --out.",
+}
+
+
+@pytest.fixture(scope="module")
+def mistaken(place, zeros, table):
+    X = np.load(place / "zeros.npy")
+    model = Autoencoder(latent_dim=2, hidden=(4,), epochs=1, random_state=0).fit(X[:50])
+    model.save(place / "model.safetensors")
+    (place / "empty").mkdir()
+    np.save(place / "wide.npy", np.zeros((3, 9, 9), np.uint8))
+    pd.read_csv(place / "new.csv").iloc[:, :29].to_csv(place / "few.csv", index=False)
+    return place
+
+
+@pytest.mark.parametrize("words", MISTAKES)
+def test_a_mistake_is_one_sentence_and_writes_nothing(words, mistaken, monkeypatch, capsys):
+    monkeypatch.chdir(mistaken)
+    short = {"D": "zeros.safetensors", "M": "model.safetensors", "T": "table.safetensors"}
+    before = {path: path.stat().st_mtime_ns for path in mistaken.rglob("*")}
+    given = [short.get(word, word) for word in words.split()]
+    assert failed(capsys, "detect", *given) == MISTAKES[words]
+    assert {path: path.stat().st_mtime_ns for path in mistaken.rglob("*")} == before
+
+
+def test_an_unknown_criterion_is_refused_before_the_data_are_read(capsys, tmp_path):
+    words = ("detect", "fit", "ae", "none.npy", "--out", tmp_path / "o.safetensors")
+    sentence = failed(capsys, *words, "--criterion", "latnt")
+    assert "criterion" in sentence
+    assert "none.npy" not in sentence
+
+
+def test_codes_that_are_too_wide_are_refused_before_training(monkeypatch):
+    monkeypatch.setattr(anomaly, "WIDEST_CODE", 5)
+    monkeypatch.delattr(Estimator, "_train")
+    X = np.random.default_rng(0).random((20, 8), dtype=np.float32)
+    for wide in ({"latent_dim": 6}, {"latent_dim": None, "hidden": (6,)}):
+        detector = AnomalyDetector(Autoencoder(**wide), criterion="latent")
+        with pytest.raises(InputError, match="Codes of 6 numbers are too wide"):
+            detector.fit(X)
