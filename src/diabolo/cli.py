@@ -179,6 +179,18 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=_name, help="mnist, or training samples: " + INPUT_HELP)
     parser.add_argument("--test", type=_name, help="test samples; without it a tenth is held out")
     parser.add_argument(
+        "--noisy",
+        type=_name,
+        metavar="INPUT",
+        help="instead of --data: what to learn to clean, in pairs with --clean",
+    )
+    parser.add_argument(
+        "--clean",
+        type=_name,
+        metavar="INPUT",
+        help="what should come of it: images of the same names in folders, rows in files",
+    )
+    parser.add_argument(
         "--limit", type=_integer(1), metavar="N", help="train on the first N samples"
     )
     parser.add_argument(
@@ -274,6 +286,8 @@ def _fit(arguments: Arguments) -> None:
         parameters=_given_parameters(arguments),
         data=arguments.data,
         test=arguments.test,
+        noisy=arguments.noisy,
+        clean=arguments.clean,
         limit=arguments.limit,
         out=arguments.out,
         force=arguments.force,

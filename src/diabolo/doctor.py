@@ -281,24 +281,26 @@ def examine(
     x: Tensor,
     codes: Tensor,
     *,
+    noisy: Tensor | None = None,
     vectors: bool = True,
     columns: Sequence[str] | None = None,
     val_losses: Sequence[float] = (),
 ) -> list[Finding]:
     """What is wrong with a trained network, on stored samples x (N, D) and their codes (N, K).
 
+    `noisy`: what the codes are of, where the network has learnt to give x for that.
     `vectors`: codes are no feature maps. `columns`: x is a table, with these names or none ([]).
     """
     scaled = net.scaling(x)
     output = net.scaling(in_blocks(net.decode, codes, device=net.device).to(net.device))
-    restrained = net.corruption is not None or net.bottleneck.penalised
+    restrained = net.corruption is not None or net.bottleneck.penalised or noisy is not None
     of_code = dead_units(codes) if vectors else None
     if net.bottleneck.sampling:
 
         def kl(x: Tensor) -> Tensor:
             return net.bottleneck.kl(net.encoder, net.shaped(net.scaling(x)))
 
-        of_code = collapse(codes, in_blocks(kl, x, device=net.device))
+        of_code = collapse(codes, in_blocks(kl, x if noisy is None else noisy, device=net.device))
     return found(
         unscaled(scaled),
         None if columns is None else constant_columns(x, columns),

@@ -24,7 +24,15 @@ from diabolo.corruption import Corruption
 from diabolo.doctor import DoctorWarning, Finding
 from diabolo.errors import InputError, Interrupted
 from diabolo.fitting import Fit
-from diabolo.inputs import as_array, as_codes, as_float32, as_rows, in_a_sentence, like
+from diabolo.inputs import (
+    as_array,
+    as_codes,
+    as_float32,
+    as_rows,
+    in_a_sentence,
+    like,
+    stored_type,
+)
 from diabolo.layers import Layer, as_text
 from diabolo.likelihood import Bernoulli, Gaussian
 from diabolo.net import (
@@ -162,11 +170,16 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         X: Any,
         y: Any = None,
         *,
+        X_noisy: Any = None,
         X_val: Any = None,
         callback: Callable[[Self], object] | None = None,
         checkpoint: str | Path | Checkpoints | None = None,
     ) -> Self:
         """Train on X; `y` is ignored. `X_val`, where given, is the validation set.
+
+        With `X_noisy`, of the shape and type of X, the model learns from pairs: the encoder sees
+        the rows of X_noisy, and should give those of X, which alone teach the scaling. A
+        `corruption` comes on top. `X_val` is then a pair too, (noisy, clean).
 
         `callback` is called with the estimator, usable and with its history so far, after each
         epoch. `checkpoint` is a folder in which the training is kept as it goes: whatever ended
@@ -184,8 +197,8 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
             fresh = not (p.warm_start and hasattr(self, "net_"))
             if fresh:
                 self.__dict__.pop("net_", None)
-            x = self.rows(X, reset=fresh)
-            x_val = None if X_val is None else self.rows(X_val)
+            x = self._pairs(X, X_noisy, "X_noisy", reset=fresh)
+            x_val = self._validation(X_val, paired=X_noisy is not None)
             self.data_ = _fingerprint(x, x_val)
             seed = p.random_state if kept is None else _kept_seed(kept)
             x, x_val = self._begin(x, x_val, p, fresh, seed)
@@ -208,7 +221,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
             p.epochs, p.schedule, p.validation_fraction, p.early_stopping = 1, "constant", 0, None
             fresh = not hasattr(self, "net_")
             moments = {} if fresh else self._moments
-            x, _ = self._begin(self.rows(X, reset=fresh), None, p, fresh, p.random_state)
+            x, _ = self._begin(Rows(self.rows(X, reset=fresh)), None, p, fresh, p.random_state)
             self.data_ = {}
             fit = self._fit(x, None, p, guess=math.inf)
             optimizer = {
@@ -233,8 +246,8 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
             raise
 
     def _begin(
-        self, x: Tensor, x_val: Tensor | None, p: Any, fresh: bool, random_state: Any
-    ) -> tuple[Tensor, Tensor | None]:
+        self, x: Rows, x_val: Rows | None, p: Any, fresh: bool, random_state: Any
+    ) -> tuple[Rows, Rows | None]:
         """Set up the network to train, anew or as it is; the samples to train and validate on."""
         if fresh:
             self.seed_ = find_seed(random_state)
@@ -243,7 +256,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         x, x_val = self._split(x, x_val, p)
         device = find_device(p.device)
         if fresh:
-            self.net_ = self._new_net(x, p)
+            self.net_ = self._new_net(x.x, p)
             self.columns_: list[str] | None = None
             self.history_: dict[str, list[Any]] = {name: [] for name in HISTORY}
             self.step_loss_ = np.empty(0, np.float32)
@@ -261,8 +274,8 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
 
     def _fit(
         self,
-        x: Tensor,
-        x_val: Tensor | None,
+        x: Rows,
+        x_val: Rows | None,
         p: Any,
         *,
         checkpoints: Checkpoints | None = None,
@@ -271,17 +284,17 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         """The fit that the parameters describe; `guess`: see `doctor.exploding`."""
         net, factor, first = self.net_, self._loss_factor(), len(self.history_["epoch"])
         if guess is None:
-            scaled = net.scaling(x[:EXAMINED])
+            scaled = net.scaling(x.x[:EXAMINED])
             guess = factor * float(net.likelihood.nll(torch.zeros_like(scaled), scaled).mean())
         training = Training(
             net,
-            Rows(x),
+            x,
             make_optimizer(p.optimizer, net, p.epsilon),
             epochs=p.epochs,
             batch_size=p.batch_size,
             learning_rate=p.learning_rate,
             seed=self.seed_,
-            validation=None if x_val is None else Rows(x_val),
+            validation=x_val,
             schedule=p.schedule,
             drop_last=p.drop_last,
             divisor=net.features,
@@ -291,7 +304,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         )
 
         def contents() -> Contents:
-            self._learn_codes(x[:FEW])
+            self._learn_codes(x.seen[:FEW])
             return self._contents()
 
         def trouble(epoch: Epoch) -> Finding | None:
@@ -299,7 +312,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
             if np.isfinite(steps).all():
                 return doctor.exploding([*losses, epoch.loss * factor], steps, guess)
             before = float(self.step_loss_[-1]) if self.step_loss_.size else None
-            layer = doctor.broken_layer(net, lambda: net.decode(net.encode(x[:2])))
+            layer = doctor.broken_layer(net, lambda: net.decode(net.encode(x.seen[:2])))
             return doctor.not_finite(len(self.history_["epoch"]) + 1, steps, before, layer)
 
         best = Best(net, p.early_stopping)
@@ -323,7 +336,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
     def _train(
         self,
         fit: Fit,
-        x: Tensor,
+        x: Rows,
         p: Any,
         callback: Callable[[Self], object] | None = None,
     ) -> Tensor:
@@ -345,27 +358,28 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
                     loss, val_loss = self.history_["loss"][-1], self.history_["val_loss"][-1]
                     progress.epoch_done(loss, val_loss, rows / epoch.seconds)
                     if callback is not None:
-                        self._learn_codes(x)
+                        self._learn_codes(x.seen)
                         callback(self)
             except KeyboardInterrupt:
                 fit.best.put_back()
                 if not self.net_.finite:
                     raise
-                self._learn_codes(x)
+                self._learn_codes(x.seen)
                 raise Interrupted from None
         if p.early_stopping:
             fit.best.put_back()
-        return self._learn_codes(x)
+        return self._learn_codes(x.seen)
 
-    def _examine(self, x: Tensor, codes: Tensor, p: Any) -> list[Finding]:
+    def _examine(self, x: Rows, codes: Tensor, p: Any) -> list[Finding]:
         """What is wrong with the model, looking at some of the training samples."""
         columns, losses = None, self.history_["val_loss"]
         if self.image_shape_ is None and self.dtype_ == "float32":
             columns = self.columns_ or [str(n) for n in getattr(self, "feature_names_in_", [])]
         return doctor.examine(
             self.net_,
-            x[:EXAMINED],
+            x.x[:EXAMINED],
             codes,
+            noisy=None if x.noisy is None else x.noisy[:EXAMINED],
             vectors=p.latent_dim is not None,
             columns=columns,
             val_losses=[] if p.early_stopping or None in losses else losses,
@@ -389,12 +403,12 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
                     " warm_start=False."
                 )
 
-    def _check_range(self, x: Tensor, x_val: Tensor | None) -> None:
+    def _check_range(self, x: Rows, x_val: Rows | None) -> None:
         """Refuse values that a Bernoulli likelihood has no probability for."""
         if not isinstance(self.net_.likelihood, Bernoulli):
             return
         scaling = copy.deepcopy(self.net_.scaling).cpu()
-        for samples in (x, x_val):
+        for samples in (x.x, None if x_val is None else x_val.x):
             values = None if samples is None or samples.dtype == torch.uint8 else scaling(samples)
             if values is not None and (values.min() < -1e-6 or values.max() > 1 + 1e-6):
                 raise InputError(
@@ -436,7 +450,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
             return 1.0
         return self.net_.likelihood.per_feature(1.0, self.net_.features)
 
-    def _split(self, x: Tensor, x_val: Tensor | None, p: Any) -> tuple[Tensor, Tensor | None]:
+    def _split(self, x: Rows, x_val: Rows | None, p: Any) -> tuple[Rows, Rows | None]:
         """Training and validation samples."""
         share = p.validation_fraction
         if x_val is not None:
@@ -454,7 +468,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
                 f" {'train' if held else 'validate'} on: give more samples, or X_val."
             )
         order = torch.randperm(len(x), generator=generator(self.seed_, "split"))
-        return x[order[held:]], x[order[:held]]
+        return x.at(order[held:]), x.at(order[:held])
 
     # ---- the network
 
@@ -712,6 +726,34 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
                 f"The model was fitted on samples of shape {self.sample_shape_}, not {shape}."
             )
 
+    def _pairs(self, X: Any, X_noisy: Any, name: str, *, reset: bool = False) -> Rows:
+        """The samples X, with their noisy partners where there are any, which must be alike."""
+        x = self.rows(X, reset=reset)
+        if X_noisy is None:
+            return Rows(x)
+        try:
+            for what, of in (("shape", lambda a: tuple(as_array(a).shape)), ("type", stored_type)):
+                if of(X_noisy) != of(X):
+                    raise InputError(f"its {what} is {of(X_noisy)}, that of the clean {of(X)}.")
+            return Rows(x, self.rows(X_noisy))
+        except InputError as error:
+            raise InputError(f"{name} does not fit: {error}") from None
+
+    def _validation(self, X_val: Any, *, paired: bool) -> Rows | None:
+        """The validation set that was given: samples, or a pair (noisy, clean)."""
+        if X_val is None or not paired:
+            return None if X_val is None else Rows(self.rows(X_val))
+        pair = isinstance(X_val, tuple | list) and len(X_val) == 2
+        if not pair or any(part is None for part in X_val):
+            raise InputError("With X_noisy, X_val must be a pair too: (noisy, clean).")
+        noisy, clean = X_val
+        return self._pairs(clean, noisy, "The noisy part of X_val")
+
+    @property
+    def paired_(self) -> bool:
+        """Whether the last `fit` was on pairs of noisy and clean samples."""
+        return "noisy_sha256" in self.data_
+
     def _check_units(self, rows: np.ndarray) -> None:
         """Refuse values that are obviously in other units than those of the training data."""
         fitted, given = self.dtype_, str(rows.dtype)
@@ -801,14 +843,17 @@ def _kept_seed(kept: Contents) -> int:
     return int(params.check("The seed of the checkpoint", Seed, kept[0].get("seed")))
 
 
-def _fingerprint(x: Tensor, x_val: Tensor | None) -> dict[str, Any]:
+def _fingerprint(x: Rows, x_val: Rows | None) -> dict[str, Any]:
     """How many samples a model is fitted on, and the SHA-256 of their stored values."""
-    data = {"samples": len(x), "sha256": store.digest(x.numpy())}
-    if x_val is not None:
-        data |= {
-            "validation_samples": len(x_val),
-            "validation_sha256": store.digest(x_val.numpy()),
-        }
+    data: dict[str, Any] = {}
+    for prefix, rows in (("", x), ("validation_", x_val)):
+        if rows is not None:
+            data |= {
+                f"{prefix}samples": len(rows),
+                f"{prefix}sha256": store.digest(rows.x.numpy()),
+            }
+            if rows.noisy is not None:
+                data[f"{prefix}noisy_sha256"] = store.digest(rows.noisy.numpy())
     return data
 
 

@@ -54,6 +54,12 @@ def as_float32(rows: np.ndarray, *, distinct: bool) -> np.ndarray:
     return narrow
 
 
+def stored_type(X: Any) -> str:
+    """The type in which the values of X are kept: bool, uint8, uint16, else float32."""
+    dtype = np.asarray(as_array(X)[:1]).dtype.newbyteorder("=")
+    return str(dtype) if dtype in (np.bool_, np.uint8, np.uint16) else "float32"
+
+
 def as_codes(X: Any) -> Tensor:
     """Codes as a float32 tensor of finite numbers."""
     array = _regular(X)

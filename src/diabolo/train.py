@@ -55,16 +55,30 @@ class Trainable(Protocol):
 
 @dataclass(frozen=True)
 class Rows:
-    """A tensor (N, D) that is its own target."""
+    """A tensor (N, D) that is its own target, or that of another, `noisy`, row by row."""
 
     x: Tensor
+    noisy: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.x)
 
+    @property
+    def seen(self) -> Tensor:
+        """What the module is given."""
+        return self.x if self.noisy is None else self.noisy
+
+    def at(self, index: Tensor) -> "Rows":
+        """The rows of an index."""
+        return Rows(self.x[index], None if self.noisy is None else self.noisy[index])
+
+    def to(self, device: torch.device) -> "Rows":
+        """The same rows on a device."""
+        return Rows(self.x.to(device), None if self.noisy is None else self.noisy.to(device))
+
     def take(self, index: Tensor) -> tuple[Tensor, Tensor]:
         batch = self.x.index_select(0, index)
-        return batch, batch
+        return batch if self.noisy is None else self.noisy.index_select(0, index), batch
 
 
 @dataclass(frozen=True)

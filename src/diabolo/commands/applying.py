@@ -43,9 +43,9 @@ def denoise(
     seed: int = 0,
     force: bool = False,
 ) -> list[Path]:
-    """As `reconstruct`, by a model that was trained with a corruption; refuses another."""
+    """As `reconstruct`, by a model trained with a corruption or on pairs; refuses another."""
     fitted = runs.load_model(model)
-    if fitted.corruption is None:
+    if fitted.corruption is None and not fitted.paired_:
         raise InputError(f"{model} was not trained to denoise: use reconstruct, or fit dae-32.")
     return _reconstruct(fitted, source, out, corrupt=corrupt, seed=seed, force=force)
 

@@ -39,11 +39,12 @@ METRICS, HISTORY, FIGURES, REPORT = "metrics.json", "history.csv", "figures", "r
 
 @dataclass(frozen=True)
 class Split:
-    """The data of a run."""
+    """The data of a run; of pairs, `train` is clean and `validation` is (noisy, clean)."""
 
     train: np.ndarray
-    validation: np.ndarray | None
+    validation: np.ndarray | tuple[np.ndarray, np.ndarray] | None
     test: Samples
+    noisy: np.ndarray | None = None
     columns: list[str] | None = None
     failures: list[str] = field(default_factory=list)
     labels: np.ndarray | None = None  # of the training samples
@@ -51,26 +52,37 @@ class Split:
 
 def load_split(recipe: Recipe, seed: int) -> Split:
     """Read the data that a recipe names and part it as the recipe says."""
-    training = data.read(recipe.source)
+    training = data.read_pairs(*recipe.pairs) if recipe.pairs else data.read(recipe.source)
     if recipe.test == HELD_OUT:
         training, testing = _hold_out(training, seed)
     else:
         testing = data.read(recipe.test, image_shape=_image_shape(training.array))
-    train, validation = training.array[: recipe.data.get("limit")], None
+    train, validation = _subset(training, slice(recipe.data.get("limit"))), None
+    given = len(train.array)
     if recipe.data.get("validation") == "test":
-        validation = testing.array
+        validation = testing
     if share := recipe.validation_share:
-        held = int(len(train) * share)
-        train, validation = train[held:], train[:held]
-    if len(train) == 0 or (validation is not None and len(validation) == 0):
-        given = len(training.array[: recipe.data.get("limit")])
+        held = int(given * share)
+        train, validation = (_subset(train, part) for part in (slice(held, None), slice(held)))
+    if len(train.array) == 0 or (validation is not None and len(validation.array) == 0):
         raise InputError(f"{given} samples are too few to train and to validate on: give more.")
-    _check_alike(train, testing.array, recipe.test)
-    failures = training.failures + testing.failures
-    labels = training.labels
-    if labels is not None:
-        labels = labels[: recipe.data.get("limit")][-len(train) :]
-    return Split(train, validation, testing, training.columns, failures, labels)
+    _check_alike(train.array, testing.array, recipe.test)
+    return Split(
+        train.array,
+        _checking(validation),
+        testing,
+        train.noisy,
+        training.columns,
+        training.failures + testing.failures,
+        train.labels,
+    )
+
+
+def _checking(samples: Samples | None) -> Any:
+    """Samples as `fit` takes them to validate on."""
+    if samples is None or samples.noisy is None:
+        return None if samples is None else samples.array
+    return samples.noisy, samples.array
 
 
 def _check_alike(train: np.ndarray, test: np.ndarray, name: str) -> None:
@@ -89,19 +101,21 @@ def _hold_out(samples: Samples, seed: int) -> tuple[Samples, Samples]:
     """A tenth of the samples, drawn by the seed, for testing."""
     n = len(samples.array)
     if n < 2:
-        raise InputError("One sample is too few to train and to test on: give more, or --test.")
+        what, other = ("sample", ", or --test") if samples.noisy is None else ("pair", "")
+        raise InputError(f"One {what} is too few to train and to test on: give more{other}.")
     order = np.random.default_rng(seed).permutation(n)
     held = max(1, n // 10)
     training, testing = (_subset(samples, np.sort(i)) for i in (order[held:], order[:held]))
     return training, replace(testing, failures=[])
 
 
-def _subset(samples: Samples, index: np.ndarray) -> Samples:
+def _subset(samples: Samples, index: np.ndarray | slice) -> Samples:
     return replace(
         samples,
         array=samples.array[index],
-        names=[samples.names[i] for i in index],
+        names=[samples.names[i] for i in np.arange(len(samples.names))[index]],
         labels=None if samples.labels is None else samples.labels[index],
+        noisy=None if samples.noisy is None else samples.noisy[index],
     )
 
 
@@ -242,13 +256,14 @@ def recipe_beside(path: str | Path) -> Recipe | None:
 
 def write_config(folder: Path, recipe: Recipe) -> None:
     """Write `config.toml`, a recipe that repeats the run."""
+    origin = {} if recipe.pairs else {"source": recipe.source, "test": recipe.test}
     content = {
         "name": recipe.name,
         "title": recipe.title,
         "article": recipe.article,
         "notes": recipe.notes,
         "model": recipe.model,
-        "data": {**recipe.data, "source": recipe.source, "test": recipe.test},
+        "data": {**recipe.data, **origin},
         "report": recipe.report,
     }
     text = tomli_w.dumps({name: value for name, value in content.items() if value})
@@ -272,7 +287,14 @@ def measure(model: "Estimator", recipe: Recipe, split: Split) -> dict[str, Any]:
     """The numbers of `metrics.json`: what the run took, and how good its model is."""
     from diabolo.tasks.evaluation import evaluate
 
-    test = evaluate(model, split.test.array, split.train, seed=model.seed_)
+    test = evaluate(
+        model,
+        split.test.array,
+        split.train,
+        noisy_test=split.test.noisy,
+        noisy_train=split.noisy,
+        seed=model.seed_,
+    )
     return costs(model, recipe, len(split.train)) | test
 
 

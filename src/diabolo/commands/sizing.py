@@ -10,7 +10,7 @@ from typing import Any
 
 from diabolo import figures, recipes
 from diabolo.commands import runs
-from diabolo.commands.training import changed
+from diabolo.commands.training import changed, origin_of
 from diabolo.data import atomically
 from diabolo.data.files import check_place, folder_atomically
 from diabolo.doctor import DoctorWarning
@@ -43,7 +43,7 @@ def size(
     """
     given = {"epochs": epochs, "random_state": seed}
     parameters = {name: value for name, value in given.items() if value is not None}
-    plan = changed(recipes.read(recipe), parameters, source, test, limit)
+    plan = changed(recipes.read(recipe), parameters, origin_of(data=source, test=test), limit)
     model: Any = from_config(plan.model, MODELS)
     model.validated()
     folder = _folder(Path(out), [source, *([test] if test else [])], force=force)

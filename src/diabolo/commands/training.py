@@ -27,6 +27,8 @@ def fit(
     parameters: dict[str, Any] | None = None,
     data: str | None = None,
     test: str | None = None,
+    noisy: str | None = None,
+    clean: str | None = None,
     limit: int | None = None,
     out: str | Path | None = None,
     force: bool = False,
@@ -34,13 +36,19 @@ def fit(
 ) -> Path:
     """Train `recipe` with changed `parameters` and data, and return the run folder.
 
+    `noisy` and `clean`, in place of `data`, are pairs: of two folders the images of one name, of
+    two files the rows. The recipe's own corruption is then off, unless `parameters` give one.
     Writes the model, its recipe, history, metrics, figures and report. An interrupt keeps what
     was trained so far, reports on it, and is raised again. Raises `InputError` for a mistake,
     before anything is written, and `IncompleteError` after the work if some files were bad.
     """
-    plan = changed(recipes.read(recipe), parameters or {}, data, test, limit)
+    origin = origin_of(data=data, test=test, noisy=noisy, clean=clean)
+    original, parameters = recipes.read(recipe), parameters or {}
+    plan = changed(original, parameters, origin, limit)
     model = _model(plan)
     folder = runs.new_folder(out, plan.name, force=force)
+    if noisy is not None and original.model.get("corruption") and model.corruption is None:
+        say("The noise is that of the pairs: the recipe's own corruption is off.")
     return _train(folder, plan, model, say, resumed=False)
 
 
@@ -69,11 +77,18 @@ def _model(plan: Recipe) -> Estimator:
 
 def _train(folder: Path, plan: Recipe, model: Estimator, say: Say, *, resumed: bool) -> Path:
     split = runs.load_split(plan, plan.model["random_state"])
-    say(f"Number of {_what(split.train)} in the dataset: {len(split.train)}")
+    pairs = "pairs of " if plan.pairs else ""
+    say(f"Number of {pairs}{_what(split.train)} in the dataset: {len(split.train)}")
     run = _Run(folder, plan, split, model, resumed=resumed)
     kept = _RunCheckpoints(run, resumed=resumed)
     try:
-        model.fit(split.train, X_val=split.validation, callback=run.epoch_done, checkpoint=kept)
+        model.fit(
+            split.train,
+            X_noisy=split.noisy,
+            X_val=split.validation,
+            callback=run.epoch_done,
+            checkpoint=kept,
+        )
     except InputError:
         run.undo()
         raise
@@ -87,31 +102,50 @@ def _train(folder: Path, plan: Recipe, model: Estimator, say: Say, *, resumed: b
     return complete(folder, split.failures)
 
 
+def origin_of(
+    *,
+    data: str | None = None,
+    test: str | None = None,
+    noisy: str | None = None,
+    clean: str | None = None,
+) -> dict[str, str]:
+    """Where samples come from, of what was given; refuses what does not go together."""
+    if (noisy is None) != (clean is None):
+        raise InputError("--noisy and --clean go together: give both, or --data.")
+    if noisy is not None and data is not None:
+        raise InputError("Give --data, or --noisy and --clean, not both.")
+    if noisy is not None and test is not None:
+        raise InputError(
+            "--test cannot be given with --noisy and --clean: a tenth of the pairs is held out."
+        )
+    given = {"source": data, "test": test, "noisy": noisy, "clean": clean}
+    return {name: _absolute(source) for name, source in given.items() if source is not None}
+
+
 def changed(
-    recipe: Recipe,
-    parameters: dict[str, Any],
-    data: str | None,
-    test: str | None,
-    limit: int | None,
+    recipe: Recipe, parameters: dict[str, Any], origin: dict[str, str], limit: int | None
 ) -> Recipe:
     """The recipe with what was given instead of its own."""
     model: dict[str, Any] = {"random_state": 0, **recipe.model}
+    if "noisy" in origin and "corruption" not in parameters:
+        model.pop("corruption", None)
     for name, value in parameters.items():
         model[name] = _merged(model.get(name), value)
     if model["random_state"] in (None, "none"):
         raise InputError("A run needs a seed that can be repeated: give --seed a number.")
     if limit is not None and limit < 1:
         raise InputError(f"limit must be at least 1, but is {limit}.")
-    given = {"source": data, "test": test, "limit": limit}
-    kept = {k: v for k, v in recipe.data.items() if data is None or k == "validation"}
+    if recipe.pairs and set(origin) == {"test"}:
+        raise InputError(f"{recipe.name} learns from pairs: --test needs --data as well.")
+    new = not {"source", "noisy"}.isdisjoint(origin)
+    kept = {k: v for k, v in recipe.data.items() if not new or k == "validation"}
     if "validation_fraction" in parameters:
         kept.pop("validation", None)
-    source = kept | {name: value for name, value in given.items() if value is not None}
-    for name in {"source", "test"} & set(source):
-        source[name] = _absolute(source[name])
-    changed = sorted({*parameters, *(["data"] if data else [])} - {"random_state", "epochs"})
+    paths = {k: _absolute(v) for k, v in kept.items() if k in ("source", "test", "noisy", "clean")}
+    source = kept | paths | origin | ({} if limit is None else {"limit": limit})
+    changed = sorted({*parameters, *(["data"] if new else [])} - {"random_state", "epochs"})
     title = f"{recipe.title}; changed: {', '.join(changed)}" if changed else recipe.title
-    notes = [] if data else recipe.notes
+    notes = [] if new else recipe.notes
     return replace(recipe, title=title, notes=notes, model=model, data=source)
 
 

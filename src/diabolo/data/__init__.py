@@ -1,10 +1,20 @@
-"""Files in, arrays out: MNIST, IDX, NumPy files, images and tables."""
+"""Files in, arrays out: MNIST, IDX, NumPy files, images and tables, alone or in pairs."""
 
 from diabolo.data.files import atomically
 from diabolo.data.idx import read_idx, write_idx
 from diabolo.data.mnist import load_mnist
 from diabolo.data.outputs import write
+from diabolo.data.pairs import read_pairs
 from diabolo.data.samples import Samples
 from diabolo.data.sources import read
 
-__all__ = ["Samples", "atomically", "load_mnist", "read", "read_idx", "write", "write_idx"]
+__all__ = [
+    "Samples",
+    "atomically",
+    "load_mnist",
+    "read",
+    "read_idx",
+    "read_pairs",
+    "write",
+    "write_idx",
+]

@@ -97,7 +97,11 @@ def find_images(folder: Path) -> tuple[list[str], list[str]]:
 
 
 def read_images(
-    folder: Path, names: Sequence[str], image_shape: tuple[int, int, int] | None = None
+    folder: Path,
+    names: Sequence[str],
+    image_shape: tuple[int, ...] | None = None,
+    *,
+    taker: str = "the model takes",
 ) -> tuple[np.ndarray, list[str], list[str]]:
     """Read the images `names` in `folder` into one array.
 
@@ -105,12 +109,13 @@ def read_images(
     says so, else (N, 3, H, W); the names of the N images that could be read; and one sentence for
     each that could not, or whose size is not the model's, or without a model the most common one.
     16-bit pixels are kept where all are gray 16-bit, and reduced to 8 bits beside others.
+    `taker` begins what is said about the model's size.
     """
     if image_shape is not None and image_shape[0] not in (1, 3):
         raise InputError(f"images have 1 or 3 channels, the model takes {image_shape[0]}")
     with quietly(Image.DecompressionBombWarning), ThreadPoolExecutor() as pool:
         forms = list(pool.map(lambda name: _attempt(name, _form, folder / name), names))
-        target = _target([form for form in forms if isinstance(form, Form)], image_shape)
+        target = _target([form for form in forms if isinstance(form, Form)], image_shape, taker)
         refused = {
             name: form if isinstance(form, str) else target.refusal(name, form)
             for name, form in zip(names, forms, strict=True)
@@ -243,7 +248,7 @@ def _gray_palette(image: Image.Image) -> bool:
     return bool((colours == colours[:, :1]).all())
 
 
-def _target(forms: Sequence[Form], image_shape: tuple[int, int, int] | None) -> Target:
+def _target(forms: Sequence[Form], image_shape: tuple[int, ...] | None, taker: str) -> Target:
     wanted = None if image_shape is None else (image_shape[2], image_shape[1])
     fitting = [form for form in forms if wanted in (None, form.size)]
     common = Counter((form.size, form.real) for form in fitting).most_common(1)
@@ -252,7 +257,7 @@ def _target(forms: Sequence[Form], image_shape: tuple[int, int, int] | None) -> 
     gray = all(form.gray for form in used) if image_shape is None else image_shape[0] == 1
     deep = gray and bool(used) and all(form.dtype == UINT16 for form in used)
     form = Form(size, gray, FLOAT32 if real else UINT16 if deep else UINT8)
-    why = f"most images here are {form}" if wanted is None else f"the model takes {form} images"
+    why = f"most images here are {form}" if wanted is None else f"{taker} {form} images"
     return Target(form, why)
 
 

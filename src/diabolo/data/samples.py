@@ -35,7 +35,8 @@ class Samples:
     `array` is (N, D), (N, H, W) or (N, C, H, W). `names` has one name a sample: the path relative
     to the folder, with slashes, for images; the index in the source, "0", "1", ..., for the rest.
     `labels` is (N,) where the source has them, `columns` the header of a table. `failures` has
-    one sentence for each file of a folder that could not be read.
+    one sentence for each file of a folder that could not be read. `noisy` is like `array`, row by
+    row, where the samples are the clean ones of pairs.
     """
 
     array: np.ndarray
@@ -44,6 +45,7 @@ class Samples:
     labels: np.ndarray | None = None
     columns: list[str] | None = None
     failures: list[str] = field(default_factory=list)
+    noisy: np.ndarray | None = None
 
 
 def kind_by_name(path: Path) -> Kind | None:

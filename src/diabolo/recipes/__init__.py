@@ -1,7 +1,8 @@
 """Recipes: what can be trained by name. A recipe is a TOML file; this module reads them.
 
 A recipe has a `title`, the `article` it follows, `notes` on what that leaves open, the `[model]`
-(its kind and parameters), the `[data]` (source, test, validation, limit) and a `[report]`. With a
+(its kind and parameters), the `[data]` (source, test, validation, limit; or pairs: noisy, clean,
+validation, limit) and a `[report]`. With a
 `base`, the name of a recipe of the package, it says only what is different there, and how it
 validates.
 """
@@ -26,7 +27,14 @@ TABLES = {
     "data": dict,
     "report": dict,
 }
-DATA = {"source": str, "test": str, "validation": str, "limit": int}
+DATA = {
+    "source": str,
+    "test": str,
+    "noisy": str,
+    "clean": str,
+    "validation": str,
+    "limit": int,
+}
 REPORT = {"columns": int}
 FIRST = re.compile(r"first ([1-9]\d?)%")
 HELD_OUT = "held out 10%"
@@ -46,14 +54,20 @@ class Recipe:
     report: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def pairs(self) -> tuple[str, str] | None:
+        """Where the noisy and the clean samples come from, where it learns from pairs."""
+        return (self.data["noisy"], self.data["clean"]) if "noisy" in self.data else None
+
+    @property
     def source(self) -> str:
-        """Where the training samples come from."""
-        return str(self.data.get("source", "mnist"))
+        """Where the training samples come from; of pairs, the clean ones."""
+        return str(self.data.get("clean", self.data.get("source", "mnist")))
 
     @property
     def test(self) -> str:
         """Where the test samples come from, or `HELD_OUT`."""
-        return str(self.data.get("test", "mnist:test" if self.source == "mnist" else HELD_OUT))
+        own = self.source == "mnist" and not self.pairs
+        return str(self.data.get("test", "mnist:test" if own else HELD_OUT))
 
     @property
     def validation_share(self) -> float | None:
@@ -91,6 +105,7 @@ def _parse(name: str, text: str, where: str) -> Recipe:
     _check(content, TABLES, where)
     _check(content.get("data", {}), DATA, f"{where}, [data]")
     _check(content.get("report", {}), REPORT, f"{where}, [report]")
+    _check_pairs(content.get("data", {}), where)
     content = _on_base(content)
     if "kind" not in content.get("model", {}):
         raise InputError(f'{where} needs a [model] with a kind, such as kind = "Autoencoder".')
@@ -101,7 +116,7 @@ def _parse(name: str, text: str, where: str) -> Recipe:
 
 
 def _on_base(content: dict[str, Any]) -> dict[str, Any]:
-    """The content with what it leaves to its base."""
+    """The content with what it leaves to its base; pairs need no samples or corruption of it."""
     name = content.pop("base", None)
     if name is None:
         return content
@@ -109,10 +124,21 @@ def _on_base(content: dict[str, Any]) -> dict[str, Any]:
         raise unknown("recipe", name, _stems())
     base = read(name)
     data = {key: value for key, value in base.data.items() if key != "validation"}
+    model = dict(base.model)
+    if "noisy" in content.get("data", {}):
+        data = {}
+        model.pop("corruption", None)
     inherited = {"article": base.article, "report": base.report}
-    tables = {"model": base.model, "data": data}
+    tables = {"model": model, "data": data}
     merged = {key: {**table, **content.get(key, {})} for key, table in tables.items()}
     return {**inherited, **content, **merged}
+
+
+def _check_pairs(data: dict[str, Any], where: str) -> None:
+    if ("noisy" in data) != ("clean" in data):
+        raise InputError(f"{where}: noisy and clean go together, give both or neither.")
+    if "noisy" in data and {"source", "test"} & set(data):
+        raise InputError(f"{where}: give noisy and clean, or source and test, not both.")
 
 
 def _check(table: dict[str, Any], known: Mapping[str, type], where: str) -> None:

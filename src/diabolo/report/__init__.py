@@ -1,6 +1,7 @@
 """A run folder's pictures and its page: every figure, drawn for light and dark, in one file."""
 
 import base64
+import math
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -166,19 +167,22 @@ def _image_pictures(
     found = [
         Picture("reconstructions", "Reconstructions", caption, lambda: figures.rows(rows)),
     ]
-    return found + ([] if model.corruption is None else [_denoised(model, X, clean, numbers)])
+    if model.corruption is None and test.noisy is None:
+        return found
+    noisy = corrupted(model, X, model.seed_, None if test.noisy is None else test.noisy[: len(X)])
+    how = "corrupted as in training" if test.noisy is None else "their noisy partners"
+    return [*found, _denoised(model, noisy, clean, numbers, how)]
 
 
 def _denoised(
-    model: Estimator, X: np.ndarray, clean: np.ndarray, numbers: dict[str, Any]
+    model: Estimator, noisy: np.ndarray, clean: np.ndarray, numbers: dict[str, Any], how: str
 ) -> Picture:
-    noisy = corrupted(model, X, model.seed_)
     pictures = {"noisy": shown(model, noisy), "denoised": shown(model, model.reconstruct(noisy))}
     captions = {name: decibels(values, clean) for name, values in pictures.items()}
-    test = numbers["test"]
+    before, after = (numbers["test"].get(name, math.inf) for name in ("noisy_psnr", "psnr"))
     caption = (
-        f"Clean test images, corrupted as in training, and denoised. Over all test images the PSNR"
-        f" is {test['noisy_psnr']:.1f} dB before and {test['psnr']:.1f} dB after."
+        f"Clean test images, {how}, and denoised. Over all test images the PSNR"
+        f" is {before:.1f} dB before and {after:.1f} dB after."
     )
     rows = [("clean", clean), *pictures.items()]
     return Picture("denoised", "Denoised", caption, lambda: figures.rows(rows, captions=captions))
@@ -201,7 +205,7 @@ def _table_pictures(model: Estimator, test: Samples) -> list[Picture]:
 
 def _error_pictures(model: Estimator, test: Samples) -> list[Picture]:
     """The histogram of errors and the map of codes."""
-    wrong = errors(model, test.array, model.seed_)
+    wrong = errors(model, test.array, model.seed_, test.noisy)
     caption = "Squared error of each test sample, mean over its values"
     caption += ", from the mean code." if model.net_.bottleneck.sampling else "."
     found = [
@@ -275,6 +279,9 @@ def _data(model: Estimator, recipe: Recipe, numbers: dict[str, Any], test: Sampl
     name = "MNIST" if recipe.source == "mnist" else Path(recipe.source).name
     what = "rows" if model.image_shape_ is None else "images"
     shape = " x ".join(map(str, model.sample_shape_))
+    if recipe.pairs:
+        noisy, clean = (Path(path).name for path in recipe.pairs)
+        what, name = f"pairs of {what}", f"{clean}, whose noisy partners are from {noisy}"
     trained = f"{numbers['samples']:,} {what} of {shape} values from {name}"
     return f"{trained} (tested on {len(test.array):,} others)"
 

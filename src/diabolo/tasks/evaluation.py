@@ -23,14 +23,21 @@ ROWS = 4096
 
 
 def evaluate(
-    model: Estimator, x_test: Any, x_train: Any = None, *, seed: int = 0
+    model: Estimator,
+    x_test: Any,
+    x_train: Any = None,
+    *,
+    noisy_test: Any = None,
+    noisy_train: Any = None,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """`{"test": {...}, "linear": {...}}` of a fitted model, as `metrics.json` has them.
 
     `linear` needs the training samples: the best linear method with as many numbers in its code
-    (PCA; with a corruption the best linear denoiser of that rank, and of any rank).
+    (PCA; with a corruption the best linear denoiser of that rank, and of any rank). Samples that
+    have noisy partners, `noisy_test` and `noisy_train`, are corrupted by these.
     """
-    seen = corrupted(model, x_test, seed)
+    seen = corrupted(model, x_test, seed, noisy_test)
     clean, output = in_units(model, x_test), in_units(model, model.reconstruct(seen))
     test = _quality(model, clean, output)
     test |= _likelihoods(model, seen, x_test, seed)
@@ -42,12 +49,17 @@ def evaluate(
     test = {name: value for name, value in test.items() if math.isfinite(value)}
     result: dict[str, Any] = {"test": test}
     if x_train is not None and model.n_features_in_ <= LINEAR_FEATURES:
-        result["linear"] = _linear(model, seen, x_test, x_train, seed)
+        result["linear"] = _linear(model, (seen, x_test), (noisy_train, x_train), seed)
     return result
 
 
-def corrupted(model: Estimator, X: Any, seed: int) -> Any:
-    """X as a denoising model is tested on it; X itself where there is no corruption."""
+def corrupted(model: Estimator, X: Any, seed: int, noisy: Any = None) -> Any:
+    """X as a denoising model is tested on it; X itself where there is no corruption.
+
+    `noisy`: what was given as the corrupted X.
+    """
+    if noisy is not None:
+        return noisy
     return X if model.corruption is None else model.corrupt(X, random_state=seed)
 
 
@@ -76,9 +88,9 @@ def decibels(pictures: np.ndarray, clean: np.ndarray) -> list[str]:
     return [f"{metrics.psnr(error):.1f} dB" for error in metrics.mse_per_sample(pictures, clean)]
 
 
-def errors(model: Estimator, X: Any, seed: int = 0) -> np.ndarray:
+def errors(model: Estimator, X: Any, seed: int = 0, noisy: Any = None) -> np.ndarray:
     """Squared error of each sample's reconstruction, (N,), mean over its features."""
-    output = model.reconstruct(corrupted(model, X, seed))
+    output = model.reconstruct(corrupted(model, X, seed, noisy))
     return metrics.mse_per_sample(in_units(model, X), in_units(model, output))
 
 
@@ -113,28 +125,36 @@ def _likelihoods(model: Estimator, seen: Any, clean: Any, seed: int) -> dict[str
 
 
 def best_linear(
-    model: Estimator, x_train: Any, ranks: Sequence[int | None], *, seed: int = 0
+    model: Estimator,
+    x_train: Any,
+    ranks: Sequence[int | None],
+    *,
+    noisy_train: Any = None,
+    seed: int = 0,
 ) -> list[LinearMap]:
     """The best linear method of each rank, in the units of the model: PCA, or what denoises.
 
-    `seed` is of the corruption, if there is one.
+    `noisy_train` are the corrupted samples where they are given; `seed` is of the corruption.
     """
 
     def pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for number, start in enumerate(range(0, len(x_train), ROWS)):
             block = x_train[start : start + ROWS]
             target = flat(model, block)
-            noisy = corrupted(model, block, (seed + 1 + number) % 2**63)
+            given = None if noisy_train is None else noisy_train[start : start + ROWS]
+            noisy = corrupted(model, block, (seed + 1 + number) % 2**63, given)
             yield (target if noisy is block else flat(model, noisy)), target
 
     return fit_linear(pairs(), ranks)
 
 
-def _linear(model: Estimator, seen: Any, x_test: Any, x_train: Any, seed: int) -> dict[str, float]:
-    denoising = seen is not x_test
-    ranks = [model.code_size_, None] if denoising else [model.code_size_]
+def _linear(
+    model: Estimator, test: tuple[Any, Any], train: tuple[Any, Any], seed: int
+) -> dict[str, float]:
+    (seen, x_test), (noisy_train, x_train) = test, train
+    ranks = [model.code_size_] if seen is x_test else [model.code_size_, None]
     source, target = flat(model, seen), flat(model, x_test)
-    maps = best_linear(model, x_train, ranks, seed=seed)
+    maps = best_linear(model, x_train, ranks, noisy_train=noisy_train, seed=seed)
     scores = [metrics.mse(linear(source), target) for linear in maps]
     return dict(zip(["mse", "full_rank_mse"], scores, strict=False))
 
