@@ -378,7 +378,7 @@ def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
 def _add_encode(parser: argparse.ArgumentParser) -> None:
     _add_model(parser)
     parser.add_argument("source", metavar="INPUT", help=INPUT_HELP)
-    _add_out(parser, "codes.npy")
+    _add_out(parser, "codes.csv (with names and labels), .parquet, .npz, .npy")
 
 
 def _add_decode(parser: argparse.ArgumentParser) -> None:
@@ -454,6 +454,52 @@ def _add_detect_score(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--worst", type=_integer(1), default=12, metavar="N", help="samples in the picture (12)"
     )
+
+
+def _add_neighbours(parser: argparse.ArgumentParser) -> None:
+    _add_model(parser)
+    parser.add_argument("image", metavar="IMAGE", help="one image, such as mnist:test:3-3")
+    parser.add_argument(
+        "--in", dest="among", required=True, type=_name, metavar="INPUT", help=INPUT_HELP
+    )
+    parser.add_argument("-n", type=_integer(1), default=10, metavar="N", help="how many (10)")
+    parser.add_argument("--out", type=_name, metavar="PNG", help="draw them into this picture")
+    parser.add_argument("--force", action="store_true", help="replace what is there")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _neighbours(arguments: Arguments) -> None:
+    from diabolo.commands.embedding import neighbours
+
+    options = {k: v for k, v in vars(arguments).items() if k not in ("run", "json")}
+    show = _print_json if arguments.json else _print_neighbours
+    _shown(lambda: neighbours(**options), show)
+
+
+def _print_neighbours(rows: list[dict[str, Any]]) -> None:
+    name = "file" if "file" in rows[0] else "number"
+    wide = max(len(name), *(len(row[name]) for row in rows))
+    labelled = "label" in rows[0]
+    print(f"rank  {name:{wide}}{'  label' if labelled else ''}  distance")
+    for row in rows:
+        label = f"  {row['label']!s:>5}" if labelled else ""
+        same = "  the image itself" if row["same"] else ""
+        print(f"{row['rank']:4}  {row[name]:{wide}}{label}  {row['distance']:8.4g}{same}")
+
+
+def _add_map(parser: argparse.ArgumentParser) -> None:
+    _add_model(parser)
+    parser.add_argument("source", metavar="INPUT", help=INPUT_HELP)
+    parser.add_argument(
+        "--by", choices=("label", "error"), help="what the colours are; default: label if known"
+    )
+    parser.add_argument(
+        "--method",
+        choices=("pca", "tsne"),
+        help="how codes get two dimensions; default: pca, but two numbers as they are",
+    )
+    parser.add_argument("--seed", type=_integer(0), default=0, metavar="N", help="of tsne")
+    _add_out(parser, "map.png")
 
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:
@@ -579,6 +625,12 @@ COMMANDS = {
         _call("generating.traverse"),
     ),
     "detect": Command("find anomalies at a known rate of false alarms", _add_detect, print),
+    "neighbours": Command(
+        "the images most like one, by the distance of their codes", _add_neighbours, _neighbours
+    ),
+    "map": Command(
+        "a picture of all images where their codes are", _add_map, _call("embedding.draw_map")
+    ),
     "report": Command(
         "draw a run's figures and report again", _add_report, _call("inspecting.report")
     ),

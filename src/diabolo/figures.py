@@ -15,17 +15,18 @@ import io
 import math
 import textwrap
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import matplotlib as mpl
 import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, to_rgba
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -41,6 +42,7 @@ DPI = 150
 WIDTH = 840
 MARGIN = 14
 GAP = 6
+NAMED = 20  # classes in a legend
 SMALL, NORMAL, LARGE = 8.0, 9.5, 11.0
 HEAT = "inferno"  # colours of errors, from black
 PLAIN: dict[str, Any] = {"size": SMALL, "parse_math": False}
@@ -330,7 +332,7 @@ def latent(
         palette = _class_colours(len(names))
         colours = palette[index] * (1, 1, 1, 0.6)
     plot.scatter(points[:, 0], points[:, 1], s=size, color=colours, lw=0, rasterized=True)
-    if labels is not None and len(names) <= 20:
+    if labels is not None and len(names) <= NAMED:
         _name_classes(
             plot, names, [np.median(points[index == i], axis=0) for i in range(len(names))]
         )
@@ -356,12 +358,27 @@ def _name_classes(plot: Axes, names: np.ndarray, middles: Sequence[np.ndarray]) 
         plot.text(x, y, str(name), ha="center", va="center", **style)
 
 
-def _class_legend(figure: Figure, names: np.ndarray, colours: np.ndarray) -> None:
+def _class_legend(
+    figure: Figure,
+    names: np.ndarray,
+    colours: np.ndarray,
+    place: Literal["lower center", "outside lower center"] = "outside lower center",
+) -> None:
     handles = [Line2D([], [], marker="o", ls="", color=c, ms=6) for c in colours]
     texts = [str(name) for name in names]
     style: dict[str, Any] = {"handletextpad": 0, "columnspacing": 1}
-    style["ncols"] = min(len(texts), 10 if max(map(len, texts)) <= 2 else 4)
-    figure.legend(handles, texts, loc="outside lower center", **style)
+    style["ncols"] = min(len(texts), _legend_columns(names))
+    figure.legend(handles, texts, loc=place, **style)
+
+
+def _legend_columns(names: np.ndarray) -> int:
+    return 10 if max(len(str(name)) for name in names) <= 2 else 4
+
+
+def _legend_lines(labels: np.ndarray | None) -> int:
+    """Lines of a legend of the classes, none where there are too many to name."""
+    names = np.unique(labels if labels is not None else np.zeros(0))
+    return math.ceil(len(names) / _legend_columns(names)) if 0 < len(names) <= NAMED else 0
 
 
 def _class_colours(count: int) -> np.ndarray:
@@ -497,6 +514,11 @@ def strip(
     """Pictures in one row, such as an interpolation; more than 12 in several."""
     lines = math.ceil(max(len(images), 1) / 12)
     return _tiles(images, math.ceil(len(images) / lines), title, captions or ())
+
+
+def neighbours(images: np.ndarray, captions: Sequence[str]) -> Figure:
+    """A picture and those like it, six a row, with short lines of text under each."""
+    return _tiles(images, min(max(len(images), 1), 6), None, captions)
 
 
 def _tiles(images: np.ndarray, columns: int, title: str | None, captions: Sequence[str]) -> Figure:
@@ -662,7 +684,8 @@ def _finest(arrays: Sequence[np.ndarray]) -> int:
 
 
 def _step(pictures: np.ndarray, lattice: _Lattice, captions: Sequence[str]) -> int:
-    return _height(pictures, lattice.cell) + GAP + (24 if captions else 0)
+    lines = max((text.count("\n") + 1 for text in captions), default=0)
+    return _height(pictures, lattice.cell) + GAP + (4 + 20 * lines if lines else 0)
 
 
 def _line(
@@ -721,6 +744,176 @@ def _picture(axes: Axes, picture: np.ndarray, place: tuple[int, int, int, int]) 
         interpolation="antialiased" if shrunk else "nearest",
     )
     axes.add_patch(Rectangle((x, y), width, height, fill=False, ec=_faint(), lw=0.5))
+
+
+# Maps of samples
+
+
+MAP = 1260  # pixels of its width
+THUMBNAILS = (112, 84, 56, 42, 28)  # pixels of the longer side, the first that draws enough
+ENOUGH = 0.6  # of the samples
+
+
+def sample_map(
+    points: np.ndarray,
+    images: Callable[[np.ndarray], np.ndarray] | None = None,
+    *,
+    shape: tuple[int, ...] = (),
+    labels: np.ndarray | None = None,
+    values: np.ndarray | None = None,
+    unit: str = "",
+    title: str | None = None,
+    note: str = "",
+) -> Figure:
+    """Samples at their places (N, 2), as points or as small pictures on a grid.
+
+    `images` gives those of an index, (n, *shape). A cell of the grid shows at most one image,
+    that nearest to its middle; the other samples are points. The colours are those of the
+    `labels` (N,), or of `values` (N,), which are in `unit`.
+    """
+    if labels is not None and labels.dtype.kind in "iuf" and len(np.unique(labels)) > NAMED:
+        values, unit, labels = labels.astype(float), "label", None
+    places, tall = _in_unit_square(points)
+    sheet = _sheet(places, tall, shape) if images else None
+    width, height = sheet.extent if sheet else (MAP - 2 * MARGIN, round(tall * MAP))
+    drawn = sheet.drawn if sheet else np.zeros(0, int)
+    if sheet:
+        note += f"{len(drawn):,} of {len(points):,} are drawn, the others are points behind."
+    left, top = (MAP - width) // 2, _title_height(title) + 30
+    foot = 115 if values is not None else 30 + 32 * _legend_lines(labels)
+    figure, axes = _canvas(MAP, top + height + foot, title)
+    axes.text(MARGIN, top - 10, note, va="bottom", size=SMALL, color=_muted())
+    colours = _map_colours(figure, labels, values, unit, len(points))
+    rest = np.setdiff1d(np.arange(len(points)), drawn)
+    x, y = ((left, top) + places[rest] * (width, height)).T
+    size = 8 if sheet else float(np.clip(40000 / len(points), 4, 30))
+    axes.scatter(x, y, s=size, color=colours[rest], lw=0, rasterized=True)
+    if sheet and images:
+        picture = sheet.filled(_pictures(images(drawn)), colours[drawn])
+        place = (left, left + width, top + height, top)
+        axes.imshow(picture, extent=place, aspect="auto", interpolation="nearest", zorder=2)
+    return figure
+
+
+def snap(places: np.ndarray, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of each cell of a grid over the unit square the sample nearest to its middle.
+
+    Returns the indices of these samples (n,) and their cells, (row, column), (n, 2).
+    """
+    count = (rows, columns)
+    scaled = places[:, ::-1] * count
+    cells = np.minimum(scaled.astype(int), np.subtract(count, 1))
+    off = ((scaled - cells - 0.5) ** 2).sum(axis=1)
+    order = np.lexsort((off, cells[:, 1], cells[:, 0]))
+    _, first = np.unique(cells[order] @ (columns, 1), return_index=True)
+    return order[first], cells[order[first]]
+
+
+def _in_unit_square(points: np.ndarray) -> tuple[np.ndarray, float]:
+    """Places from the top left in [0, 1], and how tall the square is to be for its width."""
+    low, span = points.min(axis=0), np.ptp(points, axis=0)
+    places = np.where(span > 0, (points - low) / np.where(span > 0, span, 1), 0.5)
+    places[:, 1] = 1 - places[:, 1]
+    return places, float(np.clip(span[1] / (span[0] or 1), 0.5, 1)) if span.any() else 0.5
+
+
+@dataclass
+class _Sheet:
+    """A grid of framed thumbnails (height, width): the samples drawn and their cells."""
+
+    size: tuple[int, int]
+    count: tuple[int, int]
+    drawn: np.ndarray
+    cells: np.ndarray
+
+    @property
+    def frame(self) -> int:
+        return max(3, max(self.size) // 14)
+
+    @property
+    def pitch(self) -> tuple[int, int]:
+        height, width = self.size
+        return height + 2 * self.frame + 2, width + 2 * self.frame + 2
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.count[1] * self.pitch[1], self.count[0] * self.pitch[0]
+
+    def filled(self, pictures: np.ndarray, colours: np.ndarray) -> np.ndarray:
+        """The whole grid (H, W, 4), transparent where nothing is drawn."""
+        (rows, columns), (high, wide), edge = self.count, self.pitch, self.frame + 1
+        tiles = np.zeros((len(pictures), high, wide, 4))
+        tiles[:, 1:-1, 1:-1] = colours[:, None, None]
+        inner = _resized(pictures, self.size)
+        inner = inner if inner.ndim == 4 else inner[..., None]
+        tiles[:, edge:-edge, edge:-edge, :3] = inner
+        grid = np.zeros((rows, columns, high, wide, 4))
+        grid[tuple(self.cells.T)] = tiles
+        return grid.swapaxes(1, 2).reshape(rows * high, columns * wide, 4)
+
+
+def _sheet(places: np.ndarray, tall: float, shape: tuple[int, ...]) -> _Sheet:
+    """The grid with the largest thumbnails that still draws enough of the samples."""
+    room = MAP - 2 * MARGIN
+    longest, nothing = max(shape[-2:]), np.zeros(0, int)
+    for side in THUMBNAILS:
+        size = _thumbnail(shape, side - side % longest if side > longest else side)
+        sheet = _Sheet(size, (1, 1), nothing, nothing)
+        high, wide = sheet.pitch
+        sheet.count = max(1, round(tall * room) // high), max(1, room // wide)
+        sheet.drawn, sheet.cells = snap(places, *sheet.count)
+        if len(sheet.drawn) >= ENOUGH * len(places):
+            break
+    return sheet
+
+
+def _thumbnail(shape: tuple[int, ...], side: int) -> tuple[int, int]:
+    height, width = shape[-2:]
+    scale = side / max(height, width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _resized(pictures: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Pictures (n, h, w) or (n, h, w, 3) of another size: repeated pixels, or means of pixels."""
+    for axis, new in enumerate(size, start=1):
+        old = pictures.shape[axis]
+        if new >= old:
+            pictures = pictures.take(np.arange(new) * old // new, axis=axis)
+            continue
+        starts = np.arange(new) * old // new
+        counts = np.diff([*starts, old]).reshape(
+            [-1 if a == axis else 1 for a in range(pictures.ndim)]
+        )
+        pictures = np.add.reduceat(pictures, starts, axis=axis) / counts
+    return pictures
+
+
+def _map_colours(
+    figure: Figure, labels: np.ndarray | None, values: np.ndarray | None, unit: str, count: int
+) -> np.ndarray:
+    """A colour for each sample (count, 4), explained at the foot of the figure."""
+    if labels is not None:
+        names, index = np.unique(labels, return_inverse=True)
+        palette = _class_colours(len(names))
+        if len(names) <= NAMED:
+            _class_legend(figure, names, palette, "lower center")
+        return palette[index]
+    if values is None:
+        return np.tile(to_rgba(_colours()[0]), (count, 1))
+    top = _view(values)
+    ramp = [mpl.rcParams["grid.color"], _colours()[1], _colours()[2]]
+    scale = ScalarMappable(
+        Normalize(values.min(), top), LinearSegmentedColormap.from_list("error", ramp)
+    )
+    tall = figure.get_figheight() * DPI
+    place = figure.add_axes((0.3, 50 / tall, 0.4, 14 / tall))
+    bar = figure.colorbar(scale, cax=place, orientation="horizontal")
+    bar.outline.set_visible(False)
+    place.tick_params(labelsize=SMALL)
+    words: dict[str, Any] = {"size": SMALL, "loc": "center", "weight": "normal", "pad": 4}
+    place.set_title(f"{unit}{_hidden(values, top)}", **words)
+    return np.asarray(scale.to_rgba(values))
 
 
 # The network

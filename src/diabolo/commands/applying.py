@@ -69,14 +69,17 @@ def _reconstruct(
 
 
 def encode(model: str | Path, source: str, out: str | Path, *, force: bool = False) -> list[Path]:
-    """Write the mean codes of INPUT, (N, K) float32, to .npy, .npz, .csv or .parquet."""
+    """Write the mean codes of INPUT, (N, K) float32, to .npy, .npz, .csv or .parquet.
+
+    All but .npy keep the names of image files and the labels, where INPUT has them.
+    """
     out = runs.free_for_result(out, source, force=force)
     if out.suffix not in (".npy", ".npz", ".csv", ".parquet"):
         raise InputError(f"Codes go to .npy, .npz, .csv or .parquet, not {out.name!r}.")
     fitted = runs.load_model(model)
     samples = runs.read_for(fitted, source)
     codes = fitted.transform(samples.array)
-    data.write(out, codes)
+    data.write_codes(out, codes, of=samples)
     return complete([out], samples.failures)
 
 
@@ -84,8 +87,7 @@ def decode(model: str | Path, codes: str, out: str | Path, *, force: bool = Fals
     """Write what the decoder makes of a file of codes, in the type of the training data."""
     out = runs.free_for_result(out, codes, force=force)
     fitted = runs.load_model(model)
-    z = data.read(codes).array
-    output = fitted.inverse_transform(z)
+    output = fitted.inverse_transform(data.read_codes(codes))
     data.write(out, output, like=runs.as_samples(fitted, output))
     return [out]
 

@@ -33,7 +33,7 @@ def generate(
     new = fitted.sample(n, temperature=temperature, random_state=seed)
     if out.suffix.lower() in IMAGE_SUFFIXES:
         images = _images(fitted, new)
-        write_picture(_png(out), lambda: figures.grid(images))
+        write_picture(runs.png(out), lambda: figures.grid(images))
     else:
         data.write(out, new, like=runs.as_samples(fitted, new))
     return out
@@ -52,9 +52,9 @@ def interpolate(
     """Write a strip of pictures from image A to image B, in equal steps of the code."""
     if steps < 2:
         raise InputError(f"--steps must be at least 2, but is {steps}.")
-    out = _png(runs.free_for_result(runs.free_for_result(out, a, force=force), b, force=force))
+    out = runs.png(runs.free_for_result(runs.free_for_result(out, a, force=force), b, force=force))
     fitted = runs.load_model(model)
-    first, last = (_one(fitted, source)[0] for source in (a, b))
+    first, last = (runs.read_one(fitted, source)[0] for source in (a, b))
     between = sampling.interpolate(fitted, first, last, steps, spherical=spherical)
     images = _images(fitted, between)
     write_picture(out, lambda: figures.strip(images))
@@ -71,9 +71,9 @@ def traverse(
     """
     if steps < 2:
         raise InputError(f"--steps must be at least 2, but is {steps}.")
-    out = _png(runs.free_for_result(out, source, force=force))
+    out = runs.png(runs.free_for_result(out, source, force=force))
     fitted = runs.load_model(model)
-    z = fitted.transform(_one(fitted, source))[0]
+    z = fitted.transform(runs.read_one(fitted, source))[0]
     low, high = fitted.code_range_
     widest = np.sort(np.argsort(low - high, kind="stable")[:DIMENSIONS])
     codes = np.tile(z, (len(widest), steps, 1))
@@ -86,23 +86,7 @@ def traverse(
     return out
 
 
-def _one(model: Estimator, source: str) -> np.ndarray:
-    """The one image that a source must be, (1, ...)."""
-    samples = runs.read_for(model, source)
-    if len(samples.array) != 1:
-        raise InputError(
-            f"{source} has {len(samples.array)} samples: give one, such as mnist:test:3-3."
-        )
-    return samples.array
-
-
 def _images(model: Estimator, X: np.ndarray) -> np.ndarray:
     if not pictured(model):
         raise InputError("There is no picture of this model's samples: they are no images.")
     return shown(model, X)
-
-
-def _png(out: Path) -> Path:
-    if out.suffix.lower() != ".png":
-        raise InputError(f"The picture is written as .png, not {out.name!r}.")
-    return out

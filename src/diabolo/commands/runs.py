@@ -204,6 +204,13 @@ def is_recipe(name: str) -> bool:
     return path.suffix == ".toml" or (path.name == name and not path.suffix and not path.is_dir())
 
 
+def png(path: Path) -> Path:
+    """`path`, if its name is that of a PNG file."""
+    if path.suffix.lower() != ".png":
+        raise InputError(f"The picture is written as .png, not {path.name!r}.")
+    return path
+
+
 def load_model(path: str | Path) -> "Estimator":
     """The model in a .safetensors file (of a detector, its model) or a run folder."""
     from diabolo.loading import load
@@ -222,6 +229,16 @@ def read_for(model: "Estimator", source: str | Path) -> Samples:
         found, expected = _column(given), _column(wanted)
         raise InputError(f"{source} has {found} where the model has {expected}: give its columns.")
     return samples
+
+
+def read_one(model: "Estimator", source: str) -> np.ndarray:
+    """The one sample that a source must be, (1, ...)."""
+    samples = read_for(model, source)
+    if len(samples.array) != 1:
+        raise InputError(
+            f"{source} has {len(samples.array)} samples: give one, such as mnist:test:3-3."
+        )
+    return samples.array
 
 
 def _column(name: str | None) -> str:

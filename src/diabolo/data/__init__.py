@@ -3,18 +3,20 @@
 from diabolo.data.files import atomically
 from diabolo.data.idx import read_idx, write_idx
 from diabolo.data.mnist import load_mnist
-from diabolo.data.outputs import write
+from diabolo.data.outputs import write, write_codes
 from diabolo.data.pairs import read_pairs
 from diabolo.data.samples import Samples
-from diabolo.data.sources import read
+from diabolo.data.sources import read, read_codes
 
 __all__ = [
     "Samples",
     "atomically",
     "load_mnist",
     "read",
+    "read_codes",
     "read_idx",
     "read_pairs",
     "write",
+    "write_codes",
     "write_idx",
 ]

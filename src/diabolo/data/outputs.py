@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -46,6 +47,31 @@ def write(
         raise InputError(f"there are no samples to write to {path}: shape {array.shape}")
     wanted = np.dtype(dtype if dtype is not None else like.array.dtype if like else array.dtype)
     _write(path, _to_type(array, wanted, path), like)
+
+
+def write_codes(path: str | Path, codes: np.ndarray, of: Samples) -> None:
+    """Write codes (N, K) to .npy, .npz, .csv or .parquet, whole or not at all.
+
+    Tables have the columns code_0, code_1, ..., before them `file` for images read from files,
+    and `label` where the samples have labels. An .npz has the codes in "x", and so the names in
+    "names" and the labels in "y".
+    """
+    path, beside = Path(path), dict[str, np.ndarray]()
+    if of.kind in ("image", "folder"):
+        # A name on disk may hold bytes that are no text.
+        beside["file"] = np.array([name.encode(errors="replace").decode() for name in of.names])
+    if of.labels is not None:
+        beside["label"] = of.labels
+    match kind_by_name(path):
+        case "csv" | "parquet":
+            columns = [f"code_{column}" for column in range(codes.shape[1])]
+            write_table(path, codes, columns, beside)
+        case "npz":
+            renamed: Any = {{"file": "names", "label": "y"}[k]: v for k, v in beside.items()}
+            with atomically(path) as temporary:
+                np.savez(temporary, x=codes, **renamed)
+        case _:
+            write(path, codes)
 
 
 def _write(path: Path, array: np.ndarray, like: Samples | None) -> None:

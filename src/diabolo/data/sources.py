@@ -52,6 +52,17 @@ def read(source: str | Path, *, image_shape: tuple[int, int, int] | None = None)
     return _read_file(path, kind)
 
 
+def read_codes(source: str | Path) -> np.ndarray:
+    """Read codes (N, K) as `write_codes` writes them, or from any other source of numbers.
+
+    Of a table with the columns code_0, code_1, ... all others are left aside.
+    """
+    path = Path(source)
+    if kind_by_name(path) in ("csv", "parquet") and path.is_file():
+        return _checked(path, read_table(path, codes=True)[0])
+    return read(source).array
+
+
 def _read_mnist(source: str) -> Samples:
     match = _MNIST.fullmatch(source)
     if match is None:

@@ -1,6 +1,8 @@
 """CSV and Parquet tables, through pandas: a header row, numbers below it, one sample a row."""
 
 import importlib
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +11,14 @@ import numpy as np
 from diabolo.data.files import atomically, quietly, why
 from diabolo.errors import InputError
 
+CODE = re.compile(r"code_\d{1,9}", re.ASCII)
 KEPT = ("bool", "uint8", "uint16", "float16", "float32", "float64")
 
 
-def read_table(path: Path) -> tuple[np.ndarray, list[str]]:
+def read_table(path: Path, *, codes: bool = False) -> tuple[np.ndarray, list[str]]:
     """Return the values (N, D) of a .csv or .parquet file and its column names.
+
+    `codes`: of a table that has the columns code_0, code_1, ... only these, in that order.
 
     A Parquet table whose columns share one type of `KEPT` has it; any other table, and every
     CSV, is float64. Empty cells are NaN. Raises InputError where the file cannot be read, a
@@ -21,6 +26,8 @@ def read_table(path: Path) -> tuple[np.ndarray, list[str]]:
     """
     pandas = _pandas(path)
     frame = _read_frame(pandas, path)
+    if codes and (numbered := [name for name in frame.columns if CODE.fullmatch(str(name))]):
+        frame = frame[sorted(numbered, key=lambda name: int(name.removeprefix("code_")))]
     if not len(frame):
         raise InputError(f"{path} holds no samples: there are no rows below its header")
     for name, dtype in frame.dtypes.items():
@@ -34,9 +41,19 @@ def read_table(path: Path) -> tuple[np.ndarray, list[str]]:
     return frame.to_numpy(dtype=dtype, **missing), [str(name) for name in frame.columns]
 
 
-def write_table(path: Path, array: np.ndarray, columns: list[str]) -> None:
-    """Write `array` (N, D) under the header `columns`, atomically, as CSV or Parquet."""
+def write_table(
+    path: Path,
+    array: np.ndarray,
+    columns: list[str],
+    beside: Mapping[str, np.ndarray] | None = None,
+) -> None:
+    """Write `array` (N, D) under the header `columns`, atomically, as CSV or Parquet.
+
+    `beside`: further columns (N,), which come first.
+    """
     frame = _pandas(path).DataFrame(array, columns=columns)
+    for place, (name, values) in enumerate((beside or {}).items()):
+        frame.insert(place, name, values)
     with atomically(path) as temporary:
         if path.suffix.lower() == ".csv":
             frame.to_csv(temporary, index=False)

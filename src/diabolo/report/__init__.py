@@ -18,6 +18,7 @@ from diabolo.estimator import Estimator
 from diabolo.params import Parameters
 from diabolo.recipes import Recipe
 from diabolo.report.words import described, story, verdict
+from diabolo.tasks.embedding import plane
 from diabolo.tasks.evaluation import corrupted, decibels, errors, in_units, pictured, shown
 from diabolo.tasks.sampling import interpolate
 
@@ -218,7 +219,7 @@ def _error_pictures(model: Estimator, test: Samples) -> list[Picture]:
     ]
     X = test.array[:POINTS]
     if model.code_size_ > 1 and len(X) > 2:
-        points, axes = _plane(np.asarray(model.transform(X)))
+        points, axes = plane(np.asarray(model.transform(X)))
         labels = None if test.labels is None else test.labels[:POINTS]
         caption = f"The codes of {len(X):,} test samples{'' if labels is None else ', by label'}."
         found.append(
@@ -230,17 +231,6 @@ def _error_pictures(model: Estimator, test: Samples) -> list[Picture]:
             )
         )
     return found
-
-
-def _plane(codes: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
-    """Codes in their two principal components, or as they are when they have two numbers."""
-    if codes.shape[1] == 2:
-        return codes, ("code 1", "code 2")
-    centred = codes - codes.mean(axis=0)
-    variances, directions = np.linalg.eigh(centred.T @ centred)
-    shares = variances[::-1][:2] / max(float(variances.sum()), 1e-12)
-    names = [f"component {i + 1} ({share:.0%} of variance)" for i, share in enumerate(shares)]
-    return centred @ directions[:, ::-1][:, :2], (names[0], names[1])
 
 
 def _prior_pictures(model: Estimator, test: Samples) -> list[Picture]:

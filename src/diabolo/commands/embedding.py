@@ -1,0 +1,116 @@
+"""`diabolo neighbours` and `map`: which samples are alike, and how they lie, by their codes."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from diabolo import figures
+from diabolo.commands import runs
+from diabolo.data import Samples
+from diabolo.errors import InputError, complete
+from diabolo.estimator import Estimator
+from diabolo.report import write_picture
+from diabolo.tasks import embedding
+from diabolo.tasks.evaluation import errors, pictured, shown
+
+SHORT = 14  # letters of a name under a picture
+
+
+def neighbours(
+    model: str | Path,
+    image: str,
+    among: str,
+    out: str | Path | None = None,
+    *,
+    n: int = 10,
+    force: bool = False,
+) -> list[dict[str, Any]]:
+    """The `n` samples of the INPUT `among` (all, where it has fewer) most like one, by code.
+
+    Each has its `rank`, its `file` or `number`, its `label` where it has one, and its `distance`;
+    `same` marks those that are the image itself, value by value. `out`: where to draw them.
+    """
+    if out is not None:
+        out = runs.free_for_result(out, image, force=force)
+        out = runs.png(runs.free_for_result(out, among, force=force))
+    fitted = runs.load_model(model)
+    if out is not None:
+        _check_pictured(fitted, "leave --out away for the table alone")
+    query, samples = runs.read_one(fitted, image), runs.read_for(fitted, among)
+    n = min(n, len(samples.array))
+    found = embedding.neighbours(fitted, query, samples.array, n)
+    rows = _ranked(query, samples, found.indices[0], found.distances[0])
+    if out is not None:
+        pictures = [shown(fitted, query), shown(fitted, samples.array[found.indices[0]])]
+        captions = ["the image", *map(_caption, rows)]
+        write_picture(out, lambda: figures.neighbours(np.concatenate(pictures), captions))
+    return complete(rows, samples.failures)
+
+
+def draw_map(
+    model: str | Path,
+    source: str,
+    out: str | Path,
+    *,
+    by: Literal["label", "error"] | None = None,
+    method: Literal["pca", "tsne"] | None = None,
+    seed: int = 0,
+    force: bool = False,
+) -> Path:
+    """Draw the samples of INPUT where their codes are, in two dimensions.
+
+    Images are small pictures of themselves, rows of a table are points. Coloured `by` label or by
+    reconstruction error; without it by label where there are labels. `method`: see `plane`.
+    """
+    out = runs.png(runs.free_for_result(out, source, force=force))
+    fitted = runs.load_model(model)
+    samples = runs.read_for(fitted, source)
+    if by == "label" and samples.labels is None:
+        raise InputError(f"{source} has no labels to colour by: give --by error.")
+    labels = samples.labels if by != "error" else None
+    X = samples.array
+    points, axes = embedding.plane(np.asarray(fitted.transform(X)), method, random_state=seed)
+    wrong = errors(fitted, X) if labels is None else None
+    options: dict[str, Any] = {"labels": labels, "values": wrong, "unit": "mean squared error"}
+    options["title"] = f"{len(X):,} {'images' if pictured(fitted) else 'samples'} by their codes"
+    options["note"] = f"To the right {axes[0]}, up {axes[1]}. "
+    if method == "tsne":
+        options["note"] = "By t-SNE: near is alike, but how far is far says little. "
+    if pictured(fitted):
+        options["shape"] = fitted.image_shape_
+        options["images"] = lambda index: shown(fitted, X[index])
+    write_picture(out, lambda: figures.sample_map(points, **options))
+    return complete(out, samples.failures)
+
+
+def _check_pictured(model: Estimator, else_do: str) -> None:
+    if not pictured(model):
+        raise InputError(
+            f"There is no picture of this model's samples, which are no images: {else_do}."
+        )
+
+
+def _ranked(
+    query: np.ndarray, samples: Samples, indices: np.ndarray, distances: np.ndarray
+) -> list[dict[str, Any]]:
+    """What is told of each neighbour, the nearest first."""
+    kind = "file" if samples.kind in ("image", "folder") else "number"
+    rows = []
+    for rank, (i, distance) in enumerate(zip(indices, distances, strict=True), start=1):
+        row: dict[str, Any] = {"rank": rank, kind: samples.names[i]}
+        if samples.labels is not None:
+            row["label"] = samples.labels[i].item()
+        same = np.array_equal(samples.array[i].ravel(), query.ravel())
+        rows.append(row | {"distance": float(distance), "same": same})
+    return rows
+
+
+def _caption(row: dict[str, Any]) -> str:
+    """Name, label and distance of a neighbour, a line each; of a long name its end."""
+    name = row.get("file") or f"number {row['number']}"
+    lines = [name if len(name) <= SHORT else f"…{name[1 - SHORT :]}"]
+    if "label" in row:
+        lines.append(f"label {row['label']}")
+    lines.append("the same" if row["same"] else f"{row['distance']:.3g} away")
+    return "\n".join(lines)
