@@ -5,16 +5,36 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 from scipy.stats import norm
 
-from diabolo import Autoencoder
-from diabolo.corruption import Corruption, GaussianNoise, Masking, SaltAndPepper
+from diabolo import Autoencoder, load
+from diabolo.corruption import (
+    Blur,
+    Corruption,
+    GaussianNoise,
+    Masking,
+    Poisson,
+    SaltAndPepper,
+    Speckle,
+    Watermark,
+)
 from diabolo.errors import InputError
 from diabolo.train import generator
 
 N = 200_000
 RANGES = {"unit": (0.0, 1.0), "symmetric": (-1.0, 1.0)}
-ALL = [GaussianNoise(0.5), SaltAndPepper(0.3), Masking(0.4)]
+ENDLESS = (-math.inf, math.inf)
+ALL = [
+    GaussianNoise(0.5),
+    Speckle(0.5),
+    Poisson(20.0),
+    SaltAndPepper(0.3),
+    Masking(0.4),
+    Masking(0.4, block=3),
+    Blur((0.5, 2.0)),
+    Watermark("NO"),
+]
 
 
 def corrupt(corruption, value, bounds, seed=0):
@@ -72,7 +92,96 @@ def test_gaussian_noise_is_clamped_to_the_range(bounds):
         assert found == pytest.approx(expected, abs=four_sigma(expected))
 
 
-@pytest.mark.parametrize("corruption", [GaussianNoise(0), SaltAndPepper(0), Masking(0)], ids=str)
+@pytest.mark.parametrize("bounds", [*RANGES.values(), ENDLESS])
+@pytest.mark.parametrize("value", [0.25, 0.75])
+def test_speckle_is_proportional_to_the_distance_from_low(bounds, value):
+    x = corrupt(Speckle(0.05), value, bounds).double()
+    std = 0.05 * (value - bounds[0] if math.isfinite(bounds[0]) else value)
+    assert x.mean().item() == pytest.approx(value, abs=4 * std / math.sqrt(N))
+    assert x.std().item() == pytest.approx(std, abs=4 * std / math.sqrt(2 * N))
+
+
+def test_speckle_leaves_the_lowest_value_and_keeps_the_range():
+    assert (corrupt(Speckle(3.0), -1.0, (-1, 1)) == -1).all()
+    x = corrupt(Speckle(3.0), 0.5, (-1, 1))
+    assert (x.min().item(), x.max().item()) == (-1, 1)
+
+
+@pytest.mark.parametrize("bounds", RANGES.values(), ids=RANGES)
+@pytest.mark.parametrize("peak", [40.0, 400.0])
+def test_photon_counts_have_the_mean_and_the_variance_of_theory(bounds, peak):
+    low, high = bounds
+    share_of_range = 0.25
+    x = corrupt(Poisson(peak), low + share_of_range * (high - low), bounds).double()
+    u = (x - low) / (high - low)
+    variance = share_of_range / peak
+    assert u.mean().item() == pytest.approx(share_of_range, abs=4 * math.sqrt(variance / N))
+    spread = math.sqrt((2 + 1 / (peak * share_of_range)) / N)  # of a sample's variance
+    assert u.var().item() == pytest.approx(variance, rel=4 * spread)
+    counts = u * peak
+    assert (counts - counts.round()).abs().max() < 1e-3
+
+
+def test_there_are_no_photons_in_the_dark_and_none_above_the_range():
+    assert (corrupt(Poisson(5.0), 0.0, (0, 1)) == 0).all()
+    bright = corrupt(Poisson(5.0), 1.0, (0, 1))
+    assert bright.max() == 1
+    below = math.exp(-5) * sum(5**k / math.factorial(k) for k in range(5))
+    assert share(bright < 1) == pytest.approx(below, abs=four_sigma(below))
+
+
+@pytest.mark.parametrize("bounds", RANGES.values(), ids=RANGES)
+@pytest.mark.parametrize(("p", "block"), [(0.3, 2), (0.5, 5), (0.1, 40)])
+def test_blocks_erase_their_share_of_every_pixel_in_all_channels(bounds, p, block):
+    n = 4000
+    x = torch.full((n, 3, 11, 7), 0.25)
+    y = Masking(p, block=block).corrupt(x, generator(0, "noise"), *bounds)
+    erased = y == bounds[0]
+    assert ((y == 0.25) | erased).all()
+    assert torch.equal(erased, erased[:, :1].expand_as(erased))
+    rates = erased[:, 0].double().mean(0)
+    assert (rates - p).abs().max() < 5 * math.sqrt(p * (1 - p) / n)
+
+
+def test_erased_blocks_are_squares():
+    x = torch.ones(200, 1, 24, 24)
+    y = Masking(0.2, block=4).corrupt(x, generator(0, "noise"), 0.0, 1.0)
+    for image in y[:, 0]:
+        rows = [i for i in range(1, 24) if not torch.equal(image[i], image[i - 1])]
+        columns = [j for j in range(1, 24) if not torch.equal(image[:, j], image[:, j - 1])]
+        for edges in (rows, columns):
+            assert len({edge % 4 for edge in edges}) <= 1
+
+
+@pytest.mark.parametrize("sigma", [0.3, 1.0, 4.0])
+@pytest.mark.parametrize("shape", [(2, 1, 9, 6), (2, 3, 20, 31)])
+def test_a_blur_is_scipys(sigma, shape):
+    x = torch.rand(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    radius = math.ceil(4 * sigma)
+    expected = gaussian_filter(x.numpy(), (0, 0, sigma, sigma), mode="mirror", radius=radius)
+    y = Blur(sigma).corrupt(x, generator(0, "noise"), 0.0, 1.0)
+    np.testing.assert_allclose(y.numpy(), expected, atol=1e-12)
+
+
+def test_each_image_is_blurred_by_its_own_sigma_of_the_range():
+    x = torch.zeros(500, 1, 1, 41, dtype=torch.float64)
+    x[..., 20] = 1
+    y = Blur((0.8, 2.0)).corrupt(x, generator(0, "noise"), 0.0, 1.0)
+    distance = torch.arange(41) - 20
+    sigmas = (y[:, 0, 0] * distance**2).sum(1).sqrt()
+    assert 0.79 < sigmas.min() < 0.83
+    assert 1.97 < sigmas.max() < 2.01
+    assert sigmas.mean().item() == pytest.approx(1.4, abs=4 * 1.2 / math.sqrt(12 * 500))
+
+
+def test_a_blur_of_a_single_row_or_pixel_is_itself():
+    x = torch.rand(3, 2, 1, 1)
+    assert torch.allclose(Blur(2.0).corrupt(x, generator(0, "noise"), 0, 1), x)
+
+
+@pytest.mark.parametrize(
+    "corruption", [GaussianNoise(0), SaltAndPepper(0), Masking(0), Speckle(0)], ids=str
+)
 def test_nothing_of_it_changes_nothing(corruption):
     assert (corrupt(corruption, 0.25, (0, 1)) == 0.25).all()
 
@@ -92,7 +201,7 @@ def test_every_corruption_is_tested_here():
 @pytest.mark.parametrize("corruption", ALL, ids=str)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_corruption_is_a_new_tensor_decided_by_its_generator(corruption, dtype, untouched):
-    x = torch.rand(40, 3, 5, dtype=dtype, generator=torch.Generator().manual_seed(0))
+    x = torch.rand(40, 2, 12, 14, dtype=dtype, generator=torch.Generator().manual_seed(0))
     before = x.clone()
     with untouched():
         first, again, other = (
@@ -106,13 +215,44 @@ def test_a_corruption_is_a_new_tensor_decided_by_its_generator(corruption, dtype
     assert not torch.equal(first[0] - x[0], first[1] - x[1])
 
 
-def test_salt_needs_a_range():
-    with pytest.raises(InputError, match="scaling='unit' or 'symmetric'"):
-        corrupt(SaltAndPepper(0.3), 0.25, (-math.inf, math.inf))
-    X = np.random.default_rng(0).normal(size=(20, 4))
-    model = Autoencoder(epochs=1, scaling="standard", corruption=SaltAndPepper(0.3), device="cpu")
-    with pytest.raises(InputError, match="scaling='unit' or 'symmetric'"):
+@pytest.mark.parametrize(
+    ("corruption", "what"),
+    [
+        (SaltAndPepper(0.3), "Salt and pepper need"),
+        (Poisson(20.0), "Photon counts need"),
+        (Watermark("NO"), "A watermark needs"),
+    ],
+    ids=str,
+)
+def test_some_need_a_range(corruption, what):
+    with pytest.raises(InputError, match=f"{what} a range.*scaling='unit' or 'symmetric'"):
+        corruption.corrupt(torch.full((4, 1, 8, 8), 0.25), generator(0, "noise"), *ENDLESS)
+    X = np.random.default_rng(0).normal(size=(20, 8, 8))
+    model = Autoencoder(epochs=1, scaling="standard", corruption=corruption, device="cpu")
+    with pytest.raises(InputError, match=f"{what} a range"):
         model.fit(X)
+
+
+@pytest.mark.parametrize(
+    ("corruption", "instead"),
+    [
+        (Masking(0.3, block=2), "a block of 1"),
+        (Blur(1.0), "'gaussian' or 'masking'"),
+        (Watermark("NO"), "'gaussian' or 'masking'"),
+    ],
+    ids=str,
+)
+def test_some_need_images(corruption, instead):
+    X = np.random.default_rng(0).random((20, 16), dtype=np.float32)
+    with pytest.raises(InputError, match=f"needs images: .*image_shape; for tables use {instead}"):
+        denoiser(X, corruption=corruption)
+    model = denoiser(X, corruption=corruption, image_shape=(1, 4, 4))
+    assert model.corrupt(X, random_state=0).shape == X.shape
+
+
+def test_a_range_goes_from_low_to_high(digits):
+    with pytest.raises(InputError, match=r"sigma must go from low to high, but is 2,1\."):
+        denoiser(digits, corruption=Blur((2, 1)))
 
 
 # ---- on an estimator
@@ -139,13 +279,31 @@ def test_corrupt_answers_in_the_units_and_shape_of_the_input(digits, corruption,
     model = denoiser(digits, scaling=scaling, corruption=corruption)
     noisy = model.corrupt(digits, random_state=0)
     assert noisy.shape == digits.shape
-    assert noisy.min() == 0
-    assert noisy.max() == 255
+    assert noisy.min() >= 0
+    assert 100 < noisy.max() <= 255
     np.testing.assert_array_equal(noisy, model.corrupt(digits, random_state=0))
     assert not np.array_equal(noisy, model.corrupt(digits, random_state=1))
     assert not np.array_equal(noisy[0] - digits[0], noisy[1] - digits[1])
     changed = (np.abs(noisy - digits) > 0.01).mean(axis=(1, 2))
     assert changed.min() > 0.005, "each image is corrupted, also those of later blocks"
+
+
+@pytest.mark.parametrize("corruption", [GaussianNoise(0.5), SaltAndPepper(0.3), Masking(0.4)])
+def test_the_noise_of_a_value_does_not_depend_on_the_shape_of_its_sample(corruption):
+    x = torch.rand(20, 3 * 4 * 5, generator=torch.Generator().manual_seed(0))
+    flat = corruption.corrupt(x, generator(0, "noise"), 0.0, 1.0)
+    shaped = corruption.corrupt(x.view(20, 3, 4, 5), generator(0, "noise"), 0.0, 1.0)
+    assert torch.equal(flat, shaped.flatten(1))
+
+
+@pytest.mark.parametrize("corruption", ALL, ids=str)
+def test_a_saved_model_corrupts_as_before(tmp_path, digits, corruption):
+    model = denoiser(digits, corruption=corruption)
+    model.save(tmp_path / "model.safetensors")
+    read = load(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(
+        read.corrupt(digits, random_state=1), model.corrupt(digits, random_state=1)
+    )
 
 
 def test_corrupt_without_a_corruption_says_so(digits):

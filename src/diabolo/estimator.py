@@ -269,6 +269,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         self.findings_ = []
         self._moments = {}
         self._check_range(x, x_val)
+        self.net_.check_corruption()
         self.net_.to(device)
         return x.to(device), None if x_val is None else x_val.to(device)
 
@@ -518,6 +519,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
             corruption=copy.deepcopy(self.corruption),
             scaling=scaling,
             input_shape=(math.prod(shape),) if flat else shape,
+            image_shape=self.image_shape_,
         ).eval()
 
     @property

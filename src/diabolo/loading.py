@@ -21,7 +21,8 @@ FAST = Field(fail_fast=True)  # a list of a million mistakes has one error
 Names = Annotated[list[str], FAST]
 Text = Annotated[str, Len(0, 1000)]
 Plain = Text | int | float | bool
-Parameter = Plain | Annotated[list[Plain], Len(0, 1000)] | dict[Text, Plain]
+Listed = Plain | Annotated[list[Plain], Len(0, 1000)]
+Parameter = Listed | dict[Text, Listed]
 
 
 class _Header(BaseModel):

@@ -65,6 +65,8 @@ class Corrupt(Protocol):
 
     def corrupt(self, x: Tensor, generator: Generator, low: float, high: float) -> Tensor: ...
 
+    def check(self, shape: tuple[int, ...], low: float, high: float) -> None: ...
+
 
 class Likelihood(nn.Module):
     """Base of the likelihoods p(x | z); `activation` maps the decoder's output to the mean.
@@ -202,12 +204,13 @@ class Net(nn.Module):
         corruption: Corrupt | None,
         scaling: Scaling,
         input_shape: tuple[int, ...],
+        image_shape: tuple[int, int, int] | None = None,
     ) -> None:
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
         self.bottleneck, self.likelihood = bottleneck, likelihood
         self.corruption, self.scaling = corruption, scaling
-        self.input_shape = input_shape
+        self.input_shape, self.image_shape = input_shape, image_shape
 
     @property
     def features(self) -> int:
@@ -285,7 +288,18 @@ class Net(nn.Module):
         """A scaled batch as the encoder sees it in training."""
         if self.corruption is None:
             return scaled
-        return self.corruption.corrupt(scaled, generator, self.scaling.low, self.scaling.high)
+        low, high = self.scaling.low, self.scaling.high
+        return self.corruption.corrupt(self.pictured(scaled), generator, low, high).flatten(1)
+
+    def check_corruption(self) -> None:
+        """Raise `InputError` where the samples cannot be corrupted."""
+        if self.corruption is not None:
+            shape = self.image_shape or (self.features,)
+            self.corruption.check(shape, self.scaling.low, self.scaling.high)
+
+    def pictured(self, batch: Tensor) -> Tensor:
+        """A flat batch (B, D) as images (B, C, H, W), where samples are images."""
+        return batch if self.image_shape is None else batch.view(-1, *self.image_shape)
 
     def shaped(self, batch: Tensor) -> Tensor:
         """A flat batch (B, D) in the shape that the encoder takes."""

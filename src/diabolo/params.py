@@ -106,7 +106,7 @@ def check(name: str, hint: Any, value: Any) -> Any:
 
 def parse(parameter: Parameter, text: str) -> Any:
     """The value that `text` means for `parameter`; lists are written `128,64` or `[]`."""
-    if text.lower() == "none":
+    if text.lower() == "none" and _optional(parameter.hint):
         return check(parameter.name, parameter.hint, None)
     if kinds := parameter.kinds:
         return named(parameter.name, text, kinds)()
@@ -119,6 +119,11 @@ def parse(parameter: Parameter, text: str) -> Any:
     raise InputError(f"{parameter.name} must be {described}, but is {text!r}.")
 
 
+def _optional(hint: Any) -> bool:
+    """Whether None is among the values of a type."""
+    return types.NoneType in map(_bare, _alternatives(hint))
+
+
 def _has_text(hint: Any) -> bool:
     """Whether values of a type can be written as text: no modules, no generators."""
     bare = _bare(hint)
@@ -128,8 +133,8 @@ def _has_text(hint: Any) -> bool:
 
 
 def _parsed(hint: Any, text: str) -> Any:
-    if typing.get_origin(hint) is tuple:
-        item = typing.get_args(hint)[0]
+    if typing.get_origin(_bare(hint)) is tuple:
+        item = typing.get_args(_bare(hint))[0]
         return tuple(_parsed(item, part) for part in text.split(",")) if text != "[]" else ()
     return TypeAdapter(hint, config=STRICT).validate_strings(text)
 
@@ -163,7 +168,7 @@ def from_config(config: dict[str, Any], kinds: dict[str, type[Parameters]]) -> P
         parameter = named("parameter", name, declared)
         if isinstance(value, dict) and parameter.kinds:
             values[name] = from_config(value, parameter.kinds)
-        elif value == "none":
+        elif value == "none" and _optional(parameter.hint):
             values[name] = None
         check(name, parameter.hint, values[name])
     return cls(**values)

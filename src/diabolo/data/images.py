@@ -127,6 +127,18 @@ def read_images(
     return array, kept, [sentences[name] for name in names if name in sentences]
 
 
+def read_mark(path: str | Path) -> np.ndarray:
+    """One picture, uint8: (H, W, 4) with its transparency, or where it has none its gray (H, W).
+
+    Raises InputError where it cannot be read.
+    """
+    with quietly(Image.DecompressionBombWarning):
+        pixels = _attempt(str(path), _mark_pixels, Path(path))
+    if isinstance(pixels, str):
+        raise InputError(f"{pixels}.")
+    return pixels
+
+
 def to_pixels(array: np.ndarray, *, keep_float: bool = False) -> np.ndarray:
     """Turn images (N, H, W) or (N, C, H, W), C 1 or 3, into what image files hold.
 
@@ -293,6 +305,16 @@ def _decode(path: Path, form: Form) -> np.ndarray:
             return _deep_pixels(image, form.dtype)
         pixels = np.asarray(_on_white(image).convert("L" if form.gray else "RGB"))
         return pixels if form.gray else pixels.transpose(2, 0, 1)
+
+
+def _mark_pixels(path: Path) -> np.ndarray:
+    with _open(path) as image:
+        upright = ImageOps.exif_transpose(image)
+        if upright.has_transparency_data:
+            return np.asarray(upright.convert("RGBA"))
+        if upright.mode in DEEP:
+            return _deep_pixels(upright, UINT8).astype(np.uint8)
+        return np.asarray(upright.convert("L"))
 
 
 def _deep_pixels(image: Image.Image, dtype: np.dtype) -> np.ndarray:

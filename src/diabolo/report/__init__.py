@@ -38,6 +38,8 @@ NAMES = {  # of the numbers, where they can be plainer than in metrics.json
     "elbo": "ELBO, nats",
     "noisy_mse": "before: mean squared error",
     "noisy_psnr": "before: PSNR, dB",
+    "noisy_ssim": "before: SSIM",
+    "damage": "damage outside the mark: mean squared error",
     "full_rank_mse": "of any rank: mean squared error",
 }
 
@@ -183,9 +185,11 @@ def _denoised(
     before, after = (numbers["test"].get(name, math.inf) for name in ("noisy_psnr", "psnr"))
     caption = (
         f"Clean test images, {how}, and denoised. Over all test images the PSNR"
-        f" is {before:.1f} dB before and {after:.1f} dB after."
+        f" is {before:.1f} dB before and {after:.1f} dB after. The last"
+        " row is the difference between denoised and clean, black where there is none."
     )
-    rows = [("clean", clean), *pictures.items()]
+    difference = np.abs(pictures["denoised"] - clean)
+    rows = [("clean", clean), *pictures.items(), ("difference", difference)]
     return Picture("denoised", "Denoised", caption, lambda: figures.rows(rows, captions=captions))
 
 

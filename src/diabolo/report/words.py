@@ -40,11 +40,19 @@ def verdict(numbers: dict[str, Any]) -> str:
 
 
 def described(part: Parameters) -> str:
-    """A corruption with its strength: "gaussian (std 0.5)"."""
-    values = ", ".join(f"{p.name} {getattr(part, p.name):g}" for p in part.declared())
+    """A corruption with its strength: "gaussian noise (std 0.5)"."""
+    given = {p.name: getattr(part, p.name) for p in part.declared()}
+    values = ", ".join(f"{k} {_written(v)}" for k, v in given.items() if v is not None)
     return (
         f"{part.kind} noise ({values})" if part.kind == "gaussian" else f"{part.kind} ({values})"
     )
+
+
+def _written(value: Any) -> str:
+    """A parameter's value as one reads it: 0.5, 0.3 to 0.7, a text."""
+    if isinstance(value, list | tuple):
+        return " to ".join(map(_written, value))
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def _result(test: dict[str, float]) -> str:

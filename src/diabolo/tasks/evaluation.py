@@ -1,7 +1,7 @@
 """How good a fitted model is: the numbers of `metrics.json`, beside the best linear method.
 
 Images are compared in [0, 1] units, tables in their scaled columns. A denoising model is given
-corrupted samples and compared with the clean ones.
+corrupted samples and compared with the clean ones: the error outside a watermark is its `damage`.
 """
 
 import math
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from diabolo import metrics
+from diabolo.corruption import Watermark
 from diabolo.estimator import Estimator
 from diabolo.likelihood import Bernoulli
 from diabolo.linear import LinearMap, fit_linear
@@ -42,10 +43,11 @@ def evaluate(
     test = _quality(model, clean, output)
     test |= _likelihoods(model, seen, x_test, seed)
     if seen is not x_test:
-        noisy_mse = metrics.mse(in_units(model, seen), clean)
-        test["noisy_mse"] = noisy_mse
-        if model.image_shape_ is not None:
-            test["noisy_psnr"] = metrics.psnr(noisy_mse)
+        before = _likeness(model, clean, in_units(model, seen))
+        test |= {f"noisy_{name}": value for name, value in before.items()}
+    masks = _masks(model, x_test, seed) if noisy_test is None else None
+    if masks is not None:
+        test["damage"] = damage(clean, output, masks)
     test = {name: value for name, value in test.items() if math.isfinite(value)}
     result: dict[str, Any] = {"test": test}
     if x_train is not None and model.n_features_in_ <= LINEAR_FEATURES:
@@ -61,6 +63,18 @@ def corrupted(model: Estimator, X: Any, seed: int, noisy: Any = None) -> Any:
     if noisy is not None:
         return noisy
     return X if model.corruption is None else model.corrupt(X, random_state=seed)
+
+
+def damage(clean: np.ndarray, output: np.ndarray, masks: np.ndarray) -> float:
+    """Mean squared error of images (N, C, H, W) where masks (N, 1, H, W) are 0; not a number
+    where they are 0 nowhere."""
+    total, count = 0.0, 0
+    for start in range(0, len(clean), ROWS):
+        block = slice(start, start + ROWS)
+        outside = np.broadcast_to(masks[block] == 0, clean[block].shape)
+        total += float(((output[block] - clean[block])[outside].astype(np.float64) ** 2).sum())
+        count += int(outside.sum())
+    return total / count if count else math.nan
 
 
 def in_units(model: Estimator, X: Any) -> np.ndarray:
@@ -94,13 +108,32 @@ def errors(model: Estimator, X: Any, seed: int = 0, noisy: Any = None) -> np.nda
     return metrics.mse_per_sample(in_units(model, X), in_units(model, output))
 
 
+def _masks(model: Estimator, X: Any, seed: int) -> np.ndarray | None:
+    """Where the watermarks of `corrupted` lie, (N, 1, H, W); None where there are none."""
+    net, mark = model.net_, model.net_.corruption
+    if not isinstance(mark, Watermark):
+        return None
+    draw = generator(seed, "corrupt", device=net.device.type)
+    low, high = net.scaling.low, net.scaling.high
+
+    def masks(x: torch.Tensor) -> torch.Tensor:
+        return mark.marked(net.pictured(net.scaling(x)), draw, low, high)[1]
+
+    return in_blocks(masks, model.rows(X), device=net.device).numpy()
+
+
 def _quality(model: Estimator, clean: np.ndarray, output: np.ndarray) -> dict[str, float]:
+    found = _likeness(model, clean, output)
+    if isinstance(model.net_.likelihood, Bernoulli):
+        found["bce"] = metrics.bce(output, clean)
+    return found
+
+
+def _likeness(model: Estimator, clean: np.ndarray, output: np.ndarray) -> dict[str, float]:
     mse = metrics.mse(output, clean)
     found: dict[str, float | None] = {"mse": mse}
     if model.image_shape_ is not None:
         found |= {"psnr": metrics.psnr(mse), "ssim": metrics.ssim(output, clean)}
-    if isinstance(model.net_.likelihood, Bernoulli):
-        found["bce"] = metrics.bce(output, clean)
     return {name: value for name, value in found.items() if value is not None}
 
 
