@@ -488,6 +488,41 @@ def rows(
     return figure
 
 
+def panels(
+    labels: Sequence[str],
+    lines: Sequence[Sequence[np.ndarray]],
+    *,
+    captions: Sequence[Sequence[str]] | None = None,
+) -> Figure:
+    """Large images under their labels, (H, W) or (C, H, W): the whole, and its middle enlarged.
+
+    A line has the versions of one image, one for each label; `captions` stand under the whole.
+    The middle is drawn pixel by pixel, and left out where the whole shows as much.
+    """
+    cell = (WIDTH - 2 * MARGIN - (len(labels) - 1) * GAP) // len(labels)
+    lattice = _Lattice(MARGIN, cell, cell + GAP, WIDTH)
+    shown: list[tuple[np.ndarray, Sequence[str]]] = []
+    for number, line in enumerate(lines):
+        whole = _pictures(np.stack(line))
+        shown.append((whole, captions[number] if captions else ()))
+        height, width = whole.shape[1:3]
+        if width > cell:
+            side = min(cell, height)
+            top, left = (height - side) // 2, (width - cell) // 2
+            shown.append((whole[:, top : top + side, left : left + cell], ()))
+    heads = MARGIN + 22
+    steps = [_height(p, cell) + GAP + (40 if any(note) else 0) for p, note in shown]
+    figure, axes = _canvas(WIDTH, heads + sum(steps) - GAP + MARGIN, None)
+    for number, label in enumerate(labels):
+        x = MARGIN + cell / 2 + number * lattice.pitch
+        axes.text(x, heads - 7, label, ha="center", va="baseline", size=NORMAL)
+    top = heads
+    for (pictures, note), step in zip(shown, steps, strict=True):
+        _line(axes, pictures, note, lattice, top)
+        top += step
+    return figure
+
+
 def traversal(
     images: np.ndarray,
     labels: Sequence[str],
@@ -692,7 +727,9 @@ def _line(
     axes: Axes, pictures: np.ndarray, captions: Sequence[str], lattice: _Lattice, top: int
 ) -> None:
     height = _height(pictures, lattice.cell)
-    widest = max([1, *(_text_width(text, SMALL) for text in captions)])
+    widest = max(
+        [1, *(_text_width(part, SMALL) for text in captions for part in text.split("\n"))]
+    )
     style: dict[str, Any] = {"size": SMALL * min(1, (lattice.pitch - 6) / widest)}
     for i, picture in enumerate(pictures):
         _picture(axes, picture, (lattice.left + i * lattice.pitch, top, lattice.cell, height))

@@ -1,4 +1,4 @@
-"""`diabolo reconstruct`, `denoise`, `encode` and `decode`: a model used on files."""
+"""`diabolo reconstruct`, `encode` and `decode`: a model used on files."""
 
 from pathlib import Path
 
@@ -29,30 +29,15 @@ def reconstruct(
     for a mistake, before anything is written, and `IncompleteError` after the work if some files
     were bad.
     """
-    return _reconstruct(
+    return reconstruct_by(
         runs.load_model(model), source, out, corrupt=corrupt, seed=seed, force=force
     )
 
 
-def denoise(
-    model: str | Path,
-    source: str,
-    out: str | Path,
-    *,
-    corrupt: bool = False,
-    seed: int = 0,
-    force: bool = False,
-) -> list[Path]:
-    """As `reconstruct`, by a model trained with a corruption or on pairs; refuses another."""
-    fitted = runs.load_model(model)
-    if fitted.corruption is None and not fitted.paired_:
-        raise InputError(f"{model} was not trained to denoise: use reconstruct, or fit dae-32.")
-    return _reconstruct(fitted, source, out, corrupt=corrupt, seed=seed, force=force)
-
-
-def _reconstruct(
+def reconstruct_by(
     fitted: Estimator, source: str, path: str | Path, *, corrupt: bool, seed: int, force: bool
 ) -> list[Path]:
+    """As `reconstruct`, by a model that is loaded."""
     out = runs.free_for_result(path, source, force=force)
     picture = runs.free_to_write(out.with_name(f"{out.name}-comparison.png"), force=force)
     samples = runs.read_for(fitted, source)

@@ -3,20 +3,24 @@
 from diabolo.data.files import atomically
 from diabolo.data.idx import read_idx, write_idx
 from diabolo.data.mnist import load_mnist
-from diabolo.data.outputs import write, write_codes
+from diabolo.data.outputs import write, write_codes, write_each
 from diabolo.data.pairs import read_pairs
+from diabolo.data.patches import patches
 from diabolo.data.samples import Samples
-from diabolo.data.sources import read, read_codes
+from diabolo.data.sources import read, read_codes, read_each
 
 __all__ = [
     "Samples",
     "atomically",
     "load_mnist",
+    "patches",
     "read",
     "read_codes",
+    "read_each",
     "read_idx",
     "read_pairs",
     "write",
     "write_codes",
+    "write_each",
     "write_idx",
 ]

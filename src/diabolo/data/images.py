@@ -96,6 +96,16 @@ def find_images(folder: Path) -> tuple[list[str], list[str]]:
     ]
 
 
+def alike(folder: Path, names: Sequence[str]) -> list[list[str]]:
+    """The images `names` in `folder`, parted into those that one array can hold as they are."""
+    parts: dict[object, list[str]] = {}
+    with quietly(Image.DecompressionBombWarning), ThreadPoolExecutor() as pool:
+        forms = pool.map(lambda name: _attempt(name, _form, folder / name), names)
+        for name, form in zip(names, forms, strict=True):
+            parts.setdefault(form, []).append(name)
+    return list(parts.values())
+
+
 def read_images(
     folder: Path,
     names: Sequence[str],
@@ -160,15 +170,15 @@ def to_pixels(array: np.ndarray, *, keep_float: bool = False) -> np.ndarray:
     return _integer_pixels(array)
 
 
-def file_names(names: Sequence[str], mode: str) -> list[str]:
-    """Names under which pixels of `mode` can be stored without loss.
+def file_names(names: Sequence[str], modes: Sequence[str]) -> list[str]:
+    """Names under which images, each with pixels of its mode, can be stored without loss.
 
     .png, .bmp, .tif, .tiff, .pgm and .ppm stay where they can hold them; any other suffix becomes
     .png (photo.jpg: photo.png, or photo.jpg.png where there is a photo.png already). Bare numbers
     are filled with zeros to one length, so that the files sort in the order of the samples.
     """
     width = max((len(name) for name in names if name.isdecimal()), default=0)
-    kept = {name for name in names if _lossless(name, mode)}
+    kept = {name for name, mode in zip(names, modes, strict=True) if _lossless(name, mode)}
     taken = {name.lower() for name in kept}
     result = []
     for name in names:
@@ -207,9 +217,12 @@ def write_image(path: Path, pixels: np.ndarray, suffix: str) -> None:
     image.save(path, format=file_format, **OPTIONS.get(file_format, {}))
 
 
-def write_images(folder: Path, names: Sequence[str], pixels: np.ndarray) -> None:
-    """Write `pixels` (N, H, W) or (N, H, W, 3) into `folder` as `file_names` names them."""
-    targets = [folder / name for name in file_names(names, mode_of(pixels))]
+def write_images(
+    folder: Path, names: Sequence[str], pixels: np.ndarray | Sequence[np.ndarray]
+) -> None:
+    """Write images (H, W) or (H, W, 3), of any sizes, into `folder` as `file_names` names them."""
+    modes = [mode_of(one[None]) for one in pixels]
+    targets = [folder / name for name in file_names(names, modes)]
     for parent in {target.parent for target in targets}:
         parent.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor() as pool:

@@ -1,5 +1,6 @@
 """Writing results in the form that a path's name asks for."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -72,6 +73,33 @@ def write_codes(path: str | Path, codes: np.ndarray, of: Samples) -> None:
                 np.savez(temporary, x=codes, **renamed)
         case _:
             write(path, codes)
+
+
+def write_each(path: str | Path, arrays: Sequence[np.ndarray], like: Sequence[Samples]) -> None:
+    """Write images of several sizes, one array (N, ...) a size, as `write` writes one.
+
+    Into a folder, or one array to whatever `path` names. Raises InputError for another path.
+    """
+    if len(arrays) == 1:
+        write(path, arrays[0], like[0])
+        return
+    path = Path(path)
+    if kind_by_name(path) != "folder":
+        raise InputError(
+            f"{path} cannot hold images of different sizes: give a folder, a path without suffix"
+        )
+    from diabolo.data import images
+
+    pictures, names = list[np.ndarray](), list[str]()
+    for array, samples in zip(arrays, like, strict=True):
+        values = _to_type(array, samples.array.dtype, path)
+        tiffs = all(name.lower().endswith((".tif", ".tiff")) for name in samples.names)
+        pictures.extend(images.to_pixels(values, keep_float=tiffs))
+        names += samples.names
+    for pixels in pictures:
+        images.check_writable(path / "0.png", images.mode_of(pixels[None]))
+    with folder_atomically(path) as folder:
+        images.write_images(folder, names, pictures)
 
 
 def _write(path: Path, array: np.ndarray, like: Samples | None) -> None:

@@ -1,6 +1,7 @@
 """Reading samples from whatever a user points at."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -61,6 +62,33 @@ def read_codes(source: str | Path) -> np.ndarray:
     if kind_by_name(path) in ("csv", "parquet") and path.is_file():
         return _checked(path, read_table(path, codes=True)[0])
     return read(source).array
+
+
+def read_each(source: str | Path) -> list[Samples]:
+    """Read `source` as `read` does, but its images each in its own size, colours and depth.
+
+    Those of one size, colours and depth are in one array. Every other kind of source is one
+    array. The failures are those of the first.
+    """
+    path = Path(source)
+    if str(source).startswith("mnist") or not path.exists() or _kind_of(path) != "folder":
+        return [read(source)]
+    from diabolo.data.images import alike, find_images, read_images
+
+    names, failures = find_images(path)
+    if not names:
+        raise InputError(failures[0] if failures else f"{path} is a folder without images")
+    found = list[Samples]()
+    for part in alike(path, names):
+        array, kept, broken = read_images(path, part)
+        failures += broken
+        if kept:
+            found.append(Samples(array, kept, "folder"))
+    if not found:
+        raise InputError(
+            f"none of the {len(names)} images in {path} can be used; the first: {failures[0]}"
+        )
+    return [replace(found[0], failures=failures), *found[1:]]
 
 
 def _read_mnist(source: str) -> Samples:

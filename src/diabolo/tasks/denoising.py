@@ -1,0 +1,192 @@
+"""Denoising images of any size by a network of one size, in overlapping tiles.
+
+    y = sum_k w_k f(x_k),    w_k(u) = h(u - u_k) / sum_j h(u - u_j),
+    h(t) = sin^2(pi (t + 1/2) / T),    0 <= t < T
+
+x_k is the tile of the image x at place u_k, f the network, T the side of a tile, and h the Hann
+window, along rows times along columns. The weights sum to one at every pixel, so that there are
+no seams: what the network leaves as it is comes back as it was. The first and the last tiles end
+at the borders of the image.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from annotated_types import Ge, Lt
+from numpy.lib.stride_tricks import sliding_window_view
+from torch import Tensor
+
+from diabolo import params
+from diabolo.errors import InputError
+from diabolo.estimator import Estimator, find_seed
+from diabolo.inputs import as_float32, as_rows, in_a_sentence, like
+from diabolo.net import in_blocks
+from diabolo.train import generator
+
+Overlap = Annotated[float, Ge(0), Lt(1)]
+TILES = 1024  # reconstructed at a time
+
+
+def denoise(model: Estimator, images: Any, *, overlap: float = 0.5) -> Any:
+    """What `model.reconstruct` makes of images of any size, float32 in the units of the input.
+
+    `images` are (N, H, W) or (N, C, H, W), numpy or torch. Neighbouring tiles have at least the
+    share `overlap` of their sides in common. Smaller images are continued by their mirror image
+    and cut again. A network for gray images is given each channel for itself; one for colour is
+    given a gray image as three equal channels, whose outputs are averaged. For images of the
+    network's size this is `model.reconstruct`, to the bit.
+
+    >>> from diabolo import Autoencoder
+    >>> patches = np.random.default_rng(0).random((50, 8, 8))
+    >>> model = Autoencoder(hidden=(), epochs=1, random_state=0).fit(patches)
+    >>> denoise(model, np.zeros((2, 3, 30, 21))).shape
+    (2, 3, 30, 21)
+    """
+    overlap = params.check("overlap", Overlap, overlap)
+    shape, array = _shape_of_images(model), as_rows(images)
+    if _fits(model, array):
+        return model.reconstruct(images)
+    output = in_tiles(
+        lambda tiles: _reconstructed(model, tiles),
+        _planes(_values(model, array), shape[0]),
+        shape[1:],
+        overlap=overlap,
+    )
+    if output.size != array.size and len(output) == len(array):
+        output = output.mean(axis=1, dtype=np.float64).astype(np.float32)
+    return like(images, torch.from_numpy(output.reshape(array.shape)))
+
+
+def corrupt(model: Estimator, images: Any, *, random_state: Any = None) -> Any:
+    """Images of any size corrupted as in training: `model.corrupt`, over the whole of each."""
+    shape, array = _shape_of_images(model), as_rows(images)
+    if _fits(model, array):
+        return model.corrupt(images, random_state=random_state)
+    net = model.net_
+    if net.corruption is None:
+        raise InputError("The model was trained without a corruption: there is none to apply.")
+    values = _values(model, array)
+    planes = values if shape[0] > 1 and values.ndim == 4 else _planes(values, 1)
+    x = torch.from_numpy(np.require(planes, requirements="W"))
+    draw = generator(find_seed(random_state), "corrupt", device=net.device.type)
+    with torch.inference_mode():
+        scaled = net.scaling(x.to(net.device))
+        noisy = net.corruption.corrupt(scaled, draw, net.scaling.low, net.scaling.high)
+        noisy = net.scaling.inverse(noisy)
+    return like(images, noisy.cpu().reshape(array.shape))
+
+
+def in_tiles(
+    function: Callable[[np.ndarray], np.ndarray],
+    images: np.ndarray,
+    size: tuple[int, int],
+    *,
+    overlap: float = 0.5,
+) -> np.ndarray:
+    """`function`, which maps tiles (B, C, *size) to such, over images (N, C, H, W) of any size.
+
+    Images are float64 while tiles are added, float32 after; `TILES` tiles are in work at a time.
+    """
+    padded, inside = _mirrored(images, size)
+    (ys, down), (xs, across) = (
+        _places(length, side, overlap) for length, side in zip(padded.shape[2:], size, strict=True)
+    )
+    windows = sliding_window_view(padded, size, axis=(2, 3))
+    output = np.zeros(padded.shape)
+    places = (len(padded), len(ys), len(xs))
+    for start in range(0, math.prod(places), TILES):
+        numbers = np.arange(start, min(start + TILES, math.prod(places)))
+        n, i, j = np.unravel_index(numbers, places)
+        values = function(windows[n, :, ys[i], xs[j]]) * down[i, None, :, None]
+        values *= across[j, None, None, :]
+        for tile, row, y, x in zip(values, n, ys[i], xs[j], strict=True):
+            output[row, :, y : y + size[0], x : x + size[1]] += tile
+    return output[inside].astype(np.float32)
+
+
+def _places(length: int, side: int, overlap: float) -> tuple[np.ndarray, np.ndarray]:
+    """Where tiles begin along a side, and their weights (n, side), which sum to one."""
+    stride = max(1, math.floor(side * (1 - overlap)))
+    count = 1 + math.ceil((length - side) / stride)
+    starts = np.rint(np.linspace(0, length - side, count)).astype(int)
+    window = np.sin(np.pi * (np.arange(side) + 0.5) / side) ** 2
+    index = starts[:, None] + np.arange(side)
+    total = np.bincount(index.ravel(), np.tile(window, count), length)
+    return starts, window / total[index]
+
+
+def _mirrored(images: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, tuple[slice, ...]]:
+    """Images continued to at least `size` by their mirror image, and where they are therein."""
+    missing = [max(0, side - n) for side, n in zip(size, images.shape[2:], strict=True)]
+    edges = [(0, 0), (0, 0), *((m // 2, m - m // 2) for m in missing)]
+    inside = tuple(
+        slice(before, before + n) for (before, _), n in zip(edges, images.shape, strict=True)
+    )
+    return (np.pad(images, edges, mode="reflect") if any(missing) else images), inside
+
+
+def _reconstructed(model: Estimator, tiles: np.ndarray) -> np.ndarray:
+    """As `model.reconstruct`, without a look at the units, which a dark tile does not show."""
+    net = model.net_
+
+    def function(x: Tensor) -> Tensor:
+        return net.decode(net.encode(x))
+
+    rows = torch.from_numpy(np.ascontiguousarray(tiles).reshape(len(tiles), -1))
+    return in_blocks(function, rows, device=net.device).numpy().reshape(tiles.shape)
+
+
+def _shape_of_images(model: Estimator) -> tuple[int, int, int]:
+    """(C, H, W) of the images that the model was fitted on."""
+    model._net()
+    if model.image_shape_ is None:
+        raise InputError(
+            "The model was fitted on rows of a table, which have no tiles: use reconstruct, or a"
+            " model of images."
+        )
+    return model.image_shape_
+
+
+def _fits(model: Estimator, array: Any) -> bool:
+    """Whether the samples are of the network's own size."""
+    shape = tuple(array.shape[1:])
+    if len(shape) == 1 and shape != (model.n_features_in_,):
+        raise InputError(
+            f"Images are (N, H, W) or (N, C, H, W), but X has shape {tuple(array.shape)}: give one"
+            " image as X[None]."
+        )
+    return len(shape) == 1 or (1, *shape)[-3:] == model.image_shape_
+
+
+def _values(model: Estimator, array: Any) -> np.ndarray:
+    """Images in a type that the network takes, once their units and values are found right."""
+    values = np.asarray(array)
+    if values.size == 0:
+        raise InputError(f"There are no pixels in images of shape {values.shape}.")
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise InputError(
+            in_a_sentence(f"contains {'NaN' if np.isnan(values).any() else 'infinity'}")
+        )
+    if values.dtype.newbyteorder("=") == np.uint16:
+        values = values.astype(np.uint16)
+    elif values.dtype not in (np.bool_, np.uint8):
+        values = as_float32(values, distinct=False)
+    model._check_units(values)
+    return values
+
+
+def _planes(images: np.ndarray, channels: int) -> np.ndarray:
+    """Images as (N', channels, H, W), for a network of so many channels."""
+    images = images[:, None] if images.ndim == 3 else images
+    if images.shape[1] == channels:
+        return images
+    if channels == 1:
+        return images.reshape(-1, 1, *images.shape[2:])
+    if images.shape[1] == 1:
+        return np.repeat(images, channels, axis=1)
+    raise InputError(
+        f"The model was fitted on images of {channels} channels, these have {images.shape[1]}."
+    )
