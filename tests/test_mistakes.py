@@ -1111,7 +1111,7 @@ COMMANDS = {
     "decode dae one.png --out o.npy": "Codes must have shape (N, 3), but have (1, 28, 28).",
     "decode dae none.csv --out o.npy": f"none.csv does not exist: {FORMS}",
     "generate dae --out o.npy": (
-        "Autoencoder has no prior to sample from: use a VAE, or a LatentSampler on its codes."
+        "dae is in no run folder that knows its training data: give --data INPUT."
     ),
     "interpolate vae empty one.png --out o.png": "empty is a folder without images",
     "interpolate vae mnist:test:2 one.png --out o.png": (

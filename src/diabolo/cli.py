@@ -86,6 +86,17 @@ def _integer(least: int) -> Callable[[str], int]:
     return read
 
 
+def _one_of(*names: str) -> Callable[[str], str]:
+    """What reads one of some names."""
+
+    def read(text: str) -> str:
+        if text in names:
+            return text
+        raise argparse.ArgumentTypeError(f"must be one of {', '.join(names)}, but is {text!r}")
+
+    return read
+
+
 def _temperature(text: str) -> float:
     """A finite number of at least 0."""
     try:
@@ -403,6 +414,31 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--temperature", type=_temperature, default=1.0, metavar="T", help="scale of the codes (1)"
     )
+    parser.add_argument(
+        "--law",
+        type=_one_of("prior", "gaussian", "mixture"),
+        metavar="LAW",
+        help="of the codes: prior, or a gaussian or mixture that is fitted; default: the model's"
+        " prior, or a mixture where it has none",
+    )
+    parser.add_argument(
+        "--components", type=_integer(1), metavar="N", help="Gaussians in a mixture (32)"
+    )
+    parser.add_argument(
+        "--data",
+        dest="source",
+        type=_name,
+        metavar="INPUT",
+        help="samples to fit the law to; default: those that the run was trained on",
+    )
+    parser.add_argument(
+        "--save", type=_name, metavar="FILE", help="keep the fitted law, to be given as MODEL"
+    )
+    parser.add_argument(
+        "--nearest",
+        action="store_true",
+        help="also draw the nearest training samples, and say whether the new ones are copies",
+    )
     _add_out(parser, "grid.png (all in one), digits.npy, or a folder")
 
 
@@ -623,7 +659,9 @@ COMMANDS = {
     "encode": Command("write the codes of images or rows", _add_encode, _call("applying.encode")),
     "decode": Command("write the images or rows of codes", _add_decode, _call("applying.decode")),
     "generate": Command(
-        "new samples from the model's prior", _add_generate, _call("generating.generate")
+        "new samples from the model's prior, or a law of its codes",
+        _add_generate,
+        _call("generating.generate"),
     ),
     "interpolate": Command(
         "the way from one image to another, through the codes",

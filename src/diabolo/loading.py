@@ -1,4 +1,4 @@
-"""A model file -> the fitted model, or the detector that was saved with it."""
+"""A model file -> the fitted model, or the detector or sampler that was saved with it."""
 
 import math
 from pathlib import Path
@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Len
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from torch import Tensor
 
 from diabolo import store
 from diabolo.errors import InputError
@@ -14,13 +13,19 @@ from diabolo.estimator import Count, Estimator, find_device
 from diabolo.fitting import only_model
 from diabolo.models import MODELS
 from diabolo.params import check, from_config
-from diabolo.tasks.anomaly import PREFIX, AnomalyDetector
+from diabolo.tasks import anomaly, sampling
+from diabolo.tasks.anomaly import AnomalyDetector
+from diabolo.tasks.sampling import LatentSampler
 from diabolo.train import under
 
 FAST = Field(fail_fast=True)  # a list of a million mistakes has one error
 Names = Annotated[list[str], FAST]
 Text = Annotated[str, Len(0, 1000)]
 Plain = Text | int | float | bool
+TASKS: dict[str, tuple[str, Any]] = {  # entry: prefix of its tensors, and its class
+    "detector": (anomaly.PREFIX, AnomalyDetector),
+    "sampler": (sampling.PREFIX, LatentSampler),
+}
 Listed = Plain | Annotated[list[Plain], Len(0, 1000)]
 Parameter = Listed | dict[Text, Listed]
 
@@ -46,10 +51,11 @@ class _Header(BaseModel):
     versions: dict[str, str] = {}
     training: dict[str, int | str] = {}
     detector: dict[Text, Plain] | None = None
+    sampler: dict[Text, Plain] | None = None
 
 
 def load(path: str | Path, *, device: str = "auto", network: Any = None) -> Any:
-    """Read the model or the detector that `save` wrote. Runs no code from the file.
+    """Read the model, detector or sampler that `save` wrote. Runs no code from the file.
 
     A model of an own pair of modules is given that pair again as `network`, whose weights do not
     matter. Raises `InputError` where the file is no model of ours or does not fit itself.
@@ -73,20 +79,17 @@ def load(path: str | Path, *, device: str = "auto", network: Any = None) -> Any:
         model = from_config(header.model, MODELS)
         assert isinstance(model, Estimator)
         model.set_params(device=device, **({} if network is None else {"network": network}))
-        tensors, own = only_model(tensors), {}
-        if header.detector is not None:
-            own = under(PREFIX, tensors)
-            tensors = {name: t for name, t in tensors.items() if not name.startswith(PREFIX)}
-        model._restore(header.model_dump(), tensors)
-        return model if header.detector is None else _detector(header.detector, model, own)
+        tensors = only_model(tensors)
+        task = next((entry for entry in TASKS if getattr(header, entry) is not None), None)
+        if task is None:
+            model._restore(header.model_dump(), tensors)
+            return model
+        prefix, cls = TASKS[task]
+        own = under(prefix, tensors)
+        rest = {name: tensor for name, tensor in tensors.items() if not name.startswith(prefix)}
+        model._restore(header.model_dump(), rest)
+        restored: Any = from_config({**getattr(header, task), "model": model}, {cls.kind: cls})
+        restored._restore(model, own)
+        return restored
     except (KeyError, IndexError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise InputError(f"{path} is damaged: {str(error).splitlines()[0]:.200}") from None
-
-
-def _detector(
-    config: dict[str, Any], model: Estimator, tensors: dict[str, Tensor]
-) -> AnomalyDetector:
-    detector = from_config(config, {AnomalyDetector.kind: AnomalyDetector})
-    assert isinstance(detector, AnomalyDetector)
-    detector._restore(model, tensors)
-    return detector

@@ -60,6 +60,33 @@ def ssim(a: np.ndarray, b: np.ndarray) -> float | None:
     return float(np.concatenate(means).mean())
 
 
+def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """The squared Fréchet distance of the Gaussians with the moments of features (N, F), (M, F).
+
+    |m - n|^2 + tr(C + D - 2 (C D)^1/2), in float64 (M. Heusel et al., "GANs Trained by a Two
+    Time-Scale Update Rule Converge to a Local Nash Equilibrium", 2017, eq. 6). The trace of the
+    root is the sum of the singular values of D^1/2 C^1/2, which exist for any covariances.
+    """
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
+        raise InputError(
+            f"Features are (N, F) and (M, F), of two samples or more each; these are {a.shape}"
+            f" and {b.shape}."
+        )
+    x, y = a.astype(np.float64), b.astype(np.float64)
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise InputError("The features hold NaN or infinity: leave those samples out.")
+    c, d = (np.atleast_2d(np.cov(z, rowvar=False)) for z in (x, y))
+    root = np.linalg.svd(_root(d) @ _root(c), compute_uv=False).sum()
+    gap = x.mean(axis=0) - y.mean(axis=0)
+    return max(float(gap @ gap + np.trace(c) + np.trace(d) - 2 * root), 0.0)
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+    """The symmetric square root of a covariance (F, F)."""
+    values, vectors = np.linalg.eigh(covariance)
+    return np.asarray((vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T)
+
+
 def _blocks(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     if a.shape != b.shape:
         raise InputError(f"two arrays of one shape are compared; these are {a.shape}, {b.shape}")

@@ -1,19 +1,26 @@
 """`diabolo generate`, `interpolate` and `traverse`: pictures from codes."""
 
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from diabolo import data, figures
 from diabolo.commands import runs
 from diabolo.data.samples import IMAGE_SUFFIXES
-from diabolo.errors import InputError
+from diabolo.errors import InputError, complete
 from diabolo.estimator import Estimator
+from diabolo.loading import load
 from diabolo.report import write_picture
 from diabolo.tasks import sampling
 from diabolo.tasks.evaluation import pictured, shown
+from diabolo.tasks.sampling import LatentSampler
 
 DIMENSIONS = 32  # rows of a traversal
+COMPONENTS = 32  # Gaussians of a mixture, or one for twenty samples where these are few
+COLUMNS, LINES = 8, 4  # of new samples beside their nearest
+TESTED = 1000  # test samples whose nearest training samples are looked for
 
 
 def generate(
@@ -23,20 +30,135 @@ def generate(
     n: int = 64,
     temperature: float = 1.0,
     seed: int = 0,
+    law: str | None = None,
+    components: int | None = None,
+    source: str | None = None,
+    save: str | Path | None = None,
+    nearest: bool = False,
     force: bool = False,
-) -> Path:
-    """Write `n` new samples from the prior: one picture of all, an array file, or a folder."""
+) -> list[str]:
+    """Write `n` new samples: one picture of all, an array file, or a folder.
+
+    Codes are drawn from the model's prior or, by `law` and where it has none, from a Gaussian or
+    a mixture of them fitted to the codes of its training data, or of `source`; `save` keeps that
+    law. `nearest` also writes a picture of the nearest training samples, and says whether the
+    new ones are copies. Returns the lines to print.
+    """
     if n < 1:
         raise InputError(f"-n must be at least 1, but is {n}.")
-    out = runs.free_for_result(out, str(model), force=force)
-    fitted = runs.load_model(model)
-    new = fitted.sample(n, temperature=temperature, random_state=seed)
+    places = _places(out, save, nearest=nearest)
+    for place in places:
+        runs.free_for_result(place, str(model), force=force)
+    drawn = _Drawn(Path(model), source)
+    lines = drawn.choose(law, components)
+    if save is not None and not isinstance(drawn.law, LatentSampler):
+        raise InputError("--save keeps a fitted law: give --law mixture or gaussian as well.")
+    new = drawn.law.sample(n, temperature=temperature, random_state=seed)
+    beside = _beside(drawn, new) if nearest else None
+    _write(places[0], drawn.model, new)
+    if isinstance(drawn.law, LatentSampler) and save is not None:
+        drawn.law.save(save)
+    if beside is not None:
+        rows, sentence = beside
+        write_picture(places[-1], lambda: figures.rows(rows))
+        lines.append(sentence)
+    return complete([*lines, *map(str, places)], drawn.failures)
+
+
+def _places(out: str | Path, save: str | Path | None, *, nearest: bool) -> list[Path]:
+    """Where results go: the samples, the law, and the nearest."""
+    places = [Path(out), *([Path(save)] if save is not None else [])]
+    if nearest:
+        places.append(places[0].with_name(f"{places[0].stem}-nearest.png"))
+    if len({place.resolve() for place in places}) < len(places):
+        raise InputError("The samples and their law would be one file: give another --save.")
+    return places
+
+
+class _Drawn:
+    """What new samples are drawn from: a model's prior, or a law of its codes."""
+
+    def __init__(self, path: Path, source: str | None) -> None:
+        loaded: Any = load(runs.model_file(path))
+        self.path, self.source, self.failures = path, source, list[str]()
+        self.model: Estimator = getattr(loaded, "model_", loaded)
+        self.law = loaded if isinstance(loaded, LatentSampler) else self.model
+
+    def choose(self, law: str | None, components: int | None) -> list[str]:
+        """Settle on a law and fit it where it is not; returns the lines that say so."""
+        if isinstance(self.law, LatentSampler):
+            if law is not None or components is not None:
+                raise InputError(f"{self.path} has its law: leave out --law and --components.")
+            return []
+        prior = self.model.net_.bottleneck.sampling
+        chosen: Any = law or ("prior" if prior and components is None else "mixture")
+        if components is not None and chosen != "mixture":
+            raise InputError(f"--components are of a mixture: leave them out of a {chosen}.")
+        if chosen == "prior":
+            return []
+        x = self.train
+        count = components or max(1, min(COMPONENTS, len(x) // 20))
+        self.law = LatentSampler(self.model, law=chosen, components=count, random_state=0).fit(x)
+        gaussians = f"a mixture of {count} Gaussians" if chosen == "mixture" else "a Gaussian"
+        which = "its training data" if self.source is None else self.source
+        why = "has no prior: codes" if law is None and not prior else "is sampled by codes that"
+        return [f"{self.path.name} {why} are drawn from {gaussians} fitted to those of {which}."]
+
+    @cached_property
+    def split(self) -> runs.Split | None:
+        """The data of the run that the model is from; None for another model."""
+        recipe = runs.recipe_beside(self.path)
+        if recipe is None:
+            return None
+        found = runs.load_split(recipe, self.model.seed_)
+        self.failures += found.failures
+        return found
+
+    @cached_property
+    def train(self) -> np.ndarray:
+        """The samples given with --data, or those that the model was trained on."""
+        if self.source is not None:
+            samples = runs.read_for(self.model, self.source)
+            self.failures += samples.failures
+            return samples.array
+        if self.split is None:
+            raise InputError(
+                f"{self.path} is in no run folder that knows its training data: give --data INPUT."
+            )
+        return self.split.train
+
+
+def _beside(drawn: _Drawn, new: np.ndarray) -> tuple[list[tuple[str, np.ndarray]], str]:
+    """Rows of new samples and of the nearest training samples, and whether they are copies."""
+    train = drawn.train
+    found = sampling.nearest(new, train)
+    columns = min(len(new), COLUMNS)
+    pairs = [
+        (label, images[start : start + columns])
+        for pictures in [(_images(drawn.model, new), _images(drawn.model, train[found.indices]))]
+        for start in range(0, min(len(new) // columns, LINES) * columns, columns)
+        for label, images in zip(("new", "nearest"), pictures, strict=True)
+    ]
+    if drawn.source is not None or drawn.split is None:
+        middle = np.median(found.distances)
+        return pairs, f"The nearest sample of {drawn.source} is {middle:.4g} away (median)."
+    return pairs, _copies(sampling.copies(new, train, drawn.split.test.array[:TESTED]))
+
+
+def _copies(found: dict[str, float]) -> str:
+    return (
+        f"{found['share_near']:.0%} of the new samples are as near to a training sample as 1% of"
+        f" the test samples are; the median distance is {found['samples_median']:.4g}, and"
+        f" {found['test_median']:.4g} for test samples."
+    )
+
+
+def _write(out: Path, model: Estimator, new: np.ndarray) -> None:
     if out.suffix.lower() in IMAGE_SUFFIXES:
-        images = _images(fitted, new)
+        images = _images(model, new)
         write_picture(runs.png(out), lambda: figures.grid(images))
     else:
-        data.write(out, new, like=runs.as_samples(fitted, new))
-    return out
+        data.write(out, new, like=runs.as_samples(model, new))
 
 
 def interpolate(

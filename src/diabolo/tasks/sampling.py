@@ -8,25 +8,32 @@ Deterministic Autoencoders", 2020, section 4).
 import warnings
 from collections.abc import Sequence
 from dataclasses import field
+from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
 from annotated_types import Ge
 from pydantic import InstanceOf
+from scipy.linalg import solve_triangular  # type: ignore[import-untyped]
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
-from diabolo import params
+from diabolo import params, store
 from diabolo.errors import InputError
 from diabolo.estimator import Count, Estimator, Seed, Temperature, find_seed
 from diabolo.inputs import as_array, as_codes, as_rows, like
-from diabolo.params import Parameters
+from diabolo.params import Parameters, to_config
+from diabolo.train import prefixed
 
 RIDGE = 1e-4  # added to the variances of codes whose own are 1
 TOLERANCE = 1e-2  # nats a sample, by which a step of EM must still improve
 ROWS, CELLS = 4096, 1 << 24  # of a block of distances
+WIDEST_CODE = 2048  # whose covariance is formed
+NUMBERS = 1 << 25  # in all covariances of a mixture
+PREFIX = "sampler "  # of a sampler's tensors in a model file
 LARGEST = 1e15  # value whose square, summed over the features, is within float32
 
 
@@ -63,7 +70,9 @@ class LatentSampler(Parameters):
         """Fit the law to the model's codes of X; `y` is ignored."""
         p = self.validated()
         components = p.components if p.law == "mixture" else 1
-        z = self._codes(X)
+        check_is_fitted(p.model)
+        _check_width(p.model.code_size_, components)
+        z = _codes(p.model, X)
         if len(z) < 2 * components:
             raise InputError(_too_few(components, len(z)))
         center, scale = z.mean(axis=0), np.where(np.ptp(z, axis=0) > 0, z.std(axis=0), 0)
@@ -74,15 +83,23 @@ class LatentSampler(Parameters):
             )
         live = scale > 0
         mixture = _mixture((z - center)[:, live] / scale[live], components, p.random_state)
-        self.mixture_, self.center_, self.scale_ = mixture, center, scale
+        self._set(p.model, mixture, center, scale)
         return self
+
+    def _set(
+        self, model: Estimator, mixture: GaussianMixture, center: np.ndarray, scale: np.ndarray
+    ) -> None:
+        """Become the sampler of these, and of the parameters as they are."""
+        config = {name: value for name, value in to_config(self).items() if name != "model"}
+        self.model_, self.fitted_config_ = model, config
+        self.mixture_, self.center_, self.scale_ = mixture, center, scale
 
     def sample(
         self, n: int = 1, *, temperature: float = 1.0, random_state: Any = None
     ) -> np.ndarray:
         """`n` new samples (n, *shape of a sample), in the units of the training data."""
         z = self.sample_codes(n, temperature=temperature, random_state=random_state)
-        return np.asarray(self.model.inverse_transform(z))
+        return np.asarray(self.model_.inverse_transform(z))
 
     def sample_codes(
         self, n: int = 1, *, temperature: float = 1.0, random_state: Any = None
@@ -109,12 +126,39 @@ class LatentSampler(Parameters):
         """log p(z) of the code of each sample, (N,) nats, over the dimensions that vary."""
         check_is_fitted(self, "mixture_")
         live = self.scale_ > 0
-        units = (self._codes(X) - self.center_)[:, live] / self.scale_[live]
+        units = (_codes(self.model_, X) - self.center_)[:, live] / self.scale_[live]
         found = self.mixture_.score_samples(units) - np.log(self.scale_[live]).sum()
         return like(X, torch.from_numpy(found.astype(np.float32)))
 
-    def _codes(self, X: Any) -> np.ndarray:
-        return as_codes(self.model.transform(X)).numpy().astype(np.float64)
+    def save(self, path: str | Path) -> None:
+        """Write sampler and model to one .safetensors file; `diabolo.load` reads it."""
+        check_is_fitted(self, "mixture_")
+        config, tensors = self.model_._contents()
+        tensors |= prefixed(PREFIX, {n: torch.from_numpy(a) for n, a in self._law().items()})
+        store.write(path, config | {"sampler": self.fitted_config_}, tensors)
+
+    def _law(self) -> dict[str, np.ndarray]:
+        """What was fitted, float64, by the name of its tensor."""
+        mixture = self.mixture_
+        return {
+            "weights": mixture.weights_,
+            "means": mixture.means_,
+            "covariances": mixture.covariances_,
+            "center": self.center_,
+            "scale": self.scale_,
+        }
+
+    def _restore(self, model: Estimator, tensors: dict[str, Tensor]) -> None:
+        """Become the fitted sampler that `save` described; `load` calls this.
+
+        Raises ValueError, in a sentence, where these do not fit each other.
+        """
+        p = self.validated()
+        components = p.components if p.law == "mixture" else 1
+        law = {name: tensor.numpy() for name, tensor in tensors.items()}
+        _check_law(law, components, model.code_size_)
+        mixture = _restored(law["weights"], law["means"], law["covariances"])
+        self._set(model, mixture, law["center"], law["scale"])
 
 
 def interpolate(
@@ -231,6 +275,56 @@ def _mixture(units: np.ndarray, components: int, random_state: Any) -> GaussianM
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # what it has by then is as good
         return mixture.fit(units)
+
+
+def _restored(weights: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> GaussianMixture:
+    """The mixture that was fitted, from its parameters."""
+    mixture = GaussianMixture(len(weights), reg_covar=RIDGE, tol=TOLERANCE)
+    mixture.weights_, mixture.means_, mixture.covariances_ = weights, means, covariances
+    unit = np.eye(means.shape[1])
+    mixture.precisions_cholesky_ = np.stack(
+        [solve_triangular(root, unit, lower=True).T for root in np.linalg.cholesky(covariances)]
+    )
+    return mixture
+
+
+def _check_law(law: dict[str, np.ndarray], components: int, k: int) -> None:
+    """Raise ValueError where tensors are not those of a mixture on codes of k numbers."""
+    live = int(np.count_nonzero(law.get("scale", np.empty(0))))
+    wanted = {
+        "weights": (components,),
+        "means": (components, live),
+        "covariances": (components, live, live),
+        "center": (k,),
+        "scale": (k,),
+    }
+    if not live or {name: array.shape for name, array in law.items()} != wanted:
+        raise ValueError("the tensors of its sampler do not fit its law.")
+    if not all(a.dtype == np.float64 and np.isfinite(a).all() for a in law.values()):
+        raise ValueError("its sampler has values that are none.")
+    if (law["scale"] < 0).any():
+        raise ValueError("the scale of its sampler is negative.")
+    weights, covariances = law["weights"], law["covariances"]
+    if (weights < 0).any() or abs(weights.sum() - 1) > 1e-9:
+        raise ValueError("the weights of its sampler are no probabilities.")
+    if not np.allclose(covariances, covariances.transpose(0, 2, 1), rtol=1e-9, atol=1e-12):
+        raise ValueError("the covariances of its sampler are not symmetric.")
+    if np.linalg.eigvalsh(covariances).min() <= 0:
+        raise ValueError("the covariances of its sampler are not positive definite.")
+
+
+def _check_width(k: int, components: int) -> None:
+    """Refuse codes whose covariances would take too much memory."""
+    if k > WIDEST_CODE or components * k * k > NUMBERS:
+        many = f"{components} full covariances" if components > 1 else "a full covariance"
+        raise InputError(
+            f"Codes of {k} numbers are too wide for {many}: use a model with a smaller"
+            " latent_dim, or fewer components."
+        )
+
+
+def _codes(model: Estimator, X: Any) -> np.ndarray:
+    return as_codes(model.transform(X)).numpy().astype(np.float64)
 
 
 def _sum(model: Estimator, samples: Sequence[Any]) -> np.ndarray:
