@@ -483,7 +483,7 @@ def _add_detect_fit(parser: argparse.ArgumentParser) -> None:
         "--criterion",
         default="reconstruction",
         metavar="SCORE",
-        help="reconstruction (the default), latent, combined or elbo",
+        help="reconstruction (the default), shape (for images), latent, combined or elbo",
     )
     parser.add_argument("--seed", type=_integer(0), metavar="N", help="of split and training")
     parser.add_argument("--limit", type=_integer(1), metavar="N", help="use the first N samples")

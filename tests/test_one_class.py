@@ -1,0 +1,104 @@
+"""The score of shapes, and the recipes for one-class data and for codes."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+from sklearn.metrics import roc_auc_score
+
+from diabolo import AnomalyDetector, Autoencoder, load, recipes
+from diabolo.data import load_mnist
+from diabolo.errors import InputError
+from diabolo.models import MODELS
+from diabolo.params import from_config
+from diabolo.tasks import anomaly
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """Eights to learn from; twenty eights and twenty ones, white on black."""
+    (x, y), (t, labels) = load_mnist()
+    return x[y == 8][:600], np.concatenate([t[labels == 8][:60], t[labels == 1][:60]])
+
+
+@pytest.fixture(scope="module")
+def model(digits):
+    given = {"latent_dim": 16, "hidden": (64,), "scaling": "standard", "epochs": 10}
+    return Autoencoder(**given, learning_rate=3e-3, random_state=0, device="cpu").fit(digits[0])
+
+
+def scored(model, digits, criterion="shape"):
+    return AnomalyDetector(model, prefit=True, criterion=criterion, random_state=0).fit(
+        digits[1][:60]
+    )
+
+
+def test_the_score_is_the_blurred_error_over_the_blurred_brightness(model, digits):
+    tested = digits[1]
+    x = tested / 255
+    output = model.net_.scaling.scale.item() / 255 * _scaled(model, tested)
+    output += model.net_.scaling.shift.item() / 255
+
+    def power(values):
+        blurred = gaussian_filter(values, (0, 1.5, 1.5), mode="constant", truncate=20)
+        return np.square(blurred).mean(axis=(1, 2))
+
+    expected = -power(output - x) / np.sqrt(power(x))
+    np.testing.assert_allclose(scored(model, digits).score_samples(tested), expected, rtol=1e-3)
+
+
+def _scaled(model, x):
+    """The network's own output for these images, before it is clipped."""
+    with torch.no_grad():
+        rows = torch.from_numpy(x.reshape(len(x), -1))
+        output = model.net_.decoder(model.net_.encode(rows))
+    return output.double().numpy().reshape(x.shape)
+
+
+def test_a_stroke_beside_its_place_counts_less_than_one_far_away():
+    blur = anomaly._blur(28).numpy()
+    line = np.zeros((28, 28))
+    line[10] = 1
+    near, far = np.roll(line, 1, axis=0), np.roll(line, 10, axis=0)
+    cost = [np.square(blur @ (line - other) @ blur.T).sum() for other in (near, far)]
+    assert cost[0] < 0.2 * cost[1]
+    np.testing.assert_allclose(blur[14].sum(), 1, atol=1e-6)
+
+
+def test_thin_digits_pass_as_normal_by_the_error_and_not_by_the_shape(model, digits):
+    odd = np.arange(120) >= 60
+
+    def auroc(criterion):
+        return roc_auc_score(odd, -scored(model, digits, criterion).score_samples(digits[1]))
+
+    assert auroc("shape") > 0.9 > auroc("reconstruction")
+
+
+def test_a_black_image_has_a_score(model, digits):
+    black = np.zeros((1, 28, 28), np.uint8)
+    scores = scored(model, digits).score_samples(np.concatenate([black, digits[1]]))
+    assert np.isfinite(scores).all()
+    assert scores[0] == scores.min()
+
+
+def test_a_file_gives_it_back(model, digits, tmp_path):
+    detector = scored(model, digits)
+    detector.save(tmp_path / "detector.safetensors")
+    again = load(tmp_path / "detector.safetensors")
+    assert again.criterion == "shape"
+    np.testing.assert_array_equal(
+        again.score_samples(digits[1]), detector.score_samples(digits[1])
+    )
+
+
+def test_a_table_has_no_shapes():
+    rows = np.random.default_rng(0).random((40, 6), dtype=np.float32)
+    with pytest.raises(InputError, match="criterion='shape' is for images: give X as"):
+        AnomalyDetector(Autoencoder(latent_dim=2), criterion="shape").fit(rows)
+
+
+@pytest.mark.parametrize(("name", "code"), [("one-class", 16), ("embed-32", 32), ("embed-2", 2)])
+def test_the_recipes_train_and_give_their_codes(name, code, digits):
+    model = from_config(recipes.read(name).model, MODELS)
+    model.set_params(epochs=1, random_state=0, device="cpu")
+    assert model.fit(digits[0][:128]).transform(digits[1]).shape == (120, code)
