@@ -337,8 +337,11 @@ def test_stored_types_stay_as_they_are_in_memory(make, monkeypatch, name):
     X, seen = convert(images()), []
     from diabolo import estimator
 
-    rows = estimator.Rows
-    monkeypatch.setattr(estimator, "Rows", lambda x: seen.append(x.dtype) or rows(x))
+    def training(net, source, *others, validation, **options):
+        seen.extend([source.x.dtype, validation.x.dtype])
+        return Training(net, source, *others, validation=validation, **options)
+
+    monkeypatch.setattr(estimator, "Training", training)
     model = make(validation_fraction=0.25).fit(X)
     assert seen == [stored, stored]
     y = model.reconstruct(X)

@@ -160,7 +160,10 @@ USED_SEED = (
 HIDDEN = "hidden must be a list, each an integer of at least 1 or None, but is {}."
 ACTIVATION = about("activation must be one of ")
 NETWORK = "network must be one of 'dense', 'conv', 'subpixel' or 2 values, each of type Module"
-CORRUPTION = "corruption must be a Corruption (gaussian, salt-and-pepper, masking) or None, but is"
+CORRUPTION = (
+    "corruption must be a Corruption (gaussian, speckle, poisson, salt-and-pepper, masking, blur,"
+    " watermark) or None, but is"
+)
 BERNOULLI = (
     "A bernoulli likelihood needs data in [0, 1] and a sigmoid output: use scaling='unit' and"
     " leave output_activation out."
@@ -242,7 +245,7 @@ PYTHON = {
     "a corruption as class": (
         lambda: fit(corruption=GaussianNoise),
         InputError,
-        f"{CORRUPTION} <class 'diabolo.corruption.GaussianNoise'>.",
+        f"{CORRUPTION} <class 'diabolo.corruption.noise.GaussianNoise'>.",
     ),
     "a corruption out of range": (
         lambda: fit(corruption=GaussianNoise(-1)),
@@ -884,7 +887,7 @@ WRITABLE = (
 ONE_IMAGE = "o.png is one image and there are {} samples: give a folder, a path without suffix"
 RECIPES = (
     "ae, ae-32, ae-32-fast, ae-36, ae-36-fast, conv-dae, dae, dae-32, dae-32-fast, dae-64,"
-    " dae-64-fast, vae, vae-conv."
+    " dae-64-fast, embed-2, embed-32, one-class, vae, vae-conv, watermark."
 )
 ABSENT = "does not exist: give a .safetensors file or a run folder."
 FOREIGN = "is not a model file of diabolo, or is cut off."

@@ -471,6 +471,7 @@ def test_metadata_routing_is_by_request():
     with sklearn.config_context(enable_metadata_routing=True):
         model = small()
         assert set(model.get_metadata_routing().fit.requests) == {
+            "X_noisy",
             "X_val",
             "callback",
             "checkpoint",
