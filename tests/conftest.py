@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from diabolo.cli import main
 from diabolo.data.mnist import read_split
 from diabolo.models import MODELS
 
@@ -33,6 +34,21 @@ def make(request):
         return MODELS[name](**SMALL | {"network": network} | parameters)
 
     return new
+
+
+def run(*words):
+    """The exit code of a command."""
+    return main([str(word) for word in words])
+
+
+def failed(capsys, *words):
+    """The one sentence that a mistaken command leaves on stderr."""
+    capsys.readouterr()
+    assert run(*words) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("diabolo: ")
+    return lines[0].removeprefix("diabolo: ")
 
 
 def floats(n=40, d=6, seed=0):

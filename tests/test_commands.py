@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import failed, run
 from PIL import Image
 
 from diabolo import load, recipes
@@ -15,20 +16,6 @@ from diabolo.commands.training import fit
 from diabolo.data import load_mnist, read, write_idx
 
 RUN_FILES = ["config.toml", "history.csv", "metrics.json", "model.safetensors", "report.html"]
-
-
-def run(*words: object) -> int:
-    return main([str(word) for word in words])
-
-
-def failed(capsys: pytest.CaptureFixture[str], *words: object) -> str:
-    """The one sentence that a mistaken command leaves on stderr."""
-    capsys.readouterr()
-    assert run(*words) == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1, lines
-    assert lines[0].startswith("diabolo: ")
-    return lines[0]
 
 
 def size(picture: Path) -> tuple[int, int]:

@@ -5,11 +5,10 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL
+from conftest import SMALL, run
 from PIL import Image
 
 from diabolo import Autoencoder, metrics
-from diabolo.cli import main
 from diabolo.corruption import GaussianNoise, SaltAndPepper
 from diabolo.data import patches, read, read_each
 from diabolo.errors import InputError
@@ -255,10 +254,6 @@ def file(tmp_path_factory, gray):
     path = tmp_path_factory.mktemp("models") / "gray.safetensors"
     gray.save(path)
     return path
-
-
-def run(*words):
-    return main([str(word) for word in words])
 
 
 def folder_of(tmp_path, **images):

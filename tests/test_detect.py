@@ -5,12 +5,12 @@ import csv
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import failed, run
 from PIL import Image
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.metrics import roc_auc_score
 
 from diabolo import AnomalyDetector, Autoencoder, figures, load
-from diabolo.cli import main
 from diabolo.data import write
 from diabolo.data.sources import FORMS
 from diabolo.errors import InputError
@@ -26,19 +26,6 @@ epochs = 60
 batch_size = 32
 learning_rate = 0.005
 """
-
-
-def run(*words):
-    return main([str(word) for word in words])
-
-
-def failed(capsys, *words):
-    """The one sentence that a mistaken command leaves on stderr."""
-    capsys.readouterr()
-    assert run(*words) == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1, lines
-    return lines[0].removeprefix("diabolo: ")
 
 
 def lines_of(path):

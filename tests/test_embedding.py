@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import failed, run
 from PIL import Image
 from sklearn.decomposition import PCA
 
 from diabolo import Autoencoder
-from diabolo.cli import main
 from diabolo.data import load_mnist, read, read_codes
 from diabolo.errors import InputError
 from diabolo.figures import sample_map, snap, theme, to_png
@@ -58,19 +58,6 @@ def room(built, monkeypatch, tmp_path):
         (tmp_path / path.name).symlink_to(path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def run(*words):
-    return main([str(word) for word in words])
-
-
-def failed(capsys, *words):
-    """The one sentence that a mistaken command leaves on stderr."""
-    capsys.readouterr()
-    assert run(*words) == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1, lines
-    return lines[0].removeprefix("diabolo: ")
 
 
 # ---- neighbours

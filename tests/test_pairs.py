@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import run
 from PIL import Image
 
 import diabolo.store
 from diabolo import VAE, Autoencoder, load, metrics
-from diabolo.cli import main
 from diabolo.commands.training import fit as fit_run
 from diabolo.corruption import GaussianNoise
 from diabolo.data import read_pairs
@@ -199,10 +199,6 @@ def test_a_mistake_gets_its_sentence(name):
 
 
 # ---- on the command line
-
-
-def run(*words):
-    return main([str(word) for word in words])
 
 
 def write_images(folder, images, names):

@@ -97,26 +97,22 @@ def _one_of(*names: str) -> Callable[[str], str]:
     return read
 
 
-def _temperature(text: str) -> float:
-    """A finite number of at least 0."""
-    try:
-        if 0 <= (number := float(text)) < float("inf"):
-            return number
-    except ValueError:
-        pass
-    raise argparse.ArgumentTypeError(f"must be a number of at least 0, but is {text!r}")
+def _number(words: str, fits: Callable[[float], bool]) -> Callable[[str], float]:
+    """What reads a number that fits; `words` say which do."""
+
+    def read(text: str) -> float:
+        try:
+            if fits(number := float(text)):
+                return number
+        except ValueError:
+            pass
+        raise argparse.ArgumentTypeError(f"must be a number {words}, but is {text!r}")
+
+    return read
 
 
-def _rate(text: str) -> float:
-    """A number between 0 and 1."""
-    try:
-        if 0 < (number := float(text)) < 1:
-            return number
-    except ValueError:
-        pass
-    raise argparse.ArgumentTypeError(
-        f"must be a number between 0 and 1, such as 0.05, but is {text!r}"
-    )
+_temperature = _number("of at least 0", lambda number: 0 <= number < float("inf"))
+_rate = _number("between 0 and 1, such as 0.05", lambda number: 0 < number < 1)
 
 
 def _parse(argv: list[str]) -> Arguments:

@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -80,13 +80,10 @@ class _Done:
         """Add what the classical filters make of the corrupted images."""
         noisy, ours = self.pictures["corrupted"], self.pictures.pop("denoised")
         for name, strength in strengths.items():
-            self._take(name, lambda: filters.apply(name, noisy, strength))  # noqa: B023
+            started = time.perf_counter()
+            self.pictures[name] = filters.apply(name, noisy, strength)
+            self.seconds[name] = time.perf_counter() - started
         self.pictures["denoised"] = ours
-
-    def _take(self, name: str, make: Callable[[], np.ndarray]) -> None:
-        started = time.perf_counter()
-        self.pictures[name] = make()
-        self.seconds[name] = time.perf_counter() - started
 
 
 def _each(

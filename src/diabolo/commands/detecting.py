@@ -4,7 +4,7 @@ import csv
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,13 @@ import numpy as np
 
 from diabolo import data, figures, recipes
 from diabolo.commands import runs
+from diabolo.commands.training import new_model
 from diabolo.data import Samples
 from diabolo.data.files import check_file, check_place, folder_atomically, quietly
 from diabolo.doctor import DoctorWarning
 from diabolo.errors import InputError, complete
 from diabolo.estimator import Estimator
 from diabolo.loading import load
-from diabolo.models import MODELS
-from diabolo.params import from_config
 from diabolo.report import write_picture
 from diabolo.tasks.anomaly import AnomalyDetector
 from diabolo.tasks.evaluation import pictured, shown
@@ -77,7 +76,7 @@ def score(
     """
     if not 1 <= worst <= MOST:
         raise InputError(f"--worst must be from 1 to {MOST}, but is {worst}.")
-    path = _free_folder(out, source, force=force)
+    path = runs.free_folder(out, [source], (SCORES, WORST), force=force)
     detector = _load_detector(file)
     samples = runs.read_for(detector.model_, source)
     found = _judge(detector, samples)
@@ -111,15 +110,13 @@ def _planned(recipe: recipes.Recipe, seed: int | None, samples: Samples, source:
         settings["random_state"] = seed
     if (share := recipe.validation_share) and settings.get("early_stopping"):
         settings["validation_fraction"] = share
-    model: Any = from_config(settings, MODELS)
-    model.set_params(verbose=True).validated()
+    model = new_model(replace(recipe, model=settings))
     if samples.array.ndim == 2 and model.network != "dense" and model.image_shape is None:
         raise InputError(
             f"The recipe {recipe.name} needs images, and {source} has rows of numbers: use one"
             " with a dense network, such as ae."
         )
-    fitting: Estimator = model
-    return fitting
+    return model
 
 
 @contextmanager
@@ -175,21 +172,6 @@ def _load_detector(file: str | Path) -> AnomalyDetector:
             f"{file} is a model and no detector: make one with diabolo detect fit {file} DATA."
         )
     return loaded
-
-
-def _free_folder(out: str | Path, source: str, *, force: bool) -> Path:
-    """Where the results may be written: nothing else may be there."""
-    path = runs.free_to_write(out, force=force)
-    check_place(path)
-    if path.exists() and not path.is_dir():
-        raise InputError(f"{path} is a file: give the name of a folder.")
-    given = Path(source).resolve()
-    if path.resolve() in (given, *given.parents):
-        raise InputError(f"{path} holds the input: give another --out.")
-    inside = sorted(path.iterdir()) if path.is_dir() else ()
-    if other := [p.name for p in inside if p.name not in (SCORES, WORST)]:
-        raise InputError(f"{path} has other files in it, such as {other[0]}: it is left alone.")
-    return path
 
 
 def _judge(detector: AnomalyDetector, samples: Samples) -> _Found:

@@ -142,7 +142,8 @@ def _beside(drawn: _Drawn, new: np.ndarray) -> tuple[list[tuple[str, np.ndarray]
     if drawn.source is not None or drawn.split is None:
         middle = np.median(found.distances)
         return pairs, f"The nearest sample of {drawn.source} is {middle:.4g} away (median)."
-    return pairs, _copies(sampling.copies(new, train, drawn.split.test.array[:TESTED]))
+    test = sampling.nearest(drawn.split.test.array[:TESTED], train)
+    return pairs, _copies(sampling.compare(found.distances, test.distances))
 
 
 def _copies(found: dict[str, float]) -> str:

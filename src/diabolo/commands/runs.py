@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import count, zip_longest
@@ -187,15 +188,40 @@ def free_for_result(path: str | Path, source: str, *, force: bool) -> Path:
     """`path`, unless it holds the source or is a folder with more than images in it."""
     path = free_to_write(path, force=force)
     check_place(path)
-    given = Path(source).resolve()
-    if path.resolve() in (given, *given.parents):
-        raise InputError(f"{path} holds the input: give another --out.")
+    _check_apart(path, [source])
     inside = path.rglob("*") if path.is_dir() else ()
-    if other := [p for p in inside if p.is_file() and p.suffix.lower() not in IMAGE_SUFFIXES]:
+    _check_own(path, [p for p in inside if p.is_file() and p.suffix.lower() not in IMAGE_SUFFIXES])
+    return path
+
+
+def free_folder(
+    path: str | Path, sources: Sequence[str], written: Collection[str], *, force: bool
+) -> Path:
+    """`path`, unless it holds a source or is no folder of nothing but what is `written` there."""
+    path = free_to_write(path, force=force)
+    check_place(path)
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} is a file: give the name of a folder.")
+    _check_apart(path, sources)
+    inside = sorted(path.iterdir()) if path.is_dir() else ()
+    _check_own(path, [p for p in inside if p.name not in written])
+    return path
+
+
+def _check_apart(path: Path, sources: Sequence[str]) -> None:
+    """Refuse to put results in the place of what they are made of."""
+    for source in sources:
+        given = Path(source).resolve()
+        if path.resolve() in (given, *given.parents):
+            raise InputError(f"{path} holds the input: give another --out.")
+
+
+def _check_own(path: Path, other: Sequence[Path]) -> None:
+    """Refuse to replace a folder with files that no command of ours would put there."""
+    if other:
         raise InputError(
             f"{path} has other files in it, such as {other[0].name}: it is left alone."
         )
-    return path
 
 
 def is_recipe(name: str) -> bool:

@@ -10,13 +10,11 @@ from typing import Any
 
 from diabolo import figures, recipes
 from diabolo.commands import runs
-from diabolo.commands.training import changed, origin_of
+from diabolo.commands.training import changed, new_model, origin_of
 from diabolo.data import atomically
-from diabolo.data.files import check_place, folder_atomically
+from diabolo.data.files import folder_atomically
 from diabolo.doctor import DoctorWarning
-from diabolo.errors import InputError, complete
-from diabolo.models import MODELS
-from diabolo.params import from_config
+from diabolo.errors import complete
 from diabolo.recipes import Recipe
 from diabolo.report import write_picture
 from diabolo.tasks.sizing import CodeSizes, Trained, check_sizes, code_sizes, falling
@@ -44,9 +42,9 @@ def size(
     given = {"epochs": epochs, "random_state": seed}
     parameters = {name: value for name, value in given.items() if value is not None}
     plan = changed(recipes.read(recipe), parameters, origin_of(data=source, test=test), limit)
-    model: Any = from_config(plan.model, MODELS)
-    model.validated()
-    folder = _folder(Path(out), [source, *([test] if test else [])], force=force)
+    model = new_model(plan)
+    sources = [source, *([test] if test else [])]
+    folder = runs.free_folder(out, sources, (TABLE, NUMBERS, PICTURE), force=force)
     split = runs.load_split(plan, seed)
     wanted = check_sizes(sizes, split.train[0].size)
     _say(f"{len(split.train)} samples to train on, {len(split.test.array)} to test on")
@@ -78,25 +76,6 @@ def _trained(size: int, one: Trained) -> None:
     _say(f"size {size}  mse {one.mse:.5g}  {seconds:.1f} s of training")
     for finding in one.model.findings_:
         _say(f"Warning: code of {size}: {finding}")
-
-
-def _folder(out: Path, sources: list[str], *, force: bool) -> Path:
-    """`out`, unless it may not be replaced as a whole."""
-    folder = runs.free_to_write(out, force=force)
-    check_place(folder)
-    if folder.is_file():
-        raise InputError(f"{folder} is a file, not a folder: give another --out.")
-    for source in sources:
-        path = Path(source).resolve()
-        if folder.resolve() in (path, *path.parents):
-            raise InputError(f"{folder} holds the input: give another --out.")
-    known = {TABLE, NUMBERS, PICTURE}
-    inside = sorted(folder.iterdir()) if folder.is_dir() else []
-    if other := [path for path in inside if path.name not in known]:
-        raise InputError(
-            f"{folder} has other files in it, such as {other[0].name}: it is left alone."
-        )
-    return folder
 
 
 def _write(folder: Path, found: CodeSizes, plan: Recipe, samples: dict[str, int]) -> None:

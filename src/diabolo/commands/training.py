@@ -45,7 +45,7 @@ def fit(
     origin = origin_of(data=data, test=test, noisy=noisy, clean=clean)
     original, parameters = recipes.read(recipe), parameters or {}
     plan = changed(original, parameters, origin, limit)
-    model = _model(plan)
+    model = new_model(plan)
     folder = runs.new_folder(out, plan.name, force=force)
     if noisy is not None and original.model.get("corruption") and model.corruption is None:
         say("The noise is that of the pairs: the recipe's own corruption is off.")
@@ -65,10 +65,11 @@ def resume(folder: str | Path, *, say: Say = lambda text: None) -> Path:
         return folder
     plan = recipes.read(folder / runs.CONFIG)
     runs.tidy(folder)
-    return _train(folder, plan, _model(plan), say, resumed=True)
+    return _train(folder, plan, new_model(plan), say, resumed=True)
 
 
-def _model(plan: Recipe) -> Estimator:
+def new_model(plan: Recipe) -> Estimator:
+    """The estimator that a recipe describes, its parameters checked; it shows its progress."""
     model = from_config(plan.model, MODELS)
     assert isinstance(model, Estimator)
     model.set_params(verbose=True).validated()

@@ -73,13 +73,13 @@ class Poisson(Corruption, kind="poisson"):
     )
 
     def corrupt(self, x: Tensor, generator: Generator, low: float, high: float) -> Tensor:
-        need_range("Photon counts", low, high)
+        need_range("Photon counts need", low, high)
         rate = (x - low).clamp_(0, high - low) * (self.peak / (high - low))
         counts = torch.poisson(rate, generator=generator)
         return counts.mul_((high - low) / self.peak).add_(low).clamp_(low, high)
 
     def check(self, shape: tuple[int, ...], low: float, high: float) -> None:
-        need_range("Photon counts", low, high)
+        need_range("Photon counts need", low, high)
 
 
 class SaltAndPepper(Corruption, kind="salt-and-pepper"):
@@ -90,12 +90,12 @@ class SaltAndPepper(Corruption, kind="salt-and-pepper"):
     )
 
     def corrupt(self, x: Tensor, generator: Generator, low: float, high: float) -> Tensor:
-        need_range("Salt and pepper", low, high)
+        need_range("Salt and pepper need", low, high)
         u = uniform(x, generator)
         return torch.where(u < self.p / 2, low, torch.where(u < self.p, high, x))
 
     def check(self, shape: tuple[int, ...], low: float, high: float) -> None:
-        need_range("Salt and pepper", low, high)
+        need_range("Salt and pepper need", low, high)
 
 
 class Masking(Corruption, kind="masking"):
@@ -140,8 +140,7 @@ class Masking(Corruption, kind="masking"):
 def need_range(what: str, low: float, high: float) -> None:
     """Refuse a scaling without a range."""
     if not (math.isfinite(low) and math.isfinite(high)):
-        verb = "needs" if what == "A watermark" else "need"
-        raise InputError(f"{what} {verb} a range of values: use scaling='unit' or 'symmetric'.")
+        raise InputError(f"{what} a range of values: use scaling='unit' or 'symmetric'.")
 
 
 def need_images(what: str, shape: tuple[int, ...], instead: str) -> None:

@@ -79,7 +79,7 @@ class Watermark(Corruption, kind="watermark"):
 
     def check(self, shape: tuple[int, ...], low: float, high: float) -> None:
         need_images("A watermark", shape, "'gaussian' or 'masking'")
-        need_range("A watermark", low, high)
+        need_range("A watermark needs", low, high)
         for name in ("opacity", "scale", "rotation"):
             ordered(name, getattr(self, name))
         self._rendered(shape[2])

@@ -249,7 +249,11 @@ def copies(samples: Any, x_train: Any, x_test: Any) -> dict[str, float]:
     different from the training set as test samples are, and about 1 for copies. Blur brings
     samples nearer to all others: for a model that blurs, also give reconstructed test samples.
     """
-    new, test = nearest(samples, x_train).distances, nearest(x_test, x_train).distances
+    return compare(nearest(samples, x_train).distances, nearest(x_test, x_train).distances)
+
+
+def compare(new: np.ndarray, test: np.ndarray) -> dict[str, float]:
+    """What `copies` says, from the distances of new and of test samples."""
     near = np.quantile(test, 0.01)
     return {
         "samples_median": float(np.median(new)),

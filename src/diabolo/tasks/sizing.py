@@ -33,13 +33,13 @@ import numpy as np
 import torch
 from joblib import Parallel, delayed
 from sklearn.base import clone
-from sklearn.neighbors import KNeighborsClassifier
 
 from diabolo import metrics
 from diabolo.doctor import DoctorWarning
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator, find_device, find_seed
 from diabolo.inputs import as_rows
+from diabolo.tasks.embedding import knn_accuracy
 from diabolo.tasks.evaluation import LINEAR_FEATURES, best_linear, corrupted, flat, in_units
 
 LEAST_BEND = 0.1
@@ -304,7 +304,8 @@ def _tested(model: Estimator, samples: Held) -> tuple[float, float, float | None
     accuracy = None
     if samples.labels is not None:
         test = z if seen is samples.test else model.transform(samples.test)
-        accuracy = _accuracy(train, test, samples.labels)
+        y, y_test = samples.labels
+        accuracy = knn_accuracy(train, y, test, y_test, NEIGHBOURS)
     return errors[0], errors[1], accuracy
 
 
@@ -314,11 +315,6 @@ def _in_8_bits(codes: np.ndarray, train: np.ndarray) -> np.ndarray:
     step = np.where(high > low, high - low, 1) / (STEPS - 1)
     kept: np.ndarray = np.rint((codes - low) / step).clip(0, STEPS - 1)
     return (low + kept * step).astype(np.float32)
-
-
-def _accuracy(train: np.ndarray, test: np.ndarray, labels: tuple[np.ndarray, np.ndarray]) -> float:
-    """The share of the test codes whose label most of the 5 nearest training codes have."""
-    return float(KNeighborsClassifier(NEIGHBOURS).fit(train, labels[0]).score(test, labels[1]))
 
 
 # ---- beside it
@@ -337,8 +333,8 @@ def _linear(
     if samples.labels is None:
         return errors, None
     widest = maps[-1].factors[0].astype(np.float32)
-    codes = train @ widest, test @ widest
-    return errors, [_accuracy(codes[0][:, :k], codes[1][:, :k], samples.labels) for k in sizes]
+    (z, z_test), (y, y_test) = (train @ widest, test @ widest), samples.labels
+    return errors, [knn_accuracy(z[:, :k], y, z_test[:, :k], y_test, NEIGHBOURS) for k in sizes]
 
 
 def _bytes(model: Estimator) -> int:
