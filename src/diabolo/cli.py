@@ -10,7 +10,6 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -214,13 +213,15 @@ def _add_parameters(parser: argparse.ArgumentParser, argv: list[str]) -> None:
     named = [w for w in words if w.endswith(".toml") or w in recipes.names()] or words
     if not named:
         return
+    from diabolo.commands.parameters import declared, flag, nested
+
     model = recipes.read(named[0]).model
     group = parser.add_argument_group(f"parameters of {model['kind']}, and their value here")
-    for parameter in _declared(model["kind"]):
+    for parameter in declared(model["kind"]):
         value = model.get(parameter.name, parameter.default)
-        _add_parameter(group, parameter.name, parameter, value)
+        _add_parameter(group, flag(parameter.name), parameter, value)
         inner = value if isinstance(value, dict) else {}
-        for name, part in _nested(parameter):
+        for name, part in nested(parameter):
             _add_parameter(group, name, part, inner.get(part.name, part.default))
 
 
@@ -231,7 +232,7 @@ def _add_parameter(group: Any, name: str, parameter: "Parameter", value: Any) ->
     words = f"{parameter.help} ({describe(parameter.hint)}; {here})"
     switch: dict[str, Any] = {"nargs": "?", "const": "true"}
     group.add_argument(
-        f"--{_flag(name).replace('_', '-')}",
+        f"--{name.replace('_', '-')}",
         dest=f"parameter:{name}",
         metavar="VALUE",
         help=words.replace("%", "%%"),
@@ -239,42 +240,14 @@ def _add_parameter(group: Any, name: str, parameter: "Parameter", value: Any) ->
     )
 
 
-def _flag(name: str) -> str:
-    return "seed" if name == "random_state" else name
-
-
-def _declared(kind: str) -> "list[Parameter]":
-    from diabolo.models import MODELS
-    from diabolo.params import named
-
-    hidden = {"verbose"}
-    return [p for p in named("kind", kind, MODELS).declared() if p.name not in hidden]
-
-
-def _nested(parameter: "Parameter") -> "list[tuple[str, Parameter]]":
-    """The parameters of what can stand in a parameter: corruption.std, corruption.p."""
-    inner = {p.name: p for kind in parameter.kinds.values() for p in kind.declared()}
-    return [(f"{parameter.name}.{name}", p) for name, p in inner.items()]
-
-
 def _given_parameters(arguments: Arguments) -> dict[str, Any]:
     """The flags that were given, as a recipe's [model] has them."""
-    from diabolo.params import parse
+    from diabolo.commands.parameters import given
 
-    given: dict[str, Any] = {}
-    model = recipes.read(arguments.recipe).model
-    for parameter in _declared(model["kind"]):
-        text = getattr(arguments, f"parameter:{parameter.name}")
-        if text is not None:
-            value = parse(replace(parameter, name=_flag(parameter.name)), text)
-            given[parameter.name] = {"kind": value.kind} if parameter.kinds and value else value
-        for name, part in _nested(parameter):
-            if (text := getattr(arguments, f"parameter:{name}")) is not None:
-                inner = given.setdefault(parameter.name, {})
-                if "kind" not in (inner | (model.get(parameter.name) or {})):
-                    raise InputError(f"--{name} needs a kind: give --{parameter.name} as well.")
-                inner[part.name] = parse(part, text)
-    return given
+    prefix = "parameter:"
+    flags = {k.removeprefix(prefix): v for k, v in vars(arguments).items() if prefix in k}
+    texts = {name: text for name, text in flags.items() if text is not None}
+    return given(recipes.read(arguments.recipe).model, texts)
 
 
 def _fit(arguments: Arguments) -> None:
@@ -596,6 +569,43 @@ def _add_size(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=_integer(0), default=0, metavar="N", help="of all (0)")
 
 
+def _add_studio(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "target",
+        nargs="?",
+        metavar="MODEL|DIR",
+        help=f"{MODEL_HELP}, or a folder of them; default: the newest in this folder",
+    )
+    parser.add_argument(
+        "--port", type=_port, metavar="N", help="default: the first free from 8642"
+    )
+    parser.add_argument(
+        "--host",
+        type=_name,
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="listen for others, too: who asks needs the token in the printed address",
+    )
+    parser.add_argument(
+        "--no-browser", dest="browser", action="store_false", help="do not open the page"
+    )
+    parser.add_argument(
+        "--allow-uploads", dest="uploads", action="store_true", help="take model files over HTTP"
+    )
+
+
+def _studio(arguments: Arguments) -> None:
+    from diabolo.studio.server import serve
+
+    serve(**{name: value for name, value in vars(arguments).items() if name != "run"})
+
+
+def _port(text: str) -> int:
+    if text.isdecimal() and int(text) < 1 << 16:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"must be a number from 0 to 65535, but is {text!r}")
+
+
 def _sizes(text: str) -> list[int]:
     """Integers of at least 1, between commas."""
     return [_integer(1)(word) for word in text.split(",")]
@@ -684,6 +694,7 @@ COMMANDS = {
         _add_size,
         _call("sizing.size"),
     ),
+    "studio": Command("see a model think, in the browser; an HTTP service", _add_studio, _studio),
     "bench": Command(
         "how fast this machine trains, beside its matrix products alone", _add_bench, _bench
     ),

@@ -552,9 +552,19 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         net = self._net()
         return self._mapped(X, lambda x: net.decode(net.encode(x)), keep_shape=True)
 
-    def corrupt(self, X: Any, *, random_state: Any = None) -> Any:
-        """X as the encoder saw it in training: corrupted, in the units and the shape of X."""
+    def corrupt(
+        self, X: Any, *, corruption: Corruption | None = None, random_state: Any = None
+    ) -> Any:
+        """X as the encoder saw it in training: corrupted, in the units and the shape of X.
+
+        By another `corruption` where one is given, in the scaled units of this model.
+        """
         net = self._net()
+        if corruption is not None:
+            corruption.validated()
+            net = copy.copy(net)
+            net.corruption = corruption
+            net.check_corruption()
         if net.corruption is None:
             raise InputError("The model was trained without a corruption: there is none to apply.")
         draw = generator(find_seed(random_state), "corrupt", device=self.net_.device.type)

@@ -43,7 +43,7 @@ class Parameter:
         """The parts (corruptions, ...) that can stand here, by name; empty for plain values."""
         return {
             name: kind
-            for alternative in map(_bare, _alternatives(self.hint))
+            for alternative in map(bare, alternatives(self.hint))
             if inspect.isclass(alternative) and issubclass(alternative, Parameters)
             for name, kind in alternative.kinds().items()
         }
@@ -110,31 +110,32 @@ def parse(parameter: Parameter, text: str) -> Any:
         return check(parameter.name, parameter.hint, None)
     if kinds := parameter.kinds:
         return named(parameter.name, text, kinds)()
-    for alternative in _alternatives(parameter.hint):
+    for alternative in alternatives(parameter.hint):
         try:
             return check(parameter.name, parameter.hint, _parsed(alternative, text))
         except ValidationError:
             continue
-    described = " or ".join(map(_describe_one, filter(_has_text, _alternatives(parameter.hint))))
-    raise InputError(f"{parameter.name} must be {described}, but is {text!r}.")
+    raise InputError(
+        f"{parameter.name} must be {describe_written(parameter.hint)}, but is {text!r}."
+    )
 
 
 def _optional(hint: Any) -> bool:
     """Whether None is among the values of a type."""
-    return types.NoneType in map(_bare, _alternatives(hint))
+    return types.NoneType in map(bare, alternatives(hint))
 
 
 def _has_text(hint: Any) -> bool:
     """Whether values of a type can be written as text: no modules, no generators."""
-    bare = _bare(hint)
-    items = typing.get_args(bare) if typing.get_origin(bare) is tuple else (bare,)
+    inner = bare(hint)
+    items = typing.get_args(inner) if typing.get_origin(inner) is tuple else (inner,)
     plain = (int, float, bool, str, types.NoneType)
-    return all(not inspect.isclass(item) or item in plain for item in map(_bare, items))
+    return all(not inspect.isclass(item) or item in plain for item in map(bare, items))
 
 
 def _parsed(hint: Any, text: str) -> Any:
-    if typing.get_origin(_bare(hint)) is tuple:
-        item = typing.get_args(_bare(hint))[0]
+    if typing.get_origin(bare(hint)) is tuple:
+        item = typing.get_args(bare(hint))[0]
         return tuple(_parsed(item, part) for part in text.split(",")) if text != "[]" else ()
     return TypeAdapter(hint, config=STRICT).validate_strings(text)
 
@@ -183,8 +184,13 @@ def named(what: str, name: Any, known: dict[str, T]) -> T:
 
 def describe(hint: Any) -> str:
     """A type with its range in words: "an integer of at least 1"."""
-    words = [_describe_one(alternative) for alternative in _alternatives(hint)]
+    words = [_describe_one(alternative) for alternative in alternatives(hint)]
     return " or ".join(words)
+
+
+def describe_written(hint: Any) -> str:
+    """As `describe`, without what cannot be written as text."""
+    return " or ".join(map(_describe_one, filter(_has_text, alternatives(hint))))
 
 
 def _describe_one(hint: Any) -> str:
@@ -224,17 +230,17 @@ def _describe_bound(bound: Any) -> str:
     return ""
 
 
-def _alternatives(hint: Any) -> tuple[Any, ...]:
+def alternatives(hint: Any) -> tuple[Any, ...]:
     """The members of a union, also of one inside `Annotated[A | B, ...]`; otherwise itself."""
     if typing.get_origin(hint) is Annotated:
-        inner = _alternatives(hint.__origin__)
+        inner = alternatives(hint.__origin__)
         return inner if len(inner) > 1 else (hint,)
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return tuple(a for member in typing.get_args(hint) for a in _alternatives(member))
+        return tuple(a for member in typing.get_args(hint) for a in alternatives(member))
     return (hint,)
 
 
-def _bare(hint: Any) -> Any:
+def bare(hint: Any) -> Any:
     """A type without its metadata."""
     return hint.__origin__ if typing.get_origin(hint) is Annotated else hint
 

@@ -183,7 +183,7 @@ def _judge(detector: AnomalyDetector, samples: Samples) -> _Found:
         total = errors.sum(axis=1, keepdims=True)
         shares = errors / np.where(total > 0, total, 1)
         columns = detector._column_names()
-    return _Found(samples, scores, detector._p_values(scores), flagged, shares, columns)
+    return _Found(samples, scores, detector.p_values_of(scores), flagged, shares, columns)
 
 
 def _write_scores(path: Path, found: _Found) -> None:

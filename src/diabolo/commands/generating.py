@@ -75,6 +75,11 @@ def _places(out: str | Path, save: str | Path | None, *, nearest: bool) -> list[
     return places
 
 
+def fitting_components(samples: int) -> int:
+    """How many Gaussians a mixture has that is fitted to the codes of so many samples."""
+    return max(1, min(COMPONENTS, samples // 20))
+
+
 class _Drawn:
     """What new samples are drawn from: a model's prior, or a law of its codes."""
 
@@ -97,7 +102,7 @@ class _Drawn:
         if chosen == "prior":
             return []
         x = self.train
-        count = components or max(1, min(COMPONENTS, len(x) // 20))
+        count = components or fitting_components(len(x))
         self.law = LatentSampler(self.model, law=chosen, components=count, random_state=0).fit(x)
         gaussians = f"a mixture of {count} Gaussians" if chosen == "mixture" else "a Gaussian"
         which = "its training data" if self.source is None else self.source

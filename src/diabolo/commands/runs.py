@@ -125,11 +125,11 @@ def _image_shape(array: np.ndarray) -> tuple[int, int, int] | None:
     return shapes[array.ndim]
 
 
-def new_folder(out: str | Path | None, recipe: str, *, force: bool) -> Path:
+def new_folder(out: str | Path | None, recipe: str, *, force: bool, root: Path = Path()) -> Path:
     """The folder a run may write into: `out`, or the next free `runs/<recipe>-<date>-<n>`."""
     if out is None:
         stem = f"{recipe}-{date.today().isoformat()}"
-        folder = next(p for n in count(1) if not (p := Path("runs") / f"{stem}-{n}").exists())
+        folder = next(p for n in count(1) if not (p := root / "runs" / f"{stem}-{n}").exists())
         check_place(folder / MODEL)
         return folder
     folder = Path(out)

@@ -19,6 +19,7 @@ from diabolo.store import Checkpoints, Contents
 
 LIVE_SECONDS = 10.0  # between two drawings of the loss while training
 Say = Callable[[str], object]
+Watch = Callable[[Estimator, Samples], object]
 
 
 def fit(
@@ -33,6 +34,7 @@ def fit(
     out: str | Path | None = None,
     force: bool = False,
     say: Say = lambda text: None,
+    watch: Watch = lambda model, test: None,
 ) -> Path:
     """Train `recipe` with changed `parameters` and data, and return the run folder.
 
@@ -49,7 +51,7 @@ def fit(
     folder = runs.new_folder(out, plan.name, force=force)
     if noisy is not None and original.model.get("corruption") and model.corruption is None:
         say("The noise is that of the pairs: the recipe's own corruption is off.")
-    return _train(folder, plan, model, say, resumed=False)
+    return _train(folder, plan, model, say, watch, resumed=False)
 
 
 def resume(folder: str | Path, *, say: Say = lambda text: None) -> Path:
@@ -65,7 +67,7 @@ def resume(folder: str | Path, *, say: Say = lambda text: None) -> Path:
         return folder
     plan = recipes.read(folder / runs.CONFIG)
     runs.tidy(folder)
-    return _train(folder, plan, new_model(plan), say, resumed=True)
+    return _train(folder, plan, new_model(plan), say, lambda model, test: None, resumed=True)
 
 
 def new_model(plan: Recipe) -> Estimator:
@@ -76,18 +78,25 @@ def new_model(plan: Recipe) -> Estimator:
     return model
 
 
-def _train(folder: Path, plan: Recipe, model: Estimator, say: Say, *, resumed: bool) -> Path:
+def _train(
+    folder: Path, plan: Recipe, model: Estimator, say: Say, watch: Watch, *, resumed: bool
+) -> Path:
     split = runs.load_split(plan, plan.model["random_state"])
     pairs = "pairs of " if plan.pairs else ""
     say(f"Number of {pairs}{_what(split.train)} in the dataset: {len(split.train)}")
     run = _Run(folder, plan, split, model, resumed=resumed)
     kept = _RunCheckpoints(run, resumed=resumed)
+
+    def epoch_done(model: Estimator) -> None:
+        run.epoch_done(model)
+        watch(model, split.test)
+
     try:
         model.fit(
             split.train,
             X_noisy=split.noisy,
             X_val=split.validation,
-            callback=run.epoch_done,
+            callback=epoch_done,
             checkpoint=kept,
         )
     except InputError:

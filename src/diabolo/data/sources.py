@@ -60,7 +60,7 @@ def read_codes(source: str | Path) -> np.ndarray:
     """
     path = Path(source)
     if kind_by_name(path) in ("csv", "parquet") and path.is_file():
-        return _checked(path, read_table(path, codes=True)[0])
+        return checked(path, read_table(path, codes=True)[0])
     return read(source).array
 
 
@@ -158,11 +158,11 @@ def _read_file(path: Path, kind: Kind) -> Samples:
         array = read_idx(path)
     else:
         array, columns = read_table(path)
-    array = _checked(path, array)
+    array = checked(path, array)
     return Samples(array, _numbers(0, len(array)), kind, labels, columns)
 
 
-def _checked(path: Path, array: np.ndarray) -> np.ndarray:
+def checked(path: Path | str, array: np.ndarray) -> np.ndarray:
     """`array` in native byte order, if it holds numbers in a shape that samples can have."""
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
         raise InputError(f"{path} holds {array.dtype} values; expected bool, integers or floats")

@@ -181,9 +181,9 @@ class AnomalyDetector(OutlierMixin, Parameters):
         For a normal sample, P(p <= a) <= a for every a.
         """
         scores = np.asarray(self.score_samples(X))
-        return like(X, torch.from_numpy(self._p_values(scores)))
+        return like(X, torch.from_numpy(self.p_values_of(scores)))
 
-    def _p_values(self, scores: np.ndarray) -> np.ndarray:
+    def p_values_of(self, scores: np.ndarray) -> np.ndarray:
         """The p-values of samples with these scores."""
         below = np.searchsorted(self.calibration_scores_, scores, side="right")
         return np.asarray((1 + below) / (len(self.calibration_scores_) + 1))

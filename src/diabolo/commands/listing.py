@@ -1,0 +1,110 @@
+"""The models below a folder, each with its numbers, as the page compares them."""
+
+import csv
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from diabolo import recipes, store
+from diabolo.commands import runs
+from diabolo.data import atomically
+from diabolo.errors import InputError
+from diabolo.loading import load
+
+DEPTH = 3  # folders below the first in which models are looked for
+MOST = 200  # models that are listed
+
+
+def models(root: Path) -> list[dict[str, Any]]:
+    """Runs and single model files below `root`, the newest first; what is damaged is left out."""
+    found = sorted(_found(root), key=lambda file: file.stat().st_mtime, reverse=True)
+    described = (_described(file, root) for file in found[:MOST])
+    return [entry for entry in described if entry is not None]
+
+
+def within(root: Path, name: str) -> Path:
+    """The path of that name, if it is below `root` and there. Raises `InputError` otherwise."""
+    try:
+        path = (root / name).resolve(strict=True)
+        if path.is_relative_to(root.resolve()):
+            return path
+    except (OSError, ValueError, RuntimeError):
+        pass
+    raise InputError(f"There is no {name!r} in the folder that is served.")
+
+
+def keep(root: Path, body: bytes) -> Path:
+    """Write a model file that is the body to `uploads/` below `root`, under its SHA-256.
+
+    Raises `InputError` for what is no model file of ours; nothing is written then.
+    """
+    path = root / "uploads" / f"{hashlib.sha256(body).hexdigest()[:16]}.safetensors"
+    path.parent.mkdir(exist_ok=True)
+    with atomically(path) as temporary:
+        temporary.write_bytes(body)
+        try:
+            load(temporary)
+        except InputError as error:
+            raise InputError(str(error).replace(str(temporary), "The body")) from None
+    return path
+
+
+def _found(root: Path) -> Iterator[Path]:
+    """Model files: of a run folder one, and those that stand alone."""
+    for folder, inner, names in os.walk(root):
+        path = Path(folder)
+        deep = len(path.relative_to(root).parts) >= DEPTH
+        inner[:] = [] if deep else sorted(name for name in inner if name[0] not in "._")
+        if runs.is_run(path):
+            inner.clear()
+            yield runs.model_file(path)
+        else:
+            yield from (path / name for name in names if name.endswith(".safetensors"))
+
+
+def _described(file: Path, root: Path) -> dict[str, Any] | None:
+    folder = file.parent
+    in_run = (folder / runs.CONFIG).is_file()
+    try:
+        config = store.read_config(file)
+        recipe = recipes.read(folder / runs.CONFIG) if in_run else None
+        kind = str(config["model"]["kind"])
+        history = _history(folder) if in_run else config["history"]
+    except (InputError, OSError, KeyError, TypeError, ValueError):
+        return None
+    path = folder if in_run else file
+    changed = datetime.fromtimestamp(file.stat().st_mtime)
+    return {
+        "path": path.relative_to(root).as_posix(),
+        "name": path.name if path != root else root.resolve().name,
+        "recipe": recipe.name if recipe else None,
+        "title": recipe.title if recipe else path.name,
+        "kind": kind,
+        "when": changed.astimezone().isoformat("T", "seconds"),
+        "metrics": _metrics(folder) if in_run else config.get("metrics", {}),
+        "history": history,
+    }
+
+
+def _metrics(folder: Path) -> dict[str, Any]:
+    path = folder / runs.METRICS
+    numbers: dict[str, Any] = json.loads(path.read_bytes()) if path.is_file() else {}
+    return numbers
+
+
+def _history(folder: Path) -> dict[str, list[float | None]]:
+    """`history.csv`, a list a column; without rows where it is not there yet."""
+    path = folder / runs.HISTORY
+    if not path.is_file():
+        return {}
+    with path.open(newline="") as file:
+        names, *rows = csv.reader(file)
+    columns = zip(*rows, strict=True)
+    return {
+        name: [float(value) if value else None for value in column]
+        for name, column in zip(names, columns, strict=False)
+    }

@@ -1,0 +1,55 @@
+"""Samples from the bytes of a file, and back, as the files themselves are read and written."""
+
+import tempfile
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.lib import format as npy
+
+from diabolo.data.files import quietly, why
+from diabolo.data.outputs import write
+from diabolo.data.sources import checked, read
+from diabolo.errors import InputError
+
+
+def read_npy_bytes(body: bytes) -> np.ndarray:
+    """The array of a .npy file that is the body; nothing pickled is loaded."""
+    stream = BytesIO(body)
+    try:
+        with quietly():
+            header = npy.read_array_header_1_0 if npy.read_magic(stream) == (1, 0) else None
+            shape, fortran, dtype = (header or npy.read_array_header_2_0)(stream)
+    except Exception as error:  # a damaged header raises nearly anything
+        raise InputError(f"The body is not a .npy file that can be read: {why(error)}.") from None
+    data = memoryview(body)[stream.tell() :]
+    if dtype.hasobject:
+        raise InputError("The body holds Python objects, which are not loaded.")
+    count = int(np.prod(shape, dtype=object)) if shape else 1
+    if count * dtype.itemsize != len(data):
+        raise InputError(f"The body does not hold the {shape} values that its header names.")
+    flat = np.frombuffer(data, dtype, count)
+    return checked("The body", flat.reshape(shape, order="F" if fortran else "C"))
+
+
+def npy_bytes(array: np.ndarray) -> bytes:
+    """A .npy file."""
+    stream = BytesIO()
+    npy.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)
+    return stream.getvalue()
+
+
+def read_image_bytes(body: bytes, image_shape: tuple[int, int, int] | None) -> np.ndarray:
+    """The one image that the body is a file of, (1, H, W) or (1, C, H, W); see `read`."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "image.png"  # what it is is found from its content
+        path.write_bytes(body)
+        return read(path, image_shape=image_shape).array
+
+
+def png_bytes(array: np.ndarray, dtype: np.dtype) -> bytes:
+    """A PNG file of one image (1, ...), rounded to `dtype`."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "image.png"
+        write(path, array, dtype=dtype)
+        return path.read_bytes()

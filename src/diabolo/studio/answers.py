@@ -1,0 +1,201 @@
+"""What the page asks and is answered, as JSON."""
+
+from typing import Annotated, Any
+
+from annotated_types import Ge, Le, Len
+from pydantic import BaseModel, model_validator
+
+from diabolo.studio import forms
+from diabolo.studio.pictures import Picture
+
+Number = float | None
+Code = Annotated[list[float], Len(1, 100_000)]
+
+
+class Model(BaseModel):
+    """A model below the folder, as it is listed."""
+
+    path: str
+    name: str
+    recipe: str | None
+    title: str
+    kind: str
+    when: str
+    running: bool
+    metrics: dict[str, Any]
+    history: dict[str, list[Number]]
+
+
+class Models(BaseModel):
+    default: str | None
+    models: list[Model]
+
+
+class Counts(BaseModel):
+    """How many samples there are."""
+
+    train: int
+    test: int
+
+
+class About(BaseModel):
+    """A model that is open."""
+
+    path: str
+    name: str
+    title: str
+    kind: str
+    shape: tuple[int, int, int] | None
+    code_size: int
+    parameters: int
+    loss_unit: str
+    corruption: dict[str, Any] | None
+    prior: bool
+    samples: Counts | None
+    code_range: tuple[list[float], list[float]]
+    code_mean: list[float]
+    threshold: Number
+    rate: Number
+
+
+class Item(BaseModel):
+    index: int
+    label: int | None
+    picture: Picture
+
+
+class Items(BaseModel):
+    total: int
+    items: list[Item]
+
+
+class Question(BaseModel):
+    """What is looked at: an image, a test sample, or a code."""
+
+    model: str = ""
+    image: Picture | None = None
+    sample: Annotated[int, Ge(0)] | None = None
+    code: Code | None = None
+    corruption: dict[str, Any] | None = None
+    seed: Annotated[int, Ge(0), Le(2**63 - 1)] = 0
+
+    @model_validator(mode="after")
+    def one(self) -> "Question":
+        if (self.image, self.sample, self.code).count(None) != 2:
+            raise ValueError("give exactly one of image, sample and code")
+        return self
+
+
+class Look(BaseModel):
+    """What a model makes of an image: what it saw, the code, the output, and how they differ.
+
+    `error` is |output - input| a pixel, in [0, 1] units; of colours the root of the mean square.
+    """
+
+    input: Picture | None
+    seen: Picture | None
+    code: list[float]
+    output: Picture
+    error: Picture | None
+    mse: Number
+    psnr: Number
+    seen_psnr: Number
+    score: Number
+    p_value: Number
+    odd: bool | None
+
+
+class Decoding(BaseModel):
+    model: str = ""
+    codes: Annotated[list[Code], Len(1, 256)]
+
+
+class Pictures(BaseModel):
+    pictures: list[Picture]
+
+
+class Point(BaseModel):
+    x: float
+    y: float
+    label: int | None
+    index: int
+
+
+class Map(BaseModel):
+    """Test samples where their codes are, in the plane of their two main directions."""
+
+    points: list[Point]
+    labels: list[int]
+
+
+class CodeList(BaseModel):
+    codes: list[list[float]]
+
+
+class Nearest(BaseModel):
+    """The training sample that is nearest to a new one; the distance is in [0, 1] units."""
+
+    index: int
+    label: int | None
+    distance: float
+    picture: Picture
+
+
+class New(BaseModel):
+    picture: Picture
+    nearest: Nearest | None
+
+
+class Drawn(BaseModel):
+    law: str
+    items: list[New]
+
+
+class Normal(BaseModel):
+    """The histogram of the scores of the normal samples that the threshold is from."""
+
+    edges: list[float]
+    counts: list[int]
+    threshold: Number
+    rate: float
+    count: int
+    what: str
+
+
+class Kind(BaseModel):
+    kind: str
+    title: str
+    parameters: list[forms.Field]
+
+
+class Kinds(BaseModel):
+    corruptions: list[Kind]
+
+
+class RecipeName(BaseModel):
+    name: str
+    title: str
+
+
+class RecipeNames(BaseModel):
+    recipes: list[RecipeName]
+
+
+class Form(BaseModel):
+    """A recipe as a form."""
+
+    name: str
+    title: str
+    article: str
+    notes: list[str]
+    kind: str
+    fields: list[forms.Field]
+
+
+class Order(BaseModel):
+    """A training: values are text, as on the command line."""
+
+    recipe: str
+    parameters: dict[str, str] = {}
+    data: str | None = None
+    limit: Annotated[int, Ge(1)] | None = None

@@ -1,0 +1,142 @@
+"""Who may ask, and how much: what every request passes before it reaches a route.
+
+A page of another site may send requests to a service on this machine, or make its own name point
+here (DNS rebinding). So the `Host` must be one the service was opened under, and where the
+browser names an `Origin` it must be this service's. Beyond this machine a token is needed, too.
+"""
+
+import asyncio
+import hmac
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from typing import Any
+
+from starlette.responses import JSONResponse
+
+BODY_BYTES = 64 << 20
+BODY_SECONDS = 30.0  # in which a body must have arrived
+REQUESTS = 128  # answered at a time
+HEADERS = {
+    "content-security-policy": (
+        "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none';"
+        " form-action 'self'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+}
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Any, Receive, Send], Awaitable[None]]
+
+
+class RefusedError(Exception):
+    """A request that is not answered, with its status and the sentence that says why."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+class Guard:
+    """ASGI middleware: refuses strangers, bodies that are too large, and too many at a time."""
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        hosts: Collection[str] | None,
+        token: str | None = None,
+        most_bytes: int = BODY_BYTES,
+        most_requests: int = REQUESTS,
+    ) -> None:
+        self.app, self.hosts, self.token = app, hosts, token
+        self.most_bytes, self.most_requests, self.active = most_bytes, most_requests, 0
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: Any, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def guarded(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                extra = ((k.encode(), v.encode()) for k, v in HEADERS.items())
+                message["headers"] = [*message["headers"], *extra]
+            await send(message)
+
+        self.active += 1
+        try:
+            self._check(scope)
+            body = _Body(receive, self.most_bytes)
+            await self.app(scope, body.receive, guarded)
+        except RefusedError as error:
+            if not started:
+                headers = {"connection": "close"} | _asked_for(error.status)
+                answer = JSONResponse({"error": str(error)}, error.status, headers=headers)
+                await answer(scope, receive, guarded)
+        finally:
+            self.active -= 1
+
+    def _check(self, scope: Any) -> None:
+        headers = {name.decode("latin-1"): v.decode("latin-1") for name, v in scope["headers"]}
+        host = headers.get("host", "")
+        if self.hosts is not None and host not in self.hosts:
+            raise RefusedError(403, f"This service is not known as {host!r}.")
+        origin = headers.get("origin")
+        foreign = origin is not None and origin.partition("://")[2] != host
+        foreign |= headers.get("sec-fetch-site") in ("cross-site", "same-site")
+        asks = scope["path"].startswith("/api")
+        if foreign and asks:
+            raise RefusedError(403, "Pages of other sites may not ask this service.")
+        if self.token is not None and asks:
+            given = headers.get("authorization", "").encode("latin-1")
+            if not hmac.compare_digest(given, f"Bearer {self.token}".encode()):
+                raise RefusedError(
+                    401, "The token is missing or wrong: open the address as printed."
+                )
+        if self.active > self.most_requests:
+            raise RefusedError(503, "Too many requests at a time: try again in a second.")
+        length = headers.get("content-length", "0")
+        if length.isdecimal() and int(length) > self.most_bytes:
+            raise _too_large(self.most_bytes)
+
+
+class _Body:
+    """The body of a request as it arrives, within its limits of size and time."""
+
+    def __init__(self, receive: Receive, most: int) -> None:
+        self._receive, self._left, self._most = receive, most, most
+        self._deadline, self._whole = asyncio.get_running_loop().time() + BODY_SECONDS, False
+
+    async def receive(self) -> Message:
+        if self._whole:
+            return await self._receive()
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                message = await self._receive()
+        except TimeoutError:
+            raise RefusedError(
+                408, f"The body did not arrive in {BODY_SECONDS:.0f} seconds."
+            ) from None
+        self._left -= len(message.get("body", b""))
+        if self._left < 0:
+            raise _too_large(self._most)
+        self._whole = not message.get("more_body", False)
+        return message
+
+
+def _too_large(most: int) -> RefusedError:
+    return RefusedError(
+        413, f"The body has more than {most >> 20} MiB: send fewer samples at a time."
+    )
+
+
+def _asked_for(status: int) -> dict[str, str]:
+    """The headers that HTTP asks for beside a status."""
+    return {401: {"www-authenticate": "Bearer"}, 503: {"retry-after": "1"}}.get(status, {})

@@ -1,0 +1,165 @@
+"""A model in use, with what the page asks of it; what is dear is made when it is first needed."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from diabolo import recipes
+from diabolo.commands import listing, runs
+from diabolo.commands.generating import fitting_components
+from diabolo.data.files import quietly
+from diabolo.errors import InputError
+from diabolo.estimator import Estimator
+from diabolo.loading import load
+from diabolo.tasks import embedding
+from diabolo.tasks.anomaly import AnomalyDetector
+from diabolo.tasks.sampling import LatentSampler
+
+KEPT = 4  # models in memory
+CALIBRATING = 2000  # test samples that set the threshold of a model without one
+LEARNING = 10_000  # training samples whose codes teach a law
+RATE = 0.05
+MNIST = "ae"  # whose data a model of its images, outside a run folder, is shown
+NO_DATA = InputError("The data of this model are not there: open one of a run folder.")
+
+
+def _once(make: Callable[[Any], Any]) -> Any:
+    """A property that is made when it is first asked for, by one thread."""
+
+    def made(self: "Opened") -> Any:
+        with self.lock:
+            if make not in self.made:
+                self.made[make] = make(self)
+            return self.made[make]
+
+    return property(made, doc=make.__doc__)
+
+
+class Opened:
+    """A model file: the model, its detector, the law its codes are drawn from, and its data."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.loaded: Any = load(runs.model_file(path))
+        self.model: Estimator = getattr(self.loaded, "model_", self.loaded)
+        self.recipe = runs.recipe_beside(path)
+        self.made: dict[Callable[[Any], Any], Any] = {}
+        self.lock = threading.RLock()
+
+    @_once
+    def split(self) -> runs.Split | None:
+        """The data of its run; None where there is no run, or they are not there any more."""
+        recipe = self.recipe
+        if recipe is None and (self.model.sample_shape_, self.model.dtype_) == ((28, 28), "uint8"):
+            recipe = recipes.read(MNIST)
+        try:
+            return None if recipe is None else runs.load_split(recipe, self.model.seed_)
+        except InputError:
+            return None
+
+    @property
+    def data(self) -> runs.Split:
+        """As `split`. Raises `InputError` where there is none."""
+        split: runs.Split | None = self.split
+        if split is None:
+            raise NO_DATA
+        return split
+
+    @_once
+    def detector(self) -> AnomalyDetector | None:
+        """The detector in the file, or one calibrated on test samples; None without these."""
+        if isinstance(self.loaded, AnomalyDetector):
+            return self.loaded
+        if self.split is None:
+            return None
+        detector = AnomalyDetector(self.model, prefit=True, false_alarm_rate=RATE, random_state=0)
+        with quietly():
+            return detector.fit(self.split.test.array[:CALIBRATING])
+
+    def need_detector(self) -> AnomalyDetector:
+        """The detector. Raises `InputError` where there is none."""
+        detector: AnomalyDetector | None = self.detector
+        if detector is None:
+            raise NO_DATA
+        return detector
+
+    @_once
+    def law(self) -> tuple[Any, str]:
+        """What new samples are drawn from, and its name."""
+        if isinstance(self.loaded, LatentSampler):
+            return self.loaded, "the law in its file"
+        if self.model.net_.bottleneck.sampling:
+            return self.model, "its prior"
+        x = self.data.train[:LEARNING]
+        count = fitting_components(len(x))
+        law = LatentSampler(self.model, components=count, random_state=0).fit(x)
+        return law, f"a mixture of {count} Gaussians on its codes"
+
+    @_once
+    def mean_code(self) -> np.ndarray:
+        """The mean (K,) of the codes of test samples, or the middle of their range."""
+        if self.split is None:
+            return np.asarray(self.model.code_range_.mean(axis=0))
+        codes = self.model.transform(self.split.test.array[:CALIBRATING])
+        return np.asarray(codes.mean(axis=0))
+
+    def map(self, count: int) -> np.ndarray:
+        """The codes of the first test samples in the plane, (n, 2), from 0 to 1."""
+        codes = np.asarray(self.model.transform(self.data.test.array[:count]))
+        places = embedding.plane(codes)[0]
+        low, high = places.min(axis=0), places.max(axis=0)
+        return (places - low) / np.where(high > low, high - low, 1)
+
+    def look(self, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Codes, outputs and scores (not a number without a detector) of samples."""
+        codes = self.model.transform(seen)
+        output = self.model.inverse_transform(codes)
+        detector = self.detector
+        scores = np.full(len(seen), np.nan) if detector is None else detector.score_samples(seen)
+        return codes, output, scores
+
+
+class Shelf:
+    """The models of the folder that is served, the last few kept open."""
+
+    def __init__(self, root: Path, default: Path | None = None) -> None:
+        self.root, self.given = root, default
+        self._open: OrderedDict[tuple[Path, int, int], Opened] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def take(self, name: str) -> Opened:
+        """The model of that name, a path below the folder; of no name the default.
+
+        Raises `InputError` where there is none, and where its file is damaged.
+        """
+        given = self.given is not None and name == self.name(self.given)
+        path = listing.within(self.root, name) if name and not given else self.default
+        if path is None:
+            raise InputError("There is no model yet: train one.")
+        state = runs.model_file(path).stat()
+        key = (path, state.st_mtime_ns, state.st_size)
+        with self._lock:
+            found = self._open.get(key)
+            if found is None:
+                found = self._open[key] = Opened(path)
+            self._open.move_to_end(key)
+            while len(self._open) > KEPT:
+                self._open.popitem(last=False)
+        return found
+
+    @property
+    def default(self) -> Path | None:
+        """The model that the service was started with, or else the newest."""
+        if self.given is not None:
+            return self.given
+        newest = listing.models(self.root)[:1]
+        return self.root / newest[0]["path"] if newest else None
+
+    def name(self, path: Path) -> str:
+        """The name under which a path is asked for."""
+        path, root = path.resolve(), self.root.resolve()
+        return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)

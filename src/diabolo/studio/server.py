@@ -1,0 +1,105 @@
+"""Opening the studio: the socket, who may ask, and how it ends."""
+
+import os
+import secrets
+import socket
+import sys
+import webbrowser
+from collections.abc import Callable
+from ipaddress import ip_address
+from pathlib import Path
+
+import torch
+import uvicorn
+
+from diabolo.commands import runs
+from diabolo.errors import InputError
+from diabolo.studio.app import create_app
+from diabolo.studio.service import Service
+
+HOST, PORT = "127.0.0.1", 8642
+TRIED = 20  # ports from the first on, where none is asked for
+Say = Callable[[str], object]
+
+
+def serve(
+    target: str | Path | None = None,
+    *,
+    host: str = HOST,
+    port: int | None = None,
+    browser: bool = True,
+    uploads: bool = False,
+    say: Say = print,
+) -> None:
+    """Serve the page and its API until SIGINT or SIGTERM.
+
+    `target` is a model file or a run folder, or a folder in whose runs one can choose; without
+    one the working directory. Beyond this machine (`host`) a token is needed, which is in the
+    address that is said. Raises `InputError` where the model or the address cannot be had.
+    """
+    root, model = _served(target)
+    with _socket(host, port) as listener:
+        bound, number = listener.getsockname()[:2]
+        token = None if _is_loopback(bound) else secrets.token_urlsafe(24)
+        torch.set_num_threads(1)  # more wait for each other where something trains beside
+        service = Service(root, model, uploads=uploads)
+        if model is not None:
+            service.shelf.take(service.shelf.name(model))
+        app = create_app(service, hosts=_hosts(host, bound, number), token=token)
+        address = f"http://{_written(host)}:{number}/" + (f"#token={token}" if token else "")
+        say(f"Studio: {address}  (Ctrl-C ends it)")
+        if browser and sys.stdout.isatty() and _has_screen():
+            webbrowser.open(address)
+        settings = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5)
+        uvicorn.Server(settings).run(sockets=[listener])
+
+
+def _served(target: str | Path | None) -> tuple[Path, Path | None]:
+    """The folder to serve, and the model to begin with."""
+    if target is None:
+        return Path(), None
+    path = Path(target)
+    if path.is_dir() and not runs.is_run(path):
+        os.chdir(path)
+        return Path(), None
+    runs.model_file(path)
+    return Path(), path
+
+
+def _socket(host: str, port: int | None) -> socket.socket:
+    """A socket that listens; where no port is asked for, on the first that is free."""
+    ports = range(PORT, PORT + TRIED) if port is None else [port]
+    try:
+        family = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][0]
+    except OSError:
+        raise InputError(f"{host!r} is no address of this machine.") from None
+    for number in ports:
+        try:
+            return socket.create_server((host, number), family=family, backlog=256)
+        except OSError as error:
+            reason = error.strerror
+    raise InputError(f"Cannot listen on {host}, port {ports[-1]}: {reason}; give another --port.")
+
+
+def _hosts(host: str, bound: str, port: int) -> set[str] | None:
+    """The names, with the port, under which the service may be asked; None: any."""
+    if ip_address(bound).is_unspecified:
+        return None
+    names = {_written(host), _written(bound)}
+    if _is_loopback(bound):
+        names |= {"localhost", "127.0.0.1", "[::1]"}
+    return {f"{name}:{port}" for name in names} | (names if port == 80 else set())
+
+
+def _is_loopback(bound: str) -> bool:
+    return ip_address(bound).is_loopback
+
+
+def _written(host: str) -> str:
+    """A host as it is written in an address."""
+    return f"[{host}]" if ":" in host else host
+
+
+def _has_screen() -> bool:
+    seen = ("DISPLAY", "WAYLAND_DISPLAY")
+    return sys.platform != "linux" or any(name in os.environ for name in seen)

@@ -1,0 +1,60 @@
+"""What the routes share: the models that are open, the batcher and the trainer."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import Depends, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel
+
+from diabolo.studio.batching import Batcher
+from diabolo.studio.opened import Opened, Shelf
+from diabolo.studio.training import Trainer
+
+Name = Annotated[
+    str, Query(description="A path below the folder that is served; empty: the default model.")
+]
+Seed = Annotated[int, Query(ge=0, lt=2**63)]
+
+
+class Error(BaseModel):
+    """What was wrong, and what to do, in a sentence."""
+
+    error: str
+
+
+class Service:
+    """The folder that is served, and what is done with its models."""
+
+    def __init__(
+        self, root: Path, model: Path | None = None, *, join: bool = True, uploads: bool = False
+    ) -> None:
+        self.root, self.uploads = root, uploads
+        self.shelf, self.batch, self.trainer = (
+            Shelf(root, model),
+            Batcher(join=join),
+            Trainer(root),
+        )
+
+    async def take(self, name: str) -> Opened:
+        """The model of that name."""
+        return await run_in_threadpool(self.shelf.take, name)
+
+    async def with_model(self, name: str, function: Callable[[Opened], Any]) -> Any:
+        """What a function of a model gives, in a thread."""
+        return await run_in_threadpool(lambda: function(self.shelf.take(name)))
+
+    def close(self) -> None:
+        """End the training, with what it has kept, and the thread of inference."""
+        self.trainer.close()
+        self.batch.close()
+
+
+async def served(request: Request) -> Service:
+    """The service that a request is for."""
+    found: Service = request.app.state.service
+    return found
+
+
+Served = Annotated[Service, Depends(served)]

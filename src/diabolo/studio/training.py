@@ -1,0 +1,208 @@
+"""The training that the page starts: `diabolo fit` in a process of its own.
+
+It has all processors but one, and gives way to the service. What it says, and after each epoch
+its history and ten test samples, come back through a pipe; where the pipe is broken because the
+service is gone, the training ends as after Ctrl-C, and its run can be resumed.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from diabolo import recipes
+from diabolo.commands import listing, runs, training
+from diabolo.commands.parameters import given
+from diabolo.errors import InputError, Interrupted, unknown
+from diabolo.studio.pictures import Picture, pictures
+from diabolo.tasks.evaluation import corrupted, pictured
+
+SHOWN = 10  # test samples that are reconstructed after each epoch
+PATIENCE = 60.0  # seconds in which a training that is stopped must have ended
+BUSY = ("starting", "running", "stopping")
+
+
+class Shown(BaseModel):
+    """Test samples, as the encoder saw them (none without a corruption), and reconstructed."""
+
+    input: list[Picture]
+    seen: list[Picture] | None
+    output: list[Picture]
+
+
+class State(BaseModel):
+    """How far the training is."""
+
+    state: Literal["idle", "starting", "running", "stopping", "done", "stopped", "failed"] = "idle"
+    run: str | None = None
+    recipe: str | None = None
+    epoch: int = 0
+    epochs: int = 0
+    seconds: float = 0.0
+    history: dict[str, list[float | None]] = {}
+    message: str = ""
+    pictures: Shown | None = None
+
+
+class BusyError(InputError):
+    """There is a training already."""
+
+
+class Trainer:
+    """One training at a time, below the folder that is served."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._lock = threading.Lock()
+        self._state, self._begun = State(), 0.0
+        self._process: Any = None
+
+    @property
+    def state(self) -> State:
+        """A copy of the present state."""
+        with self._lock:
+            if self._state.state in BUSY:
+                self._state.seconds = self._seconds()
+            return self._state.model_copy()
+
+    def _seconds(self) -> float:
+        return round(time.monotonic() - self._begun, 1)
+
+    def start(
+        self, recipe: str, texts: dict[str, str], data: str | None, limit: int | None
+    ) -> State:
+        """Begin to train; raises `InputError` for what is wrong with what was given."""
+        if recipe not in recipes.names():
+            raise unknown("recipe", recipe, recipes.names())
+        if data is not None and data.partition(":")[0] != "mnist":
+            data = str(listing.within(self.root, data))
+        mark = texts.get("corruption.image", "none")
+        if mark.lower() != "none":
+            texts = {**texts, "corruption.image": str(listing.within(self.root, mark))}
+        parameters = given(recipes.read(recipe).model, texts)
+        plan = training.changed(
+            recipes.read(recipe), parameters, training.origin_of(data=data), limit
+        )
+        epochs = training.new_model(plan).validated().epochs
+        with self._lock:
+            if self._state.state in BUSY:
+                raise BusyError("There is a training already: stop it first.")
+            folder = runs.new_folder(None, plan.name, force=False, root=self.root)
+            run = folder.relative_to(self.root).as_posix()
+            self._state = State(state="starting", run=run, recipe=recipe, epochs=epochs)
+            self._begun = time.monotonic()
+        arguments = {"recipe": recipe, "parameters": parameters, "data": data, "limit": limit}
+        self._run(arguments | {"out": folder})
+        return self.state
+
+    def stop(self) -> State:
+        """End the training early; what was trained is kept, with a report."""
+        with self._lock:
+            if self._state.state in ("starting", "running"):
+                self._state.state = "stopping"
+                os.kill(self._process.pid, signal.SIGINT)
+        return self.state
+
+    def close(self) -> None:
+        """Stop, and wait until what was trained is kept."""
+        self.stop()
+        if self._process is not None:
+            self._process.join(PATIENCE)
+            self._process.kill()
+
+    def _run(self, arguments: dict[str, Any]) -> None:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe(duplex=False)
+        self._process = context.Process(target=work, args=(theirs, arguments), daemon=False)
+        self._process.start()
+        theirs.close()
+        threading.Thread(target=self._listen, args=(ours,), daemon=True).start()
+
+    def _listen(self, pipe: Connection) -> None:
+        """Take what the training sends, until it ends."""
+        while True:
+            try:
+                news = pipe.recv()
+            except (EOFError, OSError):
+                break
+            with self._lock:
+                if self._state.state == "stopping":
+                    news = {k: v for k, v in news.items() if (k, v) != ("state", "running")}
+                news = {**news, "seconds": self._seconds()}
+                self._state = self._state.model_copy(update=news)
+        self._process.join()
+        with self._lock:
+            if self._state.state in BUSY:
+                self._state.state, self._state.message = "failed", "The training was ended."
+
+
+def work(pipe: Connection, arguments: dict[str, Any]) -> None:
+    """The process: train, and send what is new in the state."""
+    _take_little()
+    pipe.send({"message": "Reading the data."})
+    try:
+        training.fit(
+            **arguments,
+            say=lambda text: _send(pipe, {"state": "running", "message": text.splitlines()[0]}),
+            watch=lambda model, test: _send(pipe, _news(model, test)),
+        )
+        ended = {"state": "done"}
+    except Interrupted:
+        ended = {"state": "stopped"}
+    except KeyboardInterrupt:
+        ended = {"state": "stopped", "message": "Stopped before anything was trained."}
+    except InputError as error:
+        ended = {"state": "failed", "message": str(error)}
+    except OSError as error:
+        ended = {"state": "failed", "message": f"{error.filename}: {error.strerror}."}
+    _send(pipe, ended)
+
+
+def _take_little() -> None:
+    """Be stopped once, be silent, and leave the service a processor."""
+    import torch
+
+    def stop(number: int, frame: object) -> None:
+        for name in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(name, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, stop)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.nice(5)
+    torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))
+
+
+def _send(pipe: Connection, news: dict[str, Any]) -> None:
+    try:
+        pipe.send(news)
+    except BrokenPipeError:
+        raise KeyboardInterrupt from None
+
+
+def _news(model: Any, test: Any) -> dict[str, Any]:
+    return {
+        "state": "running",
+        "epoch": len(model.history_["epoch"]),
+        "history": model.history_,
+        "pictures": _shown(model, test) if pictured(model) else None,
+    }
+
+
+def _shown(model: Any, test: Any) -> Shown:
+    noisy = None if test.noisy is None else test.noisy[:SHOWN]
+    clean = test.array[:SHOWN]
+    seen = corrupted(model, clean, 0, noisy)
+    return Shown(
+        input=pictures(model, clean),
+        seen=None if seen is clean else pictures(model, seen),
+        output=pictures(model, model.reconstruct(seen)),
+    )

@@ -1,0 +1,364 @@
+"""The routes for the page: one view, one question.
+
+Pictures are bytes in base64; see `pictures`. Nothing here changes anything but a training.
+"""
+
+import math
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from annotated_types import Ge
+from fastapi import APIRouter, Query
+from fastapi.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+
+from diabolo import metrics, recipes
+from diabolo.commands import listing
+from diabolo.corruption import Corruption
+from diabolo.errors import InputError
+from diabolo.params import from_config, to_config
+from diabolo.studio import forms
+from diabolo.studio.answers import (
+    About,
+    Code,
+    CodeList,
+    Counts,
+    Decoding,
+    Drawn,
+    Form,
+    Item,
+    Items,
+    Kind,
+    Kinds,
+    Look,
+    Map,
+    Model,
+    Models,
+    Nearest,
+    New,
+    Normal,
+    Number,
+    Order,
+    Pictures,
+    Point,
+    Question,
+    RecipeName,
+    RecipeNames,
+)
+from diabolo.studio.opened import Opened
+from diabolo.studio.pictures import need_pictures, picture, pictures, stored
+from diabolo.studio.service import Name, Seed, Served, Service
+from diabolo.studio.training import BUSY, State
+from diabolo.tasks.evaluation import pictured, shown
+from diabolo.tasks.sampling import nearest as find_nearest
+
+BINS = 40
+
+
+api = APIRouter(tags=["page"])
+
+
+@api.get("/models")
+def models(service: Served) -> Models:
+    """The runs and model files below the folder, the newest first."""
+    state = service.trainer.state
+    running = state.run if state.state in BUSY else None
+    found = listing.models(service.root)
+    default = service.shelf.default
+    return Models(
+        default=None if default is None else service.shelf.name(default),
+        models=[Model(**entry, running=entry["path"] == running) for entry in found],
+    )
+
+
+@api.get("/model")
+def about(service: Served, model: Name = "") -> About:
+    """What a model is."""
+    return _about(service.shelf.take(model), service)
+
+
+@api.get("/samples")
+def samples(
+    service: Served,
+    model: Name = "",
+    part: Literal["test", "train"] = "test",
+    start: Annotated[int, Query(ge=0)] = 0,
+    count: Annotated[int, Query(ge=1, le=100)] = 10,
+) -> Items:
+    """Some of the samples that belong to a model."""
+    opened = service.shelf.take(model)
+    array, labels = _part(opened, part)
+    images = pictures(opened.model, array[start : start + count])
+    return Items(
+        total=len(array),
+        items=[
+            Item(index=start + n, label=_label(labels, start + n), picture=image)
+            for n, image in enumerate(images)
+        ],
+    )
+
+
+@api.post("/view")
+async def view(service: Served, question: Question) -> Look:
+    """All about one image, or one code."""
+    opened, clean, seen = await run_in_threadpool(_asked, service, question)
+    if seen is None:
+        codes = np.array([question.code], np.float32)
+        output = await service.batch(opened.model.inverse_transform, codes)
+        return _look(opened, (codes, output, np.array([math.nan])))
+    return _look(opened, await service.batch(opened.look, seen), clean, seen)
+
+
+@api.post("/decode-pictures")
+async def decode(service: Served, asked: Decoding) -> Pictures:
+    """The pictures of codes."""
+    opened = await service.take(asked.model)
+    codes = _codes(asked.codes)
+    output = await service.batch(opened.model.inverse_transform, codes)
+    return Pictures(pictures=pictures(opened.model, output))
+
+
+@api.get("/map")
+def plane(
+    service: Served, model: Name = "", count: Annotated[int, Query(ge=2, le=5000)] = 1000
+) -> Map:
+    """The map of test samples by their codes."""
+    opened = service.shelf.take(model)
+    _, labels = _part(opened, "test")
+    places = opened.map(count).round(4).tolist()
+    points = [Point(x=x, y=y, label=_label(labels, n), index=n) for n, (x, y) in enumerate(places)]
+    return Map(points=points, labels=sorted({p.label for p in points if p.label is not None}))
+
+
+@api.get("/codes")
+async def codes(
+    service: Served,
+    index: Annotated[list[Annotated[int, Ge(0)]], Query(min_length=1, max_length=100)],
+    model: Name = "",
+) -> CodeList:
+    """The codes of test samples."""
+    opened = await service.take(model)
+    array, _ = await run_in_threadpool(_part, opened, "test")
+    _need_index(max(index), array)
+    found = await service.batch(opened.model.transform, array[np.array(index)])
+    return CodeList(codes=found.tolist())
+
+
+@api.get("/new")
+def new(
+    *,
+    service: Served,
+    model: Name = "",
+    n: Annotated[int, Query(ge=1, le=100)] = 25,
+    temperature: Annotated[float, Query(ge=0, le=10)] = 1.0,
+    seed: Seed = 0,
+    nearest: bool = False,
+) -> Drawn:
+    """New samples, and beside each the nearest training sample."""
+    opened = service.shelf.take(model)
+    need_pictures(opened.model)
+    law, name = opened.law
+    drawn = law.sample(n, temperature=temperature, random_state=seed)
+    images = pictures(opened.model, drawn)
+    beside = _nearest(opened, drawn) if nearest else [None] * n
+    pairs = zip(images, beside, strict=True)
+    return Drawn(law=name, items=[New(picture=a, nearest=b) for a, b in pairs])
+
+
+@api.get("/normal")
+def normal(service: Served, model: Name = "") -> Normal:
+    """The scores of normal samples."""
+    opened = service.shelf.take(model)
+    detector = opened.need_detector()
+    counts, edges = np.histogram(detector.calibration_scores_, BINS)
+    own = opened.loaded is detector
+    return Normal(
+        edges=edges.tolist(),
+        counts=counts.tolist(),
+        threshold=_finite(detector.offset_),
+        rate=detector.false_alarm_rate,
+        count=len(detector.calibration_scores_),
+        what="those that its detector was calibrated on" if own else "test samples",
+    )
+
+
+@api.get("/corruptions")
+def corruptions(service: Served) -> Kinds:
+    """What an image can suffer."""
+    kinds = Corruption.kinds().items()
+    return Kinds(
+        corruptions=[
+            Kind(
+                kind=name,
+                title=name.replace("-", " ").capitalize(),
+                parameters=[forms.field(p, p.default) for p in kind.declared()],
+            )
+            for name, kind in kinds
+        ]
+    )
+
+
+@api.get("/recipes")
+def names(service: Served) -> RecipeNames:
+    """What can be trained by name."""
+    found = [recipes.read(name) for name in recipes.names()]
+    return RecipeNames(recipes=[RecipeName(name=r.name, title=r.title) for r in found])
+
+
+@api.get("/recipes/{name}")
+def form(service: Served, name: str) -> Form:
+    """A recipe as a form, made from the declarations of its parameters."""
+    if name not in recipes.names():
+        raise HTTPException(404, f"There is no recipe {name!r}.")
+    recipe = recipes.read(name)
+    return Form(
+        name=recipe.name,
+        title=recipe.title,
+        article=recipe.article,
+        notes=recipe.notes,
+        kind=recipe.model["kind"],
+        fields=forms.fields(recipe),
+    )
+
+
+@api.post("/train", status_code=202)
+def train(service: Served, order: Order) -> State:
+    """Begin to train, in a process of its own."""
+    return service.trainer.start(order.recipe, order.parameters, order.data, order.limit)
+
+
+@api.get("/train")
+def state(service: Served) -> State:
+    """How far the training is."""
+    return service.trainer.state
+
+
+@api.post("/train/stop")
+def stop(service: Served) -> State:
+    """End the training early; what was trained is kept."""
+    return service.trainer.stop()
+
+
+def _about(opened: Opened, service: Service) -> About:
+    model, split, detector = opened.model, opened.split, opened.detector
+    recipe = opened.recipe
+    low, high = model.code_range_.tolist()
+    return About(
+        path=service.shelf.name(opened.path),
+        name=opened.path.name,
+        title=recipe.title if recipe else opened.path.name,
+        kind=model.kind,
+        shape=model.image_shape_ if pictured(model) else None,
+        code_size=model.code_size_,
+        parameters=sum(p.numel() for p in model.net_.parameters()),
+        loss_unit=model.loss_unit_,
+        corruption=None if model.corruption is None else to_config(model.corruption),
+        prior=model.net_.bottleneck.sampling,
+        samples=split and Counts(train=len(split.train), test=len(split.test.array)),
+        code_range=(low, high),
+        code_mean=opened.mean_code.tolist(),
+        threshold=detector and _finite(detector.offset_),
+        rate=detector and detector.false_alarm_rate,
+    )
+
+
+def _asked(
+    service: Service, question: Question
+) -> tuple[Opened, np.ndarray | None, np.ndarray | None]:
+    """The model, and the sample that is asked about, clean and as the encoder sees it."""
+    opened = service.shelf.take(question.model)
+    model, _ = opened.model, opened.detector  # which is made here, not in the thread of inference
+    need_pictures(model)
+    if question.code is not None:
+        return opened, None, None
+    if question.image is not None:
+        clean = stored(model, question.image)
+    else:
+        array, _ = _part(opened, "test")
+        _need_index(question.sample or 0, array)
+        clean = array[question.sample][None]
+    if question.corruption is None:
+        return opened, clean, clean
+    corruption = _corruption(service, question.corruption)
+    seen = model.corrupt(clean, corruption=corruption, random_state=question.seed)
+    return opened, clean, seen
+
+
+def _corruption(service: Service, config: dict[str, Any]) -> Corruption:
+    """The corruption that a configuration describes; a picture in it is below the folder."""
+    if config.get("image") not in (None, "none"):
+        config = {**config, "image": str(listing.within(service.root, str(config["image"])))}
+    kinds: Any = Corruption.kinds()
+    found = from_config(config, kinds)
+    assert isinstance(found, Corruption)
+    return found
+
+
+def _look(
+    opened: Opened,
+    answer: tuple[np.ndarray, np.ndarray, np.ndarray],
+    clean: np.ndarray | None = None,
+    seen: np.ndarray | None = None,
+) -> Look:
+    model, (codes, output, scores) = opened.model, answer
+    made = shown(model, output)[0]
+    found: dict[str, Any] = dict.fromkeys(Look.model_fields)
+    found |= {"code": codes[0].tolist(), "output": picture(made)}
+    if clean is not None and seen is not None:
+        before, saw = shown(model, clean)[0], shown(model, seen)[0]
+        squares = (made - before) ** 2
+        mse = float(squares.mean(dtype=np.float64))
+        found |= {
+            "input": picture(before),
+            "seen": picture(saw),
+            "error": picture(np.sqrt(squares.mean(axis=0, keepdims=True))),
+            "mse": mse,
+            "psnr": _finite(metrics.psnr(mse)),
+        }
+        if seen is not clean:
+            found["seen_psnr"] = _finite(metrics.psnr(metrics.mse(saw[None], before[None])))
+    if math.isfinite(scores[0]):
+        detector = opened.need_detector()
+        found["score"] = float(scores[0])
+        found["p_value"] = float(detector.p_values_of(scores)[0])
+        found["odd"] = bool(scores[0] < detector.offset_)
+    return Look(**found)
+
+
+def _nearest(opened: Opened, new: np.ndarray) -> list[Nearest]:
+    model, split = opened.model, opened.data
+    low, high = model.net_.scaling.peak.tolist()
+    found = find_nearest(new, split.train)
+    images = pictures(model, split.train[found.indices])
+    return [
+        Nearest(index=i, label=_label(split.labels, i), distance=d / (high - low), picture=image)
+        for i, d, image in zip(found.indices, found.distances, images, strict=True)
+    ]
+
+
+def _part(opened: Opened, part: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """The samples of a part, and their labels."""
+    split = opened.data
+    return (
+        (split.train, split.labels) if part == "train" else (split.test.array, split.test.labels)
+    )
+
+
+def _need_index(index: int, array: np.ndarray) -> None:
+    if index >= len(array):
+        raise InputError(f"There is no test sample {index}: the last is {len(array) - 1}.")
+
+
+def _codes(codes: list[Code]) -> np.ndarray:
+    if len({len(code) for code in codes}) > 1:
+        raise InputError("Codes must all have the same length.")
+    return np.array(codes, np.float32)
+
+
+def _label(labels: np.ndarray | None, index: int) -> int | None:
+    whole = labels is not None and labels.dtype.kind in "iu"
+    return int(labels[index]) if labels is not None and whole else None
+
+
+def _finite(number: Any) -> Number:
+    return float(number) if math.isfinite(number) else None

@@ -1,0 +1,611 @@
+"""The service under the page: the answers of Python, to the bit, and who may ask what."""
+
+import asyncio
+import base64
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+import pytest
+from conftest import run
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from diabolo import AnomalyDetector, Autoencoder, load, recipes
+from diabolo.commands import parameters
+from diabolo.corruption import GaussianNoise
+from diabolo.data import load_mnist
+from diabolo.models import MODELS
+from diabolo.params import from_config, to_config
+from diabolo.studio import forms, guard
+from diabolo.studio.app import create_app
+from diabolo.studio.batching import ROWS, Batcher
+from diabolo.studio.service import Service
+
+NPY = {"content-type": "application/x-npy"}
+TRAIN = {"recipe": "ae-32", "parameters": {"epochs": "2", "hidden": "16"}, "limit": 256}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A folder with two runs, one of a convolutional denoiser, and a table's model."""
+    folder = tmp_path_factory.mktemp("served")
+    short = ["--limit", 200, "--epochs", 1]
+    assert run("fit", "ae-32", "--out", folder / "runs/ae", *short) == 0
+    small = ["--hidden", "4,4", "--validation-fraction", 0, "--early-stopping", "none"]
+    assert run("fit", "conv-dae", "--out", folder / "runs/dae", *short, *small) == 0
+    table = np.random.default_rng(0).random((50, 5), dtype=np.float32)
+    Autoencoder(hidden=(), latent_dim=2, epochs=1, random_state=0).fit(table).save(
+        folder / "table.safetensors"
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def client(root):
+    with TestClient(create_app(Service(root)), base_url="http://testserver") as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_mnist()[1][0]
+
+
+def npy(array):
+    import io
+
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+def array(response):
+    import io
+
+    assert response.status_code == 200, response.text
+    return np.load(io.BytesIO(response.content))
+
+
+def ask(client, what, body, model="runs/ae", **options):
+    options = {"headers": NPY, **options}
+    return client.post(f"/api/{what}", params={"model": model}, content=body, **options)
+
+
+def sentence(response, status):
+    """The one sentence of a refusal."""
+    assert response.status_code == status, response.text
+    assert list(response.json()) == ["error"]
+    text = response.json()["error"]
+    assert "\n" not in text
+    assert "Traceback" not in text
+    return text
+
+
+def picture(image):
+    pixels = base64.b64encode(image.tobytes()).decode()
+    return {"shape": [1, *image.shape], "pixels": pixels}
+
+
+# ---- the answers of Python
+
+
+@pytest.mark.parametrize("model", ["runs/ae", "runs/dae"])
+@pytest.mark.parametrize("many", [1, 70])
+def test_answers_are_those_of_python_to_the_bit(root, client, digits, model, many):
+    fitted, x = load(root / model / "model.safetensors"), digits[:many]
+    z = fitted.transform(x)
+    for what, given, expected in [
+        ("reconstruct", x, fitted.reconstruct(x)),
+        ("denoise", x, fitted.reconstruct(x)),
+        ("encode", x, z),
+        ("decode", z, fitted.inverse_transform(z)),
+    ]:
+        found = array(ask(client, what, npy(given), model))
+        assert found.dtype == expected.dtype == np.float32
+        np.testing.assert_array_equal(found, expected, err_msg=what)
+
+
+def test_json_is_the_same_to_the_bit(root, client, digits):
+    fitted = load(root / "runs/ae/model.safetensors")
+    given = json.dumps({"samples": digits[:3].tolist()})
+    answer = ask(client, "reconstruct", given, headers={"content-type": "application/json"})
+    found = np.array(answer.json()["samples"], np.float32)
+    np.testing.assert_array_equal(found, fitted.reconstruct(digits[:3]))
+    codes = ask(client, "encode", given, headers={"content-type": "application/json"}).json()
+    np.testing.assert_array_equal(
+        np.array(codes["codes"], np.float32), fitted.transform(digits[:3])
+    )
+    back = ask(client, "decode", json.dumps(codes), headers={"content-type": "application/json"})
+    np.testing.assert_array_equal(np.array(back.json()["samples"], np.float32), found)
+
+
+def test_an_image_is_answered_as_the_command_line_does(root, client, digits, tmp_path):
+    Image.fromarray(digits[0]).save(tmp_path / "digit.png")
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 51, 3), np.uint8)).save(
+        tmp_path / "photo.png"
+    )
+    for what, name, model in [("reconstruct", "digit", "ae"), ("denoise", "photo", "dae")]:
+        out = tmp_path / f"{name}-out.png"
+        assert run(what, root / "runs" / model, tmp_path / f"{name}.png", "--out", out) == 0
+        body = (tmp_path / f"{name}.png").read_bytes()
+        answer = ask(client, what, body, f"runs/{model}", headers={"content-type": "image/png"})
+        assert answer.headers["content-type"] == "image/png"
+        assert answer.content == out.read_bytes()
+
+
+def test_scores_are_those_of_a_detector(root, client, digits):
+    fitted = load(root / "runs/ae/model.safetensors")
+    detector = AnomalyDetector(fitted, prefit=True, random_state=0).fit(digits[:2000])
+    given = np.concatenate([digits[:5], 255 - digits[:5]])
+    answer = ask(client, "score", npy(given)).json()
+    np.testing.assert_array_equal(answer["scores"], detector.score_samples(given))
+    np.testing.assert_array_equal(answer["p_values"], detector.p_values(given))
+    assert answer["odd"] == (detector.predict(given) == -1).tolist()
+    assert answer["odd"][5:] == [True] * 5
+    assert answer["threshold"] == detector.offset_
+
+
+def test_generated_digits_come_from_the_seed(client):
+    def drawn(seed):
+        return array(client.get(f"/api/generate?model=runs/ae&n=5&seed={seed}"))
+
+    assert drawn(1).shape == (5, 28, 28)
+    np.testing.assert_array_equal(drawn(1), drawn(1))
+    assert not np.array_equal(drawn(1), drawn(2))
+    sheet = client.get("/api/generate?model=runs/ae&n=5&format=png")
+    assert sheet.headers["content-type"] == "image/png"
+
+
+def test_a_table_is_served_too(root, client):
+    rows = np.random.default_rng(1).random((4, 5), dtype=np.float32)
+    fitted = load(root / "table.safetensors")
+    found = array(ask(client, "reconstruct", npy(rows), "table.safetensors"))
+    np.testing.assert_array_equal(found, fitted.reconstruct(rows))
+    about = client.get("/api/model?model=table.safetensors").json()
+    assert about["shape"] is None
+    assert about["samples"] is None
+    assert "no pictures" in sentence(
+        client.post("/api/view", json={"model": "table.safetensors", "code": [0.0, 0.0]}), 422
+    )
+
+
+# ---- joining
+
+
+def test_requests_that_wait_are_made_as_one_and_each_has_its_own_answer():
+    calls = []
+
+    def slow(rows):
+        calls.append(len(rows))
+        time.sleep(0.05)
+        return rows * 2, rows[:, 0]
+
+    async def many():
+        batch = Batcher()
+        given = [np.full((n % 3 + 1, 2), n) for n in range(40)]
+        answers = await asyncio.gather(*(batch(slow, rows) for rows in given))
+        batch.close()
+        return given, answers
+
+    given, answers = asyncio.run(many())
+    for rows, (doubled, first) in zip(given, answers, strict=True):
+        np.testing.assert_array_equal(doubled, rows * 2)
+        np.testing.assert_array_equal(first, rows[:, 0])
+    assert len(calls) <= 2 < len(given)
+    assert sum(calls) == sum(map(len, given))
+
+
+def test_a_bad_request_fails_alone():
+    def picky(rows):
+        if (rows < 0).any():
+            raise ValueError("negative")
+        return rows
+
+    async def many():
+        batch = Batcher()
+        rows = [np.array([[value]]) for value in (1, 2, -3, 4)]
+        answers = await asyncio.gather(*(batch(picky, r) for r in rows), return_exceptions=True)
+        batch.close()
+        return answers
+
+    one, two, three, four = asyncio.run(many())
+    assert (one, two, four) == (1, 2, 4)
+    assert isinstance(three, ValueError)
+
+
+def test_a_long_request_is_made_in_parts_and_others_come_between():
+    order = []
+
+    def function(rows):
+        order.append(int(rows[0, 0]))
+        return rows
+
+    async def both():
+        batch = Batcher()
+        long = asyncio.create_task(batch(function, np.zeros((3 * ROWS, 1))))
+        await asyncio.sleep(0)
+        short = asyncio.create_task(batch(partial(function), np.ones((1, 1))))
+        answers = await asyncio.gather(long, short)
+        batch.close()
+        return answers
+
+    long, short = asyncio.run(both())
+    assert (len(long), len(short)) == (3 * ROWS, 1)
+    assert order.index(1) < len(order) - 1
+
+
+@pytest.mark.parametrize("model", ["runs/ae", "runs/dae"])
+def test_alone_or_beside_others_an_answer_is_the_same_to_the_bit(client, digits, model):
+    def one(n):
+        return array(ask(client, "reconstruct", npy(digits[n : n + 1 + n % 3]), model))
+
+    alone = [one(n) for n in range(24)]
+    with ThreadPoolExecutor(24) as pool:
+        beside = list(pool.map(one, range(24)))
+    for a, b in zip(alone, beside, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+# ---- what the page asks
+
+
+def test_the_page_sees_what_python_sees(root, client, digits):
+    fitted = load(root / "runs/dae/model.safetensors")
+    noise = {"kind": "gaussian", "std": 0.3}
+    asked = {"model": "runs/dae", "sample": 4, "corruption": noise, "seed": 9}
+    look = client.post("/api/view", json=asked).json()
+    x = digits[4:5]
+    seen = fitted.corrupt(x, corruption=GaussianNoise(0.3), random_state=9)
+    output = fitted.reconstruct(seen)
+    mse = np.mean((output / 255.0 - x / 255.0) ** 2)
+    assert look["mse"] == pytest.approx(mse, rel=1e-5)
+    assert look["psnr"] == pytest.approx(-10 * np.log10(mse), rel=1e-5)
+    before = np.mean((seen / 255.0 - x / 255.0) ** 2)
+    assert look["seen_psnr"] == pytest.approx(-10 * np.log10(before), rel=1e-4)
+    assert look["input"] == picture(x[0])
+    shown = np.frombuffer(base64.b64decode(look["output"]["pixels"]), np.uint8)
+    np.testing.assert_array_equal(shown, np.rint(output).astype(np.uint8).ravel())
+    error = np.frombuffer(base64.b64decode(look["error"]["pixels"]), np.uint8)
+    np.testing.assert_allclose(error, np.abs(output - x).ravel(), atol=0.51)
+    np.testing.assert_array_equal(np.array(look["code"], np.float32), fitted.transform(seen)[0])
+
+
+def test_an_image_a_sample_and_a_code_are_looked_at_alike(client, digits):
+    asked = {"model": "runs/ae"}
+    sample = client.post("/api/view", json=asked | {"sample": 0}).json()
+    image = client.post("/api/view", json=asked | {"image": picture(digits[0])}).json()
+    assert image == sample
+    assert sample["seen"] == sample["input"]
+    assert sample["seen_psnr"] is None
+    code = client.post("/api/view", json=asked | {"code": sample["code"]}).json()
+    assert code["output"] == sample["output"]
+    assert (code["input"], code["score"]) == (None, None)
+    decoded = client.post(
+        "/api/decode-pictures", json={"model": "runs/ae", "codes": [sample["code"]] * 2}
+    ).json()
+    assert decoded["pictures"] == [sample["output"]] * 2
+
+
+def test_the_views_of_a_model(client, digits):
+    listed = client.get("/api/models").json()
+    assert {m["path"] for m in listed["models"]} == {"runs/ae", "runs/dae", "table.safetensors"}
+    assert listed["default"] == listed["models"][0]["path"]
+    ae = next(m for m in listed["models"] if m["path"] == "runs/ae")
+    assert ae["recipe"] == "ae-32"
+    assert ae["metrics"]["linear"]["mse"] > 0
+    assert len(ae["history"]["loss"]) == 1
+    about = client.get("/api/model?model=runs/ae").json()
+    assert (about["shape"], about["code_size"]) == ([1, 28, 28], 32)
+    assert about["samples"] == {"train": 160, "test": 10000}  # the first fifth validates
+    items = client.get("/api/samples?model=runs/ae&start=7&count=3").json()["items"]
+    assert [i["index"] for i in items] == [7, 8, 9]
+    assert items[2]["picture"] == picture(digits[9])
+    points = client.get("/api/map?model=runs/ae&count=50").json()
+    assert len(points["points"]) == 50
+    assert {min(p[k] for p in points["points"]) for k in "xy"} == {0.0}
+    new = client.get("/api/new?model=runs/ae&n=3&nearest=true").json()
+    assert "Gaussian" in new["law"]
+    assert all(item["nearest"]["distance"] > 0 for item in new["items"])
+    normal = client.get("/api/normal?model=runs/ae").json()
+    assert sum(normal["counts"]) == normal["count"] == 2000
+    kinds = client.get("/api/corruptions").json()["corruptions"]
+    assert {"gaussian", "watermark"} <= {kind["kind"] for kind in kinds}
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_a_form_that_is_sent_back_unchanged_is_the_recipe(client, name):
+    form = client.get(f"/api/recipes/{name}").json()
+    texts = {}
+    for field in form["fields"]:
+        texts[field["name"]] = field["value"]
+        if field["parts"] and field["value"] in field["parts"]:
+            texts |= {inner["name"]: inner["value"] for inner in field["parts"][field["value"]]}
+    model = recipes.read(name).model
+    given = parameters.given(model, texts)
+    assert to_config(from_config({"kind": model["kind"], **given}, MODELS)) == to_config(
+        from_config(model, MODELS)
+    )
+
+
+def test_a_form_has_the_bounds_of_the_declaration():
+    fields = {field.name: field for field in forms.fields(recipes.read("conv-dae"))}
+    assert (fields["epochs"].type, fields["epochs"].minimum) == ("integer", 1)
+    assert fields["learning_rate"].exclusive_minimum == 0
+    assert fields["validation_fraction"].exclusive_maximum == 1
+    assert fields["schedule"].choices == ["constant", "one_cycle", "cosine"]
+    assert fields["corruption"].parts["gaussian"][0].value == "0.5"
+    assert fields["hidden"].value == "32,64"
+    assert all(field.help for field in fields.values())
+
+
+# ---- mistakes
+
+BAD = {
+    "no such model": ("reconstruct", "runs/none", b"", NPY, 422, "There is no 'runs/none'"),
+    "a model outside": ("reconstruct", "../x", b"", NPY, 422, "There is no '../x'"),
+    "an absolute path": ("encode", "/etc/passwd", b"", NPY, 422, "There is no '/etc/passwd'"),
+    "a folder without a model": ("encode", "runs", b"", NPY, 422, "is not a run folder"),
+    "an empty body": ("reconstruct", "runs/ae", b"", NPY, 422, "not a .npy file"),
+    "a pickle": ("reconstruct", "runs/ae", npy(np.array([{}])), NPY, 422, "Python objects"),
+    "a short body": ("encode", "runs/ae", npy(np.zeros(9))[:-8], NPY, 422, "does not hold"),
+    "a huge header": (
+        "encode",
+        "runs/ae",
+        npy(np.zeros((1, 9))).replace(b"(1, 9), }        ", b"(123456789, 9), }"),
+        NPY,
+        422,
+        "does not hold",
+    ),
+    "another shape": ("encode", "runs/ae", npy(np.zeros((1, 5), np.uint8)), NPY, 422, "784"),
+    "wrong units": ("encode", "runs/ae", npy(np.ones((1, 28, 28)) / 2), NPY, 422, "255"),
+    "not a number": ("encode", "runs/ae", npy(np.full((1, 28, 28), np.nan)), NPY, 422, "NaN"),
+    "codes of another size": ("decode", "runs/ae", npy(np.zeros((1, 5))), NPY, 422, "(N, 32)"),
+    "no type": ("encode", "runs/ae", b"x", {"content-type": "text/plain"}, 415, "content type"),
+    "no image": ("encode", "runs/ae", b"x", {"content-type": "image/png"}, 422, "not an image"),
+    "no JSON": ("encode", "runs/ae", b"{", {"content-type": "application/json"}, 422, "body must"),
+    "uneven JSON": (
+        "encode",
+        "runs/ae",
+        b'{"samples": [[1], [1, 2]]}',
+        {"content-type": "application/json"},
+        422,
+        "body must",
+    ),
+    "deep JSON": (
+        "encode",
+        "runs/ae",
+        b'{"samples": ' + b"[" * 100_000,
+        {"content-type": "application/json"},
+        422,
+        "body must",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_request_is_answered_by_a_sentence(client, case):
+    what, model, body, headers, status, words = BAD[case]
+    assert words in sentence(ask(client, what, body, model, headers=headers), status)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({}, "exactly one"),
+        ({"sample": 0, "code": [0.0]}, "exactly one"),
+        ({"sample": 10_000}, "the last is 9999"),
+        ({"image": {"shape": [1, 8, 8], "pixels": ""}}, "the model takes (1, 28, 28)"),
+        ({"image": {"shape": [1, 28, 28], "pixels": "AAA"}}, "not base64"),
+        ({"image": {"shape": [1, 28, 28], "pixels": "AAAA"}}, "3 pixels"),
+        ({"code": [0.0]}, "(N, 32)"),
+        ({"sample": 0, "corruption": {"kind": "nois"}}, "There is no kind"),
+        ({"sample": 0, "corruption": {"kind": "gaussian", "std": -1.0}}, "at least 0"),
+        ({"sample": 0, "corruption": {"kind": "watermark", "image": "/etc/hostname"}}, "no '/etc"),
+    ],
+)
+def test_a_bad_look_is_answered_by_a_sentence(client, asked, words):
+    assert words in sentence(client.post("/api/view", json={"model": "runs/ae"} | asked), 422)
+
+
+@pytest.mark.parametrize(
+    ("order", "words"),
+    [
+        ({"recipe": "ea"}, "There is no recipe 'ea'"),
+        ({"recipe": "/etc/passwd.toml"}, "no recipe"),
+        ({"recipe": "ae", "parameters": {"epoch": "3"}}, "did you mean 'epochs'"),
+        ({"recipe": "ae", "parameters": {"epochs": "0"}}, "at least 1"),
+        ({"recipe": "ae", "parameters": {"corruption.std": "0.5"}}, "corruption"),
+        ({"recipe": "ae", "data": "/etc"}, "There is no '/etc'"),
+        ({"recipe": "watermark", "parameters": {"corruption.image": "/etc/x"}}, "no '/etc/x'"),
+        ({"recipe": "ae", "limit": 0}, "limit"),
+    ],
+)
+def test_a_bad_training_is_answered_by_a_sentence(client, order, words):
+    assert words in sentence(client.post("/api/train", json=order), 422)
+    assert client.get("/api/train").json()["state"] == "idle"
+
+
+def test_a_link_out_of_the_folder_leads_nowhere(root, client, tmp_path):
+    shutil.copytree(root / "runs/ae", tmp_path / "elsewhere")
+    (root / "link").symlink_to(tmp_path / "elsewhere")
+    try:
+        assert "There is no 'link'" in sentence(client.get("/api/model?model=link"), 422)
+    finally:
+        (root / "link").unlink()
+
+
+def test_unknown_places_and_ways_are_refused_in_json(client):
+    sentence(client.get("/api/nothing"), 404)
+    sentence(client.get("/page/../app.py"), 404)
+    sentence(client.get("/api/recipes/none"), 404)
+    assert "GET" in client.delete("/api/health").headers["allow"]
+    sentence(client.delete("/api/health"), 405)
+
+
+# ---- who may ask
+
+
+def guarded(root, **options):
+    return TestClient(create_app(Service(root), **options), base_url="http://127.0.0.1:8642")
+
+
+def test_only_its_own_page_may_ask(root):
+    client = guarded(root, hosts={"127.0.0.1:8642"})
+    assert client.get("/api/health").json()["status"] == "ok"
+    own = {"origin": "http://127.0.0.1:8642", "sec-fetch-site": "same-origin"}
+    assert client.get("/api/health", headers=own).status_code == 200
+    for headers in (
+        {"host": "evil.example"},
+        {"host": "127.0.0.1:1"},
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+        {"sec-fetch-site": "cross-site"},
+    ):
+        sentence(client.get("/api/health", headers=headers), 403)
+    assert client.get("/", headers={"sec-fetch-site": "cross-site"}).status_code == 200
+
+
+def test_a_token_is_needed_where_there_is_one(root):
+    client = guarded(root, hosts=None, token="secret")
+    assert client.get("/").status_code == 200
+    sentence(client.get("/api/health"), 401)
+    sentence(client.get("/api/health", headers={"authorization": "Bearer secreT"}), 401)
+    assert client.get("/api/health", headers={"authorization": "Bearer secret"}).status_code == 200
+
+
+def test_bodies_are_limited(root, monkeypatch):
+    app = guard.Guard(create_app(Service(root)), hosts=None, most_bytes=1 << 20)
+    client = TestClient(app)
+    big = b"x" * ((1 << 20) + 1)
+    assert "1 MiB" in sentence(ask(client, "encode", big), 413)
+    assert "1 MiB" in sentence(ask(client, "encode", iter([big[:9], big])), 413)
+
+
+def test_requests_at_a_time_are_limited(root):
+    app = guard.Guard(create_app(Service(root)), hosts=None, most_requests=1)
+    app.active = 1
+    answer = TestClient(app).get("/api/health")
+    sentence(answer, 503)
+    assert answer.headers["retry-after"] == "1"
+
+
+def test_the_browser_is_told_to_load_nothing_from_elsewhere(client):
+    policy = client.get("/").headers["content-security-policy"]
+    assert policy.startswith("default-src 'self'")
+    assert "frame-ancestors 'none'" in policy
+
+
+def test_models_are_uploaded_only_where_that_is_asked_for(root, client, tmp_path):
+    body = (root / "table.safetensors").read_bytes()
+    sentence(client.post("/api/models", content=body), 403)
+    shutil.copytree(root, tmp_path / "own")
+    with TestClient(create_app(Service(tmp_path / "own", uploads=True))) as taking:
+        path = taking.post("/api/models", content=body).json()["path"]
+        assert taking.get(f"/api/model?model={path}").json()["code_size"] == 2
+        damaged = body[:-9] + b"x" + body[-8:]
+        assert "The body is damaged" in sentence(taking.post("/api/models", content=damaged), 422)
+        assert [p.name for p in (tmp_path / "own/uploads").iterdir()] == [path.split("/")[1]]
+
+
+# ---- training
+
+
+def wait(ask, *states, seconds=90):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        state = ask("/api/train")
+        if state["state"] in states:
+            return state
+        time.sleep(0.1)
+    raise AssertionError(state)
+
+
+def test_a_training_becomes_the_run_that_the_command_line_makes(tmp_path):
+    with TestClient(create_app(Service(tmp_path))) as client:
+        begun = client.post("/api/train", json=TRAIN)
+        assert begun.status_code == 202
+        folder = begun.json()["run"]
+        sentence(client.post("/api/train", json=TRAIN), 409)
+        ended = wait(lambda path: client.get(path).json(), "done", "failed")
+        assert ended["state"] == "done", ended
+        assert (ended["epoch"], ended["epochs"]) == (2, 2)
+        assert len(ended["pictures"]["output"]) == 10
+        assert client.get("/api/models").json()["default"] == folder
+    out = tmp_path / "own"
+    words = ["--epochs", 2, "--hidden", 16, "--limit", 256]
+    assert run("fit", "ae-32", "--out", out, *words) == 0
+    ours, theirs = (load(p / "model.safetensors") for p in (tmp_path / folder, out))
+    for name, tensor in theirs.net_.state_dict().items():
+        assert ours.net_.state_dict()[name].equal(tensor), name
+    assert (tmp_path / folder / "report.html").is_file()
+
+
+def test_a_training_that_cannot_be_says_why(tmp_path):
+    np.save(tmp_path / "x.npy", np.full((20, 5), np.nan))
+    with TestClient(create_app(Service(tmp_path))) as client:
+        client.post("/api/train", json={"recipe": "ae", "data": "x.npy"})
+        ended = wait(lambda path: client.get(path).json(), "done", "failed")
+        assert ended["state"] == "failed"
+        assert "NaN" in ended["message"]
+        assert client.get("/api/models").json()["models"] == []
+
+
+@pytest.fixture
+def server(root, tmp_path):
+    """A running studio in a copy of the folder; gives its address, process and folder."""
+    folder = tmp_path / "own"
+    shutil.copytree(root, folder)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [sys.executable, "-m", "diabolo", "studio", "--port", str(port), "--no-browser"]
+    process = subprocess.Popen(words, cwd=folder, stdout=subprocess.PIPE, text=True)
+    try:
+        line = process.stdout.readline()
+        assert f"http://127.0.0.1:{port}/" in line
+        yield f"http://127.0.0.1:{port}", process, folder
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def asked(address, path, body=None):
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(address + path, data, {"content-type": "application/json"})
+    for _ in range(100):
+        try:
+            with urllib.request.urlopen(request) as answer:
+                return json.load(answer)
+        except ConnectionRefusedError:
+            time.sleep(0.1)
+        except urllib.error.URLError as error:
+            if not isinstance(error.reason, ConnectionRefusedError):
+                raise
+            time.sleep(0.1)
+    raise AssertionError("no answer")
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_cleanly_with_the_training_kept(server, how):
+    address, process, folder = server
+    order = {"recipe": "ae-32", "parameters": {"epochs": "500"}, "limit": 1000}
+    name = asked(address, "/api/train", order)["run"]
+    wait(lambda path: asked(address, path), "running")
+    while asked(address, "/api/train")["epoch"] < 2:
+        time.sleep(0.1)
+    assert asked(address, "/api/health")["status"] == "ok"
+    process.send_signal(how)
+    assert process.wait(60) == (-how if how == signal.SIGTERM else 130)
+    kept = {path.name for path in (folder / name).iterdir()}
+    assert {"model.safetensors", "checkpoint.safetensors", "report.html"} <= kept
+    assert (folder / name / "metrics.json").stat().st_size
