@@ -12,6 +12,7 @@ import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -506,13 +507,13 @@ def test_the_browser_is_told_to_load_nothing_from_elsewhere(client):
 
 def test_models_are_uploaded_only_where_that_is_asked_for(root, client, tmp_path):
     body = (root / "table.safetensors").read_bytes()
-    sentence(client.post("/api/models", content=body), 403)
+    sentence(client.post("/api/upload", content=body), 403)
     shutil.copytree(root, tmp_path / "own")
     with TestClient(create_app(Service(tmp_path / "own", uploads=True))) as taking:
-        path = taking.post("/api/models", content=body).json()["path"]
+        path = taking.post("/api/upload", content=body).json()["path"]
         assert taking.get(f"/api/model?model={path}").json()["code_size"] == 2
         damaged = body[:-9] + b"x" + body[-8:]
-        assert "The body is damaged" in sentence(taking.post("/api/models", content=damaged), 422)
+        assert "The body is damaged" in sentence(taking.post("/api/upload", content=damaged), 422)
         assert [p.name for p in (tmp_path / "own/uploads").iterdir()] == [path.split("/")[1]]
 
 
@@ -609,3 +610,24 @@ def test_a_signal_ends_it_cleanly_with_the_training_kept(server, how):
     kept = {path.name for path in (folder / name).iterdir()}
     assert {"model.safetensors", "checkpoint.safetensors", "report.html"} <= kept
     assert (folder / name / "metrics.json").stat().st_size
+
+
+@pytest.mark.parametrize("examples", [2, pytest.param(100, marks=pytest.mark.stress)])
+def test_the_whole_api_answers_as_it_is_described(server, examples, tmp_path):
+    """Of samples it is described that they are numbers, not how many the model takes."""
+    address = server[0]
+    asked(address, "/api/health")
+    found = subprocess.run(
+        [
+            *(Path(sys.executable).with_name("st"), "run", f"{address}/api/openapi.json"),
+            *("--phases", "examples,coverage,fuzzing", "--max-examples", str(examples)),
+            *("--generation-deterministic", "--no-color", "--exclude-path", "/api/train"),
+            *("--exclude-checks", "positive_data_acceptance", "--no-shrink"),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stdout[-3000:]
+    assert "21 / 21" in found.stdout or "Tested: 21" in found.stdout, found.stdout[-3000:]

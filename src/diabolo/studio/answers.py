@@ -7,6 +7,7 @@ from pydantic import BaseModel, model_validator
 
 from diabolo.studio import forms
 from diabolo.studio.pictures import Picture
+from diabolo.studio.service import LARGEST
 
 Number = float | None
 Code = Annotated[list[float], Len(1, 100_000)]
@@ -77,7 +78,7 @@ class Question(BaseModel):
     sample: Annotated[int, Ge(0)] | None = None
     code: Code | None = None
     corruption: dict[str, Any] | None = None
-    seed: Annotated[int, Ge(0), Le(2**63 - 1)] = 0
+    seed: Annotated[int, Ge(0), Le(LARGEST)] = 0
 
     @model_validator(mode="after")
     def one(self) -> "Question":

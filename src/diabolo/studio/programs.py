@@ -167,7 +167,7 @@ async def generate(
     return await _answer(format, _sheet(new, opened) if format == "png" else new, opened)
 
 
-@api.post("/models", status_code=201, openapi_extra={"requestBody": {"content": {BYTES: BINARY}}})
+@api.post("/upload", status_code=201, openapi_extra={"requestBody": {"content": {BYTES: BINARY}}})
 async def upload(service: Served, request: Request) -> Uploaded:
     """Keep a model file and give its path. Only where the service takes uploads."""
     if not service.uploads:

@@ -15,7 +15,8 @@ from diabolo.studio.training import Trainer
 Name = Annotated[
     str, Query(description="A path below the folder that is served; empty: the default model.")
 ]
-Seed = Annotated[int, Query(ge=0, lt=2**63)]
+LARGEST = 2**53 - 1  # integer that JavaScript can hold
+Seed = Annotated[int, Query(ge=0, le=LARGEST)]
 
 
 class Error(BaseModel):
