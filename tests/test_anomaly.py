@@ -279,6 +279,20 @@ def test_calibrating_on_the_training_samples_warns():
         calibrated(model, normal(seed=1))
 
 
+def test_the_file_remembers_that_nothing_is_guaranteed(tmp_path):
+    model = small().fit(normal())
+    with pytest.warns(DoctorWarning, match="not guaranteed"):
+        calibrated(model, normal()).save(tmp_path / "seen.safetensors")
+    calibrated(model, normal(seed=1)).save(tmp_path / "new.safetensors")
+    assert load(tmp_path / "seen.safetensors").seen_ == len(normal())
+    assert load(tmp_path / "new.safetensors").seen_ == 0
+
+
+def test_wrong_columns_are_refused_in_the_detectors_name(fitted):
+    with pytest.raises(InputError, match="but AnomalyDetector is expecting"):
+        calibrated(fitted, normal()[:, 1:])
+
+
 def test_the_seed_decides_all(untouched):
     X = normal()
     with untouched():
@@ -387,6 +401,8 @@ WRONG = {
     "no scores": (removed(anomaly.CALIBRATION), "do not fit its score"),
     "no mean": (removed("mean"), "do not fit its score"),
     "more": (edit("detector more", ordered), "do not fit its score"),
+    "seen": (edit("detector seen", ordered), "do not fit its score"),
+    "seen nan": (edit("detector seen", ordered[0] * torch.nan), "has values that are none"),
     "empty": (edit("detector calibration_scores", ordered[:0]), "do not fit its score"),
     "a scalar": (edit("detector calibration_scores", ordered[0]), "do not fit its score"),
     "a shape": (edit("detector whitening", torch.eye(3).double()), "do not fit its score"),

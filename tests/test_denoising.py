@@ -310,3 +310,8 @@ def test_mistakes_of_the_command(file, tmp_path, capsys):
         assert run("denoise", file, *words) == 2
         assert message in capsys.readouterr().err
     assert not list(tmp_path.glob("out*"))
+
+
+def test_filters_refuse_bytes_which_they_would_clip():
+    with pytest.raises(InputError, match="are uint8: divide them by"):
+        filters.classical(np.full((1, 8, 8), 128, np.uint8))

@@ -180,6 +180,42 @@ def test_the_doctor_is_heard(place, tmp_path, capsys):
     assert "flagged: the 10 samples that calibrated" in capsys.readouterr().out
 
 
+def test_what_a_run_was_trained_on_guarantees_nothing(place, tmp_path, capsys):
+    words = ("--data", place / "zeros.npy", "--limit", 300, "--seed", 0, "--epochs", 1)
+    assert run("fit", place / "small.toml", *words, "--out", tmp_path / "run") == 0
+    capsys.readouterr()
+    seen, new = tmp_path / "seen.safetensors", tmp_path / "new.safetensors"
+    assert run("detect", "fit", tmp_path / "run", place / "zeros.npy", "--out", seen) == 0
+    said = capsys.readouterr().out
+    assert "Warning: The model was trained on 300 of these 800 samples, so the" in said
+    assert "At most" not in said
+    assert "has not learnt from" not in said
+    assert run("detect", "score", seen, place / "fresh.npy", "--out", tmp_path / "a") == 0
+    said = capsys.readouterr().out
+    assert "false-alarm rate of 5 % that is not guaranteed: the detector was calibrated" in said
+    assert run("detect", "fit", tmp_path / "run", place / "fresh.npy", "--out", new) == 0
+    assert "images that the model has not learnt from" in capsys.readouterr().out
+    assert run("detect", "score", new, place / "fresh.npy", "--out", tmp_path / "b") == 0
+    assert "at a guaranteed false-alarm rate of 5 %." in capsys.readouterr().out
+
+
+def test_of_a_lone_model_it_is_said_what_the_rate_depends_on(place, tmp_path, capsys):
+    model = Autoencoder(latent_dim=4, hidden=(16,), epochs=1, random_state=0)
+    model.fit(np.load(place / "zeros.npy")[:100]).save(tmp_path / "m.safetensors")
+    words = (tmp_path / "m.safetensors", place / "fresh.npy", "--out", tmp_path / "d.safetensors")
+    assert run("detect", "fit", *words) == 0
+    said = capsys.readouterr().out
+    assert "samples will be flagged if the model has not learnt from those: an anomaly is" in said
+
+
+def test_the_scale_of_one_row_has_its_whole_label():
+    figure = figures.odd_columns(np.eye(1, 4), ["row 0"], list("abcd"))
+    figure.draw_without_rendering()
+    label = figure.axes[1].yaxis.label.get_window_extent()
+    assert label.y0 >= 0
+    assert label.y1 <= figure.bbox.height
+
+
 # ---- pictures and folders
 
 
@@ -321,3 +357,15 @@ def test_codes_that_are_too_wide_are_refused_before_training(monkeypatch):
         detector = AnomalyDetector(Autoencoder(**wide), criterion="latent")
         with pytest.raises(InputError, match="Codes of 6 numbers are too wide"):
             detector.fit(X)
+
+
+def test_why_a_folder_left_too_few_is_said(tmp_path, capsys):
+    write(tmp_path / "photos", np.zeros((2, 8, 8), np.uint8))
+    write(tmp_path / "larger", np.zeros((1, 9, 9), np.uint8))
+    (tmp_path / "larger/0.png").rename(tmp_path / "photos/2.png")
+    out = tmp_path / "run"
+    assert run("fit", "ae", "--data", tmp_path / "photos", "--epochs", 1, "--out", out) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert "leaves none of 1 samples to validate on" in lines[0]
+    assert "2.png is 9x9" in lines[1]
+    assert not out.exists()

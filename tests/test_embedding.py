@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import failed, run
+from matplotlib.text import Text
 from PIL import Image
+from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
 from diabolo import Autoencoder
@@ -308,8 +310,8 @@ MISTAKES = {
     "map gray.safetensors photos --by label --out o.png": (
         "photos has no labels to colour by: give --by error."
     ),
-    "map gray.safetensors photos --by size --out o.png": "--by: invalid choice: 'size'",
-    "map gray.safetensors photos --method umap --out o.png": "--method: invalid choice: 'umap'",
+    "map gray.safetensors photos --by size --out o.png": "--by must be one of label, error",
+    "map gray.safetensors photos --method umap --out o.png": "--method must be one of pca, tsne",
     "map gray.safetensors photos": "The following arguments are required: --out",
     "map gray.safetensors photos --out o.npy": "The picture is written as .png, not 'o.npy'",
     "map gray.safetensors mnist:test:4 --method tsne --out o.png": "t-SNE needs at least 5",
@@ -343,3 +345,35 @@ def test_a_folder_with_a_bad_image_is_done_for_the_rest(room, tmp_path, capsys):
         assert "bad.png is not an image that can be read" in said.err
         assert (tmp_path / out).is_file()
         assert said.out
+
+
+@pytest.mark.parametrize(("count", "words"), [(1, "1 image by its"), (2, "2 images by their")])
+def test_a_map_of_few_says_how_many_there_are(room, monkeypatch, count, words):
+    drawn = []
+    monkeypatch.setattr("diabolo.commands.embedding.write_picture", lambda _, f: drawn.append(f()))
+    assert run("map", "gray.safetensors", f"mnist:test:{count}", "--out", "map.png") == 0
+    said = " ".join(text.get_text() for text in drawn[0].findobj(Text))
+    assert words in said
+    assert "points behind" not in said
+
+
+def test_a_slow_map_says_so_beforehand(room, monkeypatch, capsys):
+    monkeypatch.setattr("diabolo.commands.embedding.SLOW", 5)
+    words = ("gray.safetensors", "mnist:test:6", "--method", "tsne", "--out", "map.png")
+    assert run("map", *words) == 0
+    assert "t-SNE of 6 samples takes minutes." in capsys.readouterr().err
+
+
+def test_codes_of_eight_by_eight_digits_tell_them_apart():
+    X, y = load_digits(return_X_y=True)
+    model = Autoencoder(latent_dim=8, hidden=(64,), epochs=30, random_state=0).fit(X[:1400])
+    codes, unseen = model.transform(X[:1400]), model.transform(X[1400:])
+    assert knn_accuracy(codes, y[:1400], unseen, y[1400:]) > 0.85
+    near = neighbours(model, X[1400:], X[:1400], n=1).indices[:, 0]
+    assert np.mean(y[near] == y[1400:]) > 0.85
+
+
+@pytest.mark.parametrize("codes", [np.ones(3), np.ones((0, 3)), np.full((3, 4), np.nan)])
+def test_a_plane_needs_codes(codes):
+    with pytest.raises(InputError, match=r"Codes (must|hold)"):
+        plane(codes)

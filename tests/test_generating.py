@@ -14,6 +14,7 @@ from diabolo.errors import InputError
 from diabolo.metrics import frechet_distance
 from diabolo.tasks import digits as judge
 from diabolo.tasks import sampling
+from diabolo.tasks.evaluation import shown
 
 TINY = ["--data", "mnist:test:200", "--epochs", "1", "--hidden", "8", "--latent-dim", "3"]
 
@@ -170,11 +171,26 @@ def test_a_run_without_a_prior_is_sampled_by_a_mixture(run_folder, tmp_path, cap
         " training data."
     )
     assert "of the new samples are as near to a training sample as 1% of the test" in said[1]
+    assert "the median distance (Euclidean, in the units of the data) is" in said[1]
     assert said[2:] == [str(one), str(tmp_path / "a-nearest.png")]
     assert (tmp_path / "a-nearest.png").is_file()
     assert generate(run_folder, "-n", 9, "--out", two) == 0
     assert generate(run_folder, "-n", 9, "--out", three, "--seed", 1) == 0
     assert one.read_bytes() == two.read_bytes() != three.read_bytes()
+
+
+def test_arithmetic_of_images_is_that_of_their_codes(run_folder, tmp_path, monkeypatch):
+    given, out = [f"mnist:test:{n}-{n}" for n in (0, 1, 2)], tmp_path / "o.png"
+    assert main(["arithmetic", str(run_folder), *given, "--out", str(out)]) == 0
+    assert out.is_file()
+    drawn = []
+    monkeypatch.setattr("diabolo.figures.neighbours", lambda images, _: drawn.append(images))
+    monkeypatch.setattr("diabolo.commands.generating.write_picture", lambda _, draw: draw())
+    assert main(["arithmetic", str(run_folder), *given, "--out", str(out), "--force"]) == 0
+    model, x = diabolo.load(run_folder / "model.safetensors"), load_mnist()[1][0][:3]
+    a, b, c = model.transform(x)
+    wanted = model.inverse_transform((a - b + c)[None])
+    np.testing.assert_allclose(drawn[0][3], shown(model, wanted)[0], atol=1e-4)
 
 
 def test_a_saved_law_is_sampled_as_the_fitted_one(run_folder, tmp_path):
@@ -201,15 +217,13 @@ def test_a_model_file_is_told_its_data(run_folder, tmp_path, capsys):
 MISTAKES = {
     "--law normal": "--law must be one of prior, gaussian, mixture, but is 'normal'; see diabolo"
     " generate --help.",
-    "--law prior": "Autoencoder has no prior to sample from: use a VAE, or a LatentSampler on its"
-    " codes.",
-    "--law prior --save l.safetensors": "--save keeps a fitted law: give --law mixture or gaussian"
-    " as well.",
+    "--law prior": "RUN has no prior: give --law mixture or gaussian.",
     "--law gaussian --components 3": "--components are of a mixture: leave them out of a"
     " gaussian.",
     "--components 200": "A mixture of 200 components needs at least 400 samples, but X has 180:"
     " give more, or fewer components.",
     "--save o.png": "The samples and their law would be one file: give another --save.",
+    "--save law.txt": "A law goes to a .safetensors file, not 'law.txt'.",
 }
 
 
@@ -219,7 +233,8 @@ def test_a_mistake_gets_one_sentence_and_writes_nothing(
 ):
     monkeypatch.chdir(tmp_path)
     assert generate(run_folder, *words.split(), "--out", "o.png") == 2
-    assert capsys.readouterr().err == f"diabolo: {MISTAKES[words]}\n"
+    sentence = MISTAKES[words].replace("RUN", str(run_folder))
+    assert capsys.readouterr().err == f"diabolo: {sentence}\n"
     assert not list(tmp_path.iterdir())
 
 

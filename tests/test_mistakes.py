@@ -171,6 +171,11 @@ BERNOULLI = (
 BERNOULLI_X = (
     "A bernoulli likelihood needs data in [0, 1]: use scaling='unit', or scale X yourself."
 )
+BERNOULLI_X_VAL = (
+    "Samples to validate on are outside the range of those to train on, which a bernoulli"
+    " likelihood cannot take: use likelihood='gaussian' (recipe ae), or scale X to [0, 1]"
+    " yourself, with scaling=None."
+)
 UNFITTED = (
     "This Autoencoder instance is not fitted yet. Call 'fit' with appropriate arguments before"
     " using this estimator."
@@ -328,6 +333,11 @@ PYTHON = {
         lambda: fit(ROWS, 3 * ROWS, likelihood="bce", scaling=None),
         InputError,
         BERNOULLI_X,
+    ),
+    "bernoulli, X_val beyond the range of X": (
+        lambda: fit(ROWS, 3 * ROWS, likelihood="bce"),
+        InputError,
+        BERNOULLI_X_VAL,
     ),
     "conv on a table": (lambda: fit(network="conv"), InputError, NO_CONV),
     "image_shape of other size": (
@@ -1177,7 +1187,60 @@ COMMANDS = {
     "fit dae-32 --limit 9 --out mine.npy/run": about("cannot be written: "),
     "fit dae-32 --limit 9 --out /proc/none/run": about("cannot be written: "),
 }
+TO_LAW = "give --law mixture or gaussian"
 COMMANDS |= {
+    "detect": "The following arguments are required: fit|score; see diabolo detect --help.",
+    "detect guess": "There is no command 'detect guess'; did you mean 'detect score'?",
+    "detect fit ae gap.csv --out o.safetensors": NAN,
+    "detect fit ae row.csv --out o.safetensors": (
+        "X has n_samples=1: give two or more, of which some are held out."
+    ),
+    "detect fit dae empty --out o.safetensors": "empty is a folder without images",
+    "detect fit dae d.npy --out o.npy": ("A detector goes to a .safetensors file, not 'o.npy'."),
+    "detect fit dae nan.npy --out o.safetensors": NAN,
+    "detect fit dae d.npy --out o.safetensors --false-alarm-rate 5": (
+        "--false-alarm-rate must be a number between 0 and 1, such as 0.05, but is '5'; see"
+        " diabolo detect fit --help."
+    ),
+    "detect score dae d.npy --out o": (
+        "dae is a model and no detector: make one with diabolo detect fit dae DATA."
+    ),
+    "neighbours dae mnist:test:2 --in d.npy": (
+        "mnist:test:2 has 2 samples: give one, such as mnist:test:3-3."
+    ),
+    "neighbours dae one.png --in nan.npy": NAN,
+    "neighbours tab row.csv --in t.csv --out o.png": (
+        "There is no picture of this model's samples, which are no images: leave --out away for"
+        " the table alone."
+    ),
+    "map dae d.npy --by label --out o.png": ("d.npy has no labels to colour by: give --by error."),
+    "map dae d.npy --by size --out o.png": (
+        "--by must be one of label, error, but is 'size'; see diabolo map --help."
+    ),
+    "map tab gap.csv --out o.png": NAN,
+    "size d.npy --sizes 2,0 --out o": (
+        "--sizes must be an integer of at least 1, but is '0'; see diabolo size --help."
+    ),
+    "size row.csv --out o": (
+        "One sample is too few to train and to test on: give more, or --test."
+    ),
+    "generate dae --law prior --out o.npy": f"dae has no prior: {TO_LAW}.",
+    "generate vae --save l.safetensors --out o.npy": (
+        f"--save keeps a fitted law: {TO_LAW} as well."
+    ),
+    "generate vae --save l.txt --out o.npy": ("A law goes to a .safetensors file, not 'l.txt'."),
+    "arithmetic vae one.png one.png --out o.png": (
+        "The following arguments are required: C; see diabolo arithmetic --help."
+    ),
+    "arithmetic vae one.png one.png small.png --out small.png --force": (
+        "small.png holds the input: give another --out."
+    ),
+    "arithmetic vae one.png one.png one.png --out o.jpg": (
+        "The picture is written as .png, not 'o.jpg'."
+    ),
+    "arithmetic tab row.csv row.csv row.csv --out o.png": (
+        "There is no picture of this model's samples: they are no images."
+    ),
     "fit dae-32 --data gap.csv": NAN,
     "fit dae-32 --data infinite.csv": INFINITE,
     "reconstruct dae nan.npy --out o.npy": NAN,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
 from torch import nn
 
@@ -405,3 +406,23 @@ def test_a_mistaken_temperature_gets_one_sentence(text, capsys):
     assert main(["generate", "m", "--out", "o.npy", f"--temperature={text}"]) == 2
     sentence = f"--temperature must be a number of at least 0, but is {text!r}"
     assert capsys.readouterr().err == f"diabolo: {sentence}; see diabolo generate --help.\n"
+
+
+def test_new_eight_by_eight_digits_are_near_the_old_and_no_copies():
+    X = load_digits().data
+    train, test = X[:1400], X[1400:]
+    model = Autoencoder(latent_dim=8, hidden=(64,), epochs=30, random_state=0).fit(train)
+    away = {}
+    for law in ("gaussian", "mixture"):
+        sampler = LatentSampler(model, law=law, components=16, random_state=0).fit(train)
+        away[law] = copies(sampler.sample(400, random_state=0), train, test)
+    assert away["mixture"]["samples_median"] < 0.9 * away["gaussian"]["samples_median"]
+    assert away["mixture"]["samples_median"] < 1.1 * away["mixture"]["test_median"]
+    assert away["mixture"]["share_near"] < 0.1
+    assert copies(train[:100], train, test)["share_near"] == 1
+
+
+@pytest.mark.parametrize("given", [(np.ones(2), np.ones(3), 4), (np.ones(2), np.ones(2), 1)])
+def test_an_arc_needs_two_codes_and_two_steps(given):
+    with pytest.raises(InputError, match="2 steps or more are needed"):
+        slerp(*given)

@@ -3,14 +3,17 @@
 import csv
 import json
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from PIL import Image
 from sklearn.neighbors import KNeighborsClassifier
 
 from diabolo import Autoencoder
 from diabolo.cli import main
+from diabolo.commands.sizing import picture, suggestion
 from diabolo.corruption import GaussianNoise
 from diabolo.doctor import DoctorWarning
 from diabolo.errors import InputError
@@ -138,6 +141,17 @@ def test_the_best_linear_denoiser_stands_beside_a_denoising_model():
 )
 def test_the_knee_is_where_the_chord_is_highest_over_the_curve(errors, expected):
     assert knee([1, 2, 4, 8, 16], errors) == expected
+
+
+def test_no_size_is_suggested_where_pca_is_better(found):
+    assert found.suggested == found.knee == RANK
+    worse = replace(found, mse=[0.1 + mse for mse in found.mse])
+    assert worse.suggested is None
+    assert suggestion(worse).startswith(
+        f"No size is suggested: the error has its knee at {RANK}, but there PCA is clearly"
+    )
+    assert not [text for text in picture(worse).findobj(Text) if "knee" in text.get_text()]
+    assert [text for text in picture(found).findobj(Text) if text.get_text() == f"knee: {RANK}"]
 
 
 def test_there_is_no_knee_of_two_points():

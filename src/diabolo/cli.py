@@ -422,6 +422,14 @@ def _add_interpolate(parser: argparse.ArgumentParser) -> None:
     _add_out(parser, "strip.png")
 
 
+def _add_arithmetic(parser: argparse.ArgumentParser) -> None:
+    _add_model(parser)
+    parser.add_argument("a", metavar="A", help="one image, such as a.png or mnist:test:3-3")
+    parser.add_argument("b", metavar="B", help="one whose code is taken from that of A")
+    parser.add_argument("c", metavar="C", help="one whose code is added to it")
+    _add_out(parser, "sum.png")
+
+
 def _add_traverse(parser: argparse.ArgumentParser) -> None:
     _add_model(parser)
     parser.add_argument("source", metavar="INPUT", help="one image, such as mnist:test:3-3")
@@ -505,12 +513,17 @@ def _add_map(parser: argparse.ArgumentParser) -> None:
     _add_model(parser)
     parser.add_argument("source", metavar="INPUT", help=INPUT_HELP)
     parser.add_argument(
-        "--by", choices=("label", "error"), help="what the colours are; default: label if known"
+        "--by",
+        type=_one_of("label", "error"),
+        metavar="WHAT",
+        help="what the colours are, label or error; default: label if known",
     )
     parser.add_argument(
         "--method",
-        choices=("pca", "tsne"),
-        help="how codes get two dimensions; default: pca, but two numbers as they are",
+        type=_one_of("pca", "tsne"),
+        metavar="METHOD",
+        help="how codes get two dimensions, pca or tsne; default: pca, but two numbers as they"
+        " are",
     )
     parser.add_argument("--seed", type=_integer(0), default=0, metavar="N", help="of tsne")
     _add_out(parser, "map.png")
@@ -673,6 +686,11 @@ COMMANDS = {
         "the way from one image to another, through the codes",
         _add_interpolate,
         _call("generating.interpolate"),
+    ),
+    "arithmetic": Command(
+        "the image whose code is A - B + C, of three images",
+        _add_arithmetic,
+        _call("generating.arithmetic"),
     ),
     "traverse": Command(
         "what each number of the code does to an image",

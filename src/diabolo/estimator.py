@@ -411,11 +411,18 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         scaling = copy.deepcopy(self.net_.scaling).cpu()
         for samples in (x.x, None if x_val is None else x_val.x):
             values = None if samples is None or samples.dtype == torch.uint8 else scaling(samples)
-            if values is not None and (values.min() < -1e-6 or values.max() > 1 + 1e-6):
+            if values is None or (values.min() >= -1e-6 and values.max() <= 1 + 1e-6):
+                continue
+            if self.fitted_config_["scaling"] == "unit":
                 raise InputError(
-                    "A bernoulli likelihood needs data in [0, 1]: use scaling='unit', or scale X"
-                    " yourself."
+                    "Samples to validate on are outside the range of those to train on, which a"
+                    " bernoulli likelihood cannot take: use likelihood='gaussian' (recipe ae), or"
+                    " scale X to [0, 1] yourself, with scaling=None."
                 )
+            raise InputError(
+                "A bernoulli likelihood needs data in [0, 1]: use scaling='unit', or scale X"
+                " yourself."
+            )
 
     def _learn_codes(self, x: Tensor) -> Tensor:
         """The size of a code, and the range (2, K) in which nearly all of some codes lie.

@@ -663,6 +663,9 @@ def _shortened(text: str, width: int) -> str:
     return short
 
 
+SHARE = "share of the row's squared error"
+
+
 def odd_columns(
     shares: np.ndarray, labels: Sequence[str], columns: Sequence[str], *, title: str | None = None
 ) -> Figure:
@@ -691,7 +694,7 @@ def odd_columns(
         )
     )
     bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02)
-    bar.set_label("share of the row's squared error", size=SMALL)
+    bar.set_label("share of error" if len(labels) < 10 else SHARE, size=SMALL)
     bar.ax.spines[:].set_visible(False)
     bar.ax.tick_params(labelsize=SMALL)
     axes.set_xticks(range(len(names)), names, rotation=90, **PLAIN)
@@ -814,7 +817,7 @@ def sample_map(
     sheet = _sheet(places, tall, shape) if images else None
     width, height = sheet.extent if sheet else (MAP - 2 * MARGIN, round(tall * MAP))
     drawn = sheet.drawn if sheet else np.zeros(0, int)
-    if sheet:
+    if sheet and len(drawn) < len(points):
         note += f"{len(drawn):,} of {len(points):,} are drawn, the others are points behind."
     left, top = (MAP - width) // 2, _title_height(title) + 30
     foot = 115 if values is not None else 30 + 32 * _legend_lines(labels)

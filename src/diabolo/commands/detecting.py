@@ -60,10 +60,18 @@ def fit(
     X = samples.array[:limit]
     with _warnings_told() as told:
         detector.fit(X)
+    known = _seen(model, detector, X) if detector.prefit and not detector.seen_ else 0
+    if known:
+        detector.seen_ = known
+        told.append(
+            f"Warning: The model was trained on {known:,} of these {len(X):,} samples, so the"
+            " false-alarm rate is not guaranteed: fit the detector on others."
+        )
     if not detector.prefit:
         detector.model_.columns_ = samples.columns
     detector.save(out)
-    return complete([*told, *_what_was_done(detector, len(X), model), str(out)], samples.failures)
+    lines = _what_was_done(detector, len(X), model, known=known is not None)
+    return complete([*told, *lines, str(out)], samples.failures)
 
 
 def score(
@@ -119,6 +127,19 @@ def _planned(recipe: recipes.Recipe, seed: int | None, samples: Samples, source:
     return model
 
 
+def _seen(path: str | Path, detector: AnomalyDetector, X: np.ndarray) -> int | None:
+    """How many of X the model of a run was trained on; None where that cannot be known."""
+    recipe, model = runs.recipe_beside(path), detector.model_
+    if recipe is None:
+        return None
+    try:
+        train = runs.load_split(recipe, model.seed_).train
+    except InputError:
+        return None
+    learnt = {row.tobytes() for row in model.rows(train).numpy()}
+    return sum(row.tobytes() in learnt for row in model.rows(X).numpy())
+
+
 @contextmanager
 def _warnings_told() -> Iterator[list[str]]:
     """A list that holds, after the block, what the doctor warned of in it."""
@@ -129,20 +150,24 @@ def _warnings_told() -> Iterator[list[str]]:
     told += [f"Warning: {warning.message}" for warning in caught]
 
 
-def _what_was_done(detector: AnomalyDetector, count: int, model: str | Path) -> list[str]:
+def _what_was_done(
+    detector: AnomalyDetector, count: int, model: str | Path, *, known: bool
+) -> list[str]:
     held, rate = len(detector.calibration_scores_), detector.false_alarm_rate
     what = "rows" if detector.model_.image_shape_ is None else "images"
     who = f"the model {model} as it is" if detector.prefit else f"the recipe {model}"
     learnt = f", learning from {count - held:,} {what} of {count:,}" if count > held else ""
-    lines = [
-        f"Fitted a detector with {who}{learnt}.",
-        f"Calibrated on {held:,} {what} that the model has not learnt from.",
-    ]
+    new = " that the model has not learnt from" if known and not detector.seen_ else ""
+    lines = [f"Fitted a detector with {who}{learnt}.", f"Calibrated on {held:,} {what}{new}."]
     if np.isfinite(detector.offset_):
-        lines.append(
-            f"At most {100 * rate:.4g} % of normal samples will be flagged: a sample is an anomaly"
-            f" where its {detector.criterion} score is below {detector.offset_:.6g}."
-        )
+        rule = f"where its {detector.criterion} score is below {detector.offset_:.6g}"
+        share = f"At most {100 * rate:.4g} % of normal samples will be flagged"
+        if detector.seen_:
+            lines.append(f"A sample is an anomaly {rule}.")
+        elif known:
+            lines.append(f"{share}: a sample is an anomaly {rule}.")
+        else:
+            lines.append(f"{share} if the model has not learnt from those: an anomaly is {rule}.")
     return lines
 
 
@@ -232,10 +257,13 @@ def _verdict(detector: AnomalyDetector, flagged: np.ndarray) -> str:
             f"0 of {total:,} flagged: the {held} samples that calibrated the detector are too few"
             f" for a false-alarm rate of {100 * rate:.4g} %."
         )
-    return (
-        f"{count:,} of {total:,} flagged ({100 * count / total:.1f} %), at a guaranteed"
-        f" false-alarm rate of {100 * rate:.4g} %."
-    )
+    flags = f"{count:,} of {total:,} flagged ({100 * count / total:.1f} %)"
+    if detector.seen_:
+        return (
+            f"{flags}, at a false-alarm rate of {100 * rate:.4g} % that is not guaranteed: the"
+            " detector was calibrated on samples that its model had learnt from."
+        )
+    return f"{flags}, at a guaranteed false-alarm rate of {100 * rate:.4g} %."
 
 
 def _word(flag: bool) -> str:

@@ -1,5 +1,6 @@
 """`diabolo neighbours` and `map`: which samples are alike, and how they lie, by their codes."""
 
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from diabolo.tasks import embedding
 from diabolo.tasks.evaluation import errors, pictured, shown
 
 SHORT = 14  # letters of a name under a picture
+SLOW = 3000  # samples that t-SNE takes long for
 
 
 def neighbours(
@@ -70,10 +72,13 @@ def draw_map(
         raise InputError(f"{source} has no labels to colour by: give --by error.")
     labels = samples.labels if by != "error" else None
     X = samples.array
+    if method == "tsne" and len(X) > SLOW:
+        print(f"t-SNE of {len(X):,} samples takes minutes.", file=sys.stderr, flush=True)
     points, axes = embedding.plane(np.asarray(fitted.transform(X)), method, random_state=seed)
     wrong = errors(fitted, X) if labels is None else None
     options: dict[str, Any] = {"labels": labels, "values": wrong, "unit": "mean squared error"}
-    options["title"] = f"{len(X):,} {'images' if pictured(fitted) else 'samples'} by their codes"
+    what = f"{'image' if pictured(fitted) else 'sample'}{'' if len(X) == 1 else 's'}"
+    options["title"] = f"{len(X):,} {what} by {'its code' if len(X) == 1 else 'their codes'}"
     options["note"] = f"To the right {axes[0]}, up {axes[1]}. "
     if method == "tsne":
         options["note"] = "By t-SNE: near is alike, but how far is far says little. "

@@ -1,4 +1,4 @@
-"""`diabolo generate`, `interpolate` and `traverse`: pictures from codes."""
+"""`diabolo generate`, `interpolate`, `arithmetic` and `traverse`: pictures from codes."""
 
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from diabolo.tasks.sampling import LatentSampler
 DIMENSIONS = 32  # rows of a traversal
 COMPONENTS = 32  # Gaussians of a mixture, or one for twenty samples where these are few
 COLUMNS, LINES = 8, 4  # of new samples beside their nearest
+UNIT = "in the units of the data"
 TESTED = 1000  # test samples whose nearest training samples are looked for
 
 
@@ -72,6 +73,8 @@ def _places(out: str | Path, save: str | Path | None, *, nearest: bool) -> list[
         places.append(places[0].with_name(f"{places[0].stem}-nearest.png"))
     if len({place.resolve() for place in places}) < len(places):
         raise InputError("The samples and their law would be one file: give another --save.")
+    if save is not None and places[1].suffix != ".safetensors":
+        raise InputError(f"A law goes to a .safetensors file, not {places[1].name!r}.")
     return places
 
 
@@ -100,6 +103,8 @@ class _Drawn:
         if components is not None and chosen != "mixture":
             raise InputError(f"--components are of a mixture: leave them out of a {chosen}.")
         if chosen == "prior":
+            if not prior:
+                raise InputError(f"{self.path} has no prior: give --law mixture or gaussian.")
             return []
         x = self.train
         count = components or fitting_components(len(x))
@@ -146,7 +151,8 @@ def _beside(drawn: _Drawn, new: np.ndarray) -> tuple[list[tuple[str, np.ndarray]
     ]
     if drawn.source is not None or drawn.split is None:
         middle = np.median(found.distances)
-        return pairs, f"The nearest sample of {drawn.source} is {middle:.4g} away (median)."
+        where = f"The nearest sample of {drawn.source} is {middle:.4g} away"
+        return pairs, f"{where} (median, Euclidean, {UNIT})."
     test = sampling.nearest(drawn.split.test.array[:TESTED], train)
     return pairs, _copies(sampling.compare(found.distances, test.distances))
 
@@ -154,8 +160,8 @@ def _beside(drawn: _Drawn, new: np.ndarray) -> tuple[list[tuple[str, np.ndarray]
 def _copies(found: dict[str, float]) -> str:
     return (
         f"{found['share_near']:.0%} of the new samples are as near to a training sample as 1% of"
-        f" the test samples are; the median distance is {found['samples_median']:.4g}, and"
-        f" {found['test_median']:.4g} for test samples."
+        f" the test samples are; the median distance (Euclidean, {UNIT}) is"
+        f" {found['samples_median']:.4g}, and {found['test_median']:.4g} for test samples."
     )
 
 
@@ -187,6 +193,21 @@ def interpolate(
     images = _images(fitted, between)
     write_picture(out, lambda: figures.strip(images))
     return out
+
+
+def arithmetic(
+    model: str | Path, a: str, b: str, c: str, out: str | Path, *, force: bool = False
+) -> Path:
+    """Write a picture of images A, B, C and of the one whose code is that of A less B plus C."""
+    for source in (a, b, c):
+        place = runs.free_for_result(out, source, force=force)
+    fitted = runs.load_model(model)
+    samples = [runs.read_one(fitted, source)[0] for source in (a, b, c)]
+    result = sampling.combine(fitted, [samples[0], samples[2]], [samples[1]])
+    images = _images(fitted, np.stack([*samples, result]))
+    captions = ["A", "less B", "plus C", "A - B + C"]
+    write_picture(runs.png(place), lambda: figures.neighbours(images, captions))
+    return place
 
 
 def traverse(

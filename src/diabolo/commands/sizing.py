@@ -90,7 +90,7 @@ def _write(folder: Path, found: CodeSizes, plan: Recipe, samples: dict[str, int]
         "epochs": model.epochs,
         "samples": samples,
         "sample_bytes": found.sample_bytes,
-        "suggested": found.knee,
+        "suggested": found.suggested,
         "sizes": rows,
     }
     with folder_atomically(folder) as new:
@@ -108,7 +108,7 @@ def picture(found: CodeSizes) -> Any:
         found.sizes,
         {"error": (found.mse, found.pca_mse), "accuracy": (found.accuracy, found.pca_accuracy)},
         sample_bytes=found.sample_bytes,
-        knee=found.knee,
+        knee=found.suggested,
         linear=_linear(found),
     )
 
@@ -176,18 +176,16 @@ def _notes(plan: Recipe, found: CodeSizes) -> list[str]:
 def suggestion(found: CodeSizes) -> str:
     """Which size, and why, in a sentence."""
     first, last = found.sizes[0], found.sizes[-1]
-    if found.knee is None:
+    size = found.suggested
+    if size is None:
         return f"No size is suggested: {_why_none(found)}"
-    at = found.sizes.index(found.knee)
+    at = found.sizes.index(size)
     best = [min(found.mse[: n + 1]) for n in range(len(found.sizes))]
-    before = (best[0] - best[at]) / log2(found.knee / first)
-    after = (best[at] - best[-1]) / log2(last / found.knee)
-    doubt = ""
-    if found.pca_mse is not None and found.pca_mse[at] < found.mse[at]:
-        doubt = f" Do not rely on it: there {_linear(found)} is better."
+    before = (best[0] - best[at]) / log2(size / first)
+    after = (best[at] - best[-1]) / log2(last / size)
     return (
-        f"Suggested size: {found.knee}, the knee of the error (Kneedle): up to it a doubling of"
-        f" the code takes {before:.2g} off the mse, from it to {last} only {after:.2g}.{doubt}"
+        f"Suggested size: {size}, the knee of the error (Kneedle): up to it a doubling of"
+        f" the code takes {before:.2g} off the mse, from it to {last} only {after:.2g}."
     )
 
 
@@ -197,6 +195,11 @@ def _why_none(found: CodeSizes) -> str:
     if not falling(found.mse):
         return (
             "a larger code is clearly worse than a smaller one; train longer, with more --epochs."
+        )
+    if found.knee is not None:
+        return (
+            f"the error has its knee at {found.knee}, but there {_linear(found)} is clearly"
+            " better; train longer, with more --epochs."
         )
     return (
         f"from {found.sizes[0]} to {found.sizes[-1]} the error has no clear knee; take the"

@@ -10,7 +10,7 @@ from typing import Any
 from diabolo import recipes, report
 from diabolo.commands import runs
 from diabolo.data import Samples
-from diabolo.errors import InputError, Interrupted, complete
+from diabolo.errors import IncompleteError, InputError, Interrupted, complete
 from diabolo.estimator import Estimator
 from diabolo.models import MODELS
 from diabolo.params import from_config, to_config
@@ -99,8 +99,10 @@ def _train(
             callback=epoch_done,
             checkpoint=kept,
         )
-    except InputError:
+    except InputError as error:
         run.undo()
+        if split.failures:
+            raise IncompleteError([str(error), *split.failures], None) from None
         raise
     except Interrupted:
         say("Interrupted: keeping the best model so far.")

@@ -18,7 +18,8 @@ Conformal p-values", 2023.
 import copy
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -48,7 +49,7 @@ WIDEST_CODE = 4096  # whose covariance is formed
 BLUR = 1.5  # pixels, of the score "shape"
 RIDGE = 1e-6  # of the mean variance, added to every variance of the codes
 PREFIX = "detector "  # of a detector's tensors in a model file
-CALIBRATION = "calibration_scores"
+CALIBRATION, SEEN = "calibration_scores", "seen"
 Share = Annotated[float, Gt(0), Lt(1)]
 
 
@@ -72,6 +73,8 @@ class AnomalyDetector(OutlierMixin, Parameters):
 
     A fitted model is left as it is with `prefit`; X must then be samples it was not trained on.
     All of them calibrate, but for the share that "latent" and "combined" learn normal codes from.
+    `seen_` is the number of those in X that it is known to be trained on: above 0, nothing is
+    guaranteed.
 
     >>> X = np.random.default_rng(0).normal(size=(400, 4)).astype(np.float32)
     >>> model = Autoencoder(latent_dim=2, hidden=(), epochs=3, scaling="standard")
@@ -115,9 +118,11 @@ class AnomalyDetector(OutlierMixin, Parameters):
         seed = find_seed(p.random_state)
         if p.prefit:
             model = _as_it_is(self.model)
-            count = _count(model, X)
+            with self._named(model):
+                count, seen = _counts(model, X)
         else:
             model, count = _new_model(self.model, X, seed)
+            seen = 0
         _check_images(p.criterion, model, X)
         learnt, held = _split(count, p, seed)
         if _shapes(p.criterion, 1):
@@ -127,6 +132,7 @@ class AnomalyDetector(OutlierMixin, Parameters):
         reference = _learn(p.criterion, model, _safe_indexing(X, learnt)) if len(learnt) else {}
         scores = model._mapped(_safe_indexing(X, held), _scores(p.criterion, model, reference))
         self._set(model, reference, np.sort(scores))
+        self.seen_ = seen
         self._tell_if_too_few()
         return self
 
@@ -203,10 +209,16 @@ class AnomalyDetector(OutlierMixin, Parameters):
 
     def _mapped(self, X: Any, function: Callable[[Tensor], Tensor], **options: Any) -> Any:
         """As the model's; a wrong number of columns is reported in the detector's name."""
-        try:
+        with self._named(self.model_):
             return self.model_._mapped(X, function, **options)
+
+    @contextmanager
+    def _named(self, model: Estimator) -> Iterator[None]:
+        """What the model refuses is refused in the detector's name."""
+        try:
+            yield
         except InputError as error:
-            words = str(error).replace(f"but {self.model_.kind} is", f"but {self.kind} is")
+            words = str(error).replace(f"but {model.kind} is", f"but {self.kind} is")
             raise InputError(words) from None
 
     def oddest_columns(self, X: Any) -> np.ndarray:
@@ -227,7 +239,10 @@ class AnomalyDetector(OutlierMixin, Parameters):
         """Write detector and model to one .safetensors file; `diabolo.load` reads it."""
         check_is_fitted(self)
         config, tensors = self.model_._contents()
-        learnt = self._reference | {CALIBRATION: torch.from_numpy(self.calibration_scores_)}
+        learnt = self._reference | {
+            CALIBRATION: torch.from_numpy(self.calibration_scores_),
+            SEEN: torch.tensor(float(self.seen_), dtype=torch.float64),
+        }
         tensors |= prefixed(PREFIX, learnt)
         store.write(path, config | {"detector": self.fitted_config_}, tensors)
 
@@ -238,10 +253,12 @@ class AnomalyDetector(OutlierMixin, Parameters):
         """
         p = self.validated()
         scores = tensors.pop(CALIBRATION, torch.empty(0))
+        seen = tensors.pop(SEEN, torch.zeros((), dtype=torch.float64))
         shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-        if shapes != _shapes(p.criterion, model.code_size_) or scores.ndim != 1 or not len(scores):
+        wanted = _shapes(p.criterion, model.code_size_)
+        if shapes != wanted or scores.ndim != 1 or not len(scores) or seen.ndim:
             raise ValueError("the tensors of its detector do not fit its score.")
-        for tensor in (scores, *tensors.values()):
+        for tensor in (scores, seen, *tensors.values()):
             if tensor.dtype != torch.float64 or not tensor.isfinite().all():
                 raise ValueError("its detector has values that are none.")
         if (scores.diff() < 0).any():
@@ -249,7 +266,7 @@ class AnomalyDetector(OutlierMixin, Parameters):
         if (tensors.get("scales", scores.new_ones(2)) <= 0).any():
             raise ValueError("the scales of its detector are not positive.")
         self._set(model, tensors, scores.numpy())
-        self.model, self.prefit = model, True
+        self.model, self.prefit, self.seen_ = model, True, int(seen)
 
 
 # ---- the scores
@@ -399,17 +416,18 @@ def _as_it_is(model: Estimator | None) -> Estimator:
     return copy.copy(model)
 
 
-def _count(model: Estimator, X: Any) -> int:
-    """The number of samples in X; warns where the model was trained on them."""
+def _counts(model: Estimator, X: Any) -> tuple[int, int]:
+    """How many samples X has, and on how many the model is known to be trained; warns of such."""
     rows = model.rows(X)
-    if model.data_.get("sha256") == store.digest(rows.numpy()):
-        warnings.warn(
-            "The model was trained on these samples, so the false-alarm rate is not guaranteed:"
-            " fit the detector on others.",
-            DoctorWarning,
-            stacklevel=3,
-        )
-    return len(rows)
+    if model.data_.get("sha256") != store.digest(rows.numpy()):
+        return len(rows), 0
+    warnings.warn(
+        "The model was trained on these samples, so the false-alarm rate is not guaranteed:"
+        " fit the detector on others.",
+        DoctorWarning,
+        stacklevel=3,
+    )
+    return len(rows), len(rows)
 
 
 def _new_model(model: Estimator | None, X: Any, seed: int) -> tuple[Estimator, int]:

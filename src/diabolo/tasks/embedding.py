@@ -83,6 +83,10 @@ def plane(
     by PCA.
     """
     method = params.check("method", Literal["pca", "tsne"] | None, method)
+    shape = tuple(as_codes(codes).shape)
+    if len(shape) != 2 or 0 in shape:
+        raise InputError(f"Codes must have shape (N, K), but have {shape}.")
+    codes = np.asarray(codes)
     if method == "tsne":
         return _tsne(codes, find_seed(random_state)), ("t-SNE 1", "t-SNE 2")
     if codes.shape[1] == 1:

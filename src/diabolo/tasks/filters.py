@@ -57,6 +57,11 @@ def apply(name: str, noisy: np.ndarray, strength: float) -> np.ndarray:
     """Images (N, H, W) or (N, C, H, W) in [0, 1] as one filter cleans them, float32."""
     if noisy.ndim not in (3, 4):
         raise InputError(f"Images are (N, H, W) or (N, C, H, W), but these are {noisy.shape}.")
+    if noisy.dtype.kind != "f":
+        raise InputError(
+            f"The filters take images in [0, 1], but these are {noisy.dtype}: divide them by"
+            " their largest possible value."
+        )
     planes = noisy.astype(np.float32)
     colour = planes.ndim == 4 and planes.shape[1] == 3
     if planes.ndim == 4 and not colour:

@@ -183,6 +183,9 @@ def slerp(a: np.ndarray, b: np.ndarray, steps: int) -> np.ndarray:
     w is the angle between them (Shoemake, "Animating Rotation with Quaternion Curves", 1985).
     Where they point the same way or opposite ways, or one is 0, the codes lie on a line.
     """
+    if np.ndim(a) != 1 or np.shape(a) != np.shape(b) or steps < 2:
+        shapes = f"{np.shape(a)} and {np.shape(b)}, and steps is {steps}"
+        raise InputError(f"Two codes (K,) and 2 steps or more are needed: codes have {shapes}.")
     ends = np.stack([a, b]).astype(np.float64)
     t = np.linspace(0, 1, steps)
     shares = np.stack([1 - t, t], axis=1)

@@ -71,8 +71,18 @@ class CodeSizes:
 
     @property
     def knee(self) -> int | None:
-        """The size that the curve of the error suggests."""
+        """The size at the knee of the curve of the error."""
         return knee(self.sizes, self.mse)
+
+    @property
+    def suggested(self) -> int | None:
+        """The knee; none where the linear method is clearly better than the model there."""
+        size = self.knee
+        if size is None or self.pca_mse is None:
+            return size
+        at = self.sizes.index(size)
+        behind = self.mse[at] - self.pca_mse[at]
+        return None if behind > LEAST_BEND * np.ptp(self.mse) else size
 
     def columns(self) -> dict[str, list[Any]]:
         """The table: a list of values for each name, one value a size."""
