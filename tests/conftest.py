@@ -1,6 +1,11 @@
 """What several test files share: small estimators, data, and a guard over the global states."""
 
+import json
 import random
+import shutil
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,6 +20,11 @@ from diabolo.models import MODELS
 torch.set_num_threads(1)  # the nets here are tiny
 
 CASES = [(name, network) for name in MODELS for network in ("dense", "conv", "subpixel")]
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+ARGUMENTS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run"
+    " --disable-background-networking --disable-component-update --disable-sync"
+)
 SMALL = {
     "latent_dim": 3,
     "hidden": (6,),
@@ -87,3 +97,59 @@ def threads(request):
     torch.set_num_threads(request.param)
     yield request.param
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def browser(tmp_path):
+    """A headless Chromium, whose console and requests are logged."""
+    if not (CHROMIUM and DRIVER):
+        pytest.skip("chromium and chromedriver are not installed")
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in ARGUMENTS.split():
+        options.add_argument(argument)
+    options.add_argument(f"--user-data-dir={tmp_path / 'profile'}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+def look_as(browser, width, scheme):
+    """Look at pages on a screen of so many pixels, "light" or "dark"."""
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+
+def requested(browser):
+    """The addresses that pages have asked for since the last call."""
+    events = (json.loads(entry["message"])["message"] for entry in browser.get_log("performance"))
+    sent = (e["params"] for e in events if e["method"] == "Network.requestWillBeSent")
+    return [params["request"]["url"] for params in sent]
+
+
+@pytest.fixture(scope="module")
+def studio():
+    """Starts the studio in a folder; gives the address that it prints."""
+    running = []
+
+    def start(folder, *words):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        command = [sys.executable, "-m", "diabolo", "studio", "--no-browser", "--port", str(port)]
+        process = subprocess.Popen(
+            [*command, *map(str, words)], cwd=folder, stdout=subprocess.PIPE, text=True
+        )
+        running.append(process)
+        return process.stdout.readline().split()[1].rstrip("/")
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()
+        process.stdout.close()

@@ -1,9 +1,8 @@
 """The report in a real browser, and its words."""
 
-import shutil
-
 import numpy as np
 import pytest
+from conftest import look_as
 
 from diabolo import Autoencoder, report
 from diabolo.commands.training import fit
@@ -12,12 +11,6 @@ from diabolo.doctor import Finding
 from diabolo.recipes import read
 from diabolo.report import verdict
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-ARGUMENTS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run"
-    " --disable-background-networking --disable-component-update --disable-sync"
-)
-
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
@@ -25,30 +18,11 @@ def page(tmp_path_factory):
     return fit("vae-conv", parameters={"epochs": 1}, limit=256, out=folder) / "report.html"
 
 
-@pytest.fixture
-def browser():
-    if not (CHROMIUM and DRIVER):
-        pytest.skip("chromium and chromedriver are not installed")
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in ARGUMENTS.split():
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
-
-
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_page_in_a_browser(browser, page, width, scheme):
-    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    look_as(browser, width, scheme)
     browser.get(page.as_uri())
     images = browser.execute_script(
         "return [...document.images].map(i => [i.naturalWidth, i.alt, i.currentSrc])"

@@ -46,7 +46,8 @@ def serve(
         if model is not None:
             service.shelf.take(service.shelf.name(model))
         app = create_app(service, hosts=_hosts(host, bound, number), token=token)
-        address = f"http://{_written(host)}:{number}/" + (f"#token={token}" if token else "")
+        name = socket.gethostname() if ip_address(bound).is_unspecified else _written(host)
+        address = f"http://{name}:{number}/" + (f"#token={token}" if token else "")
         say(f"Studio: {address}  (Ctrl-C ends it)")
         if browser and sys.stdout.isatty() and _has_screen():
             webbrowser.open(address)
@@ -75,7 +76,9 @@ def _socket(host: str, port: int | None) -> socket.socket:
         raise InputError(f"{host!r} is no address of this machine.") from None
     for number in ports:
         try:
-            return socket.create_server((host, number), family=family, backlog=256)
+            listener = socket.create_server((host, number), family=family, backlog=256)
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return listener
         except OSError as error:
             reason = error.strerror
     raise InputError(f"Cannot listen on {host}, port {ports[-1]}: {reason}; give another --port.")

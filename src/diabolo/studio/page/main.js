@@ -1,0 +1,171 @@
+// Starts the page: views by location.hash, the model in use, the present image, the theme, the status line.
+// A view is NAME.js with `export function mount(section, studio)`, called once when first shown; what it returns may have show() and hide().
+// studio.view: the view on screen, null while its notice (no model, a table) stands there instead; the heading is main.js's.
+
+import { blank, get } from "./api.js";
+import { acceptImages } from "./present.js";
+import { button, el } from "./widgets.js";
+
+const VIEWS = {
+  draw: ["Draw", "What you draw is squeezed through a few numbers, and comes out again."],
+  noise: ["Noise", "Damage an image, and see what the network makes of it."],
+  latent: ["Latent", "Turn each number of the code by hand, or walk the map of all digits."],
+  generate: ["Generate", "New images, decoded from codes that no image was given for."],
+  anomaly: ["Anomaly", "How usual is this image, for a network that knows only its training data?"],
+  train: ["Train", "Choose a recipe, change what you like, and watch it learn."],
+  models: ["Models", "The runs below the working directory, side by side."],
+};
+const WITHOUT_MODEL = ["train", "models"];
+const byId = (id) => document.getElementById(id);
+const listeners = { model: [], image: [] };
+const mounted = {};
+let shown = null;
+
+const studio = {
+  model: null,
+  info: null,
+  image: null,
+  sample: null,
+  label: null,
+  view: null,
+  setImage(picture, sample = null, label = null) {
+    Object.assign(studio, { image: picture, sample, label });
+    emit("image");
+  },
+  on(event, callback) {
+    listeners[event].push(callback);
+  },
+  show(view) {
+    location.hash = view;
+  },
+  say,
+  open,
+};
+
+function emit(event) {
+  for (const callback of listeners[event]) callback();
+}
+
+let silence;
+function say(sentence, kind = "error") {
+  const status = byId("status");
+  status.textContent = sentence;
+  status.className = kind;
+  clearTimeout(silence);
+  silence = setTimeout(() => say(""), kind === "error" ? 12000 : 5000);
+  if (!sentence) clearTimeout(silence);
+}
+
+let opening;
+let trouble = ""; // why there is no model, where it is not that none was trained
+/** Use the model at `path`; the default one without a path. */
+async function open(path) {
+  const mine = (opening = Symbol());
+  try {
+    const { default: first, models } = await get("models");
+    trouble = "";
+    const chosen = path ?? first;
+    const info = chosen && (await get("model", { model: chosen }));
+    const image = info && (await fitting(info));
+    if (mine !== opening) return;
+    if (info) Object.assign(studio, { info, model: info.path, ...image });
+    const options = models.map((model) => new Option(model.path, model.path));
+    byId("model").replaceChildren(...(options.length ? options : [new Option("none yet", "")]));
+    byId("model").disabled = !options.length;
+    const query = studio.model === first ? "" : `?${new URLSearchParams({ model: studio.model })}`;
+    history.replaceState(null, "", location.pathname + query + location.hash);
+  } catch (error) {
+    trouble = error.message;
+    say(trouble);
+    if (path && !studio.info) return open();
+  }
+  byId("model").value = studio.model ?? "";
+  byId("summary").textContent = studio.info ? summary(studio.info) : "";
+  await route();
+  emit("model");
+  if (studio.image) emit("image");
+}
+
+/** The image to present to a model: one's own where it has the model's shape, else a test sample. */
+async function fitting({ path, shape, samples }) {
+  const same = String(studio.image?.shape) === String(shape);
+  if (!shape || (same && studio.sample === null)) return {};
+  if (!samples?.test) return { image: same ? studio.image : blank(shape), sample: null, label: null };
+  const start = Math.min(studio.sample ?? 0, samples.test - 1);
+  const { picture, index, label } = (await get("samples", { model: path, part: "test", start, count: 1 })).items[0];
+  return { image: picture, sample: index, label };
+}
+
+function summary({ kind, shape, code_size: size, parameters }) {
+  const numbers = (n, word) => `${n.toLocaleString("en")} ${word}${n === 1 ? "" : "s"}`;
+  const input = shape ? `${shape[2]} × ${shape[1]}${shape[0] === 3 ? " colour" : ""} pixels` : "rows of a table";
+  return `${kind}: ${input} through ${numbers(size, "number")}, ${numbers(parameters, "weight")}`;
+}
+
+async function route() {
+  const name = VIEWS[location.hash.slice(1)] ? location.hash.slice(1) : "draw";
+  const [title, lede] = VIEWS[name];
+  document.title = `${title}: diabolo studio`;
+  byId("title").textContent = title;
+  byId("lede").textContent = lede;
+  for (const link of document.querySelectorAll("nav a")) {
+    link.removeAttribute("aria-current");
+  }
+  document.querySelector(`nav a[href="#${name}"]`).setAttribute("aria-current", "page");
+  const notice = WITHOUT_MODEL.includes(name) ? null : missing();
+  byId("notice").replaceChildren(...(notice ?? []));
+  byId("notice").hidden = !notice;
+  if (shown && shown !== name) mounted[shown]?.hide?.();
+  const fresh = shown !== name || !studio.view;
+  shown = name;
+  studio.view = notice ? null : name;
+  for (const section of document.querySelectorAll("[data-view]")) {
+    section.hidden = section.dataset.view !== studio.view;
+  }
+  if (!studio.view) return;
+  try {
+    if (!mounted[name]) {
+      const { mount } = await import(`./${name}.js`);
+      mounted[name] ??= mount(document.querySelector(`[data-view=${name}]`), studio) ?? {};
+    }
+    if (fresh && studio.view === name) mounted[name].show?.();
+  } catch (error) {
+    say(`This view could not be opened: ${error.message}`);
+  }
+}
+
+function missing() {
+  if (!studio.info && trouble) return [el("p", {}, trouble), button("Try again", () => open())];
+  if (!studio.info) {
+    return [
+      el("h2", {}, "No model yet"),
+      el("p", {}, "The studio shows what a trained network does. Train one first: the recipe ae-32-fast trains in seconds."),
+      button("Train a model", () => studio.show("train"), "primary"),
+    ];
+  }
+  if (!studio.info.shape) {
+    return [el("p", {}, `${studio.info.name} encodes rows of a table, and this view needs a model of images.`)];
+  }
+  return null;
+}
+
+function setTheme(theme) {
+  if (theme) document.documentElement.dataset.theme = theme;
+  else delete document.documentElement.dataset.theme;
+  byId("theme").value = theme;
+  localStorage.setItem("diabolo-theme", theme);
+}
+
+setTheme(localStorage.getItem("diabolo-theme") ?? "");
+byId("theme").onchange = () => setTheme(byId("theme").value);
+byId("model").onchange = () => open(byId("model").value);
+document.querySelector(".skip").onclick = (event) => {
+  event.preventDefault();
+  byId("content").focus();
+};
+acceptImages(studio, byId("content"));
+addEventListener("hashchange", () => {
+  say("");
+  route();
+});
+open(new URLSearchParams(location.search).get("model") ?? undefined);
