@@ -10,6 +10,7 @@ from scipy.stats import norm
 
 from diabolo import Autoencoder, load
 from diabolo.corruption import (
+    Affine,
     Blur,
     Corruption,
     GaussianNoise,
@@ -32,6 +33,7 @@ ALL = [
     SaltAndPepper(0.3),
     Masking(0.4),
     Masking(0.4, block=3),
+    Affine(20.0),
     Blur((0.5, 2.0)),
     Watermark("NO"),
 ]
@@ -237,6 +239,7 @@ def test_some_need_a_range(corruption, what):
     ("corruption", "instead"),
     [
         (Masking(0.3, block=2), "a block of 1"),
+        (Affine(), "'gaussian' or 'masking'"),
         (Blur(1.0), "'gaussian' or 'masking'"),
         (Watermark("NO"), "'gaussian' or 'masking'"),
     ],

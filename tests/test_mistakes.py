@@ -161,8 +161,8 @@ HIDDEN = "hidden must be a list, each an integer of at least 1 or None, but is {
 ACTIVATION = about("activation must be one of ")
 NETWORK = "network must be one of 'dense', 'conv', 'subpixel' or 2 values, each of type Module"
 CORRUPTION = (
-    "corruption must be a Corruption (gaussian, speckle, poisson, salt-and-pepper, masking, blur,"
-    " watermark) or None, but is"
+    "corruption must be a Corruption (gaussian, speckle, poisson, salt-and-pepper, masking,"
+    " affine, blur, watermark) or None, but is"
 )
 BERNOULLI = (
     "A bernoulli likelihood needs data in [0, 1] and a sigmoid output: use scaling='unit' and"

@@ -1,5 +1,6 @@
 """Corruptions C(x~ | x): what a denoising autoencoder learns to undo."""
 
+from diabolo.corruption.affine import Affine
 from diabolo.corruption.blur import Blur
 from diabolo.corruption.noise import (
     Corruption,
@@ -12,6 +13,7 @@ from diabolo.corruption.noise import (
 from diabolo.corruption.watermark import Watermark
 
 __all__ = [
+    "Affine",
     "Blur",
     "Corruption",
     "GaussianNoise",
