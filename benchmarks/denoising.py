@@ -1,13 +1,13 @@
 """Denoisers side by side: classical filters, the best linear map, and this library.
 
     python -m benchmarks.denoising [--only mnist photographs digits8] [--corruption gaussian]
-        [--epochs 10] [--limit N] [--patches N]
+        [--epochs N] [--limit N] [--patches N]
 
 MNIST: recipe conv-dae, with the corruption replaced; the classical filters on the first 1,000 test
 images, their strengths chosen on 50 training images; the linear map, fitted on corrupted training
-images, and the network on all 10,000 as well. scikit-learn's photographs: trained on patches of
-the channels of china.jpg, flower.jpg denoised in tiles. scikit-learn's 8 x 8 digits: the last 500
-for testing. Prints tables in Markdown.
+images, and the network on all 10,000 as well. scikit-learn's photographs: recipe photo-dae,
+trained on patches of flower.jpg, on parts of which its settings were chosen; china.jpg denoised in
+tiles. scikit-learn's 8 x 8 digits: the last 500 for testing. Prints tables in Markdown.
 """
 
 import argparse
@@ -17,18 +17,17 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from torch import nn
 
 from diabolo import Autoencoder, data, metrics, recipes
 from diabolo.corruption import Corruption, GaussianNoise, Masking, SaltAndPepper
 from diabolo.linear import fit_linear
 from diabolo.models import MODELS
 from diabolo.params import from_config
-from diabolo.tasks.denoising import corrupt, denoise
+from diabolo.tasks.denoising import corrupt, denoise, in_tiles
 from diabolo.tasks.filters import GRIDS, apply, tune
 
 TUNED = 50
+SIDE = 16
 MNIST = {
     "Gaussian noise 0.5": GaussianNoise(0.5),
     "salt and pepper 0.3": SaltAndPepper(0.3),
@@ -117,15 +116,21 @@ def small_images(
     return classic + tables[0], tables[1]
 
 
-def mnist(corruption: Corruption, epochs: int, limit: int | None) -> None:
+def planned(recipe: str, corruption: Corruption, epochs: int | None) -> Any:
+    """The model of a recipe with another corruption, and epochs where they are given."""
+    model: Any = from_config(recipes.read(recipe).model, MODELS)
+    model.set_params(corruption=corruption, random_state=0)
+    return model if epochs is None else model.set_params(epochs=epochs)
+
+
+def mnist(corruption: Corruption, epochs: int | None, limit: int | None) -> None:
     """The tables of MNIST."""
     (train, _), (test, _) = data.load_mnist()
     train = train[:limit]
-    model: Any = from_config(recipes.read("conv-dae").model, MODELS)
-    model.set_params(corruption=corruption, epochs=epochs, random_state=0)
+    model = planned("conv-dae", corruption, epochs)
     model.fit(train)
     rows, whole = small_images(train, test, model, 1000)
-    print_table(f"first 1,000 test images, {epochs} epochs on {len(train):,}", rows)
+    print_table(f"first 1,000 test images, {model.epochs} epochs on {len(train):,}", rows)
     print_table("all 10,000 test images", whole)
 
 
@@ -150,59 +155,44 @@ def digits8(corruption: Corruption, epochs: int) -> None:
     print_table(f"500 test images, {epochs} epochs", small_images(train, test, model, 500)[0])
 
 
-def residual_pair(side: int) -> tuple[nn.Module, nn.Module]:
-    """A network for gray patches that begins as the identity and learns the noise.
-
-    At half resolution, as in K. Zhang, W. Zuo and L. Zhang, "FFDNet", 2018.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return nn.Sequential(WithoutNoise(48, 4), nn.Flatten()), nn.Unflatten(1, (1, side, side))
-
-
-class WithoutNoise(nn.Module):
-    """x -> x - noise(x), by 3 x 3 convolutions of so many channels and hidden layers."""
-
-    def __init__(self, channels: int, depth: int) -> None:
-        super().__init__()
-        layers: list[nn.Module] = [nn.PixelUnshuffle(2), nn.Conv2d(4, channels, 3, padding=1)]
-        for _ in range(depth):
-            layers += [nn.ReLU(), nn.Conv2d(channels, channels, 3, padding=1)]
-        last = nn.Conv2d(channels, 4, 3, padding=1)
-        nn.init.zeros_(last.weight)
-        self.noise = nn.Sequential(*layers, nn.ReLU(), last, nn.PixelShuffle(2))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        clean: torch.Tensor = x - self.noise(x)
-        return clean
-
-
-def photographs(corruption: Corruption, epochs: int, patches: int) -> None:
-    """The table of scikit-learn's photographs: trained on china.jpg, tested on flower.jpg."""
+def photographs(corruption: Corruption, epochs: int | None, patches: int) -> None:
+    """The table of scikit-learn's photographs: trained on flower.jpg, tested on china.jpg."""
     from sklearn.datasets import load_sample_images
 
     china, flower = (image.transpose(2, 0, 1)[None] for image in load_sample_images().images)
-    model = Autoencoder(
-        network=residual_pair(32),
-        output_activation="identity",
-        corruption=corruption,
-        epochs=epochs,
-        batch_size=16,
-        schedule="one_cycle",
-        learning_rate=3e-3,
-        random_state=0,
-    )
-    model.fit(data.patches(china[0], 32, patches, random_state=0))  # each channel for itself
-    noisy = corrupt(model, flower, random_state=0)
-    piece = china[..., 100:228, 200:328]
+    recipe = recipes.read("photo-dae")
+    model = planned("photo-dae", corruption, epochs)
+    started = time.perf_counter()
+    model.fit(data.patches(flower, recipe.patches["size"], patches, random_state=0))
+    trained = time.perf_counter() - started
+    linear = linear_in_tiles(model, flower)
+    noisy = corrupt(model, china, random_state=0)
+    piece = flower[..., 85:341, 192:448]
     tuning = unit(piece), unit(corrupt(model, piece, random_state=1))
-    rows = classical_rows(unit(flower), unit(noisy), *tuning)
-    rows.append(
-        measured("**diabolo**", unit(flower), unit(noisy), lambda x: unit(denoise(model, x * 255)))
-    )
+    rows = classical_rows(unit(china), unit(noisy), *tuning)
+    methods: dict[str, Callable[[np.ndarray], Any]] = {
+        f"best linear denoiser of {SIDE} x {SIDE} pixels": linear,
+        "**diabolo**": lambda x: unit(denoise(model, x * 255)),
+    }
+    rows += [measured(name, unit(china), unit(noisy), one) for name, one in methods.items()]
     print_table(
-        f"flower.jpg, {epochs} epochs on {patches:,} patches of china.jpg's channels", rows
+        f"china.jpg, trained for {trained:.0f} s on {patches:,} patches of flower.jpg,"
+        f" {model.epochs} epochs",
+        rows,
     )
+
+
+def linear_in_tiles(model: Any, photograph: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """The best linear denoiser of small tiles in colour, blended where they overlap."""
+    pieces = data.patches(photograph, SIDE, 40_000, random_state=0)
+    seen = data.patches(corrupt(model, photograph, random_state=2), SIDE, 40_000, random_state=0)
+    rows = unit(seen).reshape(len(seen), -1), unit(pieces).reshape(len(pieces), -1)
+    (best,) = fit_linear([rows], [None])
+
+    def tiles(x: np.ndarray) -> np.ndarray:
+        return best(x.reshape(len(x), -1)).reshape(x.shape)
+
+    return lambda x: in_tiles(tiles, x, (SIDE, SIDE), overlap=0.8).clip(0, 1)
 
 
 def print_table(title: str, rows: list[Row]) -> None:
@@ -217,9 +207,9 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=names, default=names)
     kinds = sorted(corruption.kind for corruption in MNIST.values())
     parser.add_argument("--corruption", nargs="+", choices=kinds, default=kinds, help="of MNIST")
-    parser.add_argument("--epochs", type=int, default=10, help="on MNIST and photographs (10)")
+    parser.add_argument("--epochs", type=int, help="on MNIST and photographs")
     parser.add_argument("--limit", type=int, help="MNIST training images (all)")
-    parser.add_argument("--patches", type=int, default=20_000, help="of china.jpg (20000)")
+    parser.add_argument("--patches", type=int, default=20_000, help="of flower.jpg (20000)")
     given = parser.parse_args()
     if "digits8" in given.only:
         print("\n## scikit-learn's digits, Gaussian noise 0.3")

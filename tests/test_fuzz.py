@@ -68,6 +68,7 @@ ODD = [
     *(10**6, 10**9, 10**12, 2**31, 2**40, 2**62, 2**63 - 1, 2**63, 2**64, 10**18, 10**300),
     *([1] * 3000, [10**6] * 300, [2**39] * 300, {"kind": "masking", "p": 0.5}, "ä", "\U0001f600"),
     *("float32", "F64", "U8", "BF16", "BOOL", "C64", "VAE", "Autoencoder", "conv", "subpixel"),
+    "residual",
     *RAW,
 ]
 CONFIG = {  # what an attacker would try first
@@ -75,7 +76,7 @@ CONFIG = {  # what an attacker would try first
     "hidden": [[10**9], [2**62, 2**62], [1] * 3000, [10**6] * 100_000, [], "none"],
     "image_shape": [[10**6] * 3, [1, 1, 1], [1, 2**40, 2**40], "none", [6, 1, 1], [1, 8, 8]],
     "sample_shape": [[10**6] * 3, [2**62], [1, 6], [6, 1], [1, 1, 6], [8, 8], [784], [2**31] * 3],
-    "network": ["dense", "conv", "subpixel"],
+    "network": ["dense", "conv", "subpixel", "residual"],
     "activation": ["relu", "leaky_relu", "elu", "gelu", "softplus", "tanh", "sigmoid", "identity"],
     "code_activation": ["sigmoid", "softplus"],
     "output_activation": ["tanh", "identity", "sigmoid"],

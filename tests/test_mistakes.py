@@ -159,7 +159,10 @@ USED_SEED = (
 )
 HIDDEN = "hidden must be a list, each an integer of at least 1 or None, but is {}."
 ACTIVATION = about("activation must be one of ")
-NETWORK = "network must be one of 'dense', 'conv', 'subpixel' or 2 values, each of type Module"
+NETWORK = (
+    "network must be one of 'dense', 'conv', 'subpixel', 'residual' or 2 values, each of type"
+    " Module"
+)
 CORRUPTION = (
     "corruption must be a Corruption (gaussian, speckle, poisson, salt-and-pepper, masking,"
     " affine, blur, watermark) or None, but is"
@@ -897,7 +900,7 @@ WRITABLE = (
 ONE_IMAGE = "o.png is one image and there are {} samples: give a folder, a path without suffix"
 RECIPES = (
     "ae, ae-32, ae-32-fast, ae-36, ae-36-fast, conv-dae, dae, dae-32, dae-32-fast, dae-64,"
-    " dae-64-fast, embed-2, embed-32, one-class, vae, vae-conv, watermark."
+    " dae-64-fast, embed-2, embed-32, one-class, photo-dae, vae, vae-conv, watermark."
 )
 ABSENT = "does not exist: give a .safetensors file or a run folder."
 FOREIGN = "is not a model file of diabolo, or is cut off."
@@ -939,7 +942,7 @@ COMMANDS = {
         "hidden must be a list, each an integer of at least 1 or None, but is '64,x'."
     ),
     "fit dae-32 --network cnn": (
-        "network must be one of 'dense', 'conv', 'subpixel', but is 'cnn'."
+        "network must be one of 'dense', 'conv', 'subpixel', 'residual', but is 'cnn'."
     ),
     "fit dae-32 --drop-last maybe": "drop_last must be True or False, but is 'maybe'.",
     "fit dae-32 --seed -1": (

@@ -200,6 +200,15 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
         "--limit", type=_integer(1), metavar="N", help="train on the first N samples"
     )
     parser.add_argument(
+        "--patches",
+        type=_integer(1),
+        metavar="N",
+        help="train on N square pieces of the images, which may differ in size (20000)",
+    )
+    parser.add_argument(
+        "--patch-size", type=_integer(1), metavar="S", help="train on such pieces of S x S (32)"
+    )
+    parser.add_argument(
         "--out", type=_name, metavar="DIR", help="run folder; default runs/RECIPE-DATE-N"
     )
     parser.add_argument("--force", action="store_true", help="replace an earlier run in DIR")
@@ -269,6 +278,8 @@ def _fit(arguments: Arguments) -> None:
         noisy=arguments.noisy,
         clean=arguments.clean,
         limit=arguments.limit,
+        patches=arguments.patches,
+        patch_size=arguments.patch_size,
         out=arguments.out,
         force=arguments.force,
         say=print,

@@ -74,7 +74,12 @@ TRAINING = {  # the parameters that may change in a warm start
 }
 EXAMINED, FEW = 2048, 256  # training samples that a model is looked at with; for a checkpoint
 HISTORY = ("epoch", "loss", "val_loss", "seconds")
-HIDDEN = {"dense": (256, 128), "conv": (32, 64), "subpixel": (32, 64)}
+HIDDEN = {
+    "dense": (256, 128),
+    "conv": (32, 64),
+    "subpixel": (32, 64),
+    "residual": (64, 64, 64, 64, 64),
+}
 
 
 class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, ABC):
@@ -91,7 +96,8 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         "Units (not dense: channels) of the encoder's layers; the decoder mirrors them.",
     ] = None
     network: Annotated[
-        Literal["dense", "conv", "subpixel"] | tuple[InstanceOf[nn.Module], InstanceOf[nn.Module]],
+        Literal["dense", "conv", "subpixel", "residual"]
+        | tuple[InstanceOf[nn.Module], InstanceOf[nn.Module]],
         "Kind of network, or your own pair (encoder, decoder) without the output activation.",
     ] = "dense"
     image_shape: Annotated[
@@ -102,7 +108,8 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
     code_activation: Annotated[networks.Activation, "After the code."] = "identity"
     output_activation: Annotated[
         networks.Activation | None,
-        "After the last layer; none: sigmoid for unit scaling, tanh for symmetric, else identity.",
+        "After the last layer; none: sigmoid for unit scaling, tanh for symmetric, else identity;"
+        " a residual network always has identity.",
     ] = None
     init: Annotated[
         Literal["glorot", "torch"], "Glorot uniform with zero biases, or PyTorch's default."
@@ -726,7 +733,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
             rows = as_float32(rows, distinct=reset and not images)
         if reset:
             self._learn_shape(tuple(shape[1:]), str(rows.dtype))
-        self._check_units(rows)
+        self.check_units(rows)
         return torch.from_numpy(np.require(rows, requirements=["C", "W"]))
 
     def _learn_shape(self, shape: tuple[int, ...], dtype: str) -> None:
@@ -773,7 +780,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         """Whether the last `fit` was on pairs of noisy and clean samples."""
         return "noisy_sha256" in self.data_
 
-    def _check_units(self, rows: np.ndarray) -> None:
+    def check_units(self, rows: np.ndarray) -> None:
         """Refuse values that are obviously in other units than those of the training data."""
         fitted, given = self.dtype_, str(rows.dtype)
         if fitted == given or (fitted in ("bool", "float32") and rows.max() <= 1):
@@ -811,6 +818,8 @@ class Autoencoder(Estimator):
 
 def _likelihood(p: Any) -> Likelihood:
     """The likelihood with its output activation, which must suit each other."""
+    if p.network == "residual":
+        return _unsquashed(p)
     name = p.output_activation or OUTPUTS.get(p.scaling, "identity")
     if p.likelihood in ("gaussian", "mse"):
         return Gaussian(networks.ACTIVATIONS[name]())
@@ -822,6 +831,16 @@ def _likelihood(p: Any) -> Likelihood:
             " use scaling='unit' and leave output_activation out."
         )
     return Bernoulli(nn.Sigmoid())
+
+
+def _unsquashed(p: Any) -> Likelihood:
+    """The likelihood of a network whose output is its input without noise."""
+    if p.likelihood not in ("gaussian", "mse") or p.output_activation not in (None, "identity"):
+        raise InputError(
+            "A residual network gives its input without the noise, which nothing may squash: use"
+            " likelihood='gaussian' and leave output_activation out."
+        )
+    return Gaussian(networks.ACTIVATIONS["identity"]())
 
 
 def _read_scaling(tensors: dict[str, Tensor], features: int) -> Scaling:

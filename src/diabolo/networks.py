@@ -129,6 +129,61 @@ def subpixel(
     return nn.Sequential(*encoder), nn.Sequential(*decoder)
 
 
+def residual(
+    shape: Shape,
+    hidden: Sequence[int],
+    latent: int | None,
+    *,
+    activation: Activation,
+    code_activation: Activation,
+    outputs: int = 1,
+) -> Pair:
+    """Convolutional, on (B, C, H, W): begins as the identity, and learns the noise to take away.
+
+    The code is the clean image itself, so that there is no `latent`, and the decoder only gives
+    it its shape. See `WithoutNoise`; `hidden` are the channels of its layers.
+    """
+    if not hidden:
+        raise InputError("A residual network needs at least one number of channels in hidden.")
+    if latent is not None:
+        raise InputError(
+            f"A residual network has no narrow code: give latent_dim none, not {latent}."
+        )
+    encoder = WithoutNoise(shape, hidden, activation)
+    return nn.Sequential(encoder, nn.Flatten()), nn.Sequential(nn.Unflatten(1, shape))
+
+
+class WithoutNoise(nn.Module):
+    """x -> x - noise(x), by 3x3 convolutions at half the resolution; (B, C, H, W) as it came.
+
+    The residual learning of K. Zhang, W. Zuo, Y. Chen, D. Meng and L. Zhang, "Beyond a Gaussian
+    Denoiser", 2017, on the image laid out as 4C channels of half its height and width, as in
+    K. Zhang, W. Zuo and L. Zhang, "FFDNet", 2018; without their batch normalisation and noise map.
+    The last convolution begins at zero. Odd sides are padded.
+    """
+
+    def __init__(self, shape: Shape, hidden: Sequence[int], activation: Activation) -> None:
+        super().__init__()
+        padding = (0, shape[2] % 2, 0, shape[1] % 2)
+        layers: list[nn.Module] = [nn.ZeroPad2d(padding)] if any(padding) else []
+        layers.append(nn.PixelUnshuffle(2))
+        for before, after in pairwise([4 * shape[0], *hidden]):
+            layers += [nn.Conv2d(before, after, 3, padding=1), *_activations(activation)]
+        layers += [nn.Conv2d(hidden[-1], 4 * shape[0], 3, padding=1), nn.PixelShuffle(2)]
+        if any(padding):
+            layers.append(nn.ZeroPad2d((0, -padding[1], 0, -padding[3])))
+        self.noise = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x - self.noise(x)
+
+    def begin_as_identity(self) -> None:
+        """Make the noise zero."""
+        last = [layer for layer in self.noise if isinstance(layer, nn.Conv2d)][-1]
+        for parameter in last.parameters():
+            parameter.zero_()
+
+
 class Residual(nn.Module):
     """x -> activation(x + conv(activation(conv(x)))), both 3x3 (He et al. 2016)."""
 
@@ -149,7 +204,7 @@ def build(
     generator: Generator | None,
     **sizes: object,
 ) -> Pair:
-    """A pair made by `dense`, `conv` or `subpixel`, its weights drawn from `generator`.
+    """A pair made by one of the functions above, its weights drawn from `generator`.
 
     With PyTorch's `init` they are those that the layers, written out, would have had if torch's
     global generator had been in that state. Without a generator they have shapes but no memory,
@@ -173,6 +228,9 @@ def lay_out(module: nn.Module) -> None:
 
 def _initialise(module: nn.Module, init: str, generator: Generator) -> None:
     """Glorot uniform with zero biases, or PyTorch's own U(-1/sqrt(fan_in), 1/sqrt(fan_in))."""
+    if isinstance(module, WithoutNoise):  # which comes after its layers
+        with torch.no_grad():
+            module.begin_as_identity()
     if not isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
         return
     assert module.bias is not None

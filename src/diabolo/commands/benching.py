@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from diabolo import data, recipes
+from diabolo.commands import runs
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
 from diabolo.models import MODELS
@@ -26,7 +27,8 @@ def bench(names: list[str], *, limit: int = 12_800, rounds: int = 3) -> Iterator
     for plan in plans:
         model = from_config(plan.model, MODELS)
         assert isinstance(model, Estimator)
-        timing = compare(model, data.read(plan.source).array[:limit], rounds=rounds)
+        X = runs.load_split(plan, 0).train if plan.patches else data.read(plan.source).array
+        timing = compare(model, X[:limit], rounds=rounds)
         seconds = statistics.median(timing.seconds)
         yield {
             "recipe": plan.name,

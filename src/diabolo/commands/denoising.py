@@ -3,7 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from diabolo.data import Samples
 from diabolo.data.samples import kind_by_name
 from diabolo.errors import InputError, complete
 from diabolo.estimator import Estimator
+from diabolo.recipes import Recipe
 from diabolo.report import write_picture
 from diabolo.tasks import denoising, filters
 
@@ -127,11 +128,19 @@ def _strengths(path: str | Path, model: Estimator) -> filters.Strengths:
     recipe = runs.recipe_beside(path)
     if recipe is None:
         return filters.MIDDLE
-    few = data.read(recipe.source, image_shape=model.image_shape_).array[:TUNED]
-    few = few.reshape(-1, *(model.image_shape_ or ()))
+    few = _training_images(recipe, model)
     clean = few[..., :PIECE, :PIECE]
     noisy = denoising.corrupt(model, few, random_state=1)[..., :PIECE, :PIECE]
     return filters.tune(_unit(model, clean), _unit(model, noisy))
+
+
+def _training_images(recipe: Recipe, model: Estimator) -> np.ndarray:
+    """A few of the images of a run, or of the patches of those that it was trained on."""
+    if recipe.patches:
+        few = replace(recipe, data={**recipe.data, "patches": 4 * TUNED})
+        return runs.load_split(few, model.seed_).train
+    array = data.read(recipe.source, image_shape=model.image_shape_).array[:TUNED]
+    return array.reshape(-1, *(model.image_shape_ or ()))
 
 
 def _table(done: Sequence[_Done], strengths: filters.Strengths | None) -> list[str]:

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from diabolo import data, layers, recipes, store
 from diabolo.commands import runs
 from diabolo.errors import InputError, complete
@@ -85,5 +87,13 @@ def _planned(recipe: recipes.Recipe) -> str:
     from diabolo.models import MODELS
     from diabolo.params import from_config
 
-    samples = data.read("mnist:test:2" if recipe.source == "mnist" else recipe.source)
-    return from_config(recipe.model, MODELS).summary(samples.array[:2])  # type: ignore[attr-defined]
+    return from_config(recipe.model, MODELS).summary(_few(recipe))  # type: ignore[attr-defined]
+
+
+def _few(recipe: recipes.Recipe) -> np.ndarray:
+    """Two samples like those of a recipe; where it cuts patches from whatever is given, black."""
+    if recipe.patches and "source" not in recipe.data:
+        return np.zeros((2, 3, *[recipe.patches["size"]] * 2), np.uint8)
+    if recipe.patches:
+        return runs.load_split(recipe, 0).train[:2]
+    return data.read("mnist:test:2" if recipe.source == "mnist" else recipe.source).array[:2]

@@ -53,11 +53,7 @@ class Split:
 
 def load_split(recipe: Recipe, seed: int) -> Split:
     """Read the data that a recipe names and part it as the recipe says."""
-    training = data.read_pairs(*recipe.pairs) if recipe.pairs else data.read(recipe.source)
-    if recipe.test == HELD_OUT:
-        training, testing = _hold_out(training, seed)
-    else:
-        testing = data.read(recipe.test, image_shape=_image_shape(training.array))
+    training, testing = _read_both(recipe, seed)
     train, validation = _subset(training, slice(recipe.data.get("limit"))), None
     given = len(train.array)
     if recipe.data.get("validation") == "test":
@@ -77,6 +73,18 @@ def load_split(recipe: Recipe, seed: int) -> Split:
         training.failures + testing.failures,
         train.labels,
     )
+
+
+def _read_both(recipe: Recipe, seed: int) -> tuple[Samples, Samples]:
+    """What a recipe trains and tests on."""
+    held_out = recipe.test == HELD_OUT
+    if recipe.patches:
+        test = None if held_out else recipe.test
+        return data.split_patches(recipe.source, test, seed=seed, **recipe.patches)
+    training = data.read_pairs(*recipe.pairs) if recipe.pairs else data.read(recipe.source)
+    if held_out:
+        return _hold_out(training, seed)
+    return training, data.read(recipe.test, image_shape=_image_shape(training.array))
 
 
 def _checking(samples: Samples | None) -> Any:

@@ -1,10 +1,11 @@
 """`diabolo fit`: train a recipe into a run folder, or go on with a run that was ended early."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from diabolo import recipes, report
@@ -31,6 +32,8 @@ def fit(
     noisy: str | None = None,
     clean: str | None = None,
     limit: int | None = None,
+    patches: int | None = None,
+    patch_size: int | None = None,
     out: str | Path | None = None,
     force: bool = False,
     say: Say = lambda text: None,
@@ -40,13 +43,15 @@ def fit(
 
     `noisy` and `clean`, in place of `data`, are pairs: of two folders the images of one name, of
     two files the rows. The recipe's own corruption is then off, unless `parameters` give one.
+    `patches` and `patch_size`: so many square pieces of the images, which may differ in size.
     Writes the model, its recipe, history, metrics, figures and report. An interrupt keeps what
     was trained so far, reports on it, and is raised again. Raises `InputError` for a mistake,
     before anything is written, and `IncompleteError` after the work if some files were bad.
     """
     origin = origin_of(data=data, test=test, noisy=noisy, clean=clean)
     original, parameters = recipes.read(recipe), parameters or {}
-    plan = changed(original, parameters, origin, limit)
+    pieces = {"patches": patches, "patch_size": patch_size}
+    plan = changed(original, parameters, origin, limit, pieces)
     model = new_model(plan)
     folder = runs.new_folder(out, plan.name, force=force)
     if noisy is not None and original.model.get("corruption") and model.corruption is None:
@@ -83,7 +88,8 @@ def _train(
 ) -> Path:
     split = runs.load_split(plan, plan.model["random_state"])
     pairs = "pairs of " if plan.pairs else ""
-    say(f"Number of {pairs}{_what(split.train)} in the dataset: {len(split.train)}")
+    what = "patches" if plan.patches else _what(split.train)
+    say(f"Number of {pairs}{what} in the dataset: {len(split.train)}")
     run = _Run(folder, plan, split, model, resumed=resumed)
     kept = _RunCheckpoints(run, resumed=resumed)
 
@@ -135,9 +141,14 @@ def origin_of(
 
 
 def changed(
-    recipe: Recipe, parameters: dict[str, Any], origin: dict[str, str], limit: int | None
+    recipe: Recipe,
+    parameters: dict[str, Any],
+    origin: dict[str, str],
+    limit: int | None,
+    pieces: Mapping[str, int | None] = MappingProxyType({}),
 ) -> Recipe:
-    """The recipe with what was given instead of its own."""
+    """The recipe with what was given instead of its own; `pieces`: patches and patch_size."""
+    sizes = _sizes(limit=limit, **pieces)
     model: dict[str, Any] = {"random_state": 0, **recipe.model}
     if "noisy" in origin and "corruption" not in parameters:
         model.pop("corruption", None)
@@ -145,20 +156,31 @@ def changed(
         model[name] = _merged(model.get(name), value)
     if model["random_state"] in (None, "none"):
         raise InputError("A run needs a seed that can be repeated: give --seed a number.")
-    if limit is not None and limit < 1:
-        raise InputError(f"limit must be at least 1, but is {limit}.")
+    pairs = "noisy" in origin or (recipe.pairs and "source" not in origin)
+    if pairs and set(pieces) & set(sizes):
+        raise InputError("Pairs are taken whole: leave --patches and --patch-size out.")
     if recipe.pairs and set(origin) == {"test"}:
         raise InputError(f"{recipe.name} learns from pairs: --test needs --data as well.")
     new = not {"source", "noisy"}.isdisjoint(origin)
-    kept = {k: v for k, v in recipe.data.items() if not new or k == "validation"}
+    held = {"validation"} if "noisy" in origin else {"validation", "patches", "patch_size"}
+    kept = {k: v for k, v in recipe.data.items() if not new or k in held}
     if "validation_fraction" in parameters:
         kept.pop("validation", None)
     paths = {k: _absolute(v) for k, v in kept.items() if k in ("source", "test", "noisy", "clean")}
-    source = kept | paths | origin | ({} if limit is None else {"limit": limit})
+    source = kept | paths | origin | sizes
     changed = sorted({*parameters, *(["data"] if new else [])} - {"random_state", "epochs"})
     title = f"{recipe.title}; changed: {', '.join(changed)}" if changed else recipe.title
     notes = [] if new else recipe.notes
     return replace(recipe, title=title, notes=notes, model=model, data=source)
+
+
+def _sizes(**given: int | None) -> dict[str, int]:
+    """Those that were given, which count something."""
+    sizes = {name: value for name, value in given.items() if value is not None}
+    for name, value in sizes.items():
+        if value < 1:
+            raise InputError(f"{name} must be at least 1, but is {value}.")
+    return sizes
 
 
 def _merged(old: Any, new: Any) -> Any:

@@ -5,7 +5,7 @@ from diabolo.data.idx import read_idx, write_idx
 from diabolo.data.mnist import load_mnist
 from diabolo.data.outputs import write, write_codes, write_each
 from diabolo.data.pairs import read_pairs
-from diabolo.data.patches import patches
+from diabolo.data.patches import patches, split_patches
 from diabolo.data.samples import Samples
 from diabolo.data.sources import read, read_codes, read_each
 
@@ -19,6 +19,7 @@ __all__ = [
     "read_each",
     "read_idx",
     "read_pairs",
+    "split_patches",
     "write",
     "write_codes",
     "write_each",

@@ -99,11 +99,15 @@ def find_images(folder: Path) -> tuple[list[str], list[str]]:
 def alike(folder: Path, names: Sequence[str]) -> list[list[str]]:
     """The images `names` in `folder`, parted into those that one array can hold as they are."""
     parts: dict[object, list[str]] = {}
-    with quietly(Image.DecompressionBombWarning), ThreadPoolExecutor() as pool:
-        forms = pool.map(lambda name: _attempt(name, _form, folder / name), names)
-        for name, form in zip(names, forms, strict=True):
-            parts.setdefault(form, []).append(name)
+    for name, form in zip(names, forms(folder, names), strict=True):
+        parts.setdefault(form, []).append(name)
     return list(parts.values())
+
+
+def forms(folder: Path, names: Sequence[str]) -> list[Form | str]:
+    """What the headers of the images `names` in `folder` say, or a sentence on why not."""
+    with quietly(Image.DecompressionBombWarning), ThreadPoolExecutor() as pool:
+        return list(pool.map(lambda name: _attempt(name, _form, folder / name), names))
 
 
 def read_images(
@@ -123,12 +127,12 @@ def read_images(
     """
     if image_shape is not None and image_shape[0] not in (1, 3):
         raise InputError(f"images have 1 or 3 channels, the model takes {image_shape[0]}")
+    said = forms(folder, names)
     with quietly(Image.DecompressionBombWarning), ThreadPoolExecutor() as pool:
-        forms = list(pool.map(lambda name: _attempt(name, _form, folder / name), names))
-        target = _target([form for form in forms if isinstance(form, Form)], image_shape, taker)
+        target = _target([form for form in said if isinstance(form, Form)], image_shape, taker)
         refused = {
             name: form if isinstance(form, str) else target.refusal(name, form)
-            for name, form in zip(names, forms, strict=True)
+            for name, form in zip(names, said, strict=True)
         }
         fitting = [name for name in names if refused[name] is None]
         array, broken = _fill(pool, folder, fitting, target)

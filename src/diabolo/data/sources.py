@@ -70,14 +70,12 @@ def read_each(source: str | Path) -> list[Samples]:
     Those of one size, colours and depth are in one array. Every other kind of source is one
     array. The failures are those of the first.
     """
-    path = Path(source)
-    if str(source).startswith("mnist") or not path.exists() or _kind_of(path) != "folder":
+    files = find_files(source)
+    if files is None:
         return [read(source)]
-    from diabolo.data.images import alike, find_images, read_images
+    from diabolo.data.images import alike, read_images
 
-    names, failures = find_images(path)
-    if not names:
-        raise InputError(failures[0] if failures else f"{path} is a folder without images")
+    path, names, failures = files
     found = list[Samples]()
     for part in alike(path, names):
         array, kept, broken = read_images(path, part)
@@ -89,6 +87,23 @@ def read_each(source: str | Path) -> list[Samples]:
             f"none of the {len(names)} images in {path} can be used; the first: {failures[0]}"
         )
     return [replace(found[0], failures=failures), *found[1:]]
+
+
+def find_files(source: str | Path) -> tuple[Path, list[str], list[str]] | None:
+    """Of a folder of images: it, their paths below it, a sentence on each closed folder in it."""
+    path = Path(source)
+    if str(source).startswith("mnist") or not path.exists() or _kind_of(path) != "folder":
+        return None
+    return path, *_files_in(path)
+
+
+def _files_in(path: Path) -> tuple[list[str], list[str]]:
+    from diabolo.data.images import find_images
+
+    names, failures = find_images(path)
+    if not names:
+        raise InputError(failures[0] if failures else f"{path} is a folder without images")
+    return names, failures
 
 
 def _read_mnist(source: str) -> Samples:
@@ -130,14 +145,11 @@ def _kind_of(path: Path) -> Kind:
 
 
 def _read_images(path: Path, kind: Kind, image_shape: tuple[int, int, int] | None) -> Samples:
-    from diabolo.data.images import find_images, read_images
+    from diabolo.data.images import read_images
 
     folder, names, closed = path.parent, [path.name], list[str]()
     if kind == "folder":
-        folder = path
-        names, closed = find_images(path)
-        if not names:
-            raise InputError(closed[0] if closed else f"{path} is a folder without images")
+        folder, (names, closed) = path, _files_in(path)
     array, kept, failures = read_images(folder, names, image_shape)
     if not kept:
         raise InputError(

@@ -1,10 +1,10 @@
 """Recipes: what can be trained by name. A recipe is a TOML file; this module reads them.
 
 A recipe has a `title`, the `article` it follows, `notes` on what that leaves open, the `[model]`
-(its kind and parameters), the `[data]` (source, test, validation, limit; or pairs: noisy, clean,
-validation, limit) and a `[report]`. With a
-`base`, the name of a recipe of the package, it says only what is different there, and how it
-validates.
+(its kind and parameters), the `[data]` (source, test, validation, limit, and how many patches of
+what patch_size are cut from images; or pairs: noisy, clean, validation, limit) and a `[report]`.
+With a `base`, the name of a recipe of the package, it says only what is different there, and how
+it validates.
 """
 
 import re
@@ -34,7 +34,10 @@ DATA = {
     "clean": str,
     "validation": str,
     "limit": int,
+    "patches": int,
+    "patch_size": int,
 }
+PATCHES, PATCH_SIZE = 20_000, 32
 REPORT = {"columns": int}
 FIRST = re.compile(r"first ([1-9]\d?)%")
 HELD_OUT = "held out 10%"
@@ -68,6 +71,14 @@ class Recipe:
         """Where the test samples come from, or `HELD_OUT`."""
         own = self.source == "mnist" and not self.pairs
         return str(self.data.get("test", "mnist:test" if own else HELD_OUT))
+
+    @property
+    def patches(self) -> dict[str, int] | None:
+        """`n` pieces of the images that are trained on, and their `size`; None: whole images."""
+        if not {"patches", "patch_size"} & set(self.data):
+            return None
+        data = {"patches": PATCHES, "patch_size": PATCH_SIZE} | self.data
+        return {"n": data["patches"], "size": data["patch_size"]}
 
     @property
     def validation_share(self) -> float | None:
@@ -139,6 +150,8 @@ def _check_pairs(data: dict[str, Any], where: str) -> None:
         raise InputError(f"{where}: noisy and clean go together, give both or neither.")
     if "noisy" in data and {"source", "test"} & set(data):
         raise InputError(f"{where}: give noisy and clean, or source and test, not both.")
+    if "noisy" in data and {"patches", "patch_size"} & set(data):
+        raise InputError(f"{where}: pairs are taken whole, leave patches and patch_size out.")
 
 
 def _check(table: dict[str, Any], known: Mapping[str, type], where: str) -> None:

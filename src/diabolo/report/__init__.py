@@ -271,7 +271,7 @@ def _architecture(model: Estimator) -> Picture:
 def _data(model: Estimator, recipe: Recipe, numbers: dict[str, Any], test: Samples) -> str:
     """What a run was trained and tested on, in words."""
     name = "MNIST" if recipe.source == "mnist" else Path(recipe.source).name
-    what = "rows" if model.image_shape_ is None else "images"
+    what = "rows" if model.image_shape_ is None else "patches" if recipe.patches else "images"
     shape = " x ".join(map(str, model.sample_shape_))
     if recipe.pairs:
         noisy, clean = (Path(path).name for path in recipe.pairs)

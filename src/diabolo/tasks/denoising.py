@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from annotated_types import Ge, Lt
 from numpy.lib.stride_tricks import sliding_window_view
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from diabolo import params
@@ -141,7 +142,7 @@ def _reconstructed(model: Estimator, tiles: np.ndarray) -> np.ndarray:
 
 def _shape_of_images(model: Estimator) -> tuple[int, int, int]:
     """(C, H, W) of the images that the model was fitted on."""
-    model._net()
+    check_is_fitted(model, "net_")
     if model.image_shape_ is None:
         raise InputError(
             "The model was fitted on rows of a table, which have no tiles: use reconstruct, or a"
@@ -174,7 +175,7 @@ def _values(model: Estimator, array: Any) -> np.ndarray:
         values = values.astype(np.uint16)
     elif values.dtype not in (np.bool_, np.uint8):
         values = as_float32(values, distinct=False)
-    model._check_units(values)
+    model.check_units(values)
     return values
 
 

@@ -20,9 +20,9 @@ Filter = Callable[[np.ndarray], np.ndarray]  # of one image (H, W) or (H, W, 3),
 Strengths = Mapping[str, float]
 GRIDS: dict[str, tuple[float, ...]] = {
     "median": (3, 5, 7, 9),
-    "total variation": (0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.2),
-    "wavelet": (0.05, 0.1, 0.2, 0.3, 0.5, 0.7),
-    "non-local means": (0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8),
+    "total variation": (0.05, 0.07, 0.1, 0.14, 0.2, 0.3, 0.4, 0.5, 0.8, 1.2),
+    "wavelet": (0.05, 0.07, 0.1, 0.14, 0.2, 0.3, 0.4, 0.5, 0.7),
+    "non-local means": (0.04, 0.05, 0.06, 0.08, 0.1, 0.12, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8),
 }
 MIDDLE: Strengths = {
     "median": 3,
