@@ -26,6 +26,7 @@ from diabolo.tasks.evaluation import corrupted, pictured
 SHOWN = 10  # test samples that are reconstructed after each epoch
 PATIENCE = 60.0  # seconds in which a training that is stopped must have ended
 BUSY = ("starting", "running", "stopping")
+ENDED = ("done", "stopped", "failed")
 
 
 class Shown(BaseModel):
@@ -122,24 +123,26 @@ class Trainer:
         self._process = context.Process(target=work, args=(theirs, arguments), daemon=False)
         self._process.start()
         theirs.close()
-        threading.Thread(target=self._listen, args=(ours,), daemon=True).start()
+        threading.Thread(target=self._listen, args=(ours, self._process), daemon=True).start()
 
-    def _listen(self, pipe: Connection) -> None:
-        """Take what the training sends, until it ends."""
+    def _listen(self, pipe: Connection, process: Any) -> None:
+        """Take what a training sends, until it ends."""
         while True:
             try:
                 news = pipe.recv()
             except (EOFError, OSError):
                 break
-            with self._lock:
-                if self._state.state == "stopping":
-                    news = {k: v for k, v in news.items() if (k, v) != ("state", "running")}
-                news = {**news, "seconds": self._seconds()}
-                self._state = self._state.model_copy(update=news)
-        self._process.join()
+            self._take(news)
+            if news.get("state") in ENDED:
+                return
+        process.join()
+        self._take({"state": "failed", "message": "The training was ended."})
+
+    def _take(self, news: dict[str, Any]) -> None:
         with self._lock:
-            if self._state.state in BUSY:
-                self._state.state, self._state.message = "failed", "The training was ended."
+            if self._state.state == "stopping" and news.get("state") == "running":
+                del news["state"]
+            self._state = self._state.model_copy(update={**news, "seconds": self._seconds()})
 
 
 def work(pipe: Connection, arguments: dict[str, Any]) -> None:

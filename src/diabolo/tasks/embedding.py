@@ -8,6 +8,7 @@ in two dimensions by their principal components or by t-SNE (van der Maaten and 
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from scipy.linalg import eigh
 from sklearn.manifold import TSNE
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
@@ -94,10 +95,25 @@ def plane(
     if codes.shape[1] == 2 and method is None:
         return codes, ("code 1", "code 2")
     centred = codes - codes.mean(axis=0)
-    variances, directions = np.linalg.eigh(centred.T @ centred)
-    shares = variances[::-1][:2] / max(float(variances.sum()), 1e-12)
+    components, variances = _components(centred)
+    shares = variances / max(float(np.square(centred).sum()), 1e-12)
     names = [f"component {i + 1} ({share:.0%} of variance)" for i, share in enumerate(shares)]
-    return centred @ directions[:, ::-1][:, :2], (names[0], names[1])
+    return components, (names[0], names[1])
+
+
+def _components(centred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first two principal components (N, 2) of codes (N, K), and their variances (2,) by N.
+
+    From the smaller of the matrices of inner products, (N, N) and (K, K).
+    """
+    of_samples = 1 < len(centred) < centred.shape[1]
+    products = centred @ centred.T if of_samples else centred.T @ centred
+    last = len(products) - 1
+    found = eigh(products, subset_by_index=[last - 1, last])
+    variances, directions = (array[..., ::-1] for array in found)
+    if of_samples:
+        return directions * np.sqrt(variances.clip(0)), variances
+    return centred @ directions, variances
 
 
 def _tsne(codes: np.ndarray, seed: int) -> np.ndarray:
