@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+import uvicorn
 
 from diabolo.cli import main
 
@@ -28,6 +29,7 @@ def test_python_example_runs(tmp_path, monkeypatch):
 
 def test_commands_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(uvicorn.Server, "run", lambda server, sockets: None)  # would not end
     lines = [line for block in blocks("sh") for line in block.splitlines()]
     commands = [shlex.split(line, comments=True) for line in lines if line.startswith("diabolo")]
     assert len(commands) > 10

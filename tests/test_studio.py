@@ -332,9 +332,8 @@ def test_a_form_that_is_sent_back_unchanged_is_the_recipe(client, name):
             texts |= {inner["name"]: inner["value"] for inner in field["parts"][field["value"]]}
     model = recipes.read(name).model
     given = parameters.given(model, texts)
-    assert to_config(from_config({"kind": model["kind"], **given}, MODELS)) == to_config(
-        from_config(model, MODELS)
-    )
+    made = from_config({"kind": model["kind"], **given}, MODELS)
+    assert to_config(made) == to_config(from_config({"random_state": 0, **model}, MODELS))
 
 
 def test_a_form_has_the_bounds_of_the_declaration():

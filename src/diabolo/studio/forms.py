@@ -39,7 +39,7 @@ class Field(BaseModel):
 
 def fields(recipe: Recipe) -> list[Field]:
     """The form of a recipe's model, each with the recipe's value."""
-    model = recipe.model
+    model = {"random_state": 0, **recipe.model}
     return [field(p, model.get(p.name, p.default)) for p in declared(model["kind"])]
 
 

@@ -110,7 +110,7 @@ function show({ name, text, value }, model) {
   if (model.running && name === "When") return "training now";
   if (name === "When") return new Date(found).toLocaleString("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
   if (text || found === undefined || found === null) return found || "–";
-  return Number.isInteger(found) ? found.toLocaleString("en") : found.toPrecision(3).replace("-", "−");
+  return Number.isInteger(found) ? found.toLocaleString("en") : number(found);
 }
 
 /** What is missing comes last, either way. */

@@ -84,7 +84,7 @@ export function slider({ label, help, min, max, step = "any", value, onchange })
     },
     set(next) {
       range.value = next;
-      box.value = Number(Number(next).toPrecision(4));
+      box.value = Number(Number(next).toPrecision(3));
     },
   };
 }
