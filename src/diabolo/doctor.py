@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from diabolo.net import Net, in_blocks, watched
+from diabolo.net import Net, watched
 
 Array = Tensor | np.ndarray  # any type, any device
 
@@ -292,7 +292,7 @@ def examine(
     `vectors`: codes are no feature maps. `columns`: x is a table, with these names or none ([]).
     """
     scaled = net.scaling(x)
-    output = net.scaling(in_blocks(net.decode, codes, device=net.device).to(net.device))
+    output = net.scaling(net.in_blocks(net.decode, codes).to(net.device))
     restrained = net.corruption is not None or net.bottleneck.penalised or noisy is not None
     of_code = dead_units(codes) if vectors else None
     if net.bottleneck.sampling:
@@ -300,7 +300,7 @@ def examine(
         def kl(x: Tensor) -> Tensor:
             return net.bottleneck.kl(net.encoder, net.shaped(net.scaling(x)))
 
-        of_code = collapse(codes, in_blocks(kl, x if noisy is None else noisy, device=net.device))
+        of_code = collapse(codes, net.in_blocks(kl, x if noisy is None else noisy))
     return found(
         unscaled(scaled),
         None if columns is None else constant_columns(x, columns),

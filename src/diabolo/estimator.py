@@ -41,7 +41,6 @@ from diabolo.net import (
     Net,
     Scaling,
     check_pair,
-    in_blocks,
     learn_scaling,
     trace,
 )
@@ -437,7 +436,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         Gives these codes.
         """
         self.net_.eval()
-        z = in_blocks(self.net_.encode, x[:EXAMINED], device=self.net_.device)
+        z = self.net_.in_blocks(self.net_.encode, x[:EXAMINED])
         self.code_size_ = z.shape[1]
         self.code_range_ = np.quantile(z.numpy(), [0.01, 0.99], axis=0).astype(np.float32)
         return z
@@ -558,7 +557,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         z = as_codes(X)
         if z.ndim != 2 or z.shape[1] != k:
             raise InputError(f"Codes must have shape (N, {k}), but have {tuple(z.shape)}.")
-        y = in_blocks(net.decode, z, device=self.net_.device)
+        y = net.in_blocks(net.decode, z)
         return like(X, y.reshape(-1, *self.sample_shape_))
 
     def reconstruct(self, X: Any) -> Any:
@@ -711,7 +710,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
     def _mapped(
         self, X: Any, function: Callable[[Tensor], Tensor], *, keep_shape: bool = False
     ) -> Any:
-        out = in_blocks(function, self.rows(X), device=self.net_.device)
+        out = self.net_.in_blocks(function, self.rows(X))
         return like(X, out.reshape(as_array(X).shape) if keep_shape else out)
 
     def rows(self, X: Any, *, reset: bool = False) -> Tensor:

@@ -40,7 +40,7 @@ from diabolo.doctor import DoctorWarning
 from diabolo.errors import InputError
 from diabolo.estimator import Autoencoder, Estimator, Seed, find_seed
 from diabolo.inputs import as_rows, like
-from diabolo.net import Net, in_blocks
+from diabolo.net import Net
 from diabolo.params import Parameters, to_config
 from diabolo.train import generator, prefixed
 
@@ -357,13 +357,13 @@ def _learn(score: str, model: Estimator, X: Any) -> dict[str, Tensor]:
     if not wanted:
         return {}
     net, rows = model.net_, model.rows(X)
-    learnt = _gaussian(in_blocks(net.encode, rows, device=net.device).double().numpy())
+    learnt = _gaussian(net.in_blocks(net.encode, rows).double().numpy())
     if "scales" in wanted:
 
         def both(x: Tensor) -> Tensor:
             return torch.stack([_errors(net, x).mean(1), _distances(net, x, learnt)], 1)
 
-        means = in_blocks(both, rows, device=net.device).mean(0)
+        means = net.in_blocks(both, rows).mean(0)
         learnt["scales"] = torch.where(means > 0, means, 1.0)
     return learnt
 

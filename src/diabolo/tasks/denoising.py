@@ -24,7 +24,6 @@ from diabolo import params
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator, find_seed
 from diabolo.inputs import as_float32, as_rows, in_a_sentence, like
-from diabolo.net import in_blocks
 from diabolo.train import generator
 
 Overlap = Annotated[float, Ge(0), Lt(1)]
@@ -137,7 +136,7 @@ def _reconstructed(model: Estimator, tiles: np.ndarray) -> np.ndarray:
         return net.decode(net.encode(x))
 
     rows = torch.from_numpy(np.ascontiguousarray(tiles).reshape(len(tiles), -1))
-    return in_blocks(function, rows, device=net.device).numpy().reshape(tiles.shape)
+    return net.in_blocks(function, rows).numpy().reshape(tiles.shape)
 
 
 def _shape_of_images(model: Estimator) -> tuple[int, int, int]:

@@ -16,7 +16,6 @@ from diabolo.corruption import Watermark
 from diabolo.estimator import Estimator
 from diabolo.likelihood import Bernoulli
 from diabolo.linear import LinearMap, fit_linear
-from diabolo.net import in_blocks
 from diabolo.train import generator
 
 LINEAR_FEATURES = 4096  # the widest sample whose covariance is formed
@@ -119,7 +118,7 @@ def _masks(model: Estimator, X: Any, seed: int) -> np.ndarray | None:
     def masks(x: torch.Tensor) -> torch.Tensor:
         return mark.marked(net.pictured(net.scaling(x)), draw, low, high)[1]
 
-    return in_blocks(masks, model.rows(X), device=net.device).numpy()
+    return net.in_blocks(masks, model.rows(X)).numpy()
 
 
 def _quality(model: Estimator, clean: np.ndarray, output: np.ndarray) -> dict[str, float]:
@@ -150,9 +149,9 @@ def _likelihoods(model: Estimator, seen: Any, clean: Any, seed: int) -> dict[str
         return torch.as_tensor(code.penalty)
 
     rows = model.rows(seen), model.rows(clean)
-    found = {"nll": float(in_blocks(nll, *rows, device=device).double().mean())}
+    found = {"nll": float(net.in_blocks(nll, *rows).double().mean())}
     if net.bottleneck.penalised:
-        found["kl"] = float(in_blocks(kl, rows[0], device=device).double().mean())
+        found["kl"] = float(net.in_blocks(kl, rows[0]).double().mean())
         found["elbo"] = -(found["nll"] + found["kl"])
     return found
 
