@@ -12,7 +12,7 @@ tiles. scikit-learn's 8 x 8 digits: the last 500 for testing. Prints tables in M
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from diabolo.linear import fit_linear
 from diabolo.models import MODELS
 from diabolo.params import from_config
 from diabolo.tasks.denoising import corrupt, denoise, in_tiles
+from diabolo.tasks.evaluation import best_linear
 from diabolo.tasks.filters import GRIDS, apply, tune
 
 TUNED = 50
@@ -81,14 +82,7 @@ def classical_rows(
 
 def linear_map(model: Any, train: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """The best linear denoiser of full rank, fitted on corrupted training images."""
-
-    def pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for start in range(0, len(train), 4096):
-            block = train[start : start + 4096]
-            seen = model.corrupt(block, random_state=1 + start)
-            yield unit(seen).reshape(len(block), -1), unit(block).reshape(len(block), -1)
-
-    (best,) = fit_linear(pairs(), [None])
+    (best,) = best_linear(model, train, [None])
     return lambda x: best(x.reshape(len(x), -1)).reshape(x.shape).clip(0, 1)
 
 

@@ -2,6 +2,9 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -381,6 +384,24 @@ def test_a_crashed_run_is_reported_from_its_checkpoint(dae, tmp_path):
     assert run("report", crashed) == 0
     again = json.loads((crashed / "metrics.json").read_text())
     assert again["test"] == json.loads((dae / "metrics.json").read_text())["test"]
+
+
+def test_a_command_interrupted_in_a_library_ends_with_its_code(tmp_path):
+    """CPython would end by the signal, once an `exec` of text was interrupted."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "from diabolo import cli\n"
+        "run = lambda _: exec('import signal; signal.raise_signal(signal.SIGINT)')\n"
+        "cli.COMMANDS['recipes'] = cli.COMMANDS['recipes']._replace(run=run)\n"
+    )
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    ended = subprocess.run(
+        [sys.executable, "-m", "diabolo", "recipes"],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (130, "diabolo: interrupted\n")
 
 
 def test_an_interrupted_report_says_how_to_make_it(tmp_path, monkeypatch, capsys):

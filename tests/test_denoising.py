@@ -1,5 +1,6 @@
 """Denoising in tiles, the classical filters beside it, and patches to train on."""
 
+import shutil
 import sys
 
 import numpy as np
@@ -9,11 +10,11 @@ from conftest import SMALL, run
 from PIL import Image
 
 from diabolo import Autoencoder, metrics
-from diabolo.corruption import GaussianNoise, SaltAndPepper
+from diabolo.corruption import GaussianNoise, SaltAndPepper, Watermark
 from diabolo.data import patches, read, read_each
 from diabolo.errors import InputError
 from diabolo.tasks import filters
-from diabolo.tasks.denoising import corrupt, denoise, in_tiles
+from diabolo.tasks.denoising import corrupt, denoise, in_tiles, marks
 
 SIZES = [(28, 20), (29, 300), (57, 43), (100, 20), (5, 100), (1, 1)]
 
@@ -287,28 +288,124 @@ def test_a_folder_of_several_sizes_keeps_names_and_names_the_bad(file, gray, tmp
     assert [len(part.array) for part in read_each(folder)] == [2, 1]
 
 
+FILTERS = ("median", "total variation", "wavelet", "non-local means")
+METHODS = ("corrupted", *FILTERS, "denoised")
+
+
+def table_of(capsys):
+    """The numbers of each method, by its name, and the lines after the table."""
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split()[:2] == ["MSE", "PSNR,"]
+    table = {
+        name: [float(word.replace("-", "nan")) for word in line[20:].split()]
+        for line in lines
+        for name in METHODS
+        if line.startswith(name)
+    }
+    return table, [line for line in lines if not line.startswith(METHODS)]
+
+
 def test_corrupted_beside_the_classical_filters(file, tmp_path, capsys):
     pytest.importorskip("pywt")
     folder = folder_of(tmp_path, a=pixels(12, 16), b=pixels(20, 30))
-    words = [folder, "--corrupt", "--beside", "--out", tmp_path / "out"]
-    assert run("denoise", file, *words) == 0
-    head, *rows = capsys.readouterr().out.splitlines()
-    assert head.split()[:2] == ["MSE", "PSNR,"]
-    names = ["corrupted", "median", "total", "wavelet", "non-local", "denoised"]
-    assert [row.split()[0] for row in rows[:6]] == names
-    mse, psnr = map(float, rows[0].split()[1:3])
+    assert run("denoise", file, folder, "--corrupt", "--out", tmp_path / "out") == 0
+    table, notes = table_of(capsys)
+    assert tuple(table) == METHODS
+    mse, psnr, *_ = table["corrupted"]
     assert psnr == pytest.approx(-10 * np.log10(mse), abs=0.01)
     assert 0.02 < mse < 0.09
+    assert not any("slow" in note for note in notes), "all of both images were compared"
+
+
+def test_the_whole_table_is_of_the_same_few_images(file, gray, tmp_path, capsys):
+    pytest.importorskip("pywt")
+    images = np.concatenate([pixels(100, 12, 16), np.zeros((20, 12, 16), np.uint8)])
+    np.save(tmp_path / "in.npy", images)
+    words = ("--corrupt", "--seed", 3, "--out", tmp_path / "out.npy")
+    assert run("denoise", file, tmp_path / "in.npy", *words) == 0
+    table, notes = table_of(capsys)
+    assert any("on the first 100 of 120 images" in note for note in notes)
+    noisy = gray.corrupt(images, random_state=3)
+    output = gray.reconstruct(noisy)
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), np.rint(output))
+    clean, seen = images[:100] / 255, np.float32(noisy[:100] / 255)
+    median = filters.apply("median", seen, filters.MIDDLE["median"])
+    compared = {"corrupted": seen, "median": median, "denoised": output[:100] / 255}
+    for name, cleaned in compared.items():
+        assert table[name][0] == pytest.approx(metrics.mse(cleaned, clean), abs=1e-4), name
+
+
+def test_of_a_large_photograph_the_middle_is_compared(file, tmp_path, capsys):
+    pytest.importorskip("pywt")
+    photo = np.full((40, 700), 128, np.uint8)
+    photo[:, 94:606] = 0  # black, where half of the noise is cut off
+    source = folder_of(tmp_path, a=photo) / "a.png"
+    assert run("denoise", file, source, "--corrupt", "--out", tmp_path / "out.png") == 0
+    table, notes = table_of(capsys)
+    assert any("the middle, at most 512 x 512 pixels, of each image" in note for note in notes)
+    assert table["corrupted"][0] == pytest.approx(0.3**2 / 2, rel=0.05)
+
+
+def test_without_scikit_image_the_table_says_what_to_install(file, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    source = folder_of(tmp_path, a=pixels(12, 16)) / "a.png"
+    assert run("denoise", file, source, "--corrupt", "--out", tmp_path / "out.png") == 0
+    table, notes = table_of(capsys)
+    assert list(table) == ["corrupted", "denoised"]
+    assert filters.NEEDED in notes
+
+
+@pytest.mark.parametrize("shape", [(12, 16), (30, 41), (3, 30, 41)])
+def test_the_damage_of_a_watermark_is_what_happens_outside_it(shape, tmp_path, capsys):
+    pytest.importorskip("pywt")
+    model = fitted(12, 16, corruption=Watermark("NO", opacity=(1, 1)))
+    model.save(tmp_path / "mark.safetensors")
+    image = pixels(*shape)
+    source = folder_of(tmp_path, a=image) / "a.png"
+    words = ("--corrupt", "--seed", 5, "--out", tmp_path / "out.png")
+    assert run("denoise", tmp_path / "mark.safetensors", source, *words) == 0
+    table, notes = table_of(capsys)
+    assert "Damage: the mean squared error outside the mark." in notes
+    assert table["corrupted"][3] == 0 < table["corrupted"][0]
+    clean, laid = image[None], marks(model, image[None], random_state=5)
+    noisy = corrupt(model, clean, random_state=5)
+    outside = np.broadcast_to(laid == 0, (1, *(1, *shape)[-3:])).reshape(clean.shape)
+    assert 0.2 < outside.mean() < 1
+    assert (noisy == clean)[outside].all()
+    hurt = ((denoise(model, noisy) / 255 - clean / 255)[outside] ** 2).mean()
+    assert table["denoised"][3] == pytest.approx(hurt, abs=1e-5)
+
+
+def test_other_corruptions_lay_no_marks(gray):
+    assert marks(gray, pixels(1, 12, 16), random_state=0) is None
+    assert marks(gray, pixels(1, 30, 41), random_state=0) is None
+
+
+def test_training_images_that_are_gone_leave_the_filters_as_they_come(tmp_path, capsys):
+    pytest.importorskip("pywt")
+    folder = folder_of(tmp_path, **{str(n): pixels(12, 16, seed=n) for n in range(12)})
+    small = ("--hidden", "none", "--latent-dim", 2, "--epochs", 1, "--out", tmp_path / "run")
+    assert run("fit", "dae-32", "--data", folder, *small) == 0
+    words = [tmp_path / "run", tmp_path / "one.png", "--corrupt", "--out", tmp_path / "out.png"]
+    (folder / "0.png").rename(tmp_path / "one.png")
+    for chosen in ("the best on training images", "set beforehand"):
+        assert run("denoise", *words, "--force") == 0
+        assert chosen in capsys.readouterr().out
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_tiny_images_are_filtered():
+    pytest.importorskip("pywt")
+    for shape in ((2, 1, 1), (2, 3, 1, 1), (2, 1, 50), (1, 2, 5, 9)):
+        noisy = np.full(shape, 0.4, np.float32)
+        for name, image in filters.classical(noisy).items():
+            np.testing.assert_allclose(image, noisy, atol=1e-3, err_msg=name)
 
 
 def test_mistakes_of_the_command(file, tmp_path, capsys):
     folder = folder_of(tmp_path, a=pixels(12, 16), b=pixels(20, 30))
-    for words, message in (
-        ([folder, "--out", tmp_path / "out.png"], "images of different sizes: give a folder"),
-        ([folder, "--beside", "--out", tmp_path / "out"], "give --corrupt as well"),
-    ):
-        assert run("denoise", file, *words) == 2
-        assert message in capsys.readouterr().err
+    assert run("denoise", file, folder, "--out", tmp_path / "out.png") == 2
+    assert "images of different sizes: give a folder" in capsys.readouterr().err
     assert not list(tmp_path.glob("out*"))
 
 

@@ -182,6 +182,7 @@ def test_a_training_is_started_watched_and_stopped(page, root):
     page.fill("epochs", "0")
     page.one("#start").click()
     page.until(lambda: "at least 1" in page.one("#mistake").text)
+    assert all("422" in entry["message"] for entry in page.browser.get_log("browser"))
     page.fill("epochs", "400")
     page.fill("limit", "2000")
     page.one("#start").click()

@@ -259,7 +259,7 @@ def test_a_run_on_patches_is_repeated_by_its_config(trained, capsys):
 
 def test_its_denoiser_takes_the_photographs_whole(trained, capsys):
     out = trained / "clean"
-    words = ("--out", out, "--corrupt", "--beside")
+    words = ("--out", out, "--corrupt")
     assert run("denoise", trained / "run", trained / "photos", *words) == 0
     table = capsys.readouterr().out
     assert "the best on training images" in table

@@ -366,15 +366,6 @@ def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_denoise(parser: argparse.ArgumentParser) -> None:
-    _add_reconstruct(parser)
-    parser.add_argument(
-        "--beside",
-        action="store_true",
-        help="with --corrupt: the classical filters of scikit-image in the table too",
-    )
-
-
 def _add_encode(parser: argparse.ArgumentParser) -> None:
     _add_model(parser)
     parser.add_argument("source", metavar="INPUT", help=INPUT_HELP)
@@ -683,7 +674,7 @@ COMMANDS = {
     ),
     "denoise": Command(
         "clean images of any size, or rows, with a denoising model",
-        _add_denoise,
+        _add_reconstruct,
         _call("denoising.denoise"),
     ),
     "encode": Command("write the codes of images or rows", _add_encode, _call("applying.encode")),

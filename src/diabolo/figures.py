@@ -497,7 +497,8 @@ def panels(
     """Large images under their labels, (H, W) or (C, H, W): the whole, and its middle enlarged.
 
     A line has the versions of one image, one for each label; `captions` stand under the whole.
-    The middle is drawn pixel by pixel, and left out where the whole shows as much.
+    The middle is drawn pixel by pixel, as its label says, and left out where the whole shows as
+    much.
     """
     cell = (WIDTH - 2 * MARGIN - (len(labels) - 1) * GAP) // len(labels)
     lattice = _Lattice(MARGIN, cell, cell + GAP, WIDTH)
@@ -509,7 +510,8 @@ def panels(
         if width > cell:
             side = min(cell, height)
             top, left = (height - side) // 2, (width - cell) // 2
-            shown.append((whole[:, top : top + side, left : left + cell], ()))
+            middle = whole[:, top : top + side, left : left + cell]
+            shown.append((middle, ["zoom into the middle"]))
     heads = MARGIN + 22
     steps = [_height(p, cell) + GAP + (40 if any(note) else 0) for p, note in shown]
     figure, axes = _canvas(WIDTH, heads + sum(steps) - GAP + MARGIN, None)

@@ -1,10 +1,11 @@
 """`diabolo denoise`: images of any size, or rows, cleaned by a model that was trained to."""
 
+import math
 import time
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -12,16 +13,22 @@ from diabolo import data, figures, metrics
 from diabolo.commands import runs
 from diabolo.commands.applying import SHOWN, reconstruct_by
 from diabolo.data import Samples
+from diabolo.data.images import read_images
 from diabolo.data.samples import kind_by_name
+from diabolo.data.sources import find_files
 from diabolo.errors import InputError, complete
 from diabolo.estimator import Estimator
 from diabolo.recipes import Recipe
 from diabolo.report import write_picture
 from diabolo.tasks import denoising, filters
+from diabolo.tasks.evaluation import damage, in_units
 
 LARGE, PICTURED = 64, 3  # the side from which images are drawn large, and then how many
 TUNED, PIECE = 20, 128  # training images that filters are tuned on, and the side of a piece
-COLUMNS = f"{'':18}  {'MSE':>8}  {'PSNR, dB':>8}  {'SSIM':>5}  seconds an image"
+TUNING_PIXELS = 2**16  # of those images together
+COMPARED, MIDDLE = 100, 512  # images that filters are compared on, and the side of their middle
+COMPARED_PIXELS = 2**19  # of those images together
+Outcome = tuple[np.ndarray, float]  # images in [0, 1] units, and the seconds a megapixel
 
 
 def denoise(
@@ -30,61 +37,66 @@ def denoise(
     out: str | Path,
     *,
     corrupt: bool = False,
-    beside: bool = False,
     seed: int = 0,
     force: bool = False,
 ) -> list[str | Path]:
     """Write INPUT cleaned, in its form, and for images a picture of before and after.
 
     Images may be of any sizes: they are cleaned in tiles. `corrupt`: first corrupted as in
-    training, by the seed, and a table says how far both are from the clean ones; `beside` adds
-    the classical filters to it. Returns its lines and the paths. Raises as `reconstruct` does.
+    training, by the seed, and a table says how far both are from the clean ones, and what the
+    classical filters make of some of them. Returns its lines and the paths. Raises as
+    `reconstruct` does.
     """
     fitted = runs.load_model(model)
     if fitted.corruption is None and not fitted.paired_:
         raise InputError(f"{model} was not trained to denoise: use reconstruct, or fit dae-32.")
-    if beside and not corrupt:
-        raise InputError("--beside compares with the clean images: give --corrupt as well.")
     if fitted.image_shape_ is None:
-        if beside:
-            raise InputError(f"--beside is for images, and {model} cleans rows of a table.")
         return list(reconstruct_by(fitted, source, out, corrupt=corrupt, seed=seed, force=force))
     out = runs.free_for_result(out, source, force=force)
     picture = runs.free_to_write(out.with_name(f"{out.name}-comparison.png"), force=force)
     parts = data.read_each(source)
     if len(parts) > 1 and kind_by_name(out) != "folder":
         raise InputError(f"{source} has images of different sizes: give a folder as --out.")
-    strengths = _strengths(model, fitted) if beside else None
     done, failures = _each(parts, fitted, seed if corrupt else None)
-    if strengths is not None:
-        for one in done:
-            one.filter(strengths)
+    table = _table(done, model, fitted) if corrupt else []
     data.write_each(out, [one.output for one in done], [one.samples for one in done])
-    written: list[str | Path] = [*_table(done, strengths), out] if corrupt else [out]
+    written: list[str | Path] = [*table, out]
     if fitted.image_shape_[0] in (1, 3):
         write_picture(picture, lambda: _picture(done))
         written.append(picture)
     return complete(written, failures)
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Done:
-    """Images of one size, what was made of them, and the same in [0, 1] units."""
+    """Images of one size, what was made of them, and the same in [0, 1] units.
+
+    `marks` are the masks of their watermarks, `speed` the seconds a megapixel.
+    """
 
     samples: Samples
     output: np.ndarray
     clean: np.ndarray | None
-    pictures: dict[str, np.ndarray] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
+    seen: np.ndarray
+    denoised: np.ndarray
+    marks: np.ndarray | None
+    speed: float
 
-    def filter(self, strengths: filters.Strengths) -> None:
-        """Add what the classical filters make of the corrupted images."""
-        noisy, ours = self.pictures["corrupted"], self.pictures.pop("denoised")
-        for name, strength in strengths.items():
-            started = time.perf_counter()
-            self.pictures[name] = filters.apply(name, noisy, strength)
-            self.seconds[name] = time.perf_counter() - started
-        self.pictures["denoised"] = ours
+    def middle(self, count: int) -> Self:
+        """The first of them, cut to their middle; not the output."""
+        top, left = (max(0, side - MIDDLE) // 2 for side in self.denoised.shape[-2:])
+        where = np.s_[:count, :, top : top + MIDDLE, left : left + MIDDLE]
+        images = {name: getattr(self, name) for name in ("clean", "seen", "denoised", "marks")}
+        cut = {name: array[where] for name, array in images.items() if array is not None}
+        return replace(self, **cut)
+
+    def numbers(self, images: np.ndarray, speed: float) -> list[float]:
+        """MSE, SSIM and damage of a method's outcome, and its speed; not a number where none."""
+        assert self.clean is not None
+        similar = metrics.ssim(images, self.clean)
+        hurt = math.nan if self.marks is None else damage(self.clean, images, self.marks)
+        mse = metrics.mse(images, self.clean)
+        return [mse, math.nan if similar is None else similar, hurt, speed]
 
 
 def _each(
@@ -106,32 +118,36 @@ def _each(
 
 def _denoised(samples: Samples, model: Estimator, seed: int | None) -> _Done:
     clean = seen = samples.array
+    marks = None
     if seed is not None:
         seen = denoising.corrupt(model, clean, random_state=seed)
+        marks = denoising.marks(model, clean, random_state=seed)
     started = time.perf_counter()
     output = denoising.denoise(model, seen)
-    seconds = {"denoised": time.perf_counter() - started}
-    pictures = {"corrupted" if seed is not None else "input": _unit(model, seen)}
-    pictures["denoised"] = _unit(model, output)
-    return _Done(samples, output, None if seed is None else _unit(model, clean), pictures, seconds)
+    ended = time.perf_counter()
+    before, noisy, after = (in_units(model, images) for images in (clean, seen, output))
+    speed = _speed(ended - started, after)
+    return _Done(samples, output, None if seed is None else before, noisy, after, marks, speed)
 
 
-def _unit(model: Estimator, images: np.ndarray) -> np.ndarray:
-    """Images in [0, 1] units, (N, H, W) or (N, C, H, W)."""
-    low, high = model.net_.scaling.peak.tolist()
-    scaled = (images.astype(np.float32) - low) / ((high - low) or 1)
-    return scaled.reshape(-1, *(model.image_shape_ or ())) if images.ndim == 2 else scaled
+def _speed(seconds: float, images: np.ndarray) -> float:
+    """Seconds a megapixel."""
+    return seconds * 1e6 / (len(images) * math.prod(images.shape[-2:]))
 
 
 def _strengths(path: str | Path, model: Estimator) -> filters.Strengths:
-    """Strengths of the filters, tuned on training images where the run says which they were."""
+    """Strengths of the filters, tuned on training images where the run has them and they last."""
     recipe = runs.recipe_beside(path)
     if recipe is None:
         return filters.MIDDLE
-    few = _training_images(recipe, model)
-    clean = few[..., :PIECE, :PIECE]
-    noisy = denoising.corrupt(model, few, random_state=1)[..., :PIECE, :PIECE]
-    return filters.tune(_unit(model, clean), _unit(model, noisy))
+    try:
+        few = _training_images(recipe, model)
+        noisy = denoising.corrupt(model, few, random_state=1)
+    except InputError:
+        return filters.MIDDLE
+    pieces = [in_units(model, images)[..., :PIECE, :PIECE] for images in (few, noisy)]
+    count = max(1, TUNING_PIXELS // math.prod(pieces[0].shape[-2:]))
+    return filters.tune(*(piece[:count] for piece in pieces))
 
 
 def _training_images(recipe: Recipe, model: Estimator) -> np.ndarray:
@@ -139,40 +155,87 @@ def _training_images(recipe: Recipe, model: Estimator) -> np.ndarray:
     if recipe.patches:
         few = replace(recipe, data={**recipe.data, "patches": 4 * TUNED})
         return runs.load_split(few, model.seed_).train
+    if (files := find_files(recipe.source)) is not None:
+        folder, names, _ = files
+        return read_images(folder, names[:TUNED], model.image_shape_)[0]
     array = data.read(recipe.source, image_shape=model.image_shape_).array[:TUNED]
     return array.reshape(-1, *(model.image_shape_ or ()))
 
 
-def _table(done: Sequence[_Done], strengths: filters.Strengths | None) -> list[str]:
-    """How far the images are from the clean ones, means over all; a line a method."""
-    lines, count = [COLUMNS], sum(len(one.output) for one in done)
-    for name in done[0].pictures:
-        sums: dict[str, float] = defaultdict(float)
-        for one in done:
-            assert one.clean is not None
-            sums["mse"] += metrics.mse_per_sample(one.pictures[name], one.clean).sum()
-            similar = metrics.ssim(one.pictures[name], one.clean)
-            sums["ssim"] += np.nan if similar is None else similar * len(one.clean)
-            sums["seconds"] += one.seconds.get(name, np.nan)
-        mse, ssim, seconds = (sums[key] / count for key in ("mse", "ssim", "seconds"))
-        strength = f" {strengths[name]:g}" if strengths and name in strengths else ""
-        shown = ["-" if np.isnan(ssim) else f"{ssim:.3f}"]
-        shown.append("-" if np.isnan(seconds) else f"{seconds:.2g}")
-        label = f"{name}{strength}"
-        lines.append(
-            f"{label:20}{mse:8.4f}  {metrics.psnr(mse):8.2f}  {shown[0]:>5}  {shown[1]:>16}"
-        )
-    if strengths is not None:
-        chosen = "set beforehand" if strengths is filters.MIDDLE else "the best on training images"
-        lines.append(f"Strengths of the filters (the number beside the name): {chosen}.")
-    return lines
+def _table(done: Sequence[_Done], path: str | Path, model: Estimator) -> list[str]:
+    """How far images are from the clean ones, a line a method, and what that was measured on."""
+    if not filters.installed():
+        return [*_lines(done, {}), filters.NEEDED]
+    strengths, few = _strengths(path, model), _compared(done)
+    cleaned = {
+        f"{name} {strength:g}": [_filtered(one, name, strength) for one in few]
+        for name, strength in strengths.items()
+    }
+    chosen = "set beforehand" if strengths is filters.MIDDLE else "the best on training images"
+    notes = [f"Strengths of the filters (the number beside the name): {chosen}."]
+    count, total = (sum(len(one.denoised) for one in many) for many in (few, done))
+    cut = f"the middle, at most {MIDDLE} x {MIDDLE} pixels, of " if _large(few) else ""
+    if cut or count < total:
+        first = f"the first {count:,} of {total:,} images" if count < total else "each image"
+        notes.append(f"Filters are slow: all of this was measured on {cut}{first}.")
+    return [*_lines(few, cleaned), *notes]
+
+
+def _compared(done: Sequence[_Done]) -> list[_Done]:
+    """The first images, and of large ones the middle, with which filters are done in seconds."""
+    few, images, pixels = list[_Done](), COMPARED, COMPARED_PIXELS
+    for one in done:
+        area = math.prod(min(side, MIDDLE) for side in one.denoised.shape[-2:])
+        count = min(images, len(one.denoised), max(pixels // area, int(not few)))
+        if not count:
+            break
+        few.append(one.middle(count))
+        images, pixels = images - count, pixels - count * area
+    return few
+
+
+def _large(done: Sequence[_Done]) -> bool:
+    return any(max(one.output.shape[-2:]) > MIDDLE for one in done)
+
+
+def _filtered(one: _Done, name: str, strength: float) -> Outcome:
+    started = time.perf_counter()
+    images = filters.apply(name, one.seen, strength)
+    return images, _speed(time.perf_counter() - started, images)
+
+
+def _lines(done: Sequence[_Done], cleaned: Mapping[str, Sequence[Outcome]]) -> list[str]:
+    """The table: means over all images, by what the filters made of them."""
+    methods = {
+        "corrupted": [(one.seen, math.nan) for one in done],
+        **cleaned,
+        "denoised": [(one.denoised, one.speed) for one in done],
+    }
+    counts, marked = (
+        [len(one.denoised) for one in done],
+        any(one.marks is not None for one in done),
+    )
+    lines = [
+        f"{'':20}  {'MSE':>8}  {'PSNR, dB':>8}  {'SSIM':>5}{'   damage' * marked}  s/megapixel"
+    ]
+    for name, outcomes in methods.items():
+        each = [one.numbers(*outcome) for one, outcome in zip(done, outcomes, strict=True)]
+        mse, ssim, hurt, speed = np.average(each, axis=0, weights=counts).tolist()
+        shown = [f"{mse:8.4f}", f"{metrics.psnr(mse):8.2f}", f"{_or_dash(ssim, '.3f'):>5}"]
+        shown += [f"{_or_dash(hurt, '.5f'):>7}"] * marked
+        lines.append(f"{name:20}  {'  '.join(shown)}  {_or_dash(speed, '.2g'):>11}")
+    return lines + ["Damage: the mean squared error outside the mark."] * marked
+
+
+def _or_dash(value: float, form: str) -> str:
+    return "-" if math.isnan(value) else format(value, form)
 
 
 def _picture(done: Sequence[_Done]) -> figures.Figure:
     """Before, after and their difference: of small images ten, of large ones three."""
     first = done[0]
     names = ["denoised"] if first.clean is None else ["corrupted", "denoised"]
-    if len(done) == 1 and max(first.pictures["denoised"].shape[-2:]) <= LARGE:
+    if len(done) == 1 and max(first.denoised.shape[-2:]) <= LARGE:
         rows = {name: values[:SHOWN].clip(0, 1) for name, values in _rows(first).items()}
         captions = {
             name: _captions(rows[name], rows["original"]) for name in names if "original" in rows
@@ -196,16 +259,14 @@ def _picture(done: Sequence[_Done]) -> figures.Figure:
 
 def _rows(one: _Done) -> dict[str, np.ndarray]:
     """The pictures to be drawn; a difference of 0 is gray, that of most weight black or white."""
-    before = one.pictures.get("input") if one.clean is None else one.clean
-    assert before is not None
-    after = one.pictures["denoised"]
-    difference = after - before
-    most = np.quantile(np.abs(difference), 0.999, axis=tuple(range(1, after.ndim)), keepdims=True)
+    before = one.seen if one.clean is None else one.clean
+    difference = one.denoised - before
+    axes = tuple(range(1, difference.ndim))
+    most = np.quantile(np.abs(difference), 0.999, axis=axes, keepdims=True)
     gray = 0.5 + 0.5 * difference / np.maximum(most, 1e-6)
     if one.clean is None:
-        return {"input": before, "denoised": after, "difference": gray}
-    seen = one.pictures["corrupted"]
-    return {"original": before, "corrupted": seen, "denoised": after, "error": gray}
+        return {"input": before, "denoised": one.denoised, "difference": gray}
+    return {"original": before, "corrupted": one.seen, "denoised": one.denoised, "error": gray}
 
 
 def _captions(pictures: np.ndarray, clean: np.ndarray) -> list[str]:

@@ -18,12 +18,14 @@ import torch
 from annotated_types import Ge, Lt
 from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
+from torch import Generator, Tensor
 
 from diabolo import params
+from diabolo.corruption import Watermark
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator, find_seed
 from diabolo.inputs import as_float32, as_rows, in_a_sentence, like
+from diabolo.tasks.evaluation import masks
 from diabolo.train import generator
 
 Overlap = Annotated[float, Ge(0), Lt(1)]
@@ -62,21 +64,41 @@ def denoise(model: Estimator, images: Any, *, overlap: float = 0.5) -> Any:
 
 def corrupt(model: Estimator, images: Any, *, random_state: Any = None) -> Any:
     """Images of any size corrupted as in training: `model.corrupt`, over the whole of each."""
-    shape, array = _shape_of_images(model), as_rows(images)
+    _shape_of_images(model)
+    array = as_rows(images)
     if _fits(model, array):
         return model.corrupt(images, random_state=random_state)
     net = model.net_
     if net.corruption is None:
         raise InputError("The model was trained without a corruption: there is none to apply.")
-    values = _values(model, array)
-    planes = values if shape[0] > 1 and values.ndim == 4 else _planes(values, 1)
-    x = torch.from_numpy(np.require(planes, requirements="W"))
-    draw = generator(find_seed(random_state), "corrupt", device=net.device.type)
+    scaled, draw = _drawn(model, array, find_seed(random_state))
     with torch.inference_mode():
-        scaled = net.scaling(x.to(net.device))
         noisy = net.corruption.corrupt(scaled, draw, net.scaling.low, net.scaling.high)
         noisy = net.scaling.inverse(noisy)
     return like(images, noisy.cpu().reshape(array.shape))
+
+
+def marks(model: Estimator, images: Any, *, random_state: Any = None) -> np.ndarray | None:
+    """The masks of the watermarks of `corrupt`, (N, 1 or C, H, W); None where it lays none."""
+    _shape_of_images(model)
+    array, net, seed = as_rows(images), model.net_, find_seed(random_state)
+    if _fits(model, array):
+        return masks(model, images, seed)
+    if not isinstance(net.corruption, Watermark):
+        return None
+    scaled, draw = _drawn(model, array, seed)
+    with torch.inference_mode():
+        laid = net.corruption.marked(scaled, draw, net.scaling.low, net.scaling.high)[1]
+    return laid.cpu().numpy().reshape(len(array), -1, *array.shape[-2:])
+
+
+def _drawn(model: Estimator, array: Any, seed: int) -> tuple[Tensor, Generator]:
+    """Images of any size as the corruption takes them, scaled, and what it draws by."""
+    net, values = model.net_, _values(model, array)
+    colour = (model.image_shape_ or (1,))[0] > 1 and values.ndim == 4
+    x = torch.from_numpy(np.require(values if colour else _planes(values, 1), requirements="W"))
+    draw = generator(seed, "corrupt", device=net.device.type)
+    return net.scaling(x.to(net.device)), draw
 
 
 def in_tiles(

@@ -44,9 +44,9 @@ def evaluate(
     if seen is not x_test:
         before = _likeness(model, clean, in_units(model, seen))
         test |= {f"noisy_{name}": value for name, value in before.items()}
-    masks = _masks(model, x_test, seed) if noisy_test is None else None
-    if masks is not None:
-        test["damage"] = damage(clean, output, masks)
+    marks = masks(model, x_test, seed) if noisy_test is None else None
+    if marks is not None:
+        test["damage"] = damage(clean, output, marks)
     test = {name: value for name, value in test.items() if math.isfinite(value)}
     result: dict[str, Any] = {"test": test}
     if x_train is not None and model.n_features_in_ <= LINEAR_FEATURES:
@@ -64,9 +64,25 @@ def corrupted(model: Estimator, X: Any, seed: int, noisy: Any = None) -> Any:
     return X if model.corruption is None else model.corrupt(X, random_state=seed)
 
 
+def masks(model: Estimator, X: Any, seed: int) -> np.ndarray | None:
+    """Where the watermarks of `corrupted` lie, (N, 1, H, W); None where there are none."""
+    net, mark = model.net_, model.net_.corruption
+    if not isinstance(mark, Watermark):
+        return None
+    draw = generator(seed, "corrupt", device=net.device.type)
+    low, high = net.scaling.low, net.scaling.high
+
+    def drawn(x: torch.Tensor) -> torch.Tensor:
+        return mark.marked(net.pictured(net.scaling(x)), draw, low, high)[1]
+
+    return net.in_blocks(drawn, model.rows(X)).numpy()
+
+
 def damage(clean: np.ndarray, output: np.ndarray, masks: np.ndarray) -> float:
-    """Mean squared error of images (N, C, H, W) where masks (N, 1, H, W) are 0; not a number
-    where they are 0 nowhere."""
+    """Mean squared error of images (N, C, H, W) where masks are 0; not a number without such.
+
+    Masks are (N, 1, H, W) or (N, C, H, W).
+    """
     total, count = 0.0, 0
     for start in range(0, len(clean), ROWS):
         block = slice(start, start + ROWS)
@@ -77,13 +93,14 @@ def damage(clean: np.ndarray, output: np.ndarray, masks: np.ndarray) -> float:
 
 
 def in_units(model: Estimator, X: Any) -> np.ndarray:
-    """Images (N, C, H, W) in [0, 1] units; tables (N, D) in scaled columns; float32."""
-    scaling = model.net_.scaling
-    rows = np.asarray(X, dtype=np.float32).reshape(len(X), -1)
+    """Images (N, C, H, W), of any size, in [0, 1] units; tables (N, D) in scaled columns."""
+    scaling, values = model.net_.scaling, np.asarray(X, dtype=np.float32)
     if model.image_shape_ is None:
+        rows = values.reshape(len(values), -1)
         return scaling.cpu()(torch.from_numpy(rows)).numpy()
     low, high = scaling.peak.tolist()
-    return ((rows - low) / ((high - low) or 1)).reshape(-1, *model.image_shape_)
+    shape = model.image_shape_ if values.ndim == 2 else (1, *values.shape[1:])[-3:]
+    return ((values - low) / ((high - low) or 1)).reshape(-1, *shape)
 
 
 def pictured(model: Estimator) -> bool:
@@ -105,20 +122,6 @@ def errors(model: Estimator, X: Any, seed: int = 0, noisy: Any = None) -> np.nda
     """Squared error of each sample's reconstruction, (N,), mean over its features."""
     output = model.reconstruct(corrupted(model, X, seed, noisy))
     return metrics.mse_per_sample(in_units(model, X), in_units(model, output))
-
-
-def _masks(model: Estimator, X: Any, seed: int) -> np.ndarray | None:
-    """Where the watermarks of `corrupted` lie, (N, 1, H, W); None where there are none."""
-    net, mark = model.net_, model.net_.corruption
-    if not isinstance(mark, Watermark):
-        return None
-    draw = generator(seed, "corrupt", device=net.device.type)
-    low, high = net.scaling.low, net.scaling.high
-
-    def masks(x: torch.Tensor) -> torch.Tensor:
-        return mark.marked(net.pictured(net.scaling(x)), draw, low, high)[1]
-
-    return net.in_blocks(masks, model.rows(X)).numpy()
 
 
 def _quality(model: Estimator, clean: np.ndarray, output: np.ndarray) -> dict[str, float]:

@@ -30,6 +30,17 @@ MIDDLE: Strengths = {
     "wavelet": 0.2,
     "non-local means": 0.2,
 }
+NEEDED = "The classical filters need scikit-image and PyWavelets: pip install 'diabolo[filters]'."
+LEAST = 8  # pixels a side, to which smaller images are continued by their borders
+
+
+def installed() -> bool:
+    """Whether there is what the filters need."""
+    try:
+        _scikit_image()
+    except InputError:
+        return False
+    return True
 
 
 def classical(noisy: np.ndarray, strengths: Strengths = MIDDLE) -> dict[str, np.ndarray]:
@@ -62,7 +73,9 @@ def apply(name: str, noisy: np.ndarray, strength: float) -> np.ndarray:
             f"The filters take images in [0, 1], but these are {noisy.dtype}: divide them by"
             " their largest possible value."
         )
-    planes = noisy.astype(np.float32)
+    height, width = noisy.shape[-2:]
+    edges = [(0, 0)] * (noisy.ndim - 2) + [(0, max(0, LEAST - n)) for n in (height, width)]
+    planes = np.pad(noisy.astype(np.float32), edges, mode="edge")
     colour = planes.ndim == 4 and planes.shape[1] == 3
     if planes.ndim == 4 and not colour:
         planes = planes.reshape(-1, *planes.shape[2:])
@@ -70,7 +83,8 @@ def apply(name: str, noisy: np.ndarray, strength: float) -> np.ndarray:
         planes = np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
     clean = _filter(name, strength, colour)
     result = np.stack([clean(image) for image in planes]).clip(0, 1).astype(np.float32)
-    return (result.transpose(0, 3, 1, 2) if colour else result).reshape(noisy.shape)
+    result = (result.transpose(0, 3, 1, 2) if colour else result)[..., :height, :width]
+    return result.reshape(noisy.shape)
 
 
 def _filter(name: str, strength: float, colour: bool) -> Filter:
@@ -94,8 +108,5 @@ def _scikit_image() -> tuple[Any, Any]:
         import pywt  # noqa: F401
         from skimage import filters, restoration
     except ImportError:
-        raise InputError(
-            "The classical filters need scikit-image and PyWavelets:"
-            " pip install 'diabolo[filters]'."
-        ) from None
+        raise InputError(NEEDED) from None
     return restoration, filters
