@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import os
 import shutil
 import signal
 import socket
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import run
+from conftest import failed, run
 from fastapi.testclient import TestClient
 from PIL import Image
 
@@ -26,10 +27,10 @@ from diabolo.corruption import GaussianNoise
 from diabolo.data import load_mnist
 from diabolo.models import MODELS
 from diabolo.params import from_config, to_config
-from diabolo.studio import forms, guard
+from diabolo.studio import forms, guard, programs
 from diabolo.studio.app import create_app
 from diabolo.studio.batching import ROWS, Batcher
-from diabolo.studio.service import Service
+from diabolo.studio.service import HEAVY, Service
 
 NPY = {"content-type": "application/x-npy"}
 TRAIN = {"recipe": "ae-32", "parameters": {"epochs": "2", "hidden": "16"}, "limit": 256}
@@ -349,6 +350,13 @@ def test_a_form_has_the_bounds_of_the_declaration():
 
 # ---- mistakes
 
+
+def header(kind, shape, count):
+    """A .npy file with that header, and so many bytes."""
+    text = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}}}".encode()
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(count)
+
+
 BAD = {
     "no such model": ("reconstruct", "runs/none", b"", NPY, 422, "There is no 'runs/none'"),
     "a model outside": ("reconstruct", "../x", b"", NPY, 422, "There is no '../x'"),
@@ -365,6 +373,22 @@ BAD = {
         422,
         "does not hold",
     ),
+    **{
+        f"a header of {what}": (
+            "encode",
+            "runs/ae",
+            header(*entries),
+            NPY,
+            422,
+            "not hold",
+        )
+        for what, entries in {
+            "negative sides": ("|u1", "(-1, -784)", 784),
+            "values without bytes": ("|V0", "(1, 784)", 0),
+            "too many sides": ("|u1", f"({'1,' * 70})", 1),
+            "a side that is no number": ("|u1", "(True, 784)", 784),
+        }.items()
+    },
     "another shape": ("encode", "runs/ae", npy(np.zeros((1, 5), np.uint8)), NPY, 422, "784"),
     "wrong units": ("encode", "runs/ae", npy(np.ones((1, 28, 28)) / 2), NPY, 422, "255"),
     "not a number": ("encode", "runs/ae", npy(np.full((1, 28, 28), np.nan)), NPY, 422, "NaN"),
@@ -406,9 +430,11 @@ def test_a_bad_request_is_answered_by_a_sentence(client, case):
         ({"image": {"shape": [1, 8, 8], "pixels": ""}}, "the model takes (1, 28, 28)"),
         ({"image": {"shape": [1, 28, 28], "pixels": "AAA"}}, "not base64"),
         ({"image": {"shape": [1, 28, 28], "pixels": "AAAA"}}, "3 pixels"),
+        ({"image": {"shape": [1, 28, 28], "pixels": "\u00e9"}}, "not base64"),
         ({"code": [0.0]}, "(N, 32)"),
         ({"sample": 0, "corruption": {"kind": "nois"}}, "There is no kind"),
         ({"sample": 0, "corruption": {"kind": "gaussian", "std": -1.0}}, "at least 0"),
+        ({"sample": 0, "corruption": {"kind": "gaussian", "std": 1e308}}, "std must be"),
         ({"sample": 0, "corruption": {"kind": "watermark", "image": "/etc/hostname"}}, "no '/etc"),
     ],
 )
@@ -441,6 +467,53 @@ def test_a_link_out_of_the_folder_leads_nowhere(root, client, tmp_path):
         assert "There is no 'link'" in sentence(client.get("/api/model?model=link"), 422)
     finally:
         (root / "link").unlink()
+
+
+def test_what_is_no_model_hinders_no_other(root, tmp_path):
+    shutil.copytree(root / "runs/ae", tmp_path / "good")
+    for name, text in [("cut", '{"a": '), ("list", "[1]"), ("text", '{"a": "\\udcff"}')]:
+        shutil.copytree(root / "runs/ae", tmp_path / name)
+        (tmp_path / name / "metrics.json").write_text(text)
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    (tmp_path / "broken.safetensors").symlink_to("nowhere")
+    (tmp_path / "link.safetensors").symlink_to(root / "table.safetensors")
+    shutil.copy(root / "table.safetensors", os.fsencode(tmp_path) + b"/\xff.safetensors")
+    with TestClient(create_app(Service(tmp_path))) as client:
+        listed = client.get("/api/models").json()
+        assert [model["path"] for model in listed["models"]] == ["good"]
+        assert listed["default"] == "good"
+        told = sentence(client.get("/api/model?model=pipe.safetensors"), 422)
+        assert told.endswith("pipe.safetensors is neither a file nor a folder.")
+        noise = {"kind": "watermark", "image": "pipe.safetensors"}
+        asked = {"model": "good", "sample": 0, "corruption": noise}
+        assert "neither" in sentence(client.post("/api/view", json=asked), 422)
+
+
+def test_samples_that_are_generated_at_a_time_are_limited(client, monkeypatch):
+    monkeypatch.setattr(programs, "NUMBERS", 784 * 3)
+    assert client.get("/api/generate?model=runs/ae&n=3").status_code == 200
+    assert "at most 3" in sentence(client.get("/api/generate?model=runs/ae&n=4"), 422)
+
+
+def test_every_route_and_parameter_is_described(client):
+    for path, ways in client.get("/api/openapi.json").json()["paths"].items():
+        for way in ways.values():
+            assert way["description"], path
+            for parameter in way.get("parameters", []):
+                assert parameter.get("description"), (path, parameter["name"])
+
+
+@pytest.mark.parametrize("host", ["nonsense.invalid", "192.0.2.1"])
+def test_an_address_that_is_not_here_is_a_mistake(capsys, host):
+    told = failed(capsys, "studio", "--no-browser", "--host", host)
+    assert told == f"{host!r} is no address of this machine."
+
+
+def test_a_port_that_is_taken_is_a_mistake(capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        told = failed(capsys, "studio", "--no-browser", "--port", port)
+    assert told.endswith(f"port {port}: Address already in use; give another --port.")
 
 
 def test_unknown_places_and_ways_are_refused_in_json(client):
@@ -488,6 +561,33 @@ def test_bodies_are_limited(root, monkeypatch):
     big = b"x" * ((1 << 20) + 1)
     assert "1 MiB" in sentence(ask(client, "encode", big), 413)
     assert "1 MiB" in sentence(ask(client, "encode", iter([big[:9], big])), 413)
+    text = {"content-type": "application/json"}
+    sentence(client.post("/api/view", content=iter([big[:9], big]), headers=text), 413)
+    app.most_json = 1 << 19
+    sentence(client.post("/api/view", content=big[: 1 << 20], headers=text), 413)
+    sentence(ask(client, "encode", big[: 1 << 20]), 422)
+    assert app.held == 0
+    monkeypatch.setattr(guard, "HELD_BYTES", 1 << 10)
+    assert "Too many" in sentence(ask(client, "encode", big[: 1 << 11]), 503)
+    assert app.held == 0
+
+
+def test_what_may_take_seconds_is_done_for_few_at_a_time(root):
+    working, most = set(), []
+
+    def work(number):
+        working.add(number)
+        most.append(len(working))
+        time.sleep(0.02)
+        working.remove(number)
+
+    async def many():
+        service = Service(root)
+        await asyncio.gather(*(service.heavily(partial(work, n)) for n in range(3 * HEAVY)))
+        service.close()
+
+    asyncio.run(many())
+    assert (len(most), max(most)) == (3 * HEAVY, HEAVY)
 
 
 def test_requests_at_a_time_are_limited(root):
@@ -559,6 +659,15 @@ def test_a_training_that_cannot_be_says_why(tmp_path):
         assert client.get("/api/models").json()["models"] == []
 
 
+def test_a_training_that_is_stopped_at_once_leaves_no_run(tmp_path):
+    with TestClient(create_app(Service(tmp_path))) as client:
+        client.post("/api/train", json=TRAIN)
+        assert client.post("/api/train/stop").json()["state"] == "stopping"
+        ended = wait(lambda path: client.get(path).json(), "stopped", "failed")
+        assert (ended["state"], ended["run"]) == ("stopped", None)
+        assert ended["message"] == "Stopped before anything was trained."
+
+
 @pytest.fixture
 def server(root, tmp_path):
     """A running studio in a copy of the folder; gives its address, process and folder."""
@@ -599,6 +708,9 @@ def asked(address, path, body=None):
 def test_a_signal_ends_it_cleanly_with_the_training_kept(server, how):
     address, process, folder = server
     order = {"recipe": "ae-32", "parameters": {"epochs": "500"}, "limit": 1000}
+    socket_wanted = {"connection": "upgrade", "upgrade": "websocket"}  # is no more than a GET
+    health = urllib.request.Request(address + "/api/health", headers=socket_wanted)
+    assert urllib.request.urlopen(health).status == 200
     name = asked(address, "/api/train", order)["run"]
     wait(lambda path: asked(address, path), "running")
     while asked(address, "/api/train")["epoch"] < 2:

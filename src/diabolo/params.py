@@ -11,6 +11,7 @@ flag (`parse`).
 """
 
 import inspect
+import math
 import types
 import typing
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from diabolo.errors import InputError, unknown
 
 T = TypeVar("T")
 
+LARGEST = float(np.finfo(np.float32).max)
 STRICT = ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 
 
@@ -258,6 +260,8 @@ def _plain(value: Any) -> Any:
         return _plain(value.tolist())
     if isinstance(value, list | tuple):
         return tuple(_plain(v) for v in value)
+    if isinstance(value, float) and abs(value) > LARGEST:
+        return math.inf  # which torch would make of it, and no parameter may be
     return value
 
 

@@ -5,9 +5,12 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
 
 from diabolo import recipes, store
 from diabolo.commands import runs
@@ -19,11 +22,25 @@ DEPTH = 3  # folders below the first in which models are looked for
 MOST = 200  # models that are listed
 
 
-def models(root: Path) -> list[dict[str, Any]]:
+class Entry(BaseModel):
+    """A model below the folder: a run, or a file that stands alone."""
+
+    path: str
+    name: str
+    recipe: str | None
+    title: str
+    kind: str
+    when: str
+    metrics: dict[str, Any]
+    history: dict[str, list[float | None]]
+
+
+def models(root: Path) -> Iterator[Entry]:
     """Runs and single model files below `root`, the newest first; what is damaged is left out."""
-    found = sorted(_found(root), key=lambda file: file.stat().st_mtime, reverse=True)
-    described = (_described(file, root) for file in found[:MOST])
-    return [entry for entry in described if entry is not None]
+    dated = [(_changed(file), file) for file in _found(root)]
+    newest = sorted((pair for pair in dated if pair[0] is not None), reverse=True)
+    described = (_described(file, root) for _, file in newest[:MOST])
+    return (entry for entry in described if entry is not None)
 
 
 def within(root: Path, name: str) -> Path:
@@ -31,7 +48,7 @@ def within(root: Path, name: str) -> Path:
     try:
         path = (root / name).resolve(strict=True)
         if path.is_relative_to(root.resolve()):
-            return path
+            return root / path.relative_to(root.resolve())
     except (OSError, ValueError, RuntimeError):
         pass
     raise InputError(f"There is no {name!r} in the folder that is served.")
@@ -61,39 +78,47 @@ def _found(root: Path) -> Iterator[Path]:
         inner[:] = [] if deep else sorted(name for name in inner if name[0] not in "._")
         if runs.is_run(path):
             inner.clear()
-            yield runs.model_file(path)
+            with suppress(InputError):
+                yield runs.model_file(path)
         else:
             yield from (path / name for name in names if name.endswith(".safetensors"))
 
 
-def _described(file: Path, root: Path) -> dict[str, Any] | None:
+def _changed(file: Path) -> float | None:
+    """When a model file was last written; None where it is gone, or is no file, or elsewhere."""
+    try:
+        return file.stat().st_mtime if file.is_file() and not file.is_symlink() else None
+    except OSError:
+        return None
+
+
+def _described(file: Path, root: Path) -> Entry | None:
     folder = file.parent
     in_run = (folder / runs.CONFIG).is_file()
+    path = folder if in_run else file
     try:
         config = store.read_config(file)
         recipe = recipes.read(folder / runs.CONFIG) if in_run else None
-        kind = str(config["model"]["kind"])
-        history = _history(folder) if in_run else config["history"]
+        changed = datetime.fromtimestamp(file.stat().st_mtime)
+        entry = Entry(
+            path=path.relative_to(root).as_posix(),
+            name=path.name if path != root else root.resolve().name,
+            recipe=recipe.name if recipe else None,
+            title=recipe.title if recipe else path.name,
+            kind=config["model"]["kind"],
+            when=changed.astimezone().isoformat("T", "seconds"),
+            metrics=_metrics(folder) if in_run else config.get("metrics", {}),
+            history=_history(folder) if in_run else config["history"],
+        )
+        entry.model_dump_json()  # text that is no UTF-8 cannot be sent
+        return entry
     except (InputError, OSError, KeyError, TypeError, ValueError):
         return None
-    path = folder if in_run else file
-    changed = datetime.fromtimestamp(file.stat().st_mtime)
-    return {
-        "path": path.relative_to(root).as_posix(),
-        "name": path.name if path != root else root.resolve().name,
-        "recipe": recipe.name if recipe else None,
-        "title": recipe.title if recipe else path.name,
-        "kind": kind,
-        "when": changed.astimezone().isoformat("T", "seconds"),
-        "metrics": _metrics(folder) if in_run else config.get("metrics", {}),
-        "history": history,
-    }
 
 
-def _metrics(folder: Path) -> dict[str, Any]:
+def _metrics(folder: Path) -> Any:
     path = folder / runs.METRICS
-    numbers: dict[str, Any] = json.loads(path.read_bytes()) if path.is_file() else {}
-    return numbers
+    return json.loads(path.read_bytes()) if path.is_file() else {}
 
 
 def _history(folder: Path) -> dict[str, list[float | None]]:

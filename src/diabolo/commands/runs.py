@@ -292,6 +292,8 @@ def model_file(path: str | Path) -> Path:
     if not path.is_dir():
         if not path.exists():
             raise InputError(f"{path} does not exist: give a .safetensors file or a run folder.")
+        if is_special(path):
+            raise InputError(f"{path} is neither a file nor a folder.")
         return path
     for file in (path / MODEL, *Checkpoints(path).found()):
         if file.is_file():

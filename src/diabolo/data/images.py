@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from diabolo.data.files import quietly, why
+from diabolo.data.files import is_special, quietly, why
 from diabolo.data.samples import IMAGE_SUFFIXES
 from diabolo.errors import InputError
 
@@ -248,6 +248,8 @@ def _attempt(name: str, function: Callable[..., Result], *arguments: object) -> 
 
 @contextmanager
 def _open(path: Path) -> Iterator[Image.Image]:
+    if is_special(path):  # to open a pipe would wait for its other end
+        raise InputError("it is neither a file nor a folder")
     # Given a path, Pillow maps an uncompressed TIFF and garbles it where EXIF turns it.
     with path.open("rb") as file, Image.open(file, formats=READ_FORMATS) as image:
         yield image

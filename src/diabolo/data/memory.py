@@ -26,10 +26,15 @@ def read_npy_bytes(body: bytes) -> np.ndarray:
     if dtype.hasobject:
         raise InputError("The body holds Python objects, which are not loaded.")
     count = int(np.prod(shape, dtype=object)) if shape else 1
+    wrong = InputError(f"The body does not hold the {shape} values that its header names.")
     if count * dtype.itemsize != len(data):
-        raise InputError(f"The body does not hold the {shape} values that its header names.")
-    flat = np.frombuffer(data, dtype, count)
-    return checked("The body", flat.reshape(shape, order="F" if fortran else "C"))
+        raise wrong
+    try:
+        flat = np.frombuffer(data, dtype, count)
+        array = flat.reshape(shape, order="F" if fortran else "C")
+    except (TypeError, ValueError):  # no bytes a value; sides that are none, or too many
+        raise wrong from None
+    return checked("The body", array)
 
 
 def npy_bytes(array: np.ndarray) -> bytes:

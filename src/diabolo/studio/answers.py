@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from annotated_types import Ge, Le, Len
 from pydantic import BaseModel, model_validator
 
+from diabolo.commands.listing import Entry
 from diabolo.studio import forms
 from diabolo.studio.pictures import Picture
 from diabolo.studio.service import LARGEST
@@ -13,18 +14,10 @@ Number = float | None
 Code = Annotated[list[float], Len(1, 100_000)]
 
 
-class Model(BaseModel):
+class Model(Entry):
     """A model below the folder, as it is listed."""
 
-    path: str
-    name: str
-    recipe: str | None
-    title: str
-    kind: str
-    when: str
     running: bool
-    metrics: dict[str, Any]
-    history: dict[str, list[Number]]
 
 
 class Models(BaseModel):

@@ -73,9 +73,9 @@ class Batcher:
         return taken
 
     async def _answer(self, calls: list[_Call]) -> None:
-        rows = calls[0].rows if len(calls) == 1 else np.concatenate([c.rows for c in calls])
         loop = asyncio.get_running_loop()
         try:
+            rows = calls[0].rows if len(calls) == 1 else np.concatenate([c.rows for c in calls])
             answer = await loop.run_in_executor(self._worker, calls[0].function, rows)
         except Exception as error:
             if len(calls) == 1:

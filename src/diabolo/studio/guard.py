@@ -10,11 +10,15 @@ import hmac
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
 
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 BODY_BYTES = 64 << 20
+HELD_BYTES = 512 << 20  # in all bodies at a time
+JSON_BYTES = 16 << 20  # of which to read more would keep every other request waiting
 BODY_SECONDS = 30.0  # in which a body must have arrived
 REQUESTS = 128  # answered at a time
+TOO_MANY = "Too many requests at a time: try again in a second."
 HEADERS = {
     "content-security-policy": (
         "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none';"
@@ -30,12 +34,11 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Any, Receive, Send], Awaitable[None]]
 
 
-class RefusedError(Exception):
+class RefusedError(HTTPException):
     """A request that is not answered, with its status and the sentence that says why."""
 
     def __init__(self, status: int, sentence: str) -> None:
-        super().__init__(sentence)
-        self.status = status
+        super().__init__(status, sentence, {"connection": "close", **_asked_for(status)})
 
 
 class Guard:
@@ -48,10 +51,12 @@ class Guard:
         hosts: Collection[str] | None,
         token: str | None = None,
         most_bytes: int = BODY_BYTES,
+        most_json: int = JSON_BYTES,
         most_requests: int = REQUESTS,
     ) -> None:
         self.app, self.hosts, self.token = app, hosts, token
-        self.most_bytes, self.most_requests, self.active = most_bytes, most_requests, 0
+        self.most_bytes, self.most_json = most_bytes, most_json
+        self.most_requests, self.active, self.held = most_requests, 0, 0
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -60,7 +65,7 @@ class Guard:
             await self._answer(scope, receive, send)
 
     async def _answer(self, scope: Any, receive: Receive, send: Send) -> None:
-        started = False
+        started, body = False, None
 
         async def guarded(message: Message) -> None:
             nonlocal started
@@ -72,26 +77,32 @@ class Guard:
 
         self.active += 1
         try:
-            self._check(scope)
-            body = _Body(receive, self.most_bytes)
+            headers = {name.decode("latin-1"): v.decode("latin-1") for name, v in scope["headers"]}
+            self._check(scope["path"], headers)
+            body = _Body(self, receive, self._most(headers))
             await self.app(scope, body.receive, guarded)
         except RefusedError as error:
             if not started:
-                headers = {"connection": "close"} | _asked_for(error.status)
-                answer = JSONResponse({"error": str(error)}, error.status, headers=headers)
+                said = {"error": error.detail}
+                answer = JSONResponse(said, error.status_code, headers=error.headers)
                 await answer(scope, receive, guarded)
         finally:
             self.active -= 1
+            self.held -= body.size if body else 0
 
-    def _check(self, scope: Any) -> None:
-        headers = {name.decode("latin-1"): v.decode("latin-1") for name, v in scope["headers"]}
+    def _most(self, headers: dict[str, str]) -> int:
+        """The bytes that a body may have, by its content type."""
+        is_json = "json" in headers.get("content-type", "").lower()
+        return min(self.most_json, self.most_bytes) if is_json else self.most_bytes
+
+    def _check(self, path: str, headers: dict[str, str]) -> None:
         host = headers.get("host", "")
         if self.hosts is not None and host not in self.hosts:
             raise RefusedError(403, f"This service is not known as {host!r}.")
         origin = headers.get("origin")
         foreign = origin is not None and origin.partition("://")[2] != host
         foreign |= headers.get("sec-fetch-site") in ("cross-site", "same-site")
-        asks = scope["path"].startswith("/api")
+        asks = path.startswith("/api")
         if foreign and asks:
             raise RefusedError(403, "Pages of other sites may not ask this service.")
         if self.token is not None and asks:
@@ -101,17 +112,17 @@ class Guard:
                     401, "The token is missing or wrong: open the address as printed."
                 )
         if self.active > self.most_requests:
-            raise RefusedError(503, "Too many requests at a time: try again in a second.")
-        length = headers.get("content-length", "0")
-        if length.isdecimal() and int(length) > self.most_bytes:
-            raise _too_large(self.most_bytes)
+            raise RefusedError(503, TOO_MANY)
+        length, most = headers.get("content-length", "0"), self._most(headers)
+        if length.isdecimal() and int(length) > most:
+            raise _too_large(most)
 
 
 class _Body:
     """The body of a request as it arrives, within its limits of size and time."""
 
-    def __init__(self, receive: Receive, most: int) -> None:
-        self._receive, self._left, self._most = receive, most, most
+    def __init__(self, guard: Guard, receive: Receive, most: int) -> None:
+        self._guard, self._receive, self._most, self.size = guard, receive, most, 0
         self._deadline, self._whole = asyncio.get_running_loop().time() + BODY_SECONDS, False
 
     async def receive(self) -> Message:
@@ -124,16 +135,20 @@ class _Body:
             raise RefusedError(
                 408, f"The body did not arrive in {BODY_SECONDS:.0f} seconds."
             ) from None
-        self._left -= len(message.get("body", b""))
-        if self._left < 0:
+        size = len(message.get("body", b""))
+        self.size += size
+        self._guard.held += size
+        if self.size > self._most:
             raise _too_large(self._most)
+        if self._guard.held > HELD_BYTES:
+            raise RefusedError(503, TOO_MANY)
         self._whole = not message.get("more_body", False)
         return message
 
 
 def _too_large(most: int) -> RefusedError:
     return RefusedError(
-        413, f"The body has more than {most >> 20} MiB: send fewer samples at a time."
+        413, f"The body has more than {most >> 20} MiB: send fewer samples at a time, as .npy."
     )
 
 

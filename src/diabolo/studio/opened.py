@@ -156,8 +156,8 @@ class Shelf:
         """The model that the service was started with, or else the newest."""
         if self.given is not None:
             return self.given
-        newest = listing.models(self.root)[:1]
-        return self.root / newest[0]["path"] if newest else None
+        newest = next(listing.models(self.root), None)
+        return self.root / newest.path if newest else None
 
     def name(self, path: Path) -> str:
         """The name under which a path is asked for."""

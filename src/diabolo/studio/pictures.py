@@ -1,7 +1,6 @@
 """Pictures on the wire: the bytes of a gray or RGB image, channel by channel, in base64."""
 
 import base64
-import binascii
 from typing import Annotated, Any
 
 import numpy as np
@@ -43,7 +42,7 @@ def stored(model: Estimator, given: Picture) -> np.ndarray:
         )
     try:
         pixels = np.frombuffer(base64.b64decode(given.pixels, validate=True), np.uint8)
-    except binascii.Error:
+    except ValueError:
         raise InputError("The pixels of the picture are not base64.") from None
     if pixels.size != model.n_features_in_:
         raise InputError(f"The picture has {pixels.size} pixels, not {model.n_features_in_}.")

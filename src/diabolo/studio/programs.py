@@ -19,13 +19,14 @@ from diabolo.data import memory
 from diabolo.data.sources import checked
 from diabolo.errors import InputError
 from diabolo.studio.opened import Opened
-from diabolo.studio.service import Name, Seed, Served
+from diabolo.studio.service import TEMPERATURE, Name, Seed, Served
 from diabolo.tasks.denoising import denoise as in_tiles
 from diabolo.tasks.evaluation import pictured
 
 NPY, PNG, JSON = "application/x-npy", "image/png", "application/json"
 BYTES = "application/octet-stream"
 MOST = 10_000  # samples that are generated at a time
+NUMBERS = 1 << 26  # in them
 GAP = 2  # pixels between the images of a sheet
 Format = Literal["npy", "json", "png"]
 BINARY = {"schema": {"type": "string", "format": "binary"}}
@@ -103,7 +104,7 @@ async def denoise(service: Served, request: Request, model: Name = "") -> Respon
     if x.shape[1:] == opened.model.sample_shape_:
         clean = await service.batch(opened.model.reconstruct, x)
     else:
-        clean = await run_in_threadpool(in_tiles, opened.model, x)
+        clean = await service.heavily(lambda: in_tiles(opened.model, x))
     return await _answer(form, clean, opened, x.dtype)
 
 
@@ -134,7 +135,7 @@ async def score(service: Served, request: Request, model: Name = "") -> Any:
     """How normal samples are, beside the normal ones that the detector was calibrated on."""
     opened = await service.take(model)
     _, x = await _samples(request, opened)
-    detector = await run_in_threadpool(opened.need_detector)
+    detector = await service.heavily(opened.need_detector)
     scores = await service.batch(detector.score_samples, x)
     threshold = float(detector.offset_)
     return {
@@ -151,19 +152,19 @@ async def generate(
     *,
     service: Served,
     model: Name = "",
-    n: Annotated[int, Query(ge=1, le=MOST)] = 1,
-    temperature: Annotated[float, Query(ge=0, le=100)] = 1.0,
+    n: Annotated[int, Query(ge=1, le=MOST, description="How many.")] = 1,
+    temperature: Annotated[float, Query(ge=0, le=100, description=TEMPERATURE)] = 1.0,
     seed: Seed = 0,
-    format: Format = "npy",
+    format: Annotated[Format, Query(description="The form of the answer.")] = "npy",
 ) -> Response:
     """New samples, from the prior, or from a law of the codes; PNG is a sheet of them."""
-
-    def drawn(opened: Opened) -> Any:
-        law, _ = opened.law
-        return law.sample(n, temperature=temperature, random_state=seed)
-
-    new = await service.with_model(model, drawn)
     opened = await service.take(model)
+    most = NUMBERS // opened.model.n_features_in_
+    if n > most:
+        raise InputError(f"{n} samples of this model are too many at a time: at most {most}.")
+    new = await service.heavily(
+        lambda: opened.law[0].sample(n, temperature=temperature, random_state=seed)
+    )
     return await _answer(format, _sheet(new, opened) if format == "png" else new, opened)
 
 
@@ -221,10 +222,15 @@ async def _answer(
     if form == "npy":
         return Response(await run_in_threadpool(memory.npy_bytes, array), media_type=NPY)
     if form == "json":
-        body = await run_in_threadpool(lambda: json.dumps({name: array.tolist()}))
-        return Response(body, media_type=JSON)
+        return Response(await run_in_threadpool(_json, name, array), media_type=JSON)
     kind = np.dtype(dtype or opened.model.dtype_)
     return Response(await run_in_threadpool(memory.png_bytes, array, kind), media_type=PNG)
+
+
+def _json(name: str, array: np.ndarray) -> str:
+    """An array under a name, row by row: other threads wait while one call writes."""
+    rows = (json.dumps(row.tolist()) for row in array)
+    return f'{{"{name}": [{", ".join(rows)}]}}'
 
 
 def _sheet(images: np.ndarray, opened: Opened) -> np.ndarray:

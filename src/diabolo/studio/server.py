@@ -1,5 +1,6 @@
 """Opening the studio: the socket, who may ask, and how it ends."""
 
+import errno
 import os
 import secrets
 import socket
@@ -51,7 +52,7 @@ def serve(
         say(f"Studio: {address}  (Ctrl-C ends it)")
         if browser and sys.stdout.isatty() and _has_screen():
             webbrowser.open(address)
-        settings = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5)
+        settings = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5, ws="none")
         uvicorn.Server(settings).run(sockets=[listener])
 
 
@@ -80,7 +81,9 @@ def _socket(host: str, port: int | None) -> socket.socket:
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return listener
         except OSError as error:
-            reason = error.strerror
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise InputError(f"{host!r} is no address of this machine.") from None
+            reason = os.strerror(error.errno or 0)
     raise InputError(f"Cannot listen on {host}, port {ports[-1]}: {reason}; give another --port.")
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
@@ -15,8 +16,10 @@ from diabolo.studio.training import Trainer
 Name = Annotated[
     str, Query(description="A path below the folder that is served; empty: the default model.")
 ]
+TEMPERATURE = "How far codes are drawn from the middle of their law; 1: as it was learnt."
+HEAVY = 2  # requests at a time that may take seconds
 LARGEST = 2**53 - 1  # integer that JavaScript can hold
-Seed = Annotated[int, Query(ge=0, le=LARGEST)]
+Seed = Annotated[int, Query(ge=0, le=LARGEST, description="The same seed, the same answer.")]
 
 
 class Error(BaseModel):
@@ -37,14 +40,15 @@ class Service:
             Batcher(join=join),
             Trainer(root),
         )
+        self._heavy = CapacityLimiter(HEAVY)
 
     async def take(self, name: str) -> Opened:
         """The model of that name."""
         return await run_in_threadpool(self.shelf.take, name)
 
-    async def with_model(self, name: str, function: Callable[[Opened], Any]) -> Any:
-        """What a function of a model gives, in a thread."""
-        return await run_in_threadpool(lambda: function(self.shelf.take(name)))
+    async def heavily(self, function: Callable[[], Any]) -> Any:
+        """What a function gives that may take seconds; few at a time, so that others go on."""
+        return await to_thread.run_sync(function, limiter=self._heavy)
 
     def close(self) -> None:
         """End the training, with what it has kept, and the thread of inference."""

@@ -96,10 +96,10 @@ class Trainer:
                 raise BusyError("There is a training already: stop it first.")
             folder = runs.new_folder(None, plan.name, force=False, root=self.root)
             run = folder.relative_to(self.root).as_posix()
+            arguments = {"recipe": recipe, "parameters": parameters, "data": data, "limit": limit}
+            self._run(arguments | {"out": folder})
             self._state = State(state="starting", run=run, recipe=recipe, epochs=epochs)
             self._begun = time.monotonic()
-        arguments = {"recipe": recipe, "parameters": parameters, "data": data, "limit": limit}
-        self._run(arguments | {"out": folder})
         return self.state
 
     def stop(self) -> State:
@@ -107,7 +107,7 @@ class Trainer:
         with self._lock:
             if self._state.state in ("starting", "running"):
                 self._state.state = "stopping"
-                os.kill(self._process.pid, signal.SIGINT)
+                self._process.terminate()
         return self.state
 
     def close(self) -> None:
@@ -136,7 +136,9 @@ class Trainer:
             if news.get("state") in ENDED:
                 return
         process.join()
-        self._take({"state": "failed", "message": "The training was ended."})
+        state = self.state
+        killed = {"state": "failed", "message": "The training was ended from outside."}
+        self._take(_stopped(self.root / str(state.run)) if state.state == "stopping" else killed)
 
     def _take(self, news: dict[str, Any]) -> None:
         with self._lock:
@@ -155,16 +157,22 @@ def work(pipe: Connection, arguments: dict[str, Any]) -> None:
             say=lambda text: _send(pipe, {"state": "running", "message": text.splitlines()[0]}),
             watch=lambda model, test: _send(pipe, _news(model, test)),
         )
-        ended = {"state": "done"}
+        ended: dict[str, Any] = {"state": "done"}
     except Interrupted:
         ended = {"state": "stopped"}
     except KeyboardInterrupt:
-        ended = {"state": "stopped", "message": "Stopped before anything was trained."}
+        ended = _stopped(arguments["out"])
     except InputError as error:
         ended = {"state": "failed", "message": str(error)}
     except OSError as error:
         ended = {"state": "failed", "message": f"{error.filename}: {error.strerror}."}
     _send(pipe, ended)
+
+
+def _stopped(folder: Path) -> dict[str, Any]:
+    """The end of a training that was stopped early, perhaps too early to leave a run."""
+    nothing = {"run": None, "message": "Stopped before anything was trained."}
+    return {"state": "stopped"} | ({} if runs.is_run(folder) else nothing)
 
 
 def _take_little() -> None:

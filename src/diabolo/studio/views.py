@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Ge
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from fastapi.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
@@ -47,7 +47,7 @@ from diabolo.studio.answers import (
 )
 from diabolo.studio.opened import Opened
 from diabolo.studio.pictures import need_pictures, picture, pictures, stored
-from diabolo.studio.service import Name, Seed, Served, Service
+from diabolo.studio.service import TEMPERATURE, Name, Seed, Served, Service
 from diabolo.studio.training import BUSY, State
 from diabolo.tasks.evaluation import pictured, shown
 from diabolo.tasks.sampling import nearest as find_nearest
@@ -67,7 +67,7 @@ def models(service: Served) -> Models:
     default = service.shelf.default
     return Models(
         default=None if default is None else service.shelf.name(default),
-        models=[Model(**entry, running=entry["path"] == running) for entry in found],
+        models=[Model(**entry.model_dump(), running=entry.path == running) for entry in found],
     )
 
 
@@ -81,9 +81,9 @@ def about(service: Served, model: Name = "") -> About:
 def samples(
     service: Served,
     model: Name = "",
-    part: Literal["test", "train"] = "test",
-    start: Annotated[int, Query(ge=0)] = 0,
-    count: Annotated[int, Query(ge=1, le=100)] = 10,
+    part: Annotated[Literal["test", "train"], Query(description="Which samples.")] = "test",
+    start: Annotated[int, Query(ge=0, description="The first, counted from 0.")] = 0,
+    count: Annotated[int, Query(ge=1, le=100, description="How many.")] = 10,
 ) -> Items:
     """Some of the samples that belong to a model."""
     opened = service.shelf.take(model)
@@ -119,13 +119,15 @@ async def decode(service: Served, asked: Decoding) -> Pictures:
 
 
 @api.get("/map")
-def plane(
-    service: Served, model: Name = "", count: Annotated[int, Query(ge=2, le=5000)] = 1000
+async def plane(
+    service: Served,
+    model: Name = "",
+    count: Annotated[int, Query(ge=2, le=5000, description="How many samples.")] = 1000,
 ) -> Map:
     """The map of test samples by their codes."""
-    opened = service.shelf.take(model)
+    opened = await service.take(model)
+    places = (await service.heavily(lambda: opened.map(count))).round(4).tolist()
     _, labels = _part(opened, "test")
-    places = opened.map(count).round(4).tolist()
     points = [Point(x=x, y=y, label=_label(labels, n), index=n) for n, (x, y) in enumerate(places)]
     return Map(points=points, labels=sorted({p.label for p in points if p.label is not None}))
 
@@ -133,7 +135,10 @@ def plane(
 @api.get("/codes")
 async def codes(
     service: Served,
-    index: Annotated[list[Annotated[int, Ge(0)]], Query(min_length=1, max_length=100)],
+    index: Annotated[
+        list[Annotated[int, Ge(0)]],
+        Query(min_length=1, max_length=100, description="Which, counted from 0; repeated."),
+    ],
     model: Name = "",
 ) -> CodeList:
     """The codes of test samples."""
@@ -145,24 +150,29 @@ async def codes(
 
 
 @api.get("/new")
-def new(
+async def new(
     *,
     service: Served,
     model: Name = "",
-    n: Annotated[int, Query(ge=1, le=100)] = 25,
-    temperature: Annotated[float, Query(ge=0, le=10)] = 1.0,
+    n: Annotated[int, Query(ge=1, le=100, description="How many.")] = 25,
+    temperature: Annotated[float, Query(ge=0, le=10, description=TEMPERATURE)] = 1.0,
     seed: Seed = 0,
-    nearest: bool = False,
+    nearest: Annotated[bool, Query(description="Whether to look for training samples.")] = False,
 ) -> Drawn:
     """New samples, and beside each the nearest training sample."""
-    opened = service.shelf.take(model)
+    opened = await service.take(model)
     need_pictures(opened.model)
-    law, name = opened.law
-    drawn = law.sample(n, temperature=temperature, random_state=seed)
-    images = pictures(opened.model, drawn)
-    beside = _nearest(opened, drawn) if nearest else [None] * n
-    pairs = zip(images, beside, strict=True)
-    return Drawn(law=name, items=[New(picture=a, nearest=b) for a, b in pairs])
+
+    def draw() -> Drawn:
+        law, name = opened.law
+        drawn = law.sample(n, temperature=temperature, random_state=seed)
+        images = pictures(opened.model, drawn)
+        beside = _nearest(opened, drawn) if nearest else [None] * n
+        pairs = zip(images, beside, strict=True)
+        return Drawn(law=name, items=[New(picture=a, nearest=b) for a, b in pairs])
+
+    found: Drawn = await service.heavily(draw)
+    return found
 
 
 @api.get("/normal")
@@ -206,7 +216,9 @@ def names(service: Served) -> RecipeNames:
 
 
 @api.get("/recipes/{name}")
-def form(service: Served, name: str) -> Form:
+def form(
+    service: Served, name: Annotated[str, Path(description="As /api/recipes lists it.")]
+) -> Form:
     """A recipe as a form, made from the declarations of its parameters."""
     if name not in recipes.names():
         raise HTTPException(404, f"There is no recipe {name!r}.")

@@ -9,7 +9,7 @@ import { button, el } from "./widgets.js";
 const VIEWS = {
   draw: ["Draw", "What you draw is squeezed through a few numbers, and comes out again."],
   noise: ["Noise", "Damage an image, and see what the network makes of it."],
-  latent: ["Latent", "Turn each number of the code by hand, or walk the map of all digits."],
+  latent: ["Latent", "Turn each number of the code by hand, or walk the map of the test set."],
   generate: ["Generate", "New images, decoded from codes that no image was given for."],
   anomaly: ["Anomaly", "How usual is this image, for a network that knows only its training data?"],
   train: ["Train", "Choose a recipe, change what you like, and watch it learn."],

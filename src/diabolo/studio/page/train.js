@@ -36,7 +36,7 @@ function recipeForm(studio, started) {
     show("");
     const changed = Object.assign({}, ...parameters.map((one) => one.changed()));
     try {
-      await post("train", { recipe: recipe.value, parameters: changed, data: data.value().trim(), limit: Number(limit.value()) || null });
+      await post("train", { recipe: recipe.value, parameters: changed, data: data.value().trim() || null, limit: Number(limit.value()) || null });
       started();
     } catch (error) {
       show(error.message);
@@ -153,7 +153,7 @@ function watcher(studio) {
     node.hidden = state.state === "idle";
     stop.hidden = !going;
     stop.disabled = state.state === "stopping";
-    use.hidden = compare.hidden = going || state.state === "failed";
+    use.hidden = compare.hidden = going || !run || state.state === "failed";
     title.textContent = `${HEADS[state.state] ?? ""} ${run ?? ""}`;
     progress.value = state.epochs ? state.epoch / state.epochs : 0;
     times.textContent = inWords(state, going);
