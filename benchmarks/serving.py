@@ -26,7 +26,7 @@ import numpy as np
 
 from diabolo.data import load_mnist
 
-RECIPES = ("ae-32-fast", "conv-dae")
+RECIPES = ("ae-32-fast", "vae-conv")
 CLIENTS = (1, 8, 64)
 SCRIPT = """
 local file = io.open({body!r}, "rb")

@@ -211,9 +211,11 @@ def test_a_loaded_model_trains_on(make, tmp_path):
     assert history(read) == history(model)
 
 
-def test_rows_do_not_depend_on_the_rows_beside_them(make, threads):
-    X = images(2 * BLOCK + 2, (9, 7))
-    model = make().fit(X)
+@pytest.mark.parametrize(("size", "rows"), [((9, 7), 32), ((8, 8), 16)], ids=str)
+def test_rows_do_not_depend_on_the_rows_beside_them(make, threads, size, rows):
+    X = images(2 * BLOCK + 2, size)
+    model = make(latent_dim=4).fit(X)
+    assert model.net_.block == (BLOCK if model.network == "dense" else rows)
     order = np.random.default_rng(1).permutation(len(X))
     for use in (model.transform, model.reconstruct, model.score_samples):
         whole = use(X)

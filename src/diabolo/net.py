@@ -7,6 +7,7 @@ the scaling of the stored values. It takes and gives flat batches (B, D) of stor
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
@@ -19,7 +20,7 @@ from diabolo.errors import InputError
 from diabolo.layers import Layer
 
 BLOCK = 64  # rows of every inference call of dense networks; the last is padded to it
-IMAGES = 32  # of networks that take images: they are faster with fewer; whole vectors, too
+IMAGES = 16  # of networks that take images, which are faster with fewer; see `Net.block`
 
 
 class Code(NamedTuple):
@@ -308,8 +309,19 @@ class Net(nn.Module):
 
     def in_blocks(self, function: Callable[..., Tensor], *arrays: Tensor) -> Tensor:
         """`function` over rows, on the device of the network; see the function `in_blocks`."""
-        rows = BLOCK if len(self.input_shape) == 1 else IMAGES
-        return in_blocks(function, *arrays, device=self.device, rows=rows)
+        return in_blocks(function, *arrays, device=self.device, rows=self.block)
+
+    @cached_property
+    def block(self) -> int:
+        """How many rows every inference call has.
+
+        So many that each layer has whole vectors of 32 values: functions such as the sigmoid work
+        on what is left over in another way, which differs in the last bit.
+        """
+        if len(self.input_shape) == 1:
+            return BLOCK
+        sizes = [self.features, *(math.prod(layer.shape) for layer in trace(self))]
+        return IMAGES if all(size % 2 == 0 for size in sizes) else 2 * IMAGES
 
     def encode(self, x: Tensor) -> Tensor:
         """Mean codes (B, K) of stored values (B, D)."""
