@@ -229,8 +229,7 @@ def test_beyond_this_machine_the_printed_address_has_the_token(browser, root, st
     assert "token" not in browser.current_url
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
 def test_every_view_is_accessible_and_fits(page, width, scheme):
     axe = Path(axe_core_python.__file__).with_name("axe.min.js").read_text()
     look_as(page.browser, width, scheme)

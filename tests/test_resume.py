@@ -432,6 +432,7 @@ def test_an_interrupted_run_is_resumed(whole, command, tmp_path, monkeypatch, ca
         if len(model.history_["epoch"]) == 3:
             signal.raise_signal(signal.SIGINT)
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored
     folder = tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(training._Run, "epoch_done", interrupted)
