@@ -6,6 +6,7 @@ the mutation, which make it again. `make stress` runs the long form.
 """
 
 import contextlib
+import copy
 import ctypes
 import gc
 import hashlib
@@ -115,6 +116,11 @@ def places(tree):
     return found
 
 
+def odd(draw):
+    """A value that has no place there, which no later edit shares."""
+    return copy.deepcopy(draw.choice(ODD))
+
+
 def edit(draw, tree):
     """Change a tree at one place."""
     node, key = draw.choice(places(tree))
@@ -122,9 +128,9 @@ def edit(draw, tree):
     if kind == 0:
         del node[key]
     elif kind == 1 and isinstance(node, dict):
-        node[draw.choice([key + "x", "", "x", "model", "__metadata__", *RAW])] = draw.choice(ODD)
+        node[draw.choice([key + "x", "", "x", "model", "__metadata__", *RAW])] = odd(draw)
     elif kind == 1:
-        node.insert(key, draw.choice(ODD))
+        node.insert(key, odd(draw))
     elif kind == 2:
         other, there = draw.choice(places(tree))
         node[key] = json.loads(json.dumps(other[there]))
@@ -133,7 +139,7 @@ def edit(draw, tree):
     elif kind == 4 and type(node[key]) in (int, float):
         node[key] += draw.choice([-8, -4, -1, 1, 4, 8])
     else:
-        node[key] = draw.choice(ODD)
+        node[key] = odd(draw)
 
 
 # ---- files

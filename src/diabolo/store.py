@@ -256,7 +256,7 @@ def _config(entry: dict[str, Any], path: Path) -> dict[str, Any]:
         raise ValueError
     if written > FORMAT:
         raise InputError(
-            f"{path} has format {written}, newer than {FORMAT}: install a newer diabolo."
+            f"{path} has a format newer than {FORMAT}: install a newer diabolo."
         )
     if written == 1 and "sha256" not in entry:
         return {name: value for name, value in entry.items() if name != "format"}
