@@ -255,9 +255,7 @@ def _config(entry: dict[str, Any], path: Path) -> dict[str, Any]:
     if written < 1:
         raise ValueError
     if written > FORMAT:
-        raise InputError(
-            f"{path} has a format newer than {FORMAT}: install a newer diabolo."
-        )
+        raise InputError(f"{path} has a format newer than {FORMAT}: install a newer diabolo.")
     if written == 1 and "sha256" not in entry:
         return {name: value for name, value in entry.items() if name != "format"}
     try:
