@@ -199,7 +199,9 @@ def test_a_training_is_started_watched_and_stopped(page, root):
 def test_runs_are_compared(page):
     page.show("models")
     page.until(lambda: len(page.all("table.models tbody tr")) >= 2)
-    names = [row.get_attribute("data-name") for row in page.all("table.models tbody tr")]
+    names = page.browser.execute_script(
+        "return [...document.querySelectorAll('table.models tbody tr')].map(r => r.dataset.name)"
+    )
     assert {"runs/ae", "runs/dae"} <= set(names)
     page.until(lambda: len(page.all("[data-view=models] .ten canvas")) >= 2)
 
