@@ -5,6 +5,8 @@ is wrong. Letters: samples x (B, D) and outputs (B, D) in scaled units, codes (B
 """
 
 import math
+import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -12,14 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from diabolo.net import Net, watched
+from diabolo.data.source import Batch
+from diabolo.infer import in_blocks, watched
+from diabolo.net import Net
 
 Array = Tensor | np.ndarray  # any type, any device
 
 LARGE, SMALL = 10.0, 0.01  # root mean square above, or largest magnitude below: not of unit size
 DEAD_SPREAD = 1e-6  # of a code number, relative to the largest in the codes: rounding
 DEAD_SHARE = 0.01  # of the code that may be dead
-ACTIVE_VARIANCE = 0.01  # of a posterior mean over the data (Burda et al. 2016)
 ACTIVE_SHARE = 1 / 16  # of the code: with no more of it active, the posterior has collapsed
 FLAT_VARIANCE = 1e-3  # of the outputs, relative to the samples': they do not follow them
 NEAR_MEAN = 0.1  # of the samples' variance: squared distance of outputs at the mean sample
@@ -54,6 +57,15 @@ class DoctorWarning(UserWarning):
 def found(*findings: Finding | None) -> list[Finding]:
     """The findings among the answers of several rules, in their order."""
     return [finding for finding in findings if finding is not None]
+
+
+def tell(findings: list[Finding], *, aloud: bool) -> None:
+    """Show the findings of a fit: in the terminal, or as warnings to who called it."""
+    for finding in findings:
+        if aloud:
+            print(f"Warning: {finding}", file=sys.stderr)
+        else:
+            warnings.warn(str(finding), DoctorWarning, stacklevel=3)
 
 
 # ---- data
@@ -127,24 +139,20 @@ def dead_units(codes: Array) -> Finding | None:
     )
 
 
-def collapse(means: Array, kl: Array) -> Finding | None:
+def collapse(active: int, total: int, kl: float) -> Finding | None:
     """A posterior that has become the prior, so that codes say nothing about their samples.
 
-    Unit k is active where the variance over the data of its posterior mean is above 0.01 (Burda,
-    Grosse and Salakhutdinov, "Importance Weighted Autoencoders", 2016, section 5.2). Posterior
-    means and KL divergences in nats are (N, K).
+    `active` of the `total` numbers of the code follow the samples (Burda, Grosse and
+    Salakhutdinov, "Importance Weighted Autoencoders", 2016, section 5.2); `kl` is the divergence
+    in nats per number.
     """
-    z = _doubles(means)
-    if len(z) < 2:
-        return None
-    active, total = int((z.var(0) > ACTIVE_VARIANCE).sum()), z.shape[1]
     if active > ACTIVE_SHARE * total:
         return None
     verb = "is" if active == 1 else "are"
     return Finding(
         "posterior collapse",
         f"{active} of the {total} numbers of the code {verb} active, and the KL divergence is"
-        f" {float(_doubles(kl).mean()):.3g} nats per dimension.",
+        f" {kl:.3g} nats per dimension.",
         "Use more epochs, a smaller beta or a smaller latent_dim.",
     )
 
@@ -278,37 +286,43 @@ def exploding(
 
 def examine(
     net: Net,
-    x: Tensor,
+    batch: Batch,
     codes: Tensor,
     *,
-    noisy: Tensor | None = None,
     vectors: bool = True,
     columns: Sequence[str] | None = None,
     val_losses: Sequence[float] = (),
 ) -> list[Finding]:
-    """What is wrong with a trained network, on stored samples x (N, D) and their codes (N, K).
+    """What is wrong with a trained network, on a stored batch and the codes (B, K) of it.
 
-    `noisy`: what the codes are of, where the network has learnt to give x for that.
-    `vectors`: codes are no feature maps. `columns`: x is a table, with these names or none ([]).
+    `vectors`: codes are no feature maps. `columns`: samples are rows of a table, with these names
+    or none ([]).
     """
+    source, x = batch.source, batch.target
     scaled = net.scaling(x)
-    output = net.scaling(net.in_blocks(net.decode, codes).to(net.device))
-    restrained = net.corruption is not None or net.bottleneck.penalised or noisy is not None
-    of_code = dead_units(codes) if vectors else None
-    if net.bottleneck.sampling:
-
-        def kl(x: Tensor) -> Tensor:
-            return net.bottleneck.kl(net.encoder, net.shaped(net.scaling(x)))
-
-        of_code = collapse(codes, net.in_blocks(kl, x if noisy is None else noisy))
+    output = net.scaling(in_blocks(net, net.decode, codes).to(net.device))
+    restrained = net.corruption is not None or bool(net.probe[1]) or source is not x
     return found(
         unscaled(scaled),
         None if columns is None else constant_columns(x, columns),
         wide_code(codes.shape[1], net.features, restrained=restrained),
-        of_code,
+        of_code(net, source, codes) if vectors else None,
         flat_output(scaled, output, net.scaling.low),
         rising_validation(val_losses),
     )
+
+
+def of_code(net: Net, source: Tensor, codes: Tensor) -> Finding | None:
+    """What is wrong with the codes (B, K) of stored samples, by the measures of the bottleneck."""
+    x = net.shaped(net.scaling(source))
+    with torch.inference_mode():
+        measures = net.bottleneck.measures(net.encoder, x)
+        terms = net.bottleneck(net.encoder, x).terms
+    if len(codes) < 2 or "active_units" not in measures:
+        return dead_units(codes)
+    size = codes.shape[1]
+    kl = float(terms["kl"][1].double().mean()) / size if "kl" in terms else math.nan
+    return collapse(int(measures["active_units"]), size, kl)
 
 
 def broken_layer(module: nn.Module, run: Callable[[], object]) -> str | None:

@@ -12,7 +12,11 @@ class InputError(ValueError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """An interrupt of a training that leaves a usable model."""
+    """An interrupt of a training that leaves a usable model: `result`, its record."""
+
+    def __init__(self, result: Any = None) -> None:
+        super().__init__()
+        self.result = result
 
 
 class IncompleteError(InputError):

@@ -1,87 +1,299 @@
-"""A fit under way: its epochs, the best weights so far, its checkpoints, and what stops it.
+"""A fit: plan + source -> `Fitted`. Its epochs, the best weights, checkpoints, what stops it.
 
 A checkpoint is a model file, which any use of a model can read, with the state of the training
 beside it. A fit that goes on from one ends with the weights and the history, to the bit, that it
 would have had without the interruption.
 """
 
+import copy
+import math
 from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
+from diabolo import doctor
+from diabolo.data.source import Source
 from diabolo.doctor import Finding
-from diabolo.errors import InputError
-from diabolo.net import Net
+from diabolo.errors import InputError, Interrupted
+from diabolo.fitted import HISTORY, Fitted, Plan, versions
+from diabolo.infer import in_blocks
+from diabolo.inputs import find_device, find_seed
+from diabolo.intake import Intake
+from diabolo.likelihood import Bernoulli
+from diabolo.optim import make_optimizer
+from diabolo.params import Seed, check
 from diabolo.progress import Progress
+from diabolo.scaling import learn_scaling
 from diabolo.store import Checkpoints, Contents, checksum
-from diabolo.train import Best, Epoch, Training, prefixed, under
+from diabolo.train import Best, Epoch, Training, generator, prefixed, under
 
 STATE, BEST = "training ", "best "  # prefixes of the tensors that are not the model's
+EXAMINED, FEW = 2048, 256  # training samples that a model is looked at with; for a checkpoint
 FREE = {"device", "verbose", "warm_start"}  # parameters that may differ when a fit goes on
+TRAINING = FREE | {  # and those that may change in a warm start
+    "epochs",
+    "batch_size",
+    "drop_last",
+    "optimizer",
+    "learning_rate",
+    "epsilon",
+    "schedule",
+    "validation_fraction",
+    "early_stopping",
+    "precision",
+    "compile",
+    "random_state",
+}
+
+
+def fit(
+    plan: Plan,
+    intake: Intake,
+    source: Source,
+    validation: Source | None = None,
+    *,
+    start: Fitted | None = None,
+    columns: list[str] | None = None,
+    checkpoint: str | Path | Checkpoints | None = None,
+    callback: Callable[[Fitted], object] | None = None,
+) -> Fitted:
+    """Train what is planned on a source of samples as the intake says; `start`: go on from there.
+
+    `callback` is given the record so far after each epoch. An interrupt raises `Interrupted` with
+    the record of the best model so far.
+    """
+    checkpoints = _checkpoints(checkpoint)
+    kept = None if checkpoints is None else checkpoints.read()
+    data = source.digest()
+    if validation is not None:
+        data |= {f"validation_{name}": value for name, value in validation.digest().items()}
+    seed = plan.p.random_state if kept is None else _kept_seed(kept)
+    record, source, validation = _begin(plan, intake, source, validation, start, seed)
+    record = replace(record, data=data, columns=columns or record.columns)
+    run = Fit(plan, record, source, validation, checkpoints=checkpoints)
+    if kept is not None:
+        run.resume(kept)
+    return run.finish(callback)
+
+
+def fit_more(plan: Plan, intake: Intake, source: Source, start: Fitted | None) -> Fitted:
+    """Train for one epoch on a source, at a constant rate, from where `start` is."""
+    p = plan.p
+    p.epochs, p.schedule, p.validation_fraction, p.early_stopping = 1, "constant", 0, None
+    record, source, _ = _begin(plan, intake, source, None, start, p.random_state)
+    run = Fit(plan, replace(record, data={}), source, None, guess=math.inf)
+    tensors = run.training.optimizer.tensors()
+    moments = {f"{p.optimizer} {name}": tensor for name, tensor in tensors.items()}
+    known = {} if start is None else start.moments
+    for name in moments.keys() & known.keys():
+        moments[name].copy_(known[name])
+    return replace(run.train(None), moments=moments)
+
+
+def _begin(
+    plan: Plan,
+    intake: Intake,
+    source: Source,
+    validation: Source | None,
+    start: Fitted | None,
+    random_state: Any,
+) -> tuple[Fitted, Source, Source | None]:
+    """The record to begin with, its network set up, and the samples to train and validate on."""
+    seed = find_seed(random_state) if start is None else start.seed
+    if start is not None:
+        _check_same_model(plan.config, start.config)
+    source, validation = _split(source, validation, plan.p, seed)
+    device = find_device(plan.p.device)
+    if start is None:
+        net = _new_net(plan, intake, source, seed)
+        record = Fitted(net, plan.config, intake, seed, np.empty((2, 0), np.float32))
+    else:
+        record = replace(
+            start,
+            net=copy.deepcopy(start.net),
+            config=plan.config,
+            history={name: list(values) for name, values in start.history.items()},
+            findings=[],
+            metrics={},
+            moments={},
+        )
+    _check_range(record, source, validation)
+    record.net.check_corruption()
+    record.net.to(device)
+    here = None if validation is None else validation.to(device)
+    return replace(record, versions=versions()), source.to(device), here
+
+
+def _new_net(plan: Plan, intake: Intake, source: Source, seed: int) -> Any:
+    """The network that learns from a source, with its scaling and first weights."""
+    scaling = learn_scaling(plan.p.scaling, source, image=intake.image_shape is not None)
+    net = plan.net(intake, scaling, torch.Generator().manual_seed(seed))
+    if not any(parameter.requires_grad for parameter in net.parameters()):
+        raise InputError("The network has no parameters to learn: give hidden or latent_dim.")
+    return net
+
+
+def _check_range(record: Fitted, *sources: Source | None) -> None:
+    """Refuse values that a Bernoulli likelihood has no probability for."""
+    if not isinstance(record.net.likelihood, Bernoulli):
+        return
+    scaling = copy.deepcopy(record.net.scaling).cpu()
+    for source in sources:
+        if source is None or source.dtype == torch.uint8:
+            continue
+        low, high, _, _ = source.statistics()
+        if scaling(low).min() >= -1e-6 and scaling(high).max() <= 1 + 1e-6:
+            continue
+        if record.config["scaling"] == "unit":
+            raise InputError(
+                "Samples to validate on are outside the range of those to train on, which a"
+                " bernoulli likelihood cannot take: use likelihood='gaussian' (recipe ae), or"
+                " scale X to [0, 1] yourself, with scaling=None."
+            )
+        raise InputError(
+            "A bernoulli likelihood needs data in [0, 1]: use scaling='unit', or scale X"
+            " yourself."
+        )
+
+
+def _split(
+    source: Source, validation: Source | None, p: Any, seed: int
+) -> tuple[Source, Source | None]:
+    """Training and validation samples."""
+    share = p.validation_fraction
+    if validation is not None:
+        if share:
+            raise InputError("Give X_val or validation_fraction, not both.")
+        return source, validation
+    if share == 0:
+        if p.early_stopping:
+            raise InputError("early_stopping needs X_val or a validation_fraction.")
+        return source, None
+    held = round(len(source) * share)
+    if held in (0, len(source)):
+        raise InputError(
+            f"A validation_fraction of {share:g} leaves none of {len(source)} samples to"
+            f" {'train' if held else 'validate'} on: give more samples, or X_val."
+        )
+    order = torch.randperm(len(source), generator=generator(seed, "split"))
+    validation, source = source.split(order[:held], order[held:])
+    return source, validation
 
 
 class Fit:
-    """A training with what surrounds it.
+    """A fit under way: its training, the record so far, and what surrounds them.
 
-    `contents` gives the model file of the net as it is; `trouble` says what is so wrong about an
-    epoch that training stops.
+    `guess`: see `doctor.exploding`; without one, the loss of outputs that are zero.
     """
 
     def __init__(
         self,
-        net: Net,
-        training: Training,
-        best: Best,
+        plan: Plan,
+        record: Fitted,
+        source: Source,
+        validation: Source | None,
         *,
-        checkpoints: Checkpoints | None,
-        contents: Callable[[], Contents],
-        trouble: Callable[[Epoch], Finding | None],
+        checkpoints: Checkpoints | None = None,
+        guess: float | None = None,
     ) -> None:
-        self.net, self.training, self.best = net, training, best
-        self.checkpoints, self.contents, self.trouble = checkpoints, contents, trouble
+        self.plan, self.record, self.source = plan, record, source
+        self.net, p = record.net, plan.p
+        self.factor, self.first = self.net.loss_factor, len(record.history["epoch"])
+        self.guess = self._guess() if guess is None else guess
+        self.training = Training(
+            self.net,
+            source,
+            make_optimizer(p.optimizer, self.net, p.epsilon),
+            epochs=p.epochs,
+            batch_size=p.batch_size,
+            learning_rate=p.learning_rate,
+            seed=record.seed,
+            validation=validation,
+            schedule=p.schedule,
+            drop_last=p.drop_last,
+            divisor=self.net.features,
+            first_epoch=self.first,
+            precision=p.precision,
+            compiled=p.compile,
+        )
+        self.best, self.checkpoints = Best(self.net, p.early_stopping), checkpoints
         self.stopped: Finding | None = None
         self.kept: tuple[int, int] | None = None  # the epoch and step of the last checkpoint
         self.origin: dict[str, Any] = {}
         if checkpoints is not None:
-            start = checksum(net.state_dict())
-            self.origin = {"first_epoch": training.first_epoch, "weights_sha256": start}
+            weights = checksum(self.net.state_dict())
+            self.origin = {"first_epoch": self.first, "weights_sha256": weights}
 
-    def resume(self, checkpoint: Contents, model: dict[str, Any], data: dict[str, Any]) -> None:
+    def resume(self, checkpoint: Contents) -> None:
         """Go on from a checkpoint; refuses one of other parameters, data or first weights."""
         config, tensors = checkpoint
-        _check_parameters(config["model"], model)
-        if config["data"] != data:
-            raise InputError(
-                "The checkpoint is of a training on other data: give those, or another folder."
+        if "training" not in config:
+            raise InputError("The file is a model and no checkpoint: give another folder.")
+        try:
+            _check_parameters(config["model"], self.record.config)
+            self._check_origin(config)
+            self.net.load_state_dict({name: tensors[name] for name in self.net.state_dict()})
+            self.best.restore(under(BEST, tensors))
+            self.training.restore(under(STATE, tensors))
+            self.record = replace(
+                self.record,
+                history={name: config["history"][name] for name in HISTORY},
+                columns=config["columns"],
+                step_loss=tensors["step_loss"].numpy(),
             )
-        if config["training"] != self.origin:
-            raise InputError(
-                "The checkpoint is of a training that began with other weights: give another"
-                " folder, or remove it."
-            )
-        self.net.load_state_dict({name: tensors[name] for name in self.net.state_dict()})
-        self.best.restore(under(BEST, tensors))
-        self.training.restore(under(STATE, tensors))
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise InputError(f"The checkpoint does not fit model or device: {error}.") from None
         self.kept = self.training.epoch, self.training.step
 
-    def epochs(self, progress: Progress) -> Generator[Epoch, None, None]:
+    def finish(self, callback: Callable[[Fitted], object] | None) -> Fitted:
+        """Train to the end; the record with what is wrong with the model."""
+        record = self.train(callback)
+        return replace(record, findings=doctor.found(self.stopped, *self._examine(record)))
+
+    def train(self, callback: Callable[[Fitted], object] | None) -> Fitted:
+        """Train; the record after the last epoch."""
+        rows, epochs = len(self.training.losses), self._epochs()
+        self.progress = Progress(
+            self.plan.p.epochs,
+            self.plan.p.epochs * rows,
+            epoch=len(self.record.history["epoch"]) - self.first,
+            done=self.training.trained,
+            what="rows" if self.record.image_shape is None else "images",
+            shown=self.plan.p.verbose,
+        )
+        with self.progress, closing(epochs):
+            try:
+                for epoch in epochs:
+                    loss, val_loss = self._note(epoch)
+                    self.progress.epoch_done(loss, val_loss, rows / epoch.seconds)
+                    if callback is not None:
+                        callback(self._seen(EXAMINED))
+            except KeyboardInterrupt:
+                self.best.put_back()
+                if not self.net.finite:
+                    raise
+                raise Interrupted(self._seen(EXAMINED)) from None
+        if self.plan.p.early_stopping:
+            self.best.put_back()
+        return self._seen(EXAMINED)
+
+    def _epochs(self) -> Generator[Epoch, None, None]:
         """Train on, and give each epoch once its weights are in the net.
 
         After trouble the net has the best weights so far, and `stopped` says what it was; raises
         `InputError` where there are none yet.
         """
-
-        def step(rows: int) -> None:
-            progress.step(rows)
-            if self._due(within_epoch=True):
-                self._keep()
-
-        self.training.on_step = step
+        self.training.on_step = self._step
         if self.kept is None:
             self._keep()
         for epoch in () if self.best.exhausted else self.training:
-            self.stopped = self.trouble(epoch)
+            self.stopped = self._trouble(epoch)
             if self.stopped is not None:
                 if not self.best.weights:
                     raise InputError(f"{self.stopped.what} {self.stopped.fix}")
@@ -94,6 +306,65 @@ class Fit:
             if self.best.exhausted:
                 break
         self._keep()
+
+    def _step(self, rows: int) -> None:
+        self.progress.step(rows)
+        if self._due(within_epoch=True):
+            self._keep()
+
+    def _note(self, epoch: Epoch) -> tuple[float, float | None]:
+        """Add an epoch to the history, in `loss_unit`; its loss and validation loss."""
+        history = self.record.history
+        loss = epoch.loss * self.factor
+        val_loss = math.nan if epoch.val_loss is None else epoch.val_loss * self.factor
+        checked = val_loss if math.isfinite(val_loss) else None
+        values = (len(history["epoch"]) + 1, loss, checked, epoch.seconds)
+        for name, value in zip(HISTORY, values, strict=True):
+            history[name].append(value)
+        steps = (epoch.steps * self.factor).astype(np.float32)
+        self.record = replace(
+            self.record, step_loss=np.concatenate([self.record.step_loss, steps])
+        )
+        return loss, checked
+
+    def _seen(self, n: int) -> Fitted:
+        """The record, with the range of the codes of the first `n` samples."""
+        self.net.eval()
+        self.codes = in_blocks(self.net, self.net.encode, self.source.head(n).source)
+        ends = np.quantile(self.codes.numpy(), [0.01, 0.99], axis=0).astype(np.float32)
+        self.record = replace(self.record, code_range=ends)
+        return self.record
+
+    def _guess(self) -> float:
+        scaled = self.net.scaling(self.source.head(EXAMINED).target)
+        nll = self.net.likelihood.nll(torch.zeros_like(scaled), scaled)
+        return self.factor * float(nll.mean())
+
+    def _trouble(self, epoch: Epoch) -> Finding | None:
+        """What is so wrong about an epoch that training stops."""
+        net, history, before = self.net, self.record.history, self.record.step_loss
+        steps = epoch.steps * self.factor
+        if np.isfinite(steps).all():
+            losses = [*history["loss"][self.first :], epoch.loss * self.factor]
+            return doctor.exploding(losses, steps, self.guess)
+        few = self.source.head(2).source
+        layer = doctor.broken_layer(net, lambda: net.decode(net.encode(few)))
+        last = float(before[-1]) if before.size else None
+        return doctor.not_finite(len(history["epoch"]) + 1, steps, last, layer)
+
+    def _examine(self, record: Fitted) -> list[Finding]:
+        """What is wrong with the model, looking at some of the training samples."""
+        columns, losses = None, record.history["val_loss"]
+        if record.image_shape is None and record.dtype == "float32":
+            columns = record.columns or list(record.intake.names)
+        return doctor.examine(
+            self.net,
+            self.source.head(EXAMINED),
+            self.codes,
+            vectors=self.plan.p.latent_dim is not None,
+            columns=columns,
+            val_losses=[] if self.plan.p.early_stopping or None in losses else losses,
+        )
 
     def _due(self, *, within_epoch: bool) -> bool:
         return self.checkpoints is not None and self.checkpoints.due(within_epoch=within_epoch)
@@ -109,14 +380,49 @@ class Fit:
         self.kept = now
 
     def _contents(self) -> Contents:
-        config, tensors = self.contents()
+        config, tensors = self._seen(FEW).contents()
         state = prefixed(STATE, self.training.state()) | prefixed(BEST, self.best.state())
         return config | {"training": self.origin}, tensors | state
+
+    def _check_origin(self, config: dict[str, Any]) -> None:
+        if config["data"] != self.record.data:
+            raise InputError(
+                "The checkpoint is of a training on other data: give those, or another folder."
+            )
+        if config["training"] != self.origin:
+            raise InputError(
+                "The checkpoint is of a training that began with other weights: give another"
+                " folder, or remove it."
+            )
 
 
 def only_model(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a model file without what a checkpoint has beside them."""
     return {n: t for n, t in tensors.items() if not n.startswith((STATE, BEST))}
+
+
+def _checkpoints(given: Any) -> Checkpoints | None:
+    """What is given as `checkpoint`: nothing, a folder, or what keeps them."""
+    if given is None or isinstance(given, Checkpoints):
+        return given
+    if not isinstance(given, str | Path) or not str(given):
+        raise InputError(f"checkpoint must be the name of a folder, but is {given!r}.")
+    return Checkpoints(given)
+
+
+def _kept_seed(kept: Contents) -> int:
+    """The seed of a checkpoint."""
+    return int(check("The seed of the checkpoint", Seed, kept[0].get("seed")))
+
+
+def _check_same_model(config: dict[str, Any], fitted: dict[str, Any]) -> None:
+    """Refuse a warm start of a model other than the fitted one."""
+    for name, value in config.items():
+        if name not in TRAINING and value != fitted.get(name):
+            raise InputError(
+                f"{name} cannot change in a warm start: set it back to {fitted.get(name)!r}, or"
+                " set warm_start=False."
+            )
 
 
 def _check_parameters(theirs: dict[str, Any], ours: dict[str, Any]) -> None:

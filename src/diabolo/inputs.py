@@ -1,4 +1,4 @@
-"""What users give as X, as arrays of numbers; what is none is refused in a sentence."""
+"""What users give, as arrays of numbers, seeds and devices; what is none is refused."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from diabolo.errors import InputError
+from diabolo.params import Seed, check
 
 
 def as_array(X: Any) -> Any:
@@ -93,6 +94,30 @@ def in_a_sentence(message: str) -> str:
             " samples."
         )
     return message
+
+
+def find_seed(random_state: Any) -> int:
+    """A seed from whatever scikit-learn calls a random state, the global one left alone."""
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31))
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**31))
+    return int(check("random_state", Seed, random_state))
+
+
+def find_device(name: str) -> torch.device:
+    """The device of that name, or an `InputError` where it is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.Generator(device)  # which the device "meta", without values, has not
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError):
+        raise InputError(f"There is no device {name!r} here: use 'auto' or 'cpu'.") from None
+    return device
 
 
 def _regular(X: Any) -> Any:

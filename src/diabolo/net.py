@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Generator, Tensor, nn
@@ -16,50 +16,14 @@ from torch.nn import functional as F  # noqa: N812
 from torch.overrides import TorchFunctionMode
 
 from diabolo import backprop
+from diabolo.bottleneck import Bottleneck, Code, Terms
+from diabolo.data.source import Batch
 from diabolo.errors import InputError
 from diabolo.layers import Layer
+from diabolo.scaling import Scaling
 
 BLOCK = 64  # rows of every inference call of dense networks; the last is padded to it
 IMAGES = 16  # of networks that take images, which are faster with fewer; see `Net.block`
-
-
-class Code(NamedTuple):
-    """What a bottleneck gives: the code z, its mean (B, K), and the penalty in nats (B,)."""
-
-    z: Tensor
-    mean: Tensor
-    penalty: Tensor | float
-
-
-class Bottleneck(nn.Module):
-    """The plain code z = encoder(x), without penalty; base of every kind of code."""
-
-    outputs = 1  # numbers the encoder gives per code dimension
-    penalised = False  # whether the loss has a penalty, so that it is in nats per sample
-    sampling = False  # whether the code is drawn
-
-    def forward(
-        self, encoder: nn.Module, x: Tensor, generator: Generator | None = None, step: int = 0
-    ) -> Code:
-        """The code of a scaled batch; without a generator nothing is drawn and z is the mean."""
-        z = encoder(x)
-        return Code(z, z, 0.0)
-
-    def codes(self, encoder: nn.Module, x: Tensor) -> list[Code]:
-        """The codes that a sample's score is the mean over, the same noise for every row."""
-        return [self(encoder, x)]
-
-    def kl(self, encoder: nn.Module, x: Tensor) -> Tensor:
-        """The unweighted KL (B, K) of a scaled batch's codes, where they are drawn."""
-        raise NotImplementedError
-
-    def mean_layer(self) -> nn.Module:
-        """What maps the encoder's output to the mean code."""
-        return nn.Identity()
-
-    def prior(self, n: int, k: int, generator: Generator) -> Tensor | None:
-        """`n` codes (n, K) from the model's prior; None where it has none."""
-        return None
 
 
 class Corrupt(Protocol):
@@ -119,80 +83,6 @@ class _NLL(torch.autograd.Function):
         return gradient * weight.unsqueeze(1), None, None
 
 
-class Scaling(nn.Module):
-    """Affine map from stored values to the network's: scaled = (x - shift) / scale.
-
-    `low` and `high` bound the scaled values (infinite without a range). `peak` holds the stored
-    values that count as 0 and 1 when an image's error is measured.
-    """
-
-    shift: Tensor
-    scale: Tensor
-    bounds: Tensor
-    peak: Tensor
-
-    def __init__(
-        self, shift: Tensor, scale: Tensor, low: float, high: float, peak: Tensor
-    ) -> None:
-        super().__init__()
-        self.register_buffer("shift", shift)
-        self.register_buffer("scale", scale)
-        self.register_buffer("bounds", torch.tensor([low, high]))
-        self.register_buffer("peak", peak)
-        self.low, self.high, self.shifted = low, high, bool(shift.any())
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Scaled float32 of stored values of any type."""
-        scaled = x.to(self.scale.dtype, copy=True)
-        return (scaled.sub_(self.shift) if self.shifted else scaled).div_(self.scale)
-
-    def inverse(self, scaled: Tensor) -> Tensor:
-        """Stored units of scaled values, clipped to the range where there is one."""
-        if math.isfinite(self.high):
-            scaled = scaled.clamp(self.low, self.high)
-        return scaled * self.scale + self.shift
-
-
-def learn_scaling(kind: str | None, x: Tensor, *, image: bool) -> Scaling:
-    """The scaling of `kind` ("unit", "symmetric", "standard" or None) for stored values (N, D).
-
-    "unit": integers are divided by their type's maximum; float images by their global minimum
-    and maximum (kept when already within [0, 1]); float tables column by column. "symmetric": the
-    same, to [-1, 1]. "standard": mean 0 and variance 1, of an image's pixels together, of a
-    table's columns each. A column without spread counts as if its spread were 1.
-    """
-    limits = _limits(x, image)
-    peak = torch.stack([limits[0].min(), limits[1].max()])
-    if kind is None:
-        return Scaling(torch.tensor(0.0), torch.tensor(1.0), -math.inf, math.inf, peak)
-    if kind == "standard":
-        variance, mean = torch.var_mean(x.double(), dim=None if image else 0, correction=0)
-        std = variance.sqrt().float()
-        return Scaling(mean.float(), _nonzero(std), -math.inf, math.inf, peak)
-    low, high = limits
-    span = _nonzero(high - low)
-    if kind == "unit":
-        return Scaling(low, span, 0.0, 1.0, peak)
-    return Scaling(low + span / 2, span / 2, -1.0, 1.0, peak)
-
-
-def _limits(x: Tensor, image: bool) -> tuple[Tensor, Tensor]:
-    """The stored values that count as the lowest and the highest."""
-    if not x.is_floating_point():
-        top = 1.0 if x.dtype == torch.bool else float(torch.iinfo(x.dtype).max)
-        return torch.tensor(0.0), torch.tensor(top)
-    if not image:
-        return x.amin(0), x.amax(0)
-    low, high = x.min(), x.max()
-    if low >= 0 and high <= 1:
-        return torch.tensor(0.0), torch.tensor(1.0)
-    return low, high
-
-
-def _nonzero(scale: Tensor) -> Tensor:
-    return torch.where(scale == 0, 1.0, scale)
-
-
 class Net(nn.Module):
     """An autoencoder on flat batches of stored values."""
 
@@ -229,18 +119,31 @@ class Net(nn.Module):
         """Whether all parameters are numbers."""
         return all(bool(p.isfinite().all()) for p in self.parameters())
 
-    @property
-    def code_size(self) -> int:
-        """K, the numbers in a code."""
+    @cached_property
+    def probe(self) -> tuple[int, tuple[str, ...]]:
+        """K, the numbers in a code, and the names of the terms of the loss."""
         x = torch.zeros(1, self.features, device=next(self.parameters()).device)
         with torch.inference_mode():
-            return self.bottleneck(self.encoder, self.shaped(x)).mean.shape[1]
+            code = self.bottleneck(self.encoder, self.shaped(x))
+        return code.mean.shape[1], tuple(code.terms)
 
-    def loss(self, source: Tensor, target: Tensor, generator: Generator, step: int) -> Tensor:
-        """Nats per sample, (B,), of stored batches: what training minimises the mean of."""
-        seen, clean = self._seen(source, target, generator)
-        nll, penalty = self.terms(seen, clean, generator, step)
-        return nll + penalty
+    @property
+    def loss_unit(self) -> str:
+        """The unit of losses as they are shown: the usual one, or nats where there are terms."""
+        return "nats per sample" if self.probe[1] else self.likelihood.unit
+
+    @property
+    def loss_factor(self) -> float:
+        """What nats per sample are multiplied by to be in that unit."""
+        return 1.0 if self.probe[1] else self.likelihood.per_feature(1.0, self.features)
+
+    def loss(self, batch: Batch, generator: Generator, step: int) -> Tensor:
+        """Nats per sample, (B,), of a stored batch: what training minimises the mean of."""
+        seen, clean = self._seen(batch, generator)
+        total, terms = self.terms(seen, clean, generator, step)
+        for weight, term in terms.values():
+            total = total + weight * term
+        return self.bottleneck.reduce(total.view(-1, len(clean)))
 
     def learner(self) -> Callable[..., Tensor] | None:
         """`loss` with its gradients written out; None where the network is no plain chain.
@@ -253,10 +156,8 @@ class Net(nn.Module):
             return None
 
         @torch.no_grad()
-        def learn(
-            source: Tensor, target: Tensor, generator: Generator, step: int, weight: float
-        ) -> Tensor:
-            seen, clean = self._seen(source, target, generator)
+        def learn(batch: Batch, generator: Generator, step: int, weight: float) -> Tensor:
+            seen, clean = self._seen(batch, generator)
             tape = backprop.forward(layers, seen)
             nll, gradient = self.likelihood.nll_and_gradient(tape[-1][-1], clean)
             backprop.backward(tape, gradient.mul_(weight))
@@ -264,27 +165,38 @@ class Net(nn.Module):
 
         return learn
 
-    def _seen(self, source: Tensor, target: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+    def after_step(self, generator: Generator, step: int) -> None:
+        """What the bottleneck learns beside the loss."""
+        self.bottleneck.after_step(generator, step)
+
+    def _seen(self, batch: Batch, generator: Generator) -> tuple[Tensor, Tensor]:
         """Scaled batches of what the encoder sees and of what it should give."""
+        source, target, _ = batch
         clean = self.scaling(target)
         return self.corrupt(clean if source is target else self.scaling(source), generator), clean
 
     def terms(
         self, seen: Tensor, clean: Tensor, generator: Generator, step: int = 0
-    ) -> tuple[Tensor, Tensor | float]:
-        """Negative log-likelihood and penalty, (B,) each, of scaled batches; the code is drawn."""
+    ) -> tuple[Tensor, Terms]:
+        """Negative log-likelihood (draws * B,) and the terms of scaled batches; codes are drawn."""
         code = self.bottleneck(self.encoder, self.shaped(seen), generator, step)
-        return self.likelihood.nll(self.decoder(code.z).flatten(1), clean), code.penalty
+        draws = len(code.z) // len(clean)
+        target = clean.repeat(draws, 1) if draws > 1 else clean
+        return self.likelihood.nll(self.decoder(code.z).flatten(1), target), code.terms
 
     def score(self, x: Tensor) -> Tensor:
-        """Minus the nll at the mean code, or the ELBO where codes are random; (B, D) -> (B,)."""
+        """Minus the nll at the mean code, or the bound on log p(x); (B, D) -> (B,)."""
         scaled = self.scaling(x)
-        codes = self.bottleneck.codes(self.encoder, self.shaped(scaled))
+        codes = self.bottleneck.probes(self.encoder, self.shaped(scaled))
         scaled = self.likelihood.supported(scaled)
-        scores = [
-            -self.likelihood.nll(self.decoder(c.z).flatten(1), scaled) - c.penalty for c in codes
-        ]
-        return torch.stack(scores).mean(0)
+        losses = torch.stack([self._bounded(code, scaled) for code in codes])
+        return -self.bottleneck.reduce(losses)
+
+    def _bounded(self, code: Code, scaled: Tensor) -> Tensor:
+        """The nll of a code, with the terms of the bound where there is one."""
+        nll = self.likelihood.nll(self.decoder(code.z).flatten(1), scaled)
+        terms = code.terms.values() if self.bottleneck.bound else ()
+        return sum((term for _, term in terms), nll)
 
     def corrupt(self, scaled: Tensor, generator: Generator) -> Tensor:
         """A scaled batch as the encoder sees it in training."""
@@ -325,7 +237,7 @@ class Net(nn.Module):
 
     def encode(self, x: Tensor) -> Tensor:
         """Mean codes (B, K) of stored values (B, D)."""
-        return self.bottleneck(self.encoder, self.shaped(self.scaling(x))).mean
+        return self.bottleneck.mean_layer()(self.encoder(self.shaped(self.scaling(x))))
 
     def decode(self, z: Tensor) -> Tensor:
         """Stored values (B, D) of codes (B, K)."""

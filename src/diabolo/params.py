@@ -27,6 +27,8 @@ from diabolo.errors import InputError, unknown
 
 T = TypeVar("T")
 
+Count = Annotated[int, at.Ge(1)]
+Seed = Annotated[int, at.Ge(0), at.Le(2**63 - 1)]
 LARGEST = float(np.finfo(np.float32).max)
 STRICT = ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 

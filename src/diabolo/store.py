@@ -16,8 +16,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-import numpy as np
-
 from diabolo.data.files import atomically, remove_leftovers
 from diabolo.errors import InputError
 
@@ -150,13 +148,6 @@ class Checkpoints:
         remove_leftovers(self.latest)
         for path in (self.latest, self.previous):
             path.unlink(missing_ok=True)
-
-
-def digest(array: np.ndarray) -> str:
-    """SHA-256 of an array, with its type and shape."""
-    total = hashlib.sha256(f"{array.dtype.str}{list(array.shape)}".encode())
-    total.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-    return total.hexdigest()
 
 
 # ---- writing

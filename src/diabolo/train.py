@@ -16,31 +16,22 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
+from diabolo.data.source import Batch, Source
 from diabolo.draw import Pooled, restore, state_of
 from diabolo.errors import InputError
 from diabolo.optim import Optimizer
 
 OPTIMIZER, NOISE, WEIGHTS = "optimizer ", "noise ", "weights "  # prefixes in a state
 
-Learn = Callable[[Tensor, Tensor, Generator, int, float], Tensor]
-"""(source, target, generator, step, weight) -> loss of each sample, (B,); sets the parameters'
-gradients to those of the losses' sum times the weight."""
-
-
-class Source(Protocol):
-    """Data that can be taken by index."""
-
-    def __len__(self) -> int: ...
-
-    def take(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """The (input, target) batches of these rows, on the module's device."""
-        ...
+Learn = Callable[[Batch, Generator, int, float], Tensor]
+"""(batch, generator, step, weight) -> loss of each sample, (B,); sets the parameters' gradients to
+those of the losses' sum times the weight."""
 
 
 class Trainable(Protocol):
     """What the engine asks of a module."""
 
-    def loss(self, source: Tensor, target: Tensor, generator: Generator, step: int) -> Tensor:
+    def loss(self, batch: Batch, generator: Generator, step: int) -> Tensor:
         """Loss of each sample, (B,)."""
         ...
 
@@ -48,37 +39,13 @@ class Trainable(Protocol):
         """`loss` with its gradients written out; None leaves them to autograd."""
         ...
 
+    def after_step(self, generator: Generator, step: int) -> object:
+        """What is learnt beside the loss."""
+        ...
+
     def train(self) -> object: ...
 
     def eval(self) -> object: ...
-
-
-@dataclass(frozen=True)
-class Rows:
-    """A tensor (N, D) that is its own target, or that of another, `noisy`, row by row."""
-
-    x: Tensor
-    noisy: Tensor | None = None
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    @property
-    def seen(self) -> Tensor:
-        """What the module is given."""
-        return self.x if self.noisy is None else self.noisy
-
-    def at(self, index: Tensor) -> "Rows":
-        """The rows of an index."""
-        return Rows(self.x[index], None if self.noisy is None else self.noisy[index])
-
-    def to(self, device: torch.device) -> "Rows":
-        """The same rows on a device."""
-        return Rows(self.x.to(device), None if self.noisy is None else self.noisy.to(device))
-
-    def take(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        batch = self.x.index_select(0, index)
-        return batch if self.noisy is None else self.noisy.index_select(0, index), batch
 
 
 @dataclass(frozen=True)
@@ -224,9 +191,10 @@ class Training:
         for step in range(self.step, self.steps):
             index, number = batches[step], self.epoch * self.steps + step
             weight = 1 / (len(index) * self.divisor)
-            loss = learn(*self.source.take(index), self.noise, number, weight)
+            loss = learn(self.source.take(index), self.noise, number, weight)
             done = (number / self.steps - self.first_epoch) / self.epochs
             self.optimizer.step(self.learning_rate * RATES[self.schedule](done))
+            self.module.after_step(self.noise, number)
             kept[step].copy_(loss)
             self.step = step + 1
             self.on_step(len(index))
@@ -275,13 +243,11 @@ class Best:
 def _autograd(loss_of: Callable[..., Tensor], device: torch.device, precision: str) -> Learn:
     """`loss_of` with the gradients that autograd finds; its products in bf16 if asked for."""
 
-    def learn(
-        source: Tensor, target: Tensor, generator: Generator, step: int, weight: float
-    ) -> Tensor:
+    def learn(batch: Batch, generator: Generator, step: int, weight: float) -> Tensor:
         with torch.autocast(
             device.type, torch.bfloat16, enabled=precision == "bf16", cache_enabled=False
         ):
-            loss = loss_of(source, target, generator, step)
+            loss = loss_of(batch, generator, step)
         loss.backward(torch.full_like(loss, weight))
         return loss.detach()
 
@@ -292,7 +258,7 @@ def mean_loss(module: Trainable, source: Source, noise: Generator, rows: int = 1
     """The mean loss per sample over a source, without training."""
     with torch.inference_mode():
         sums = [
-            module.loss(*source.take(index), noise, 0).sum()
+            module.loss(source.take(index), noise, 0).sum()
             for index in torch.arange(len(source), device=noise.device).split(rows)
         ]
         return float(torch.stack(sums).sum()) / len(source)

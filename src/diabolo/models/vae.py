@@ -11,54 +11,68 @@ import torch
 from annotated_types import Ge
 from torch import Generator, Tensor, nn
 
-from diabolo.divergence import kl_by_dimension, kl_standard_normal
+from diabolo.bottleneck import Bottleneck, Code, Encoder, Prior, StandardNormal
+from diabolo.divergence import kl_standard_normal
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
-from diabolo.net import Bottleneck, Code
 
 LOG_VARIANCE = (-20.0, 20.0)
+PAIRS = 4  # of opposite draws, of which a score is the mean
+ACTIVE_VARIANCE = 0.01  # of a posterior mean over the data (Burda et al. 2016)
 
 
 class GaussianCode(Bottleneck):
     """z = m + s e with e ~ N(0, I); the encoder gives (m, log s^2), log s^2 bounded."""
 
     outputs = 2
-    penalised = True
     sampling = True
+    bound: str | None = "elbo"
 
     def __init__(self, beta: float) -> None:
         super().__init__()
         self.beta = beta
 
+    def build(self, shape: tuple[int, ...], generator: Generator | None) -> None:
+        self.size = shape[0] // 2
+
     def forward(
-        self, encoder: nn.Module, x: Tensor, generator: Generator | None = None, step: int = 0
+        self, encoder: Encoder, x: Tensor, generator: Generator | None = None, step: int = 0
     ) -> Code:
-        mean, log_variance = self._moments(encoder, x)
-        kl = kl_standard_normal(mean, log_variance)
+        mean, log_variance = moments(encoder, x)
+        terms = {"kl": (self.beta, kl_standard_normal(mean, log_variance))}
         if generator is None:
-            return Code(mean, mean, self.beta * kl)
+            return Code(mean, mean, terms)
         noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
-        return Code(mean + (0.5 * log_variance).exp() * noise, mean, self.beta * kl)
+        return Code(mean + (0.5 * log_variance).exp() * noise, mean, terms)
 
-    def codes(self, encoder: nn.Module, x: Tensor) -> list[Code]:
-        """Four antithetic pairs of draws, with the KL unweighted."""
-        mean, log_variance = self._moments(encoder, x)
-        kl, std = kl_standard_normal(mean, log_variance), (0.5 * log_variance).exp()
-        half = torch.randn(4, mean.shape[1], generator=Generator().manual_seed(0)).to(mean)
-        return [Code(mean + std * e, mean, kl) for e in (*half, *-half)]
-
-    def kl(self, encoder: nn.Module, x: Tensor) -> Tensor:
-        return kl_by_dimension(*self._moments(encoder, x))
+    def probes(self, encoder: Encoder, x: Tensor) -> list[Code]:
+        """Four antithetic pairs of draws."""
+        mean, log_variance = moments(encoder, x)
+        std = (0.5 * log_variance).exp()
+        terms = {"kl": (self.beta, kl_standard_normal(mean, log_variance))}
+        half = torch.randn(PAIRS, mean.shape[1], generator=Generator().manual_seed(0)).to(mean)
+        return [Code(mean + std * e, mean, terms) for e in (*half, *-half)]
 
     def mean_layer(self) -> nn.Module:
         return FirstHalf()
 
-    def prior(self, n: int, k: int, generator: Generator) -> Tensor:
-        return torch.randn(n, k, generator=generator)
+    def prior(self) -> Prior:
+        return StandardNormal(self.size)
 
-    def _moments(self, encoder: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-        mean, log_variance = encoder(x).chunk(2, dim=1)
-        return mean, log_variance.clamp(*LOG_VARIANCE)
+    def measures(self, encoder: Encoder, x: Tensor) -> dict[str, float]:
+        """Active units: numbers whose posterior mean varies over the data by more than 0.01.
+
+        Y. Burda, R. Grosse, R. Salakhutdinov, "Importance Weighted Autoencoders", 2016, section
+        5.2.
+        """
+        mean, _ = moments(encoder, x)
+        return {"active_units": int((mean.double().var(0) > ACTIVE_VARIANCE).sum())}
+
+
+def moments(encoder: Encoder, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and bounded log-variance (B, K) of a scaled batch's posteriors."""
+    mean, log_variance = encoder(x).chunk(2, dim=1)
+    return mean, log_variance.clamp(*LOG_VARIANCE)
 
 
 class FirstHalf(nn.Module):

@@ -1,0 +1,348 @@
+"""What a fit leaves, as one frozen record, and the record as a model file and back."""
+
+import copy
+import math
+import platform
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from annotated_types import Ge, Len
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import Generator, Tensor, nn
+
+from diabolo import __version__, networks
+from diabolo.bottleneck import Bottleneck
+from diabolo.doctor import Finding
+from diabolo.errors import InputError
+from diabolo.infer import trace
+from diabolo.intake import Intake
+from diabolo.likelihood import Bernoulli, Gaussian
+from diabolo.net import Likelihood, Net
+from diabolo.params import Count
+from diabolo.scaling import Scaling, read_scaling
+from diabolo.store import Contents
+
+OUTPUTS = {"unit": "sigmoid", "symmetric": "tanh"}
+HIDDEN = {
+    "dense": (256, 128),
+    "conv": (32, 64),
+    "subpixel": (32, 64),
+    "residual": (64, 64, 64, 64, 64),
+}
+HISTORY = ("epoch", "loss", "val_loss", "seconds")
+FAST = Field(fail_fast=True)  # a list of a million mistakes has one error
+Names = Annotated[list[str], FAST]
+Text = Annotated[str, Len(0, 1000)]
+Plain = Text | int | float | bool
+Listed = Plain | Annotated[list[Plain], Len(0, 1000)]
+Parameter = Listed | dict[Text, Listed]
+
+
+class Header(BaseModel):
+    """What the header of a model file must hold."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+    model: dict[Text, Parameter]
+    custom_network: bool
+    sample_shape: Annotated[list[Count], Len(1, 3), FAST]
+    image_shape: Annotated[list[Count], Len(3, 3), FAST] | None
+    dtype: Literal["bool", "uint8", "uint16", "float32"]
+    feature_names: Names
+    columns: Names | None = None
+    seed: Annotated[int, Ge(0)]
+    history: dict[str, Annotated[list[int | float | None], FAST]]
+    layers: Annotated[list[dict[str, Any]], FAST]
+    data: dict[str, int | str] = {}
+    findings: Annotated[list[Annotated[Names, Len(3, 3)]], FAST] = []
+    metrics: dict[str, Any] = {}
+    versions: dict[str, str] = {}
+    training: dict[str, int | str] = {}
+    detector: dict[Text, Plain] | None = None
+    sampler: dict[Text, Plain] | None = None
+
+    @classmethod
+    def checked(cls, path: Any, config: dict[str, Any]) -> "Header":
+        """The header of a file; `InputError` where it is none or does not agree with itself."""
+        try:
+            header = cls.model_validate(config)
+        except ValidationError as error:
+            places = error.errors()[0]["loc"][:1]  # none where a name is no text
+            entry = next((p for p in places if p in cls.model_fields), "names of entries")
+            raise InputError(f"{path} is damaged: its header has no valid {entry}.") from None
+        shape, image = header.sample_shape, header.image_shape
+        if image != [1, *shape][-3:] if len(shape) > 1 else image and math.prod(image) != shape[0]:
+            raise InputError(f"{path} is damaged: its shapes do not agree.")
+        if len({len(values) for values in header.history.values()}) > 1:
+            raise InputError(f"{path} is damaged: its history is uneven.")
+        return header
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be trained: the checked parameters, the same as files have them, and the code."""
+
+    p: Any
+    config: dict[str, Any]
+    bottleneck: Bottleneck
+
+    def net(self, intake: Intake, scaling: Scaling, draw: Generator | None) -> Net:
+        """The network for samples of that shape; without a generator its weights have no memory.
+
+        Raises `InputError` where the parts do not fit each other or the samples.
+        """
+        p, shape = self.p, intake.image_shape or intake.sample_shape
+        encoder, decoder = self._own() if self.own else self._pair(intake, draw)
+        net = Net(
+            encoder,
+            decoder,
+            bottleneck=self.bottleneck,
+            likelihood=_likelihood(p),
+            corruption=copy.deepcopy(p.corruption),
+            scaling=scaling,
+            input_shape=(math.prod(shape),) if p.network == "dense" else shape,
+            image_shape=intake.image_shape,
+        ).eval()
+        self._build(net, torch.Generator() if self.own and draw is None else draw)
+        return net
+
+    @property
+    def own(self) -> bool:
+        """Whether the network is a pair of the user's own modules."""
+        return isinstance(self.p.network, tuple)
+
+    def _own(self) -> tuple[nn.Module, nn.Module]:
+        encoder, decoder = copy.deepcopy(self.p.network)
+        last = list(decoder.modules())[-1]
+        if isinstance(last, nn.Sigmoid | nn.Tanh):
+            raise InputError(
+                f"The decoder ends in {type(last).__name__}: leave it out, output_activation adds"
+                " it."
+            )
+        return encoder, decoder
+
+    def _pair(self, intake: Intake, draw: Generator | None) -> tuple[nn.Module, nn.Module]:
+        p = self.p
+        if p.network != "dense" and intake.image_shape is None:
+            raise InputError(
+                f"A {p.network} network needs images: give X as (N, C, H, W), or image_shape for"
+                f" {intake.features} columns."
+            )
+        return networks.build(
+            getattr(networks, p.network),
+            p.init,
+            draw,
+            shape=intake.image_shape or intake.sample_shape,
+            hidden=HIDDEN[p.network] if p.hidden is None else p.hidden,
+            latent=p.latent_dim,
+            activation=p.activation,
+            code_activation=p.code_activation,
+            outputs=self.bottleneck.outputs,
+        )
+
+    def _build(self, net: Net, draw: Generator | None) -> None:
+        """Let the bottleneck see what the encoder gives; refuse an own pair that does not fit."""
+        first = next(net.encoder.parameters(), net.scaling.shift)
+        x = net.shaped(torch.zeros(2, net.features, device=first.device))
+        where = f"encoder cannot take a batch of shape (B, {', '.join(map(str, net.input_shape))})"
+        with torch.inference_mode():
+            shape = tuple(_attempt(where, net.encoder, x).shape[1:])
+            if len(shape) != 1:
+                raise InputError(
+                    f"A code must be a vector, but the encoder gives {shape}: flatten it."
+                )
+            with torch.device("meta") if draw is None else nullcontext():
+                net.bottleneck.build(shape, draw)
+            if not self.own:
+                return
+            z = _attempt(where, net.bottleneck, net.encoder, x).mean
+            y = _attempt(f"decoder cannot take codes of shape {tuple(z.shape)}", net.decoder, z)
+        if y[0].numel() != net.features:
+            raise InputError(
+                f"The decoder gives {y[0].numel()} values a sample, but a sample has"
+                f" {net.features}."
+            )
+
+
+def _attempt(failure: str, run: Callable[..., Any], *given: Any) -> Any:
+    """What `run` makes of what is given; a failure of an own module in a sentence."""
+    try:
+        return run(*given)
+    except (RuntimeError, ValueError, AttributeError) as error:
+        raise InputError(f"The {failure}: {str(error).splitlines()[0]}") from None
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted model: its net, what it takes, and how it came to be.
+
+    `config` are the parameters as files have them, `history` a list of numbers for each column,
+    `step_loss` the loss of each step (float32, in `loss_unit`), `code_range` (2, K) the range in
+    which nearly all of some codes lie, `columns` the header of a table that was read from a file,
+    `moments` the state of the optimiser that `partial_fit` goes on with.
+    """
+
+    net: Net
+    config: dict[str, Any]
+    intake: Intake
+    seed: int
+    code_range: np.ndarray
+    history: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in HISTORY})
+    step_loss: np.ndarray = field(default_factory=lambda: np.empty(0, np.float32))
+    columns: list[str] | None = None
+    data: dict[str, int | str] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    moments: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def fitted_config(self) -> dict[str, Any]:
+        return self.config
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        return self.intake.sample_shape
+
+    @property
+    def image_shape(self) -> tuple[int, int, int] | None:
+        return self.intake.image_shape
+
+    @property
+    def dtype(self) -> str:
+        return self.intake.dtype
+
+    @property
+    def n_features_in(self) -> int:
+        return self.intake.features
+
+    @property
+    def feature_names_in(self) -> np.ndarray:
+        if not self.intake.names:
+            raise AttributeError("The samples had no column names.")
+        return np.array(self.intake.names, dtype=object)
+
+    @property
+    def code_size(self) -> int:
+        return int(self.code_range.shape[1])
+
+    @property
+    def peak(self) -> float:
+        return float(self.net.scaling.peak[1])
+
+    @property
+    def paired(self) -> bool:
+        return "noisy_sha256" in self.data
+
+    @property
+    def loss_unit(self) -> str:
+        return self.net.loss_unit
+
+    def contents(self) -> Contents:
+        """What a model file holds: a header of plain values, and tensors."""
+        config = {
+            "model": self.config,
+            "custom_network": "network" not in self.config,
+            "sample_shape": list(self.sample_shape),
+            "image_shape": self.image_shape and list(self.image_shape),
+            "dtype": self.dtype,
+            "feature_names": list(self.intake.names),
+            "columns": self.columns,
+            "seed": self.seed,
+            "history": self.history,
+            "layers": [layer._asdict() for layer in trace(self.net)],
+            "data": self.data,
+            "findings": [list(finding) for finding in self.findings],
+            "metrics": self.metrics,
+            "versions": self.versions,
+        }
+        learnt = {"step_loss": self.step_loss, "code_range": self.code_range}
+        tensors = {name: torch.from_numpy(array) for name, array in learnt.items()}
+        return config, self.net.state_dict() | tensors
+
+    @classmethod
+    def read(cls, plan: Plan, config: dict[str, Any], tensors: dict[str, Tensor]) -> "Fitted":
+        """The record that `contents` gave; on the CPU.
+
+        Raises ValueError, in a sentence, where these do not fit each other.
+        """
+        image = config["image_shape"] and tuple(config["image_shape"])
+        intake = Intake(
+            tuple(config["sample_shape"]), image, config["dtype"], tuple(config["feature_names"])
+        )
+        for names in (config["feature_names"], config["columns"]):
+            if names and len(names) != intake.features:
+                raise ValueError("the names of its columns do not fit its samples.")
+        tensors = dict(tensors)
+        steps, codes = (tensors.pop(name).numpy() for name in ("step_loss", "code_range"))
+        if len(plan.p.hidden or ()) > len(tensors):
+            raise ValueError("it has more layers than tensors.")
+        net = plan.net(intake, read_scaling(tensors, intake.features), None)
+        _check_alike(net, tensors)
+        net.load_state_dict(tensors, assign=not plan.own)
+        if not plan.own:
+            networks.lay_out(net)
+        if steps.ndim != 1 or steps.dtype != np.float32:
+            raise ValueError("the losses of the steps are no vector.")
+        if (codes.dtype, codes.shape) != (np.dtype(np.float32), (2, net.probe[0])):
+            raise ValueError("the range of the codes does not fit the network.")
+        return cls(
+            net,
+            config["model"],
+            intake,
+            config["seed"],
+            codes,
+            history={name: config["history"][name] for name in HISTORY},
+            step_loss=steps,
+            columns=config["columns"],
+            data=config["data"],
+            findings=[Finding(*finding) for finding in config["findings"]],
+            metrics=config["metrics"],
+            versions=config["versions"],
+        )
+
+
+def versions() -> dict[str, str]:
+    """What a model is fitted with."""
+    found = {"diabolo": __version__, "torch": torch.__version__, "numpy": np.__version__}
+    return found | {"python": platform.python_version()}
+
+
+def _check_alike(net: Net, tensors: dict[str, Tensor]) -> None:
+    """Refuse tensors of other names, shapes or types than those of the network."""
+    wanted = {name: (t.shape, t.dtype) for name, t in net.state_dict().items()}
+    given = {name: (t.shape, t.dtype) for name, t in tensors.items()}
+    if wanted != given:
+        odd = next(n for n in sorted({*wanted, *given}) if wanted.get(n) != given.get(n))
+        raise ValueError(f"the tensor {odd!r} does not fit its network.")
+
+
+def _likelihood(p: Any) -> Likelihood:
+    """The likelihood with its output activation, which must suit each other."""
+    if p.network == "residual":
+        return _unsquashed(p)
+    name = p.output_activation or OUTPUTS.get(p.scaling, "identity")
+    if p.likelihood in ("gaussian", "mse"):
+        return Gaussian(networks.ACTIVATIONS[name]())
+    if p.output_activation is None and p.scaling is None:
+        name = "sigmoid"
+    if name != "sigmoid" or p.scaling not in ("unit", None):
+        raise InputError(
+            "A bernoulli likelihood needs data in [0, 1] and a sigmoid output:"
+            " use scaling='unit' and leave output_activation out."
+        )
+    return Bernoulli(nn.Sigmoid())
+
+
+def _unsquashed(p: Any) -> Likelihood:
+    """The likelihood of a network whose output is its input without noise."""
+    if p.likelihood not in ("gaussian", "mse") or p.output_activation not in (None, "identity"):
+        raise InputError(
+            "A residual network gives its input without the noise, which nothing may squash: use"
+            " likelihood='gaussian' and leave output_activation out."
+        )
+    return Gaussian(networks.ACTIVATIONS["identity"]())

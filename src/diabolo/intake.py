@@ -1,0 +1,160 @@
+"""What a model takes: the shape, the stored type and the column names of its samples.
+
+Whatever is given as X becomes rows (N, D) of a stored type: bool, uint8, uint16 or float32.
+"""
+
+import copy
+import math
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+from sklearn.utils.validation import validate_data
+from torch import Tensor
+
+from diabolo.data.source import Rows, Source
+from diabolo.errors import InputError
+from diabolo.inputs import as_array, as_float32, as_rows, in_a_sentence, stored_type
+
+TYPES = ("bool", "uint8", "uint16", "float32")  # that values are stored in
+
+
+@dataclass(frozen=True)
+class Intake:
+    """What samples are, as the first of them were.
+
+    `sample_shape` is (D,), (H, W) or (C, H, W), `image_shape` (C, H, W) or None for tables,
+    `dtype` the stored type, `names` those of the columns that a table had.
+    """
+
+    sample_shape: tuple[int, ...]
+    image_shape: tuple[int, int, int] | None
+    dtype: str
+    names: tuple[str, ...] = ()
+
+    @property
+    def features(self) -> int:
+        """D, the number of values in a sample."""
+        return math.prod(self.sample_shape)
+
+    def rows(self, owner: Any, X: Any, peak: float = 0.0) -> Tensor:
+        """X as a tensor (N, D); `owner` is the estimator, and `peak` its largest stored value.
+
+        Refuses samples of another shape, other columns, or obviously other units.
+        """
+        array = as_rows(X)
+        shape = tuple(array.shape[1:])
+        if len(shape) > 1 and (1, *shape)[-3:] != self.image_shape:
+            self._refuse(shape)
+        rows, _ = _checked(owner, array, self)
+        self._check_units(rows, peak)
+        return _tensor(rows)
+
+    def source(
+        self, owner: Any, X: Any, X_noisy: Any, name: str, peak: float = 0.0
+    ) -> Source:
+        """The samples X as a source, with their noisy partners where there are any."""
+        if isinstance(X, Source):
+            if X.shape != self.sample_shape:
+                self._refuse(X.shape)
+            return X
+        x = self.rows(owner, X, peak)
+        return Rows(x, self.partner(owner, X, X_noisy, name), shape=self.sample_shape)
+
+    def partner(self, owner: Any, X: Any, X_noisy: Any, name: str) -> Tensor | None:
+        """The noisy partners of the samples X, which must be like them, as rows."""
+        if X_noisy is None:
+            return None
+        try:
+            for what, of in (("shape", lambda a: tuple(as_array(a).shape)), ("type", stored_type)):
+                if of(X_noisy) != of(X):
+                    raise InputError(f"its {what} is {of(X_noisy)}, that of the clean {of(X)}.")
+            return self.rows(owner, X_noisy)
+        except InputError as error:
+            raise InputError(f"{name} does not fit: {error}") from None
+
+    def _refuse(self, shape: tuple[int, ...]) -> NoReturn:
+        raise InputError(
+            f"The model was fitted on samples of shape {self.sample_shape}, not {shape}."
+        )
+
+    def _check_units(self, rows: np.ndarray, peak: float) -> None:
+        """Refuse values that are obviously in other units than those of the training data."""
+        fitted, given = self.dtype, str(rows.dtype)
+        if fitted == given or (fitted in ("bool", "float32") and rows.max() <= 1):
+            return
+        if fitted == "float32" and peak > 1:
+            return
+        if fitted == "float32":
+            raise InputError(f"The model was fitted on floats, not {given}: scale X as for fit.")
+        if given != "float32":
+            raise InputError(f"The model was fitted on {fitted}, not {given}: convert X.")
+        if fitted != "bool" and 0 < rows.max() <= 1:
+            top = np.iinfo(fitted).max
+            raise InputError(
+                f"The model was fitted on {fitted} from 0 to {top}, but X is float within [0, 1]:"
+                f" multiply it by {top}."
+            )
+
+
+def learn(
+    owner: Any, X: Any, X_noisy: Any, image_shape: tuple[int, ...] | None
+) -> tuple[Intake, Source]:
+    """What the samples X are, and X as a source; `image_shape` as it was given."""
+    if isinstance(X, Source):
+        stored = str(X.dtype).removeprefix("torch.")
+        if stored not in TYPES:
+            raise InputError(f"A source is of {', '.join(TYPES)}, not {stored}: convert it.")
+        return Intake(X.shape, _image_shape(X.shape, image_shape), stored), X
+    array = as_rows(X)
+    shape = tuple(array.shape[1:])
+    rows, names = _checked(owner, array, None)
+    intake = Intake(shape, _image_shape(shape, image_shape), str(rows.dtype), names)
+    noisy = intake.partner(owner, X, X_noisy, "X_noisy")
+    return intake, Rows(_tensor(rows), noisy, shape=shape)
+
+
+def _checked(
+    owner: Any, array: Any, known: Intake | None
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Rows (N, D) of a stored type, and the names of their columns, as scikit-learn checks them.
+
+    In the name of the owner, but with what is known in the place of what it was fitted on.
+    """
+    images = len(array.shape) > 2
+    if images:
+        array = np.reshape(array, (len(array), math.prod(array.shape[1:])))
+    blank = copy.copy(owner)
+    blank.__dict__.pop("fitted_", None)
+    if known is not None:
+        blank.n_features_in_ = known.features
+        if known.names:
+            blank.feature_names_in_ = np.array(known.names, dtype=object)
+    try:
+        rows: np.ndarray = validate_data(blank, array, reset=known is None, dtype="numeric")
+    except ValueError as error:
+        raise InputError(in_a_sentence(str(error))) from None
+    names = tuple(getattr(blank, "feature_names_in_", ()))
+    if rows.dtype.newbyteorder("=") == np.uint16:
+        return rows.astype(np.uint16, copy=False), names
+    if rows.dtype in (np.bool_, np.uint8):
+        return rows, names
+    return as_float32(rows, distinct=known is None and not images), names
+
+
+def _tensor(rows: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.require(rows, requirements=["C", "W"]))
+
+
+def _image_shape(
+    shape: tuple[int, ...], given: tuple[int, ...] | None
+) -> tuple[int, int, int] | None:
+    """The image shape of samples of a shape, which one that is given must fit."""
+    seen: Any = {1: None, 2: (1, *shape), 3: shape}[len(shape)]
+    if given is None:
+        return seen
+    found: Any = tuple(given)
+    if math.prod(found) != math.prod(shape) or seen not in (None, found):
+        raise InputError(f"image_shape {found} does not fit samples of shape {shape}.")
+    return found
