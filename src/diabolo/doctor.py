@@ -12,7 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from diabolo.net import Net, watched
+from diabolo import infer
+from diabolo.infer import watched
+from diabolo.net import Net
 
 Array = Tensor | np.ndarray  # any type, any device
 
@@ -292,7 +294,7 @@ def examine(
     `vectors`: codes are no feature maps. `columns`: x is a table, with these names or none ([]).
     """
     scaled = net.scaling(x)
-    output = net.scaling(net.in_blocks(net.decode, codes).to(net.device))
+    output = net.scaling(infer.in_blocks(net, net.decode, codes).to(net.device))
     restrained = net.corruption is not None or net.bottleneck.penalised or noisy is not None
     of_code = dead_units(codes) if vectors else None
     if net.bottleneck.sampling:
@@ -300,7 +302,7 @@ def examine(
         def kl(x: Tensor) -> Tensor:
             return net.bottleneck.kl(net.encoder, net.shaped(net.scaling(x)))
 
-        of_code = collapse(codes, net.in_blocks(kl, x if noisy is None else noisy))
+        of_code = collapse(codes, infer.in_blocks(net, kl, x if noisy is None else noisy))
     return found(
         unscaled(scaled),
         None if columns is None else constant_columns(x, columns),

@@ -19,11 +19,12 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, clon
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
-from diabolo import __version__, doctor, networks, params, store
+from diabolo import __version__, doctor, infer, networks, params, store
 from diabolo.corruption import Corruption
 from diabolo.doctor import DoctorWarning, Finding
 from diabolo.errors import InputError, Interrupted
 from diabolo.fitting import Fit
+from diabolo.infer import check_pair, trace
 from diabolo.inputs import (
     as_array,
     as_codes,
@@ -40,9 +41,7 @@ from diabolo.net import (
     Likelihood,
     Net,
     Scaling,
-    check_pair,
     learn_scaling,
-    trace,
 )
 from diabolo.optim import make_optimizer
 from diabolo.params import Parameters
@@ -436,7 +435,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         Gives these codes.
         """
         self.net_.eval()
-        z = self.net_.in_blocks(self.net_.encode, x[:EXAMINED])
+        z = infer.in_blocks(self.net_, self.net_.encode, x[:EXAMINED])
         self.code_size_ = z.shape[1]
         self.code_range_ = np.quantile(z.numpy(), [0.01, 0.99], axis=0).astype(np.float32)
         return z
@@ -557,7 +556,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         z = as_codes(X)
         if z.ndim != 2 or z.shape[1] != k:
             raise InputError(f"Codes must have shape (N, {k}), but have {tuple(z.shape)}.")
-        y = net.in_blocks(net.decode, z)
+        y = infer.in_blocks(net, net.decode, z)
         return like(X, y.reshape(-1, *self.sample_shape_))
 
     def reconstruct(self, X: Any) -> Any:
@@ -710,7 +709,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
     def _mapped(
         self, X: Any, function: Callable[[Tensor], Tensor], *, keep_shape: bool = False
     ) -> Any:
-        out = self.net_.in_blocks(function, self.rows(X))
+        out = infer.in_blocks(self.net_, function, self.rows(X))
         return like(X, out.reshape(as_array(X).shape) if keep_shape else out)
 
     def rows(self, X: Any, *, reset: bool = False) -> Tensor:

@@ -35,7 +35,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from diabolo import store
+from diabolo import infer, store
 from diabolo.doctor import DoctorWarning
 from diabolo.errors import InputError
 from diabolo.estimator import Autoencoder, Estimator, Seed, find_seed
@@ -357,13 +357,13 @@ def _learn(score: str, model: Estimator, X: Any) -> dict[str, Tensor]:
     if not wanted:
         return {}
     net, rows = model.net_, model.rows(X)
-    learnt = _gaussian(net.in_blocks(net.encode, rows).double().numpy())
+    learnt = _gaussian(infer.in_blocks(net, net.encode, rows).double().numpy())
     if "scales" in wanted:
 
         def both(x: Tensor) -> Tensor:
             return torch.stack([_errors(net, x).mean(1), _distances(net, x, learnt)], 1)
 
-        means = net.in_blocks(both, rows).mean(0)
+        means = infer.in_blocks(net, both, rows).mean(0)
         learnt["scales"] = torch.where(means > 0, means, 1.0)
     return learnt
 

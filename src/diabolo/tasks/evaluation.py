@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from diabolo import metrics
+from diabolo import infer, metrics
 from diabolo.corruption import Watermark
 from diabolo.estimator import Estimator
 from diabolo.likelihood import Bernoulli
@@ -75,7 +75,7 @@ def masks(model: Estimator, X: Any, seed: int) -> np.ndarray | None:
     def drawn(x: torch.Tensor) -> torch.Tensor:
         return mark.marked(net.pictured(net.scaling(x)), draw, low, high)[1]
 
-    return net.in_blocks(drawn, model.rows(X)).numpy()
+    return infer.in_blocks(net, drawn, model.rows(X)).numpy()
 
 
 def damage(clean: np.ndarray, output: np.ndarray, masks: np.ndarray) -> float:
@@ -152,9 +152,9 @@ def _likelihoods(model: Estimator, seen: Any, clean: Any, seed: int) -> dict[str
         return torch.as_tensor(code.penalty)
 
     rows = model.rows(seen), model.rows(clean)
-    found = {"nll": float(net.in_blocks(nll, *rows).double().mean())}
+    found = {"nll": float(infer.in_blocks(net, nll, *rows).double().mean())}
     if net.bottleneck.penalised:
-        found["kl"] = float(net.in_blocks(kl, rows[0]).double().mean())
+        found["kl"] = float(infer.in_blocks(net, kl, rows[0]).double().mean())
         found["elbo"] = -(found["nll"] + found["kl"])
     return found
 
