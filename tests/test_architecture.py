@@ -15,8 +15,9 @@ import diabolo
 SOURCE = Path(diabolo.__file__).parent
 LEVELS = [
     "errors inputs params networks net layers draw backprop divergence optim train progress data"
-    " metrics linear figures doctor",
-    "corruption likelihood store",
+    " metrics linear figures",
+    "infer",
+    "corruption likelihood store doctor",
     "fitting",
     "estimator",
     "models tasks",

@@ -12,8 +12,8 @@ from torch.distributions import Normal, kl_divergence
 from diabolo import VAE, Autoencoder, doctor, load
 from diabolo.doctor import DoctorWarning, Finding
 from diabolo.errors import InputError
+from diabolo.infer import blockwise
 from diabolo.models.vae import GaussianCode
-from diabolo.net import in_blocks
 
 
 def draw(*shape, seed=0):
@@ -130,7 +130,7 @@ def test_a_vae_under_a_great_beta_collapses(digits):
             latent_dim=4, hidden=(32,), beta=beta, epochs=40, learning_rate=0.01, random_state=0
         ).fit(digits)
         net, rows = model.net_, model.rows(digits)
-        kl = in_blocks(
+        kl = blockwise(
             lambda x: net.bottleneck.kl(net.encoder, net.scaling(x)), rows, device="cpu"
         )
         return doctor.collapse(model.transform(digits), kl)

@@ -17,8 +17,8 @@ from diabolo.corruption import GaussianNoise, Masking, SaltAndPepper
 from diabolo.data import load_mnist
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
+from diabolo.infer import BLOCK, block_of
 from diabolo.models import MODELS
-from diabolo.net import BLOCK
 from diabolo.params import to_config
 from diabolo.train import Epoch, Training, generator
 
@@ -215,7 +215,7 @@ def test_a_loaded_model_trains_on(make, tmp_path):
 def test_rows_do_not_depend_on_the_rows_beside_them(make, threads, size, rows):
     X = images(2 * BLOCK + 2, size)
     model = make(latent_dim=4).fit(X)
-    assert model.net_.block == (BLOCK if model.network == "dense" else rows)
+    assert block_of(model.net_) == (BLOCK if model.network == "dense" else rows)
     order = np.random.default_rng(1).permutation(len(X))
     for use in (model.transform, model.reconstruct, model.score_samples):
         whole = use(X)

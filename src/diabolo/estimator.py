@@ -215,9 +215,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         noisy, clean = X_val
         return taken.source(self, clean, noisy, "The noisy part of X_val", peak)
 
-    def _samples(
-        self, X: Any, X_noisy: Any, start: Fitted | None
-    ) -> tuple[Intake, Source]:
+    def _samples(self, X: Any, X_noisy: Any, start: Fitted | None) -> tuple[Intake, Source]:
         """What samples are, and those to learn from."""
         if start is None:
             return intake.learn(self, X, X_noisy, self.image_shape)

@@ -74,7 +74,9 @@ def fit(
     if validation is not None:
         data |= {f"validation_{name}": value for name, value in validation.digest().items()}
     seed = plan.p.random_state if kept is None else _kept_seed(kept)
-    record, source, validation = _begin(plan, intake, source, validation, start, seed)
+    record, source, validation = _begin(
+        plan, intake, source, validation, start=start, random_state=seed
+    )
     record = replace(record, data=data, columns=columns or record.columns)
     run = Fit(plan, record, source, validation, checkpoints=checkpoints)
     if kept is not None:
@@ -86,7 +88,9 @@ def fit_more(plan: Plan, intake: Intake, source: Source, start: Fitted | None) -
     """Train for one epoch on a source, at a constant rate, from where `start` is."""
     p = plan.p
     p.epochs, p.schedule, p.validation_fraction, p.early_stopping = 1, "constant", 0, None
-    record, source, _ = _begin(plan, intake, source, None, start, p.random_state)
+    record, source, _ = _begin(
+        plan, intake, source, None, start=start, random_state=p.random_state
+    )
     run = Fit(plan, replace(record, data={}), source, None, guess=math.inf)
     tensors = run.training.optimizer.tensors()
     moments = {f"{p.optimizer} {name}": tensor for name, tensor in tensors.items()}
@@ -101,6 +105,7 @@ def _begin(
     intake: Intake,
     source: Source,
     validation: Source | None,
+    *,
     start: Fitted | None,
     random_state: Any,
 ) -> tuple[Fitted, Source, Source | None]:
@@ -157,8 +162,7 @@ def _check_range(record: Fitted, *sources: Source | None) -> None:
                 " scale X to [0, 1] yourself, with scaling=None."
             )
         raise InputError(
-            "A bernoulli likelihood needs data in [0, 1]: use scaling='unit', or scale X"
-            " yourself."
+            "A bernoulli likelihood needs data in [0, 1]: use scaling='unit', or scale X yourself."
         )
 
 

@@ -51,9 +51,7 @@ class Intake:
         self._check_units(rows, peak)
         return _tensor(rows)
 
-    def source(
-        self, owner: Any, X: Any, X_noisy: Any, name: str, peak: float = 0.0
-    ) -> Source:
+    def source(self, owner: Any, X: Any, X_noisy: Any, name: str, peak: float = 0.0) -> Source:
         """The samples X as a source, with their noisy partners where there are any."""
         if isinstance(X, Source):
             if X.shape != self.sample_shape:
@@ -115,9 +113,7 @@ def learn(
     return intake, Rows(_tensor(rows), noisy, shape=shape)
 
 
-def _checked(
-    owner: Any, array: Any, known: Intake | None
-) -> tuple[np.ndarray, tuple[str, ...]]:
+def _checked(owner: Any, array: Any, known: Intake | None) -> tuple[np.ndarray, tuple[str, ...]]:
     """Rows (N, D) of a stored type, and the names of their columns, as scikit-learn checks them.
 
     In the name of the owner, but with what is known in the place of what it was fitted on.

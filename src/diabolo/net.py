@@ -5,25 +5,17 @@ the scaling of the stored values. It takes and gives flat batches (B, D) of stor
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.nn import functional as F  # noqa: N812
-from torch.overrides import TorchFunctionMode
 
 from diabolo import backprop
 from diabolo.bottleneck import Bottleneck, Code, Terms
 from diabolo.data.source import Batch
-from diabolo.errors import InputError
-from diabolo.layers import Layer
 from diabolo.scaling import Scaling
-
-BLOCK = 64  # rows of every inference call of dense networks; the last is padded to it
-IMAGES = 16  # of networks that take images, which are faster with fewer; see `Net.block`
 
 
 class Corrupt(Protocol):
@@ -178,11 +170,25 @@ class Net(nn.Module):
     def terms(
         self, seen: Tensor, clean: Tensor, generator: Generator, step: int = 0
     ) -> tuple[Tensor, Terms]:
-        """Negative log-likelihood (draws * B,) and the terms of scaled batches; codes are drawn."""
+        """The nll (draws * B,) and the terms of scaled batches; codes are drawn."""
         code = self.bottleneck(self.encoder, self.shaped(seen), generator, step)
         draws = len(code.z) // len(clean)
         target = clean.repeat(draws, 1) if draws > 1 else clean
         return self.likelihood.nll(self.decoder(code.z).flatten(1), target), code.terms
+
+    def parts(self, seen: Tensor, clean: Tensor, generator: Generator) -> Tensor:
+        """What the loss of scaled batches consists of, in nats: columns (B, 1 + T + bound).
+
+        The nll and the T terms, unweighted, means over the draws, and the bound where there is
+        one. The code is drawn.
+        """
+        nll, terms = self.terms(seen, clean, generator)
+        parts = [nll, *(term for _, term in terms.values())]
+        parts = [part.double().view(-1, len(clean)) for part in parts]
+        columns = [part.mean(0) for part in parts]
+        if self.bottleneck.bound:
+            columns.append(-self.bottleneck.reduce(torch.stack(parts).sum(0)))
+        return torch.stack(columns, 1)
 
     def score(self, x: Tensor) -> Tensor:
         """Minus the nll at the mean code, or the bound on log p(x); (B, D) -> (B,)."""
@@ -219,22 +225,6 @@ class Net(nn.Module):
         """A flat batch (B, D) in the shape that the encoder takes."""
         return batch.reshape(-1, *self.input_shape)
 
-    def in_blocks(self, function: Callable[..., Tensor], *arrays: Tensor) -> Tensor:
-        """`function` over rows, on the device of the network; see the function `in_blocks`."""
-        return in_blocks(function, *arrays, device=self.device, rows=self.block)
-
-    @cached_property
-    def block(self) -> int:
-        """How many rows every inference call has.
-
-        So many that each layer has whole vectors of 32 values: functions such as the sigmoid work
-        on what is left over in another way, which differs in the last bit.
-        """
-        if len(self.input_shape) == 1:
-            return BLOCK
-        sizes = [self.features, *(math.prod(layer.shape) for layer in trace(self))]
-        return IMAGES if all(size % 2 == 0 for size in sizes) else 2 * IMAGES
-
     def encode(self, x: Tensor) -> Tensor:
         """Mean codes (B, K) of stored values (B, D)."""
         return self.bottleneck.mean_layer()(self.encoder(self.shaped(self.scaling(x))))
@@ -242,130 +232,3 @@ class Net(nn.Module):
     def decode(self, z: Tensor) -> Tensor:
         """Stored values (B, D) of codes (B, K)."""
         return self.scaling.inverse(self.likelihood.activation(self.decoder(z).flatten(1)))
-
-
-def in_blocks(
-    function: Callable[..., Tensor],
-    *arrays: Tensor,
-    device: torch.device | str,
-    rows: int = BLOCK,
-) -> Tensor:
-    """`function` over blocks of so many rows, the last one padded with zeros.
-
-    Every call has the same shape, and a linear layer treats all rows alike, so a row's answer
-    does not depend on the rows beside it.
-    """
-    n = len(arrays[0])
-    out: Tensor | None = None
-    with torch.inference_mode(), _AlikeRows():
-        for start in range(0, max(n, 1), rows):
-            stop = min(start + rows, n)
-            block = function(*(_padded(a[start:stop], rows).to(device) for a in arrays))
-            if out is None:
-                out = torch.empty((n, *block.shape[1:]), dtype=block.dtype)
-            out[start:stop] = block[: stop - start]
-    assert out is not None
-    return out
-
-
-class _AlikeRows(TorchFunctionMode):
-    """Computes linear layers as W X', whose rows are worked in full vectors.
-
-    The usual X W' may treat the last rows of a block by another kernel, which differs in the
-    last bit.
-    """
-
-    def __torch_function__(
-        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
-        if function is F.linear:
-            return _linear(*args, **(kwargs or {}))
-        return function(*args, **(kwargs or {}))
-
-
-def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """torch.nn.functional.linear; on a batch of vectors as W X'."""
-    flat = input.ndim == 2
-    y = (weight @ input.t()).t().contiguous() if flat else input @ weight.t()
-    return y if bias is None else y + bias
-
-
-def _padded(part: Tensor, rows: int) -> Tensor:
-    missing = rows - len(part)
-    return torch.cat([part, part.new_zeros(missing, *part.shape[1:])]) if missing else part
-
-
-def trace(net: Net) -> list[Layer]:
-    """The network's layers with the shape of their output (without the batch) and parameters."""
-    found: list[Layer] = []
-    with torch.inference_mode():
-        x = net.shaped(torch.zeros(1, net.features, device=net.device))
-        found += _traced("encoder", net.encoder, x)
-        z = net.bottleneck(net.encoder, x).mean
-        if net.bottleneck.sampling:
-            found.append(Layer("code", "Sampling", tuple(z.shape[1:]), 0))
-        found += _traced("decoder", net.decoder, z)
-        found += _traced("decoder", net.likelihood.activation, net.decoder(z))
-    return found
-
-
-def _traced(part: Literal["encoder", "decoder"], module: nn.Module, x: Tensor) -> list[Layer]:
-    """The leaves of `module` in the order in which a batch passes them."""
-    found: list[Layer] = []
-
-    def note(leaf: nn.Module, _: object, output: Tensor) -> None:
-        parameters = sum(p.numel() for p in leaf.parameters())
-        found.append(Layer(part, _name(leaf), tuple(output.shape[1:]), parameters))
-
-    with watched([m for m in module.modules() if not any(m.children())], note):
-        module(x)
-    return found
-
-
-@contextmanager
-def watched(modules: Iterable[nn.Module], note: Callable[..., None]) -> Iterator[None]:
-    """`note(module, inputs, output)` is called whenever one of `modules` has worked."""
-    hooks = [module.register_forward_hook(note) for module in modules]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def _name(module: nn.Module) -> str:
-    name = type(module).__name__
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-        size = "x".join(map(str, module.kernel_size))
-        stride = f" /{module.stride[0]}" if module.stride[0] > 1 else ""
-        return f"{name} {size}{stride}"
-    return name
-
-
-def check_pair(net: Net) -> None:
-    """Raise `InputError` where a pair of own modules does not fit the data."""
-    x = net.shaped(torch.zeros(2, net.features))
-    where = f"a batch of shape (B, {', '.join(map(str, net.input_shape))})"
-    with torch.inference_mode():
-        try:
-            z = net.bottleneck(net.encoder, x).mean
-        except (RuntimeError, ValueError, AttributeError) as error:
-            raise InputError(f"The encoder cannot take {where}: {_first_line(error)}") from None
-        if z.ndim != 2:
-            shape = tuple(z.shape[1:])
-            raise InputError(
-                f"A code must be a vector, but the encoder gives {shape}: flatten it."
-            )
-        try:
-            y = net.decoder(z)
-        except RuntimeError as error:
-            code = f"codes of shape {tuple(z.shape)}"
-            raise InputError(f"The decoder cannot take {code}: {_first_line(error)}") from None
-    if y[0].numel() != net.features:
-        raise InputError(
-            f"The decoder gives {y[0].numel()} values a sample, but a sample has {net.features}."
-        )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]

@@ -71,9 +71,7 @@ def learn_scaling(kind: str | None, values: Measured, *, image: bool) -> Scaling
         _, _, mean, variance = values.statistics()
         if image:
             mean, variance = mean.mean(), variance.mean() + mean.var(correction=0)
-        return Scaling(
-            mean.float(), _nonzero(variance.sqrt().float()), -math.inf, math.inf, peak
-        )
+        return Scaling(mean.float(), _nonzero(variance.sqrt().float()), -math.inf, math.inf, peak)
     span = _nonzero(high - low)
     if kind == "unit":
         return Scaling(low, span, 0.0, 1.0, peak)

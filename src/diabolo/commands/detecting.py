@@ -68,7 +68,7 @@ def fit(
             " false-alarm rate is not guaranteed: fit the detector on others."
         )
     if not detector.prefit:
-        detector.model_.columns_ = samples.columns
+        detector.model_.fitted_ = replace(detector.model_.fitted_, columns=samples.columns)
     detector.save(out)
     lines = _what_was_done(detector, len(X), model, known=known is not None)
     return complete([*told, *lines, str(out)], samples.failures)

@@ -98,7 +98,7 @@ class _Drawn:
             if law is not None or components is not None:
                 raise InputError(f"{self.path} has its law: leave out --law and --components.")
             return []
-        prior = self.model.net_.bottleneck.sampling
+        prior = self.model.net_.bottleneck.prior() is not None
         chosen: Any = law or ("prior" if prior and components is None else "mixture")
         if components is not None and chosen != "mixture":
             raise InputError(f"--components are of a mixture: leave them out of a {chosen}.")

@@ -126,7 +126,7 @@ def _gallery(
     elif pictured(model):
         found += _image_pictures(model, recipe, numbers, test)
     found += _error_pictures(model, test)
-    if model.net_.bottleneck.sampling:
+    if model.net_.bottleneck.prior() is not None:
         found += _prior_pictures(model, test)
     return [*found, _architecture(model)]
 

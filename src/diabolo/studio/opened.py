@@ -92,7 +92,7 @@ class Opened:
         """What new samples are drawn from, and its name."""
         if isinstance(self.loaded, LatentSampler):
             return self.loaded, "the law in its file"
-        if self.model.net_.bottleneck.sampling:
+        if self.model.net_.bottleneck.prior() is not None:
             return self.model, "its prior"
         x = self.data.train[:LEARNING]
         count = fitting_components(len(x))

@@ -265,7 +265,7 @@ def _about(opened: Opened, service: Service) -> About:
         parameters=sum(p.numel() for p in model.net_.parameters()),
         loss_unit=model.loss_unit_,
         corruption=None if model.corruption is None else to_config(model.corruption),
-        prior=model.net_.bottleneck.sampling,
+        prior=model.net_.bottleneck.prior() is not None,
         samples=split and Counts(train=len(split.train), test=len(split.test.array)),
         code_range=(low, high),
         code_mean=opened.mean_code.tolist(),

@@ -35,13 +35,14 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from diabolo import store
+from diabolo import infer, store
+from diabolo.data.source import digest
 from diabolo.doctor import DoctorWarning
 from diabolo.errors import InputError
-from diabolo.estimator import Autoencoder, Estimator, Seed, find_seed
-from diabolo.inputs import as_rows, like
+from diabolo.estimator import Autoencoder, Estimator
+from diabolo.inputs import as_rows, find_seed, like
 from diabolo.net import Net
-from diabolo.params import Parameters, to_config
+from diabolo.params import Parameters, Seed, to_config
 from diabolo.train import generator, prefixed
 
 WORST = -1e300  # the score of what has none
@@ -238,7 +239,7 @@ class AnomalyDetector(OutlierMixin, Parameters):
     def save(self, path: str | Path) -> None:
         """Write detector and model to one .safetensors file; `diabolo.load` reads it."""
         check_is_fitted(self)
-        config, tensors = self.model_._contents()
+        config, tensors = self.model_.fitted_.contents()
         learnt = self._reference | {
             CALIBRATION: torch.from_numpy(self.calibration_scores_),
             SEEN: torch.tensor(float(self.seen_), dtype=torch.float64),
@@ -357,13 +358,13 @@ def _learn(score: str, model: Estimator, X: Any) -> dict[str, Tensor]:
     if not wanted:
         return {}
     net, rows = model.net_, model.rows(X)
-    learnt = _gaussian(net.in_blocks(net.encode, rows).double().numpy())
+    learnt = _gaussian(infer.in_blocks(net, net.encode, rows).double().numpy())
     if "scales" in wanted:
 
         def both(x: Tensor) -> Tensor:
             return torch.stack([_errors(net, x).mean(1), _distances(net, x, learnt)], 1)
 
-        means = net.in_blocks(both, rows).mean(0)
+        means = infer.in_blocks(net, both, rows).mean(0)
         learnt["scales"] = torch.where(means > 0, means, 1.0)
     return learnt
 
@@ -419,7 +420,7 @@ def _as_it_is(model: Estimator | None) -> Estimator:
 def _counts(model: Estimator, X: Any) -> tuple[int, int]:
     """How many samples X has, and on how many the model is known to be trained; warns of such."""
     rows = model.rows(X)
-    if model.data_.get("sha256") != store.digest(rows.numpy()):
+    if model.data_.get("sha256") != digest(rows.numpy()):
         return len(rows), 0
     warnings.warn(
         "The model was trained on these samples, so the false-alarm rate is not guaranteed:"
@@ -441,10 +442,7 @@ def _new_model(model: Estimator | None, X: Any, seed: int) -> tuple[Estimator, i
 
 def _planned_code(model: Estimator, X: Any) -> int:
     """The size of the codes that a model would have on samples like X."""
-    planned: Estimator = clone(model)
-    x = planned.rows(X, reset=True)
-    planned.seed_ = 0
-    return planned._new_net(x, planned.validated()).code_size
+    return model.planned(X).probe[0]
 
 
 def _suited(shape: tuple[int, ...], count: int) -> dict[str, Any]:

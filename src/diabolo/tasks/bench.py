@@ -15,7 +15,8 @@ from sklearn.base import clone
 from torch import Tensor, nn
 
 from diabolo.estimator import Estimator
-from diabolo.net import Net, watched
+from diabolo.infer import watched
+from diabolo.net import Net
 
 Convolution = nn.Conv2d | nn.ConvTranspose2d
 SIDE = 1024  # of the square matrices whose product measures the rate for convolutions

@@ -20,11 +20,11 @@ from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor
 
-from diabolo import params
+from diabolo import infer, params
 from diabolo.corruption import Watermark
 from diabolo.errors import InputError
-from diabolo.estimator import Estimator, find_seed
-from diabolo.inputs import as_float32, as_rows, in_a_sentence, like
+from diabolo.estimator import Estimator
+from diabolo.inputs import as_float32, as_rows, find_seed, in_a_sentence, like
 from diabolo.tasks.evaluation import masks
 from diabolo.train import generator
 
@@ -158,7 +158,7 @@ def _reconstructed(model: Estimator, tiles: np.ndarray) -> np.ndarray:
         return net.decode(net.encode(x))
 
     rows = torch.from_numpy(np.ascontiguousarray(tiles).reshape(len(tiles), -1))
-    return net.in_blocks(function, rows).numpy().reshape(tiles.shape)
+    return infer.in_blocks(net, function, rows).numpy().reshape(tiles.shape)
 
 
 def _shape_of_images(model: Estimator) -> tuple[int, int, int]:

@@ -19,11 +19,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from diabolo import store
+from diabolo import infer, store
 from diabolo.errors import InputError
 from diabolo.inputs import as_array
 from diabolo.metrics import frechet_distance
-from diabolo.net import in_blocks
 
 CLASSES, FEATURES, SIDE = 10, 64, 28
 WEIGHTS = {  # by name, their shapes; outputs first
@@ -42,7 +41,7 @@ def features(images: Any) -> np.ndarray:
     is above 1.5 are taken to be from 0 to 255. Values beyond the range are cut to it.
     """
     weights = classifier()
-    return in_blocks(
+    return infer.blockwise(
         lambda x: look(weights, x), _units(images), device=torch.device("cpu")
     ).numpy()
 

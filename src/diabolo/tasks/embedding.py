@@ -14,8 +14,9 @@ from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 from diabolo import params
 from diabolo.errors import InputError
-from diabolo.estimator import Count, Estimator, find_seed
-from diabolo.inputs import as_codes
+from diabolo.estimator import Estimator
+from diabolo.inputs import as_codes, find_seed
+from diabolo.params import Count
 
 PERPLEXITY = 30.0  # neighbours that t-SNE keeps near, at most a third of the samples
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from diabolo import metrics
+from diabolo import infer, metrics
 from diabolo.corruption import Watermark
 from diabolo.estimator import Estimator
 from diabolo.likelihood import Bernoulli
@@ -75,7 +75,7 @@ def masks(model: Estimator, X: Any, seed: int) -> np.ndarray | None:
     def drawn(x: torch.Tensor) -> torch.Tensor:
         return mark.marked(net.pictured(net.scaling(x)), draw, low, high)[1]
 
-    return net.in_blocks(drawn, model.rows(X)).numpy()
+    return infer.in_blocks(net, drawn, model.rows(X)).numpy()
 
 
 def damage(clean: np.ndarray, output: np.ndarray, masks: np.ndarray) -> float:
@@ -140,23 +140,16 @@ def _likeness(model: Estimator, clean: np.ndarray, output: np.ndarray) -> dict[s
 
 
 def _likelihoods(model: Estimator, seen: Any, clean: Any, seed: int) -> dict[str, float]:
-    """nll, and for a random code kl and elbo: nats per sample, from one seeded draw."""
-    net, device = model.net_, model.net_.device
-    draw = generator(seed, "evaluate", device=device.type)
+    """nll, the terms and the bound they make: nats per sample, from one seeded draw."""
+    net = model.net_
+    draw, names = generator(seed, "evaluate", device=net.device.type), net.probe[1]
 
-    def nll(x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        return net.terms(net.scaling(x), net.scaling(target), draw)[0]
+    def parts(x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return net.parts(net.scaling(x), net.scaling(target), draw)
 
-    def kl(x: torch.Tensor) -> torch.Tensor:
-        code = net.bottleneck.codes(net.encoder, net.shaped(net.scaling(x)))[0]
-        return torch.as_tensor(code.penalty)
-
-    rows = model.rows(seen), model.rows(clean)
-    found = {"nll": float(net.in_blocks(nll, *rows).double().mean())}
-    if net.bottleneck.penalised:
-        found["kl"] = float(net.in_blocks(kl, rows[0]).double().mean())
-        found["elbo"] = -(found["nll"] + found["kl"])
-    return found
+    found = infer.in_blocks(net, parts, model.rows(seen), model.rows(clean)).mean(0)
+    known = ["nll", *names, *([net.bottleneck.bound] if net.bottleneck.bound else [])]
+    return dict(zip(known, found.tolist(), strict=True))
 
 
 def best_linear(

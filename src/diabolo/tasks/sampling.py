@@ -23,9 +23,9 @@ from torch import Tensor
 
 from diabolo import params, store
 from diabolo.errors import InputError
-from diabolo.estimator import Count, Estimator, Seed, Temperature, find_seed
-from diabolo.inputs import as_array, as_codes, as_rows, like
-from diabolo.params import Parameters, to_config
+from diabolo.estimator import Estimator, Temperature
+from diabolo.inputs import as_array, as_codes, as_rows, find_seed, like
+from diabolo.params import Count, Parameters, Seed, to_config
 from diabolo.train import prefixed
 
 RIDGE = 1e-4  # added to the variances of codes whose own are 1
@@ -133,7 +133,7 @@ class LatentSampler(Parameters):
     def save(self, path: str | Path) -> None:
         """Write sampler and model to one .safetensors file; `diabolo.load` reads it."""
         check_is_fitted(self, "mixture_")
-        config, tensors = self.model_._contents()
+        config, tensors = self.model_.fitted_.contents()
         tensors |= prefixed(PREFIX, {n: torch.from_numpy(a) for n, a in self._law().items()})
         store.write(path, config | {"sampler": self.fitted_config_}, tensors)
 

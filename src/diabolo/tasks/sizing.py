@@ -37,8 +37,8 @@ from sklearn.base import clone
 from diabolo import metrics
 from diabolo.doctor import DoctorWarning
 from diabolo.errors import InputError
-from diabolo.estimator import Estimator, find_device, find_seed
-from diabolo.inputs import as_rows
+from diabolo.estimator import Estimator
+from diabolo.inputs import as_rows, find_device, find_seed
 from diabolo.tasks.embedding import knn_accuracy
 from diabolo.tasks.evaluation import LINEAR_FEATURES, best_linear, corrupted, flat, in_units
 

@@ -1,0 +1,142 @@
+"""Inference: rows in blocks, so that answers stay the same to the bit; and tracing.
+
+Every call of a network has the same number of rows, and every layer treats all rows alike, so a
+row's answer does not depend on the rows beside it, on how many they are, or on its place.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+from torch.overrides import TorchFunctionMode
+
+from diabolo.layers import Layer
+from diabolo.net import Net
+
+BLOCK = 64  # rows of every inference call of dense networks; the last is padded to it
+IMAGES = 16  # of networks that take images, which are faster with fewer; see `block_of`
+_BLOCKS: WeakKeyDictionary[Net, int] = WeakKeyDictionary()
+
+
+def in_blocks(net: Net, function: Callable[..., Tensor], *arrays: Tensor) -> Tensor:
+    """`function` over rows, on the device of the network; see `blockwise`."""
+    return blockwise(function, *arrays, device=net.device, rows=block_of(net))
+
+
+def block_of(net: Net) -> int:
+    """How many rows every inference call of a network has.
+
+    So many that each layer has whole vectors of 32 values: functions such as the sigmoid work
+    on what is left over in another way, which differs in the last bit.
+    """
+    if net not in _BLOCKS:
+        _BLOCKS[net] = BLOCK if len(net.input_shape) == 1 else _images_at_once(net)
+    return _BLOCKS[net]
+
+
+def _images_at_once(net: Net) -> int:
+    sizes = [net.features, *(math.prod(layer.shape) for layer in trace(net))]
+    return IMAGES if all(size % 2 == 0 for size in sizes) else 2 * IMAGES
+
+
+def blockwise(
+    function: Callable[..., Tensor],
+    *arrays: Tensor,
+    device: torch.device | str,
+    rows: int = BLOCK,
+) -> Tensor:
+    """`function` over blocks of so many rows, the last one padded with zeros.
+
+    Every call has the same shape, and a linear layer treats all rows alike, so a row's answer
+    does not depend on the rows beside it.
+    """
+    n = len(arrays[0])
+    out: Tensor | None = None
+    with torch.inference_mode(), _AlikeRows():
+        for start in range(0, max(n, 1), rows):
+            stop = min(start + rows, n)
+            block = function(*(_padded(a[start:stop], rows).to(device) for a in arrays))
+            if out is None:
+                out = torch.empty((n, *block.shape[1:]), dtype=block.dtype)
+            out[start:stop] = block[: stop - start]
+    assert out is not None
+    return out
+
+
+class _AlikeRows(TorchFunctionMode):
+    """Computes linear layers as W X', whose rows are worked in full vectors.
+
+    The usual X W' may treat the last rows of a block by another kernel, which differs in the
+    last bit.
+    """
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if function is F.linear:
+            return _linear(*args, **(kwargs or {}))
+        return function(*args, **(kwargs or {}))
+
+
+def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """torch.nn.functional.linear; on a batch of vectors as W X'."""
+    flat = input.ndim == 2
+    y = (weight @ input.t()).t().contiguous() if flat else input @ weight.t()
+    return y if bias is None else y + bias
+
+
+def _padded(part: Tensor, rows: int) -> Tensor:
+    missing = rows - len(part)
+    return torch.cat([part, part.new_zeros(missing, *part.shape[1:])]) if missing else part
+
+
+def trace(net: Net) -> list[Layer]:
+    """The network's layers with the shape of their output (without the batch) and parameters."""
+    found: list[Layer] = []
+    with torch.inference_mode():
+        x = net.shaped(torch.zeros(1, net.features, device=net.device))
+        found += _traced("encoder", net.encoder, x)
+        z = net.bottleneck(net.encoder, x).mean
+        if net.bottleneck.sampling:
+            found.append(Layer("code", "Sampling", tuple(z.shape[1:]), 0))
+        found += _traced("decoder", net.decoder, z)
+        found += _traced("decoder", net.likelihood.activation, net.decoder(z))
+    return found
+
+
+def _traced(part: Literal["encoder", "decoder"], module: nn.Module, x: Tensor) -> list[Layer]:
+    """The leaves of `module` in the order in which a batch passes them."""
+    found: list[Layer] = []
+
+    def note(leaf: nn.Module, _: object, output: Tensor) -> None:
+        parameters = sum(p.numel() for p in leaf.parameters())
+        found.append(Layer(part, _name(leaf), tuple(output.shape[1:]), parameters))
+
+    with watched([m for m in module.modules() if not any(m.children())], note):
+        module(x)
+    return found
+
+
+@contextmanager
+def watched(modules: Iterable[nn.Module], note: Callable[..., None]) -> Iterator[None]:
+    """`note(module, inputs, output)` is called whenever one of `modules` has worked."""
+    hooks = [module.register_forward_hook(note) for module in modules]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _name(module: nn.Module) -> str:
+    name = type(module).__name__
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        size = "x".join(map(str, module.kernel_size))
+        stride = f" /{module.stride[0]}" if module.stride[0] > 1 else ""
+        return f"{name} {size}{stride}"
+    return name
