@@ -14,10 +14,13 @@ import diabolo
 
 SOURCE = Path(diabolo.__file__).parent
 LEVELS = [
-    "errors inputs params networks net layers draw backprop divergence optim train progress data"
-    " metrics linear figures",
+    "errors inputs params draw layers backprop divergence optim train progress data metrics"
+    " linear figures",
+    "scaling networks likelihood corruption bottleneck store intake",
+    "net",
     "infer",
-    "corruption likelihood store doctor",
+    "doctor",
+    "fitted",
     "fitting",
     "estimator",
     "models tasks",

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from diabolo import VAE, Autoencoder, backprop
+from diabolo.data.source import Batch
 from diabolo.networks import ACTIVATIONS
 from diabolo.train import generator
 
@@ -131,7 +132,7 @@ def losses_and_gradients(model, learn, x):
     """What a learner gives, and the gradients that it leaves."""
     net = model.net_.double()
     net.zero_grad()
-    losses = learn(x, x, generator(1, "noise"), 0, 0.25)
+    losses = learn(Batch(x, x), generator(1, "noise"), 0, 0.25)
     return [losses, *(p.grad.clone() for p in net.parameters())]
 
 
@@ -146,8 +147,8 @@ def test_a_nets_learner_is_its_loss_and_autograd(likelihood, output):
     ).fit(X)
     x, loss = torch.from_numpy(X), model.net_.loss
 
-    def autograd(source, target, noise, step, weight):
-        nll = loss(source, target, noise, step)
+    def autograd(batch, noise, step, weight):
+        nll = loss(batch, noise, step)
         nll.backward(torch.full_like(nll, weight))
         return nll.detach()
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from diabolo import VAE, Autoencoder
 from diabolo.cli import main
+from diabolo.data.source import Batch
 from diabolo.tasks.bench import _step, compare, floor
 
 
@@ -40,7 +41,7 @@ def test_a_steps_products_are_as_many_multiplications_as_torch_counts():
     dense = sum(a.shape[0] * a.shape[1] * b.shape[1] for a, b, _ in products)
     x = torch.rand(4, 784)
     with FlopCounterMode(display=False) as counter:
-        module.loss(x, x, torch.Generator(), 0).sum().backward()
+        module.loss(Batch(x, x), torch.Generator(), 0).sum().backward()
     assert 2 * (dense + others) == counter.get_total_flops()
 
 

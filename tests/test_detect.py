@@ -14,7 +14,6 @@ from diabolo import AnomalyDetector, Autoencoder, figures, load
 from diabolo.data import write
 from diabolo.data.sources import FORMS
 from diabolo.errors import InputError
-from diabolo.estimator import Estimator
 from diabolo.tasks import anomaly
 
 RECIPE = """
@@ -351,7 +350,7 @@ def test_an_unknown_criterion_is_refused_before_the_data_are_read(capsys, tmp_pa
 
 def test_codes_that_are_too_wide_are_refused_before_training(monkeypatch):
     monkeypatch.setattr(anomaly, "WIDEST_CODE", 5)
-    monkeypatch.delattr(Estimator, "_train")
+    monkeypatch.delattr("diabolo.fitting.Fit.train")
     X = np.random.default_rng(0).random((20, 8), dtype=np.float32)
     for wide in ({"latent_dim": 6}, {"latent_dim": None, "hidden": (6,)}):
         detector = AnomalyDetector(Autoencoder(**wide), criterion="latent")

@@ -12,7 +12,6 @@ from torch.distributions import Normal, kl_divergence
 from diabolo import VAE, Autoencoder, doctor, load
 from diabolo.doctor import DoctorWarning, Finding
 from diabolo.errors import InputError
-from diabolo.infer import blockwise
 from diabolo.models.vae import GaussianCode
 
 
@@ -110,18 +109,24 @@ def test_dead_units_of_a_network_whose_code_is_cut_off(digits):
 def test_collapse(active, total):
     means = 0.05 * draw(500, total)  # variance 0.0025
     means[:, :active] *= 20
-    kl = np.full((500, total), 0.002)
-    finding = doctor.collapse(means, kl)
+    moments = torch.cat([torch.as_tensor(means), torch.zeros(500, total)], 1)
+    found = GaussianCode(beta=1.0).measures(nn.Identity(), moments)
+    finding = doctor.collapse(found["active_units"], total, 0.002)
     assert f"{active} of the {total} numbers of the code" in finding.what
     assert "0.002 nats per dimension" in finding.what
     means[:, active] *= 20
-    assert doctor.collapse(means, kl) is None
+    moments = torch.cat([torch.as_tensor(means), torch.zeros(500, total)], 1)
+    found = GaussianCode(beta=1.0).measures(nn.Identity(), moments)
+    assert doctor.collapse(found["active_units"], total, 0.002) is None
 
 
 def test_a_unit_is_active_above_a_variance_of_a_hundredth():
-    kl, signs = np.zeros((100, 1)), np.tile([[1.0], [-1.0]], (50, 1))
-    assert doctor.collapse(0.099 * signs, kl) is not None  # variance 0.0099
-    assert doctor.collapse(0.101 * signs, kl) is None
+    signs = torch.tensor([[1.0], [-1.0]]).repeat(50, 1)
+    for size, active in ((0.099, 0), (0.101, 1)):  # unbiased variances .0099 and .0103
+        moments = torch.cat([size * signs, torch.zeros(100, 1)], 1)
+        assert GaussianCode(beta=1.0).measures(nn.Identity(), moments) == {"active_units": active}
+    assert doctor.collapse(0, 1, 0.0) is not None
+    assert doctor.collapse(1, 1, 0.0) is None
 
 
 def test_a_vae_under_a_great_beta_collapses(digits):
@@ -130,10 +135,7 @@ def test_a_vae_under_a_great_beta_collapses(digits):
             latent_dim=4, hidden=(32,), beta=beta, epochs=40, learning_rate=0.01, random_state=0
         ).fit(digits)
         net, rows = model.net_, model.rows(digits)
-        kl = blockwise(
-            lambda x: net.bottleneck.kl(net.encoder, net.scaling(x)), rows, device="cpu"
-        )
-        return doctor.collapse(model.transform(digits), kl)
+        return doctor.of_code(net, rows, torch.from_numpy(model.transform(digits)))
 
     assert examined(1.0) is None
     assert "0 of the 4 numbers of the code are active" in examined(100.0).what
@@ -142,21 +144,21 @@ def test_a_vae_under_a_great_beta_collapses(digits):
 # ---- the kl of a code
 
 
-def test_kl_by_dimension_is_torchs():
+def test_kl_is_torchs():
     moments = torch.randn(20, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     mean, log_variance = moments.chunk(2, dim=1)
     law = Normal(mean, (0.5 * log_variance).exp())
-    expected = kl_divergence(law, Normal(torch.zeros(()), torch.ones(())))
-    bottleneck, same = GaussianCode(beta=3.0), nn.Identity()
-    found = bottleneck.kl(same, moments)
-    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(3 * found.sum(1), bottleneck(same, moments).penalty)
+    expected = kl_divergence(law, Normal(torch.zeros(()), torch.ones(()))).sum(1)
+    weight, kl = GaussianCode(beta=3.0)(nn.Identity(), moments).terms["kl"]
+    assert weight == 3.0
+    torch.testing.assert_close(kl, expected, rtol=1e-12, atol=1e-12)
 
 
-def test_a_plain_code_has_no_kl(digits):
+def test_a_plain_code_has_no_terms_and_no_measures(digits):
     net = Autoencoder(latent_dim=2, hidden=(), epochs=1, random_state=0).fit(digits).net_
-    with pytest.raises(NotImplementedError):
-        net.bottleneck.kl(net.encoder, torch.zeros(2, 784))
+    assert net.probe == (2, ())
+    assert net.bottleneck.measures(net.encoder, torch.zeros(2, 784)) == {}
+    assert net.bottleneck.prior() is None
 
 
 @pytest.mark.parametrize("mean", [-1e4, 0.0, 1e4])
@@ -164,8 +166,9 @@ def test_a_plain_code_has_no_kl(digits):
 def test_kl_and_its_gradient_stay_finite(mean, log_variance):
     moments = torch.tensor([[mean, mean, log_variance, log_variance]], requires_grad=True)
     code = GaussianCode(beta=1.0)(nn.Identity(), moments, torch.Generator().manual_seed(0))
-    (code.penalty + code.z.sum()).sum().backward()
-    assert code.penalty.isfinite().all()
+    kl = code.terms["kl"][1]
+    (kl + code.z.sum()).sum().backward()
+    assert kl.isfinite().all()
     assert code.z.isfinite().all()
     assert moments.grad.isfinite().all()
 

@@ -15,6 +15,7 @@ from torch import nn
 from diabolo import VAE, Autoencoder, load
 from diabolo.corruption import GaussianNoise, Masking, SaltAndPepper
 from diabolo.data import load_mnist
+from diabolo.data.source import Batch
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
 from diabolo.infer import BLOCK, block_of
@@ -86,7 +87,7 @@ def test_a_gradient_reaches_every_parameter(make):
     model = make(activation="elu", hidden=(6, 5)).fit(images())
     x = torch.from_numpy(images().reshape(40, -1))
     model.net_.zero_grad()
-    model.net_.loss(x, x, generator(0, "noise"), 0).mean().backward()
+    model.net_.loss(Batch(x, x), generator(0, "noise"), 0).mean().backward()
     for name, parameter in model.net_.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().sum() > 0, name
@@ -337,13 +338,13 @@ TYPES = {
 def test_stored_types_stay_as_they_are_in_memory(make, monkeypatch, name):
     convert, stored, top = TYPES[name]
     X, seen = convert(images()), []
-    from diabolo import estimator
+    from diabolo import fitting
 
     def training(net, source, *others, validation, **options):
         seen.extend([source.x.dtype, validation.x.dtype])
         return Training(net, source, *others, validation=validation, **options)
 
-    monkeypatch.setattr(estimator, "Training", training)
+    monkeypatch.setattr(fitting, "Training", training)
     model = make(validation_fraction=0.25).fit(X)
     assert seen == [stored, stored]
     y = model.reconstruct(X)
@@ -516,11 +517,11 @@ def test_an_interrupt_leaves_the_best_model_and_is_raised_again(make, tmp_path):
 
 
 def test_an_interrupt_within_an_epoch_leaves_the_last_finished_one(make, monkeypatch):
-    from diabolo import estimator
+    from diabolo import fitting
 
     steps = []
 
-    class Interrupting(estimator.Progress):
+    class Interrupting(fitting.Progress):
         def step(self, rows):
             steps.append(rows)
             if len(steps) == 8:
@@ -528,7 +529,7 @@ def test_an_interrupt_within_an_epoch_leaves_the_last_finished_one(make, monkeyp
 
     X = images()
     two = make(epochs=2).fit(X)
-    monkeypatch.setattr(estimator, "Progress", Interrupting)
+    monkeypatch.setattr(fitting, "Progress", Interrupting)
     model = make(epochs=5)
     with pytest.raises(KeyboardInterrupt):
         model.fit(X)
@@ -538,13 +539,13 @@ def test_an_interrupt_within_an_epoch_leaves_the_last_finished_one(make, monkeyp
 
 
 def test_an_interrupt_in_the_first_epoch_leaves_a_usable_model(make, monkeypatch):
-    from diabolo import estimator
+    from diabolo import fitting
 
-    class Interrupting(estimator.Progress):
+    class Interrupting(fitting.Progress):
         def step(self, rows):
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(estimator, "Progress", Interrupting)
+    monkeypatch.setattr(fitting, "Progress", Interrupting)
     model = make()
     with pytest.raises(KeyboardInterrupt):
         model.fit(images())

@@ -20,6 +20,7 @@ import resource
 import shutil
 import signal
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -702,7 +703,7 @@ def folder(tmp_path_factory):
     )
     table = Autoencoder(latent_dim=None, hidden=(4, 2), scaling="standard", **common)
     table.fit(pd.DataFrame(x, columns=list("abcdef")))
-    table.columns_ = list("abcdef")
+    table.fitted_ = replace(table.fitted_, columns=list("abcdef"))
     table.save(folder / "bases" / "table")
     detector = AnomalyDetector(dense, criterion="combined", random_state=0)
     detector.fit(x).save(folder / "bases" / "detector")

@@ -10,6 +10,7 @@ from torch.distributions import Bernoulli as BernoulliLaw
 from torch.distributions import Normal, kl_divergence
 
 from diabolo import VAE, Autoencoder
+from diabolo.data.source import Batch
 from diabolo.divergence import kl_standard_normal
 from diabolo.likelihood import Bernoulli, Gaussian
 from diabolo.train import generator
@@ -150,7 +151,7 @@ def vae_moments(model, X):
 def loss(model, X):
     x = torch.from_numpy(X)
     with torch.inference_mode():
-        return model.net_.loss(x, x, generator(0, "noise"), 0).double()
+        return model.net_.loss(Batch(x, x), generator(0, "noise"), 0).double()
 
 
 def test_the_loss_of_a_vae_is_nll_plus_beta_kl(X):
@@ -215,7 +216,7 @@ def test_a_huge_log_variance_gives_a_finite_loss_and_gradient(X):
         with torch.no_grad():
             model.net_.encoder[-1].bias[3:] = sign * 1e4
         x = torch.from_numpy(X)
-        value = model.net_.loss(x, x, generator(0, "noise"), 0).mean()
+        value = model.net_.loss(Batch(x, x), generator(0, "noise"), 0).mean()
         value.backward()
         assert torch.isfinite(value)
         assert all(torch.isfinite(p.grad).all() for p in model.net_.parameters())
@@ -223,7 +224,7 @@ def test_a_huge_log_variance_gives_a_finite_loss_and_gradient(X):
 
 def test_samples_of_a_vae_are_decoded_standard_normal_codes(X):
     model = fitted(VAE, X)
-    z = model.net_.bottleneck.prior(20_000, 3, generator(0, "prior"))
+    z = model.net_.bottleneck.prior().sample(20_000, generator(0, "prior"))
     assert z.mean(0).abs().max() < 4 / math.sqrt(20_000)
     assert (z.std(0) - 1).abs().max() < 4 / math.sqrt(40_000)
     drawn = model.sample(5, random_state=0)

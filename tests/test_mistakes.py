@@ -14,6 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -1302,7 +1303,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model.save(room / "dae/model.safetensors")
     VAE(**small).fit(digits).save(room / "vae/model.safetensors")
     table = Autoencoder(**small).fit(RANDOM.random((40, 3)))
-    table.columns_ = ["a", "b", "c"]
+    table.fitted_ = replace(table.fitted_, columns=["a", "b", "c"])
     table.save(room / "tab/model.safetensors")
     write_files(room, digits)
     whole = (room / "dae/model.safetensors").read_bytes()

@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from diabolo import VAE, Autoencoder, networks
+from diabolo.data.source import Rows
 from diabolo.errors import InputError
-from diabolo.net import learn_scaling
 from diabolo.networks import ACTIVATIONS, build, conv, dense, subpixel
+from diabolo.scaling import learn_scaling
 from diabolo.train import generator
 
 RELU = {"activation": "relu", "code_activation": "relu"}
@@ -227,18 +228,18 @@ INTEGERS = {
 @pytest.mark.parametrize("name", INTEGERS)
 def test_unit_scaling_divides_integers_by_their_types_maximum(name, image):
     x, top = INTEGERS[name]
-    scaling = learn_scaling("unit", x, image=image)
+    scaling = learn_scaling("unit", Rows(x), image=image)
     assert (scaling.low, scaling.high) == (0, 1)
     np.testing.assert_allclose(scaling(x), x.numpy() / top, rtol=1e-6)
     assert scaling(x).dtype == torch.float32
-    symmetric = learn_scaling("symmetric", x, image=image)
+    symmetric = learn_scaling("symmetric", Rows(x), image=image)
     assert (symmetric.low, symmetric.high) == (-1, 1)
     np.testing.assert_allclose(symmetric(x), 2 * (x.numpy() / top) - 1, atol=1e-6)
 
 
 def test_unit_scaling_keeps_float_images_within_0_and_1():
     x = torch.rand(20, 6) * 0.5 + 0.2
-    scaling = learn_scaling("unit", x, image=True)
+    scaling = learn_scaling("unit", Rows(x), image=True)
     assert torch.equal(scaling(x), x)
     assert torch.equal(scaling.inverse(x), x)
 
@@ -247,30 +248,30 @@ def test_unit_scaling_keeps_float_images_within_0_and_1():
 def test_unit_scaling_takes_other_float_images_by_their_global_range(shift):
     x = torch.rand(20, 6) + shift
     expected = (x - x.min()) / (x.max() - x.min())
-    scaling = learn_scaling("unit", x, image=True)
+    scaling = learn_scaling("unit", Rows(x), image=True)
     np.testing.assert_allclose(scaling(x), expected, atol=1e-6)
-    symmetric = learn_scaling("symmetric", x, image=True)
+    symmetric = learn_scaling("symmetric", Rows(x), image=True)
     np.testing.assert_allclose(symmetric(x), 2 * expected - 1, atol=1e-4)
 
 
 def test_unit_scaling_takes_tables_column_by_column():
     x = table_data()
-    scaled = learn_scaling("unit", x, image=False)(x)
+    scaled = learn_scaling("unit", Rows(x), image=False)(x)
     low, high = x.amin(0), x.amax(0)
     np.testing.assert_allclose(scaled[:, :3], ((x - low) / (high - low))[:, :3], rtol=1e-5)
     assert scaled.amin(0).tolist() == [0, 0, 0, 0]
     assert scaled.amax(0)[:3].tolist() == [1, 1, 1]
-    symmetric = learn_scaling("symmetric", x, image=False)(x)
+    symmetric = learn_scaling("symmetric", Rows(x), image=False)(x)
     np.testing.assert_allclose(symmetric[:, :3], 2 * scaled[:, :3] - 1, atol=1e-5)
 
 
 def test_standard_scaling_gives_mean_0_and_variance_1():
     x = table_data()
-    scaled = learn_scaling("standard", x, image=False)(x).double()
+    scaled = learn_scaling("standard", Rows(x), image=False)(x).double()
     np.testing.assert_allclose(scaled.mean(0), np.zeros(4), atol=1e-5)
     np.testing.assert_allclose(scaled.var(0, correction=0)[:3], np.ones(3), rtol=1e-5)
     pixels = INTEGERS["uint8"][0]
-    scaling = learn_scaling("standard", pixels, image=True)
+    scaling = learn_scaling("standard", Rows(pixels), image=True)
     assert scaling.scale.ndim == 0
     assert scaling(pixels).double().mean().item() == pytest.approx(0, abs=1e-5)
     assert scaling(pixels).double().var(correction=0).item() == pytest.approx(1, rel=1e-5)
@@ -278,7 +279,7 @@ def test_standard_scaling_gives_mean_0_and_variance_1():
 
 def test_no_scaling_changes_nothing():
     x = table_data()
-    scaling = learn_scaling(None, x, image=False)
+    scaling = learn_scaling(None, Rows(x), image=False)
     assert torch.equal(scaling(x), x)
     assert torch.equal(scaling.inverse(10 * x), 10 * x)
     assert scaling.high == math.inf
@@ -289,7 +290,7 @@ def test_no_scaling_changes_nothing():
 def test_a_constant_column_stays_finite_and_comes_back(kind, value):
     x = torch.full((1000, 2), value)
     x[:, 0] = torch.linspace(0, 1, 1000)
-    scaling = learn_scaling(kind, x, image=False)
+    scaling = learn_scaling(kind, Rows(x), image=False)
     assert scaling(x)[:, 1].abs().max() <= max(1, abs(value))
     np.testing.assert_allclose(scaling.inverse(scaling(x)), x, atol=1e-6)
     assert scaling(x + 0.5)[:, 1].abs().max() < 10, "a small scale would blow up new values"
@@ -300,7 +301,7 @@ def test_a_constant_column_stays_finite_and_comes_back(kind, value):
 @pytest.mark.parametrize("name", [*INTEGERS, "floats"])
 def test_the_inverse_undoes_the_scaling(name, kind, image):
     x = table_data() if name == "floats" else INTEGERS[name][0]
-    scaling = learn_scaling(kind, x, image=image)
+    scaling = learn_scaling(kind, Rows(x), image=image)
     back, stored = scaling.inverse(scaling(x)), x.float()
     np.testing.assert_allclose(back, stored, rtol=1e-5, atol=1e-6 * stored.abs().max())
     if name != "floats":
@@ -309,5 +310,5 @@ def test_the_inverse_undoes_the_scaling(name, kind, image):
 
 @pytest.mark.parametrize(("kind", "low", "high"), [("unit", 0, 1), ("symmetric", -1, 1)])
 def test_the_inverse_clips_to_the_range(kind, low, high):
-    scaling = learn_scaling(kind, INTEGERS["uint8"][0], image=True)
+    scaling = learn_scaling(kind, Rows(INTEGERS["uint8"][0]), image=True)
     assert scaling.inverse(torch.tensor([low - 9.0, high + 9.0])).tolist() == [0, 255]

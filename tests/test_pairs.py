@@ -18,9 +18,10 @@ from diabolo.commands.training import fit as fit_run
 from diabolo.corruption import GaussianNoise
 from diabolo.data import read_pairs
 from diabolo.data.mnist import read_split
+from diabolo.data.source import Rows
 from diabolo.errors import IncompleteError, InputError
+from diabolo.fitting import Fit
 from diabolo.linear import fit_linear
-from diabolo.train import Rows
 
 pytestmark = pytest.mark.filterwarnings("ignore::diabolo.doctor.DoctorWarning")
 SMALL = {"latent_dim": 3, "hidden": (6,), "epochs": 2, "batch_size": 16, "random_state": 0}
@@ -47,7 +48,7 @@ def same(a, b):
 
 def test_rows_of_pairs_give_the_noisy_and_the_clean():
     clean, noisy = torch.arange(12.0).reshape(4, 3), -torch.arange(12.0).reshape(4, 3)
-    source, target = Rows(clean, noisy).take(torch.tensor([2, 0]))
+    source, target, _ = Rows(clean, noisy).take(torch.tensor([2, 0]))
     assert torch.equal(target, clean[[2, 0]])
     assert torch.equal(source, noisy[[2, 0]])
 
@@ -311,16 +312,16 @@ def test_a_run_on_pairs_can_be_used_again(folder, pairs, tmp_path, capsys):
 
 @pytest.mark.usefixtures("quick")
 def test_an_interrupted_run_on_pairs_goes_on(folder, pairs, tmp_path, monkeypatch):
-    out, record = tmp_path / "run", Autoencoder._record
+    out, note = tmp_path / "run", Fit._note
 
     def stop(self, epoch):
-        record(self, epoch)
+        note(self, epoch)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Autoencoder, "_record", stop)
+    monkeypatch.setattr(Fit, "_note", stop)
     words = ["--noisy", pairs / "noisy", "--clean", pairs / "clean", "--epochs", 2, "--out", out]
     assert run("fit", "dae-32", *words) == 130
-    monkeypatch.setattr(Autoencoder, "_record", record)
+    monkeypatch.setattr(Fit, "_note", note)
     assert run("fit", "--resume", out) == 0
     assert same(load(folder / "model.safetensors"), load(out / "model.safetensors"))
     assert history(out) == history(folder)

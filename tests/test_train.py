@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from diabolo import VAE, Autoencoder
+from diabolo.data.source import Batch, Rows
 from diabolo.errors import InputError
 from diabolo.optim import Optimizer
-from diabolo.train import Rows, Training, generator, mean_loss
+from diabolo.train import Training, generator, mean_loss
 
 
 class Line(nn.Module):
@@ -24,14 +25,18 @@ class Line(nn.Module):
         with torch.no_grad():
             self.linear.weight.zero_()
             self.linear.bias.zero_()
-        self.calls = []
+        self.calls, self.after = [], []
 
-    def loss(self, source, target, generator, step):
+    def loss(self, batch, generator, step):
+        source, target, _ = batch
         self.calls.append((self.training, len(source), step))
         return (self.linear(source) - target).square().sum(1)
 
     def learner(self):
         return None
+
+    def after_step(self, generator, step):
+        self.after.append(step)
 
 
 class Labelled:
@@ -48,7 +53,7 @@ class Labelled:
 
     def take(self, index):
         self.taken.append(index.tolist())
-        return self.x[index], self.y[index]
+        return Batch(self.x[index], self.y[index])
 
 
 class Descent(Optimizer):

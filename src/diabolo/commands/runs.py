@@ -50,6 +50,11 @@ class Split:
     failures: list[str] = field(default_factory=list)
     labels: np.ndarray | None = None  # of the training samples
 
+    @property
+    def samples(self) -> Samples:
+        """The training samples with all that is known of them."""
+        return Samples(self.train, [], "npy", self.labels, self.columns, noisy=self.noisy)
+
 
 def load_split(recipe: Recipe, seed: int) -> Split:
     """Read the data that a recipe names and part it as the recipe says."""

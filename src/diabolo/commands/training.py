@@ -99,8 +99,7 @@ def _train(
 
     try:
         model.fit(
-            split.train,
-            X_noisy=split.noisy,
+            split.samples,
             X_val=split.validation,
             callback=epoch_done,
             checkpoint=kept,
@@ -220,7 +219,6 @@ class _Run:
     def epoch_done(self, model: Estimator) -> None:
         """Keep the history of a finished epoch; draw the loss now and then."""
         self.begin()
-        model.columns_ = self.split.columns
         runs.write_history(self.folder, model.history_)
         if time.monotonic() - self.drawn > LIVE_SECONDS:
             report.draw_loss(self.folder / runs.FIGURES, model)
@@ -237,7 +235,6 @@ class _Run:
         """Write the model, its numbers, pictures and report, and say what came of it."""
         self.begin()
         model, test = self.model, self.split.test
-        model.columns_ = self.split.columns
         model.save(self.folder / runs.MODEL)
         try:
             self._report(model, test)
@@ -248,7 +245,8 @@ class _Run:
 
     def _report(self, model: Estimator, test: Samples) -> None:
         runs.write_history(self.folder, model.history_)
-        self.numbers = model.metrics_ = runs.measure(model, self.plan, self.split)
+        self.numbers = runs.measure(model, self.plan, self.split)
+        model.fitted_ = replace(model.fitted_, metrics=self.numbers)
         model.save(self.folder / runs.MODEL)
         runs.write_metrics(self.folder, self.numbers)
         report.write(self.folder, model, self.plan, self.numbers, test)

@@ -6,7 +6,7 @@ and its parts. Nothing else is asked of it, so that nothing depends on where its
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol, Self, runtime_checkable
+from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
 import torch
@@ -124,14 +124,14 @@ class Rows:
         high, mean = low, torch.zeros_like(low, dtype=torch.float64)
         squares = torch.zeros_like(mean)
         for index in torch.arange(len(self), device=self.x.device).split(ROWS):
-            block = self.take(index).target
+            block = self.take(index).target.float()
             variance, middle = torch.var_mean(block.double(), 0, correction=0)
             off, whole = middle - mean, count + len(block)
             squares += variance * len(block) + off.square() * (count * len(block) / whole)
             mean += off * (len(block) / whole)
             count = whole
-            low = torch.minimum(low, block.amin(0).float())
-            high = torch.maximum(high, block.amax(0).float())
+            low = torch.minimum(low, block.amin(0))
+            high = torch.maximum(high, block.amax(0))
         return Statistics(low, high, mean, squares / count)
 
     def digest(self) -> dict[str, int | str]:
@@ -146,7 +146,7 @@ class Rows:
         return replace(self, index=base[held]), replace(self, index=base[rest])
 
     def to(self, device: torch.device) -> "Rows":
-        tensors = {n: t.to(device) for n, t in vars(self).items() if isinstance(t, Tensor)}
+        tensors: Any = {n: t.to(device) for n, t in vars(self).items() if isinstance(t, Tensor)}
         return replace(self, **tensors)
 
 
