@@ -14,9 +14,10 @@ import diabolo
 
 SOURCE = Path(diabolo.__file__).parent
 LEVELS = [
-    "errors inputs params networks net layers draw backprop divergence optim train progress data"
-    " metrics linear figures doctor",
-    "corruption likelihood store",
+    "errors inputs params layers draw backprop divergence optim train progress data metrics linear"
+    " figures",
+    "networks corruption likelihood store",
+    "net doctor",
     "fitting",
     "estimator",
     "models tasks",

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 import numpy as np
 import torch
@@ -34,18 +34,18 @@ from diabolo.inputs import (
     stored_type,
 )
 from diabolo.layers import Layer, as_text
-from diabolo.likelihood import Bernoulli, Gaussian
+from diabolo.likelihood import Likelihood
 from diabolo.net import (
     Bottleneck,
-    Likelihood,
     Net,
     Scaling,
     check_pair,
     learn_scaling,
     trace,
 )
+from diabolo.networks import Network
 from diabolo.optim import make_optimizer
-from diabolo.params import Parameters
+from diabolo.params import Parameters, Part
 from diabolo.progress import Progress
 from diabolo.store import Checkpoints, Contents
 from diabolo.train import Best, Epoch, Rows, Training, generator
@@ -53,7 +53,6 @@ from diabolo.train import Best, Epoch, Rows, Training, generator
 Count = Annotated[int, Ge(1)]
 Seed = Annotated[int, Ge(0), Le(2**63 - 1)]
 Temperature = Annotated[float, Ge(0)]
-OUTPUTS = {"unit": "sigmoid", "symmetric": "tanh"}
 TRAINING = {  # the parameters that may change in a warm start
     "epochs",
     "batch_size",
@@ -73,12 +72,6 @@ TRAINING = {  # the parameters that may change in a warm start
 }
 EXAMINED, FEW = 2048, 256  # training samples that a model is looked at with; for a checkpoint
 HISTORY = ("epoch", "loss", "val_loss", "seconds")
-HIDDEN = {
-    "dense": (256, 128),
-    "conv": (32, 64),
-    "subpixel": (32, 64),
-    "residual": (64, 64, 64, 64, 64),
-}
 
 
 class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, ABC):
@@ -95,8 +88,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         "Units (not dense: channels) of the encoder's layers; the decoder mirrors them.",
     ] = None
     network: Annotated[
-        Literal["dense", "conv", "subpixel", "residual"]
-        | tuple[InstanceOf[nn.Module], InstanceOf[nn.Module]],
+        Part[Network] | tuple[InstanceOf[nn.Module], InstanceOf[nn.Module]],
         "Kind of network, or your own pair (encoder, decoder) without the output activation.",
     ] = "dense"
     image_shape: Annotated[
@@ -114,8 +106,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         Literal["glorot", "torch"], "Glorot uniform with zero biases, or PyTorch's default."
     ] = "glorot"
     likelihood: Annotated[
-        Literal["gaussian", "bernoulli", "mse", "bce"],
-        "Of the data: gaussian (also: mse) or bernoulli (also: bce).",
+        Part[Likelihood], "Of the data: gaussian (also: mse) or bernoulli (also: bce)."
     ] = "gaussian"
     scaling: Annotated[
         Literal["unit", "symmetric", "standard"] | None,
@@ -292,7 +283,8 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         net, factor, first = self.net_, self._loss_factor(), len(self.history_["epoch"])
         if guess is None:
             scaled = net.scaling(x.x[:EXAMINED])
-            guess = factor * float(net.likelihood.nll(torch.zeros_like(scaled), scaled).mean())
+            zeros = scaled.new_zeros(len(scaled), net.likelihood.per_value * net.features)
+            guess = factor * float(net.likelihood.nll(zeros, scaled).mean())
         training = Training(
             net,
             x,
@@ -411,24 +403,15 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
                 )
 
     def _check_range(self, x: Rows, x_val: Rows | None) -> None:
-        """Refuse values that a Bernoulli likelihood has no probability for."""
-        if not isinstance(self.net_.likelihood, Bernoulli):
+        """Refuse values that the likelihood has no probability for."""
+        likelihood = self.net_.likelihood
+        if likelihood.support is None:
             return
         scaling = copy.deepcopy(self.net_.scaling).cpu()
         for samples in (x.x, None if x_val is None else x_val.x):
-            values = None if samples is None or samples.dtype == torch.uint8 else scaling(samples)
-            if values is None or (values.min() >= -1e-6 and values.max() <= 1 + 1e-6):
-                continue
-            if self.fitted_config_["scaling"] == "unit":
-                raise InputError(
-                    "Samples to validate on are outside the range of those to train on, which a"
-                    " bernoulli likelihood cannot take: use likelihood='gaussian' (recipe ae), or"
-                    " scale X to [0, 1] yourself, with scaling=None."
-                )
-            raise InputError(
-                "A bernoulli likelihood needs data in [0, 1]: use scaling='unit', or scale X"
-                " yourself."
-            )
+            if samples is not None and samples.dtype != torch.uint8:
+                low, high = map(float, scaling(samples).aminmax())
+                likelihood.check_values(low, high, self.fitted_config_["scaling"])
 
     def _learn_codes(self, x: Tensor) -> Tensor:
         """The size of a code, and the range (2, K) in which nearly all of some codes lie.
@@ -501,37 +484,31 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
 
         Without a generator its weights have no memory yet.
         """
-        bottleneck = self._bottleneck(p)
+        bottleneck, likelihood = self._bottleneck(p), _likelihood(p, self.dtype_)
         shape = self.image_shape_ or self.sample_shape_
         if isinstance(p.network, tuple):
             encoder, decoder = copy.deepcopy(p.network)
             _check_last(decoder)
         else:
-            if p.network != "dense" and self.image_shape_ is None:
-                raise InputError(
-                    f"A {p.network} network needs images: give X as (N, C, H, W), or"
-                    f" image_shape for {self.n_features_in_} columns."
-                )
-            encoder, decoder = networks.build(
-                getattr(networks, p.network),
-                p.init,
-                draw,
-                shape=shape,
-                hidden=HIDDEN[p.network] if p.hidden is None else p.hidden,
-                latent=p.latent_dim,
-                activation=p.activation,
-                code_activation=p.code_activation,
-                outputs=bottleneck.outputs,
+            p.network.check(shape)
+            sizes = networks.Sizes(
+                shape,
+                p.network.hidden if p.hidden is None else p.hidden,
+                p.latent_dim,
+                p.activation,
+                p.code_activation,
+                bottleneck.outputs,
+                likelihood.per_value,
             )
-        flat = p.network == "dense"
+            encoder, decoder = networks.build(p.network, sizes, p.init, draw)
         return Net(
             encoder,
             decoder,
             bottleneck=bottleneck,
-            likelihood=_likelihood(p),
+            likelihood=likelihood,
             corruption=copy.deepcopy(self.corruption),
             scaling=scaling,
-            input_shape=(math.prod(shape),) if flat else shape,
+            input_shape=shape if networks.takes_images(p.network) else (math.prod(shape),),
             image_shape=self.image_shape_,
         ).eval()
 
@@ -543,7 +520,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
     @property
     def decoder_(self) -> nn.Module:
         """Code (B, K) -> scaled output, activation applied."""
-        return nn.Sequential(self.net_.decoder, self.net_.likelihood.activation).eval()
+        return nn.Sequential(self.net_.decoder, self.net_.likelihood.layer()).eval()
 
     # ---- use
 
@@ -815,31 +792,16 @@ class Autoencoder(Estimator):
         return Bottleneck()
 
 
-def _likelihood(p: Any) -> Likelihood:
-    """The likelihood with its output activation, which must suit each other."""
-    if p.network == "residual":
-        return _unsquashed(p)
-    name = p.output_activation or OUTPUTS.get(p.scaling, "identity")
-    if p.likelihood in ("gaussian", "mse"):
-        return Gaussian(networks.ACTIVATIONS[name]())
-    if p.output_activation is None and p.scaling is None:
-        name = "sigmoid"
-    if name != "sigmoid" or p.scaling not in ("unit", None):
-        raise InputError(
-            "A bernoulli likelihood needs data in [0, 1] and a sigmoid output:"
-            " use scaling='unit' and leave output_activation out."
-        )
-    return Bernoulli(nn.Sigmoid())
-
-
-def _unsquashed(p: Any) -> Likelihood:
-    """The likelihood of a network whose output is its input without noise."""
-    if p.likelihood not in ("gaussian", "mse") or p.output_activation not in (None, "identity"):
-        raise InputError(
-            "A residual network gives its input without the noise, which nothing may squash: use"
-            " likelihood='gaussian' and leave output_activation out."
-        )
-    return Gaussian(networks.ACTIVATIONS["identity"]())
+def _likelihood(p: Any, dtype: str) -> Likelihood:
+    """The likelihood with its output activation, which must suit each other and the network."""
+    network, likelihood = p.network, p.likelihood
+    own = isinstance(network, tuple)
+    usual = likelihood.usual_activation(p.scaling, bounded=own or network.bounded)
+    activation = p.output_activation or usual
+    if not own:
+        network.check_output(activation)
+    likelihood.check(p.scaling, activation, dtype)
+    return cast(Likelihood, likelihood.after(activation))
 
 
 def _read_scaling(tensors: dict[str, Tensor], features: int) -> Scaling:

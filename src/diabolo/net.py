@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
@@ -16,8 +16,10 @@ from torch.nn import functional as F  # noqa: N812
 from torch.overrides import TorchFunctionMode
 
 from diabolo import backprop
+from diabolo.corruption import Corruption
 from diabolo.errors import InputError
 from diabolo.layers import Layer
+from diabolo.likelihood import Likelihood
 
 BLOCK = 64  # rows of every inference call of dense networks; the last is padded to it
 IMAGES = 16  # of networks that take images, which are faster with fewer; see `Net.block`
@@ -60,63 +62,6 @@ class Bottleneck(nn.Module):
     def prior(self, n: int, k: int, generator: Generator) -> Tensor | None:
         """`n` codes (n, K) from the model's prior; None where it has none."""
         return None
-
-
-class Corrupt(Protocol):
-    """What `Net` asks of a corruption."""
-
-    def corrupt(self, x: Tensor, generator: Generator, low: float, high: float) -> Tensor: ...
-
-    def check(self, shape: tuple[int, ...], low: float, high: float) -> None: ...
-
-
-class Likelihood(nn.Module):
-    """Base of the likelihoods p(x | z); `activation` maps the decoder's output to the mean.
-
-    The loss is given the output *before* that activation, so that it can work on logits.
-    """
-
-    unit: str  # what `per_feature` gives
-
-    def __init__(self, activation: nn.Module) -> None:
-        super().__init__()
-        self.activation = activation
-
-    def nll(self, output: Tensor, target: Tensor) -> Tensor:
-        """-log p(target | z) in nats, summed over the features; (B, D), (B, D) -> (B,)."""
-        with torch.autocast(output.device.type, enabled=False):
-            return _NLL.apply(output.to(target.dtype), target, self)
-
-    def nll_and_gradient(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """The nll (B,) and its gradient at the output (B, D)."""
-        raise NotImplementedError
-
-    def derivative(self, gradient: Tensor, output: Tensor, mean: Tensor) -> Tensor:
-        """The gradient at the output of a gradient at the mean."""
-        return backprop.DERIVATIVES[type(self.activation)](self.activation, gradient, output, mean)
-
-    def supported(self, scaled: Tensor) -> Tensor:
-        """The values nearest to `scaled` that have a likelihood."""
-        return scaled
-
-    def per_feature(self, nll: float, features: int) -> float:
-        """A mean nll as the usual loss per feature: squared error or cross-entropy."""
-        raise NotImplementedError
-
-
-class _NLL(torch.autograd.Function):
-    """A likelihood's nll as autograd sees it; its gradient comes with its value."""
-
-    @staticmethod
-    def forward(ctx: Any, output: Tensor, target: Tensor, likelihood: Likelihood) -> Tensor:
-        nll, gradient = likelihood.nll_and_gradient(output, target)
-        ctx.save_for_backward(gradient)
-        return nll
-
-    @staticmethod
-    def backward(ctx: Any, *weights: Tensor) -> tuple[Tensor, None, None]:
-        (gradient,), (weight,) = ctx.saved_tensors, weights
-        return gradient * weight.unsqueeze(1), None, None
 
 
 class Scaling(nn.Module):
@@ -203,7 +148,7 @@ class Net(nn.Module):
         *,
         bottleneck: Bottleneck,
         likelihood: Likelihood,
-        corruption: Corrupt | None,
+        corruption: Corruption | None,
         scaling: Scaling,
         input_shape: tuple[int, ...],
         image_shape: tuple[int, int, int] | None = None,
@@ -291,7 +236,7 @@ class Net(nn.Module):
         if self.corruption is None:
             return scaled
         low, high = self.scaling.low, self.scaling.high
-        return self.corruption.corrupt(self.pictured(scaled), generator, low, high).flatten(1)
+        return self.corruption.corrupt(self.pictured(scaled), generator, low, high).x.flatten(1)
 
     def check_corruption(self) -> None:
         """Raise `InputError` where the samples cannot be corrupted."""
@@ -329,7 +274,7 @@ class Net(nn.Module):
 
     def decode(self, z: Tensor) -> Tensor:
         """Stored values (B, D) of codes (B, K)."""
-        return self.scaling.inverse(self.likelihood.activation(self.decoder(z).flatten(1)))
+        return self.scaling.inverse(self.likelihood.mean(self.decoder(z).flatten(1)))
 
 
 def in_blocks(
@@ -393,7 +338,7 @@ def trace(net: Net) -> list[Layer]:
         if net.bottleneck.sampling:
             found.append(Layer("code", "Sampling", tuple(z.shape[1:]), 0))
         found += _traced("decoder", net.decoder, z)
-        found += _traced("decoder", net.likelihood.activation, net.decoder(z))
+        found += _traced("decoder", net.likelihood.layer(), net.decoder(z))
     return found
 
 
@@ -449,9 +394,10 @@ def check_pair(net: Net) -> None:
         except RuntimeError as error:
             code = f"codes of shape {tuple(z.shape)}"
             raise InputError(f"The decoder cannot take {code}: {_first_line(error)}") from None
-    if y[0].numel() != net.features:
+    wanted = net.likelihood.per_value * net.features
+    if y[0].numel() != wanted:
         raise InputError(
-            f"The decoder gives {y[0].numel()} values a sample, but a sample has {net.features}."
+            f"The decoder gives {y[0].numel()} values a sample, but a sample has {wanted}."
         )
 
 
