@@ -17,7 +17,7 @@ N = 2000
 
 
 def moved(corruption, x, bounds=ENDLESS, seed=0):
-    return corruption.corrupt(x, generator(seed, "noise"), *bounds)
+    return corruption.corrupt(x, generator(seed, "noise"), *bounds).x
 
 
 def ramps(height, width):

@@ -16,7 +16,8 @@ SOURCE = Path(diabolo.__file__).parent
 LEVELS = [
     "errors inputs params draw layers backprop divergence optim train progress data metrics"
     " linear figures",
-    "scaling networks likelihood corruption bottleneck store intake",
+    "scaling networks corruption bottleneck store intake",
+    "likelihood",
     "net",
     "infer",
     "doctor",

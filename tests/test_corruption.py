@@ -41,7 +41,7 @@ ALL = [
 
 def corrupt(corruption, value, bounds, seed=0):
     x = torch.full((N // 50, 50), value)
-    return corruption.corrupt(x, generator(seed, "noise"), *bounds)
+    return corruption.corrupt(x, generator(seed, "noise"), *bounds).x
 
 
 def share(condition):
@@ -137,7 +137,7 @@ def test_there_are_no_photons_in_the_dark_and_none_above_the_range():
 def test_blocks_erase_their_share_of_every_pixel_in_all_channels(bounds, p, block):
     n = 4000
     x = torch.full((n, 3, 11, 7), 0.25)
-    y = Masking(p, block=block).corrupt(x, generator(0, "noise"), *bounds)
+    y = Masking(p, block=block).corrupt(x, generator(0, "noise"), *bounds).x
     erased = y == bounds[0]
     assert ((y == 0.25) | erased).all()
     assert torch.equal(erased, erased[:, :1].expand_as(erased))
@@ -147,7 +147,7 @@ def test_blocks_erase_their_share_of_every_pixel_in_all_channels(bounds, p, bloc
 
 def test_erased_blocks_are_squares():
     x = torch.ones(200, 1, 24, 24)
-    y = Masking(0.2, block=4).corrupt(x, generator(0, "noise"), 0.0, 1.0)
+    y = Masking(0.2, block=4).corrupt(x, generator(0, "noise"), 0.0, 1.0).x
     for image in y[:, 0]:
         rows = [i for i in range(1, 24) if not torch.equal(image[i], image[i - 1])]
         columns = [j for j in range(1, 24) if not torch.equal(image[:, j], image[:, j - 1])]
@@ -161,14 +161,14 @@ def test_a_blur_is_scipys(sigma, shape):
     x = torch.rand(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     radius = math.ceil(4 * sigma)
     expected = gaussian_filter(x.numpy(), (0, 0, sigma, sigma), mode="mirror", radius=radius)
-    y = Blur(sigma).corrupt(x, generator(0, "noise"), 0.0, 1.0)
+    y = Blur(sigma).corrupt(x, generator(0, "noise"), 0.0, 1.0).x
     np.testing.assert_allclose(y.numpy(), expected, atol=1e-12)
 
 
 def test_each_image_is_blurred_by_its_own_sigma_of_the_range():
     x = torch.zeros(500, 1, 1, 41, dtype=torch.float64)
     x[..., 20] = 1
-    y = Blur((0.8, 2.0)).corrupt(x, generator(0, "noise"), 0.0, 1.0)
+    y = Blur((0.8, 2.0)).corrupt(x, generator(0, "noise"), 0.0, 1.0).x
     distance = torch.arange(41) - 20
     sigmas = (y[:, 0, 0] * distance**2).sum(1).sqrt()
     assert 0.79 < sigmas.min() < 0.83
@@ -178,7 +178,7 @@ def test_each_image_is_blurred_by_its_own_sigma_of_the_range():
 
 def test_a_blur_of_a_single_row_or_pixel_is_itself():
     x = torch.rand(3, 2, 1, 1)
-    assert torch.allclose(Blur(2.0).corrupt(x, generator(0, "noise"), 0, 1), x)
+    assert torch.allclose(Blur(2.0).corrupt(x, generator(0, "noise"), 0, 1).x, x)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_a_corruption_is_a_new_tensor_decided_by_its_generator(corruption, dtype
     before = x.clone()
     with untouched():
         first, again, other = (
-            corruption.corrupt(x, generator(seed, "noise"), 0.0, 1.0) for seed in (0, 0, 1)
+            corruption.corrupt(x, generator(seed, "noise"), 0.0, 1.0).x for seed in (0, 0, 1)
         )
     assert torch.equal(x, before)
     assert first.shape == x.shape
@@ -294,8 +294,8 @@ def test_corrupt_answers_in_the_units_and_shape_of_the_input(digits, corruption,
 @pytest.mark.parametrize("corruption", [GaussianNoise(0.5), SaltAndPepper(0.3), Masking(0.4)])
 def test_the_noise_of_a_value_does_not_depend_on_the_shape_of_its_sample(corruption):
     x = torch.rand(20, 3 * 4 * 5, generator=torch.Generator().manual_seed(0))
-    flat = corruption.corrupt(x, generator(0, "noise"), 0.0, 1.0)
-    shaped = corruption.corrupt(x.view(20, 3, 4, 5), generator(0, "noise"), 0.0, 1.0)
+    flat = corruption.corrupt(x, generator(0, "noise"), 0.0, 1.0).x
+    shaped = corruption.corrupt(x.view(20, 3, 4, 5), generator(0, "noise"), 0.0, 1.0).x
     assert torch.equal(flat, shaped.flatten(1))
 
 

@@ -161,12 +161,12 @@ USED_SEED = (
 HIDDEN = "hidden must be a list, each an integer of at least 1 or None, but is {}."
 ACTIVATION = about("activation must be one of ")
 NETWORK = (
-    "network must be one of 'dense', 'conv', 'subpixel', 'residual' or 2 values, each of type"
+    "network must be one of 'conv', 'dense', 'residual', 'subpixel' or 2 values, each of type"
     " Module"
 )
 CORRUPTION = (
-    "corruption must be a Corruption (gaussian, speckle, poisson, salt-and-pepper, masking,"
-    " affine, blur, watermark) or None, but is"
+    "corruption must be a Corruption (affine, blur, gaussian, speckle, poisson,"
+    " salt-and-pepper, masking, watermark) or None, but is"
 )
 BERNOULLI = (
     "A bernoulli likelihood needs data in [0, 1] and a sigmoid output: use scaling='unit' and"
@@ -242,7 +242,7 @@ PYTHON = {
     "an unknown likelihood": (
         lambda: fit(likelihood="l1"),
         InputError,
-        "likelihood must be one of 'gaussian', 'bernoulli', 'mse', 'bce', but is 'l1'.",
+        "likelihood must be one of 'bernoulli', 'gaussian', 'bce', 'mse', but is 'l1'.",
     ),
     "a negative seed": (lambda: fit(random_state=-1), InputError, SEED.format(-1)),
     "a seed as text": (lambda: fit(random_state="x"), InputError, SEED.format("'x'")),
@@ -943,7 +943,7 @@ COMMANDS = {
         "hidden must be a list, each an integer of at least 1 or None, but is '64,x'."
     ),
     "fit dae-32 --network cnn": (
-        "network must be one of 'dense', 'conv', 'subpixel', 'residual', but is 'cnn'."
+        "network must be one of 'conv', 'dense', 'residual', 'subpixel', but is 'cnn'."
     ),
     "fit dae-32 --drop-last maybe": "drop_last must be True or False, but is 'maybe'.",
     "fit dae-32 --seed -1": (

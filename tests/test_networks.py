@@ -10,7 +10,10 @@ from torch import nn
 from diabolo import VAE, Autoencoder, networks
 from diabolo.data.source import Rows
 from diabolo.errors import InputError
-from diabolo.networks import ACTIVATIONS, build, conv, dense, subpixel
+from diabolo.networks import ACTIVATIONS, Sizes, base, build
+from diabolo.networks.conv import Conv
+from diabolo.networks.dense import Dense
+from diabolo.networks.subpixel import Subpixel
 from diabolo.scaling import learn_scaling
 from diabolo.train import generator
 
@@ -19,27 +22,25 @@ RELU = {"activation": "relu", "code_activation": "relu"}
 
 def sizes(**changes):
     plain = {"shape": (1, 8, 8), "hidden": (4,), "latent": 3, "outputs": 1}
-    return plain | {"activation": "relu", "code_activation": "identity"} | changes
+    return Sizes(**plain | {"activation": "relu", "code_activation": "identity"} | changes)
+
+
+def made(network, init="glorot", seed=0, **changes):
+    return build(network(), sizes(**changes), init, generator(seed, "init"))
 
 
 # ---- shapes
 
 
 @pytest.mark.parametrize(
-    ("network", "depth"), [(conv, 0), *((n, d) for n in (conv, subpixel) for d in (1, 2, 3))]
+    ("network", "depth"), [(Conv, 0), *((n, d) for n in (Conv, Subpixel) for d in (1, 2, 3))]
 )
 @pytest.mark.parametrize("latent", [None, 3])
 def test_images_of_every_height_and_width_come_back(network, depth, latent):
     for height in range(1, 10):
         for width in (1, 2, 7, 8, 29):
             shape = (2, height, width)
-            pair = build(
-                network,
-                "glorot",
-                generator(0, "init"),
-                **sizes(shape=shape, hidden=(3,) * depth, latent=latent),
-            )
-            encoder, decoder = pair
+            encoder, decoder = made(network, shape=shape, hidden=(3,) * depth, latent=latent)
             code = encoder(torch.rand(2, *shape))
             assert code.ndim == 2
             assert latent is None or code.shape == (2, latent)
@@ -47,9 +48,7 @@ def test_images_of_every_height_and_width_come_back(network, depth, latent):
 
 
 def test_subpixel_has_no_convolution_at_full_resolution():
-    encoder, decoder = build(
-        subpixel, "glorot", generator(0, "init"), **sizes(shape=(1, 28, 28), hidden=(4, 6))
-    )
+    encoder, decoder = made(Subpixel, shape=(1, 28, 28), hidden=(4, 6))
     seen = []
     for module in [*encoder.modules(), *decoder.modules()]:
         if isinstance(module, nn.Conv2d):
@@ -62,18 +61,13 @@ def test_subpixel_has_no_convolution_at_full_resolution():
 
 def test_subpixel_without_channels_says_so():
     with pytest.raises(InputError, match="at least one number of channels"):
-        build(subpixel, "glorot", generator(0, "init"), **sizes(hidden=()))
+        made(Subpixel, hidden=())
 
 
 @pytest.mark.parametrize("hidden", [(), (5,), (6, 5)])
 @pytest.mark.parametrize("outputs", [1, 2])
 def test_dense_mirrors_itself(hidden, outputs):
-    pair = build(
-        dense,
-        "glorot",
-        generator(0, "init"),
-        **sizes(shape=(2, 3, 2), hidden=hidden, outputs=outputs),
-    )
+    pair = made(Dense, shape=(2, 3, 2), hidden=hidden, outputs=outputs)
     encoder, decoder = ([m for m in part if isinstance(m, nn.Linear)] for part in pair)
     assert [m.in_features for m in encoder] == [12, *hidden]
     assert [m.out_features for m in encoder] == [*hidden, 3 * outputs]
@@ -83,9 +77,7 @@ def test_dense_mirrors_itself(hidden, outputs):
 
 
 def test_without_a_narrow_code_the_last_hidden_layer_is_the_code():
-    encoder, decoder = build(
-        dense, "glorot", generator(0, "init"), **sizes(hidden=(6, 5), latent=None)
-    )
+    encoder, decoder = made(Dense, hidden=(6, 5), latent=None)
     code = encoder(torch.randn(100, 64))
     assert code.shape == (100, 5)
     assert code.min() == 0, "the code has the hidden layers' activation"
@@ -113,7 +105,7 @@ LAYERS = [
 @pytest.mark.parametrize("default", LAYERS, ids=lambda m: type(m).__name__)
 def test_torch_init_has_the_bound_of_torchs_own_default(default):
     twin = type(default)(**arguments(default))
-    networks._initialise(twin, "torch", generator(0, "init"))
+    base._initialise(twin, "torch", generator(0, "init"))
     bound = 1 / math.sqrt(fans(default)[0])
     for module in (default, twin):
         largest = module.weight.abs().max().item()
@@ -127,7 +119,7 @@ def test_torch_init_has_the_bound_of_torchs_own_default(default):
 @pytest.mark.parametrize("default", LAYERS, ids=lambda m: type(m).__name__)
 def test_glorot_init_has_its_bound_and_zero_biases(default):
     twin = type(default)(**arguments(default))
-    networks._initialise(twin, "glorot", generator(0, "init"))
+    base._initialise(twin, "glorot", generator(0, "init"))
     bound = math.sqrt(6 / sum(fans(default)))
     largest = twin.weight.abs().max().item()
     assert 0.98 * bound < largest <= bound
@@ -143,12 +135,10 @@ def arguments(module):
 
 
 @pytest.mark.parametrize("init", ["glorot", "torch"])
-@pytest.mark.parametrize("network", [dense, conv])
+@pytest.mark.parametrize("network", [Dense, Conv])
 def test_weights_come_from_the_generator_alone(network, init, untouched):
     with untouched():
-        first, again, other = (
-            build(network, init, generator(seed, "init"), **sizes()) for seed in (0, 0, 1)
-        )
+        first, again, other = (made(network, init, seed) for seed in (0, 0, 1))
     for a, b, c in zip(
         *(nn.ModuleList(p).parameters() for p in (first, again, other)), strict=True
     ):

@@ -15,22 +15,15 @@ from diabolo.commands.runs import load_split
 from diabolo.commands.training import new_model
 from diabolo.corruption import GaussianNoise, Masking
 from diabolo.errors import InputError
-from diabolo.networks import WithoutNoise, build, residual
+from diabolo.networks import Sizes, build
+from diabolo.networks.residual import Residual, WithoutNoise
 from diabolo.tasks.denoising import corrupt, denoise
 from diabolo.train import generator
 
 
 def pair(shape, hidden=(4, 5), seed=0, init="glorot"):
-    return build(
-        residual,
-        init,
-        generator(seed, "init"),
-        shape=shape,
-        hidden=hidden,
-        latent=None,
-        activation="relu",
-        code_activation="identity",
-    )
+    sizes = Sizes(shape, hidden, None, activation="relu", code_activation="identity")
+    return build(Residual(), sizes, init, generator(seed, "init"))
 
 
 def smooth(n, *shape, seed=0):

@@ -210,7 +210,8 @@ def test_generators_do_not_depend_on_the_process():
 
 def test_rows_give_themselves_as_their_target():
     rows = Rows(torch.arange(12, dtype=torch.uint8).reshape(4, 3))
-    x, y = rows.take(torch.tensor([2, 0]))
+    x, y, given = rows.take(torch.tensor([2, 0]))
+    assert given is None
     assert x is y
     assert x.tolist() == [[6, 7, 8], [0, 1, 2]]
     assert len(rows) == 4

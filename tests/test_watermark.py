@@ -24,7 +24,7 @@ def images(n=30, channels=1, height=24, width=32, seed=0):
 
 
 def marked(mark, x, seed=0, low=0.0, high=1.0):
-    return mark.marked(x, generator(seed, "noise"), low, high)
+    return mark.corrupt(x, generator(seed, "noise"), low, high)[:2]
 
 
 def saved(tmp_path, pixels, name="mark.png"):
@@ -70,7 +70,7 @@ def test_the_seed_decides_and_each_image_has_its_own_mark(channels):
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert len({tuple(mask.flatten().tolist()) for mask in m}) == len(x)
-    assert torch.equal(first, mark.corrupt(x, generator(0, "noise"), 0.0, 1.0))
+    assert torch.equal(first, mark.corrupt(x, generator(0, "noise"), 0.0, 1.0).x)
 
 
 def test_a_mark_that_is_fixed_lies_in_the_middle_and_has_its_width(tmp_path):
@@ -126,11 +126,11 @@ def test_a_transparent_picture_keeps_its_colours(tmp_path):
 def test_a_picture_that_changes_is_read_again(tmp_path):
     x = torch.zeros(1, 1, 16, 16)
     mark = Watermark(image=saved(tmp_path, np.full((8, 8), 255)), opacity=(1, 1))
-    before = mark.corrupt(x, generator(0, "noise"), 0, 1)
+    before = mark.corrupt(x, generator(0, "noise"), 0, 1).x
     saved(tmp_path, np.full((8, 8), 51))
     stamp = (tmp_path / "mark.png").stat().st_mtime_ns + 10**9
     os.utime(mark.image, ns=(stamp, stamp))
-    after = mark.corrupt(x, generator(0, "noise"), 0, 1)
+    after = mark.corrupt(x, generator(0, "noise"), 0, 1).x
     torch.testing.assert_close(after, before * 0.2, atol=1e-5, rtol=0)
 
 

@@ -25,8 +25,10 @@ from diabolo.infer import in_blocks, trace
 from diabolo.inputs import as_array, as_codes, find_device, find_seed, like
 from diabolo.intake import Intake
 from diabolo.layers import Layer, as_text
+from diabolo.likelihood import Likelihood
 from diabolo.net import Net
-from diabolo.params import Count, Parameters, Seed
+from diabolo.networks import Network
+from diabolo.params import Count, Parameters, Part, Seed
 from diabolo.scaling import learn_scaling
 from diabolo.store import Checkpoints
 from diabolo.train import generator
@@ -52,8 +54,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         "Units (not dense: channels) of the encoder's layers; the decoder mirrors them.",
     ] = None
     network: Annotated[
-        Literal["dense", "conv", "subpixel", "residual"]
-        | tuple[InstanceOf[nn.Module], InstanceOf[nn.Module]],
+        Part[Network] | tuple[InstanceOf[nn.Module], InstanceOf[nn.Module]],
         "Kind of network, or your own pair (encoder, decoder) without the output activation.",
     ] = "dense"
     image_shape: Annotated[
@@ -71,8 +72,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         Literal["glorot", "torch"], "Glorot uniform with zero biases, or PyTorch's default."
     ] = "glorot"
     likelihood: Annotated[
-        Literal["gaussian", "bernoulli", "mse", "bce"],
-        "Of the data: gaussian (also: mse) or bernoulli (also: bce).",
+        Part[Likelihood], "Of the data: gaussian (also: mse) or bernoulli (also: bce)."
     ] = "gaussian"
     scaling: Annotated[
         Literal["unit", "symmetric", "standard"] | None,
@@ -229,7 +229,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
     @property
     def decoder_(self) -> nn.Module:
         """Code (B, K) -> scaled output, activation applied."""
-        return nn.Sequential(self.net_.decoder, self.net_.likelihood.activation).eval()
+        return nn.Sequential(self.net_.decoder, self.net_.likelihood.layer()).eval()
 
     # ---- use
 

@@ -20,19 +20,12 @@ from diabolo.doctor import Finding
 from diabolo.errors import InputError
 from diabolo.infer import trace
 from diabolo.intake import Intake
-from diabolo.likelihood import Bernoulli, Gaussian
-from diabolo.net import Likelihood, Net
+from diabolo.likelihood import Likelihood
+from diabolo.net import Net
 from diabolo.params import Count
 from diabolo.scaling import Scaling, read_scaling
 from diabolo.store import Contents
 
-OUTPUTS = {"unit": "sigmoid", "symmetric": "tanh"}
-HIDDEN = {
-    "dense": (256, 128),
-    "conv": (32, 64),
-    "subpixel": (32, 64),
-    "residual": (64, 64, 64, 64, 64),
-}
 HISTORY = ("epoch", "loss", "val_loss", "seconds")
 FAST = Field(fail_fast=True)  # a list of a million mistakes has one error
 Names = Annotated[list[str], FAST]
@@ -96,15 +89,15 @@ class Plan:
         Raises `InputError` where the parts do not fit each other or the samples.
         """
         p, shape = self.p, intake.image_shape or intake.sample_shape
-        encoder, decoder = self._own() if self.own else self._pair(intake, draw)
+        likelihood = self._likelihood(intake)
+        pair = self._own() if self.own else self._pair(shape, likelihood.per_value, draw)
         net = Net(
-            encoder,
-            decoder,
+            *pair,
             bottleneck=self.bottleneck,
-            likelihood=_likelihood(p),
+            likelihood=likelihood,
             corruption=copy.deepcopy(p.corruption),
             scaling=scaling,
-            input_shape=(math.prod(shape),) if p.network == "dense" else shape,
+            input_shape=shape if networks.takes_images(p.network) else (math.prod(shape),),
             image_shape=intake.image_shape,
         ).eval()
         self._build(net, torch.Generator() if self.own and draw is None else draw)
@@ -125,24 +118,32 @@ class Plan:
             )
         return encoder, decoder
 
-    def _pair(self, intake: Intake, draw: Generator | None) -> tuple[nn.Module, nn.Module]:
-        p = self.p
-        if p.network != "dense" and intake.image_shape is None:
-            raise InputError(
-                f"A {p.network} network needs images: give X as (N, C, H, W), or image_shape for"
-                f" {intake.features} columns."
-            )
-        return networks.build(
-            getattr(networks, p.network),
-            p.init,
-            draw,
-            shape=intake.image_shape or intake.sample_shape,
-            hidden=HIDDEN[p.network] if p.hidden is None else p.hidden,
-            latent=p.latent_dim,
-            activation=p.activation,
-            code_activation=p.code_activation,
-            outputs=self.bottleneck.outputs,
+    def _pair(
+        self, shape: tuple[int, ...], per_value: int, draw: Generator | None
+    ) -> tuple[nn.Module, nn.Module]:
+        p, network = self.p, self.p.network
+        network.check(shape)
+        sizes = networks.Sizes(
+            shape,
+            network.hidden if p.hidden is None else p.hidden,
+            p.latent_dim,
+            p.activation,
+            p.code_activation,
+            self.bottleneck.outputs,
+            per_value,
         )
+        return networks.build(network, sizes, p.init, draw)
+
+    def _likelihood(self, intake: Intake) -> Likelihood:
+        """With its output activation; both must suit each other, the scaling and the network."""
+        p = self.p
+        usual = p.likelihood.usual_activation(p.scaling, bounded=self.own or p.network.bounded)
+        activation = p.output_activation or usual
+        if not self.own:
+            p.network.check_output(activation)
+        p.likelihood.check(p.scaling, activation, intake.dtype)
+        found: Likelihood = p.likelihood.after(activation)
+        return found
 
     def _build(self, net: Net, draw: Generator | None) -> None:
         """Let the bottleneck see what the encoder gives; refuse an own pair that does not fit."""
@@ -161,10 +162,10 @@ class Plan:
                 return
             z = _attempt(where, net.bottleneck, net.encoder, x).mean
             y = _attempt(f"decoder cannot take codes of shape {tuple(z.shape)}", net.decoder, z)
-        if y[0].numel() != net.features:
+        wanted = net.likelihood.per_value * net.features
+        if y[0].numel() != wanted:
             raise InputError(
-                f"The decoder gives {y[0].numel()} values a sample, but a sample has"
-                f" {net.features}."
+                f"The decoder gives {y[0].numel()} values a sample, but a sample has {wanted}."
             )
 
 
@@ -319,30 +320,3 @@ def _check_alike(net: Net, tensors: dict[str, Tensor]) -> None:
     if wanted != given:
         odd = next(n for n in sorted({*wanted, *given}) if wanted.get(n) != given.get(n))
         raise ValueError(f"the tensor {odd!r} does not fit its network.")
-
-
-def _likelihood(p: Any) -> Likelihood:
-    """The likelihood with its output activation, which must suit each other."""
-    if p.network == "residual":
-        return _unsquashed(p)
-    name = p.output_activation or OUTPUTS.get(p.scaling, "identity")
-    if p.likelihood in ("gaussian", "mse"):
-        return Gaussian(networks.ACTIVATIONS[name]())
-    if p.output_activation is None and p.scaling is None:
-        name = "sigmoid"
-    if name != "sigmoid" or p.scaling not in ("unit", None):
-        raise InputError(
-            "A bernoulli likelihood needs data in [0, 1] and a sigmoid output:"
-            " use scaling='unit' and leave output_activation out."
-        )
-    return Bernoulli(nn.Sigmoid())
-
-
-def _unsquashed(p: Any) -> Likelihood:
-    """The likelihood of a network whose output is its input without noise."""
-    if p.likelihood not in ("gaussian", "mse") or p.output_activation not in (None, "identity"):
-        raise InputError(
-            "A residual network gives its input without the noise, which nothing may squash: use"
-            " likelihood='gaussian' and leave output_activation out."
-        )
-    return Gaussian(networks.ACTIVATIONS["identity"]())

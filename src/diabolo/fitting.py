@@ -25,7 +25,6 @@ from diabolo.fitted import HISTORY, Fitted, Plan, versions
 from diabolo.infer import in_blocks
 from diabolo.inputs import find_device, find_seed
 from diabolo.intake import Intake
-from diabolo.likelihood import Bernoulli
 from diabolo.optim import make_optimizer
 from diabolo.params import Seed, check
 from diabolo.progress import Progress
@@ -145,25 +144,15 @@ def _new_net(plan: Plan, intake: Intake, source: Source, seed: int) -> Any:
 
 
 def _check_range(record: Fitted, *sources: Source | None) -> None:
-    """Refuse values that a Bernoulli likelihood has no probability for."""
-    if not isinstance(record.net.likelihood, Bernoulli):
+    """Refuse values that the likelihood has no probability for."""
+    likelihood, scaling = record.net.likelihood, copy.deepcopy(record.net.scaling).cpu()
+    if likelihood.support is None:
         return
-    scaling = copy.deepcopy(record.net.scaling).cpu()
     for source in sources:
-        if source is None or source.dtype == torch.uint8:
-            continue
-        low, high, _, _ = source.statistics()
-        if scaling(low).min() >= -1e-6 and scaling(high).max() <= 1 + 1e-6:
-            continue
-        if record.config["scaling"] == "unit":
-            raise InputError(
-                "Samples to validate on are outside the range of those to train on, which a"
-                " bernoulli likelihood cannot take: use likelihood='gaussian' (recipe ae), or"
-                " scale X to [0, 1] yourself, with scaling=None."
-            )
-        raise InputError(
-            "A bernoulli likelihood needs data in [0, 1]: use scaling='unit', or scale X yourself."
-        )
+        if source is not None and source.dtype != torch.uint8:
+            low, high, _, _ = source.statistics()
+            ends = float(scaling(low).min()), float(scaling(high).max())
+            likelihood.check_values(*ends, record.config["scaling"])
 
 
 def _split(
@@ -341,8 +330,9 @@ class Fit:
 
     def _guess(self) -> float:
         scaled = self.net.scaling(self.source.head(EXAMINED).target)
-        nll = self.net.likelihood.nll(torch.zeros_like(scaled), scaled)
-        return self.factor * float(nll.mean())
+        likelihood = self.net.likelihood
+        zeros = scaled.new_zeros(len(scaled), likelihood.per_value * self.net.features)
+        return self.factor * float(likelihood.nll(zeros, scaled).mean())
 
     def _trouble(self, epoch: Epoch) -> Finding | None:
         """What is so wrong about an epoch that training stops."""

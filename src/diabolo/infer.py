@@ -105,7 +105,7 @@ def trace(net: Net) -> list[Layer]:
         if net.bottleneck.sampling:
             found.append(Layer("code", "Sampling", tuple(z.shape[1:]), 0))
         found += _traced("decoder", net.decoder, z)
-        found += _traced("decoder", net.likelihood.activation, net.decoder(z))
+        found += _traced("decoder", net.likelihood.layer(), net.decoder(z))
     return found
 
 

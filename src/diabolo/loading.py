@@ -10,7 +10,7 @@ from diabolo.fitted import Header
 from diabolo.fitting import only_model
 from diabolo.inputs import find_device
 from diabolo.models import MODELS
-from diabolo.params import check, from_config
+from diabolo.params import UnknownKindError, check, from_config
 from diabolo.tasks import anomaly, sampling
 from diabolo.tasks.anomaly import AnomalyDetector
 from diabolo.tasks.sampling import LatentSampler
@@ -48,5 +48,10 @@ def load(path: str | Path, *, device: str = "auto", network: Any = None) -> Any:
         restored: Any = from_config({**getattr(header, task), "model": model}, {cls.kind: cls})
         restored._restore(model, own)
         return restored
+    except UnknownKindError as error:
+        raise InputError(
+            f"{path} has a {error.what} of kind {error.name!r}, which is not known here: import"
+            " the script that defines it first."
+        ) from None
     except (KeyError, IndexError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise InputError(f"{path} is damaged: {str(error).splitlines()[0]:.200}") from None

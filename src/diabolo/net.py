@@ -7,72 +7,16 @@ the scaling of the stored values. It takes and gives flat batches (B, D) of stor
 import math
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, Protocol
 
 import torch
 from torch import Generator, Tensor, nn
 
 from diabolo import backprop
 from diabolo.bottleneck import Bottleneck, Code, Terms
+from diabolo.corruption import Corruption
 from diabolo.data.source import Batch
+from diabolo.likelihood import Likelihood
 from diabolo.scaling import Scaling
-
-
-class Corrupt(Protocol):
-    """What `Net` asks of a corruption."""
-
-    def corrupt(self, x: Tensor, generator: Generator, low: float, high: float) -> Tensor: ...
-
-    def check(self, shape: tuple[int, ...], low: float, high: float) -> None: ...
-
-
-class Likelihood(nn.Module):
-    """Base of the likelihoods p(x | z); `activation` maps the decoder's output to the mean.
-
-    The loss is given the output *before* that activation, so that it can work on logits.
-    """
-
-    unit: str  # what `per_feature` gives
-
-    def __init__(self, activation: nn.Module) -> None:
-        super().__init__()
-        self.activation = activation
-
-    def nll(self, output: Tensor, target: Tensor) -> Tensor:
-        """-log p(target | z) in nats, summed over the features; (B, D), (B, D) -> (B,)."""
-        with torch.autocast(output.device.type, enabled=False):
-            return _NLL.apply(output.to(target.dtype), target, self)
-
-    def nll_and_gradient(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """The nll (B,) and its gradient at the output (B, D)."""
-        raise NotImplementedError
-
-    def derivative(self, gradient: Tensor, output: Tensor, mean: Tensor) -> Tensor:
-        """The gradient at the output of a gradient at the mean."""
-        return backprop.DERIVATIVES[type(self.activation)](self.activation, gradient, output, mean)
-
-    def supported(self, scaled: Tensor) -> Tensor:
-        """The values nearest to `scaled` that have a likelihood."""
-        return scaled
-
-    def per_feature(self, nll: float, features: int) -> float:
-        """A mean nll as the usual loss per feature: squared error or cross-entropy."""
-        raise NotImplementedError
-
-
-class _NLL(torch.autograd.Function):
-    """A likelihood's nll as autograd sees it; its gradient comes with its value."""
-
-    @staticmethod
-    def forward(ctx: Any, output: Tensor, target: Tensor, likelihood: Likelihood) -> Tensor:
-        nll, gradient = likelihood.nll_and_gradient(output, target)
-        ctx.save_for_backward(gradient)
-        return nll
-
-    @staticmethod
-    def backward(ctx: Any, *weights: Tensor) -> tuple[Tensor, None, None]:
-        (gradient,), (weight,) = ctx.saved_tensors, weights
-        return gradient * weight.unsqueeze(1), None, None
 
 
 class Net(nn.Module):
@@ -85,7 +29,7 @@ class Net(nn.Module):
         *,
         bottleneck: Bottleneck,
         likelihood: Likelihood,
-        corruption: Corrupt | None,
+        corruption: Corruption | None,
         scaling: Scaling,
         input_shape: tuple[int, ...],
         image_shape: tuple[int, int, int] | None = None,
@@ -209,7 +153,7 @@ class Net(nn.Module):
         if self.corruption is None:
             return scaled
         low, high = self.scaling.low, self.scaling.high
-        return self.corruption.corrupt(self.pictured(scaled), generator, low, high).flatten(1)
+        return self.corruption.corrupt(self.pictured(scaled), generator, low, high).x.flatten(1)
 
     def check_corruption(self) -> None:
         """Raise `InputError` where the samples cannot be corrupted."""
@@ -231,4 +175,4 @@ class Net(nn.Module):
 
     def decode(self, z: Tensor) -> Tensor:
         """Stored values (B, D) of codes (B, K)."""
-        return self.scaling.inverse(self.likelihood.activation(self.decoder(z).flatten(1)))
+        return self.scaling.inverse(self.likelihood.mean(self.decoder(z).flatten(1)))

@@ -15,12 +15,13 @@ import math
 import types
 import typing
 from collections.abc import Iterator
-from dataclasses import MISSING, dataclass, field, fields
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, dataclass_transform
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar, dataclass_transform
 
 import annotated_types as at
 import numpy as np
 from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import core_schema
 from sklearn.base import BaseEstimator
 
 from diabolo.errors import InputError, unknown
@@ -31,6 +32,36 @@ Count = Annotated[int, at.Ge(1)]
 Seed = Annotated[int, at.Ge(0), at.Le(2**63 - 1)]
 LARGEST = float(np.finfo(np.float32).max)
 STRICT = ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+
+
+class UnknownKindError(InputError):
+    """A part of a kind that no class has: `what` it should be, and its `name`."""
+
+    def __init__(self, message: str, what: str, name: str) -> None:
+        super().__init__(message)
+        self.what, self.name = what, name
+
+    def __reduce__(self) -> Any:
+        return type(self), (str(self), self.what, self.name)
+
+
+class _ByName:
+    """The mark of a type whose values may also be given as the plain name of their kind."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        def checked(value: Any) -> Any:
+            if isinstance(value, source) or (isinstance(value, str) and value in source.kinds()):
+                return value
+            raise ValueError
+
+        return core_schema.no_info_plain_validator_function(checked)
+
+
+BY_NAME = _ByName()
+if TYPE_CHECKING:
+    Part = Annotated[T | str, BY_NAME]
+else:
+    Part = Annotated[T, BY_NAME]  # Part[Network]: a network, or the plain name of one
 
 
 @dataclass(frozen=True)
@@ -52,21 +83,29 @@ class Parameter:
             for name, kind in alternative.kinds().items()
         }
 
+    @property
+    def by_name(self) -> bool:
+        """Whether a plain name can stand for a part."""
+        return any(map(_by_name, alternatives(self.hint)))
+
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(field,))
 class Parameters(BaseEstimator):
     """Base of everything that has hyperparameters; a subclass is a keyword-only dataclass."""
 
     kind: ClassVar[str] = ""
+    synonyms: ClassVar[tuple[str, ...]] = ()
 
-    def __init_subclass__(cls, kind: str = "", **kwargs: Any) -> None:
+    def __init_subclass__(
+        cls, kind: str = "", synonyms: tuple[str, ...] = (), **kwargs: Any
+    ) -> None:
         super().__init_subclass__(**kwargs)
         annotated = inspect.get_annotations(cls)
-        inherited = {name for base in cls.__mro__[1:] for name in inspect.get_annotations(base)}
-        bare = [name for name in vars(cls) if name in inherited and name not in annotated]
-        if bare := [name for name in bare if name != "kind"]:
+        bases = [base for base in cls.__mro__[1:] if is_dataclass(base)]
+        inherited = {f.name for base in bases for f in fields(base)}
+        if bare := [name for name in vars(cls) if name in inherited and name not in annotated]:
             raise TypeError(f"{cls.__name__}.{bare[0]} overrides a parameter: annotate it.")
-        cls.kind = kind or cls.__name__
+        cls.kind, cls.synonyms = kind or cls.__name__, synonyms
         dataclass(cls, kw_only=True, eq=False, repr=False)
         cls.__doc__ = f"{inspect.getdoc(cls)}\n\n{_documentation(cls)}".rstrip() + "\n"
 
@@ -81,21 +120,25 @@ class Parameters(BaseEstimator):
 
     @classmethod
     def kinds(cls) -> "dict[str, type[Parameters]]":
-        """Every concrete subclass by its name in files and on the command line."""
-        return {kind.kind: kind for kind in _descendants(cls)}
+        """Every concrete subclass by its name in files and on the command line; then synonyms."""
+        found = list(_descendants(cls))
+        synonyms = {name: kind for kind in found for name in kind.synonyms}
+        return {kind.kind: kind for kind in found} | synonyms
 
     def validated(self) -> types.SimpleNamespace:
-        """A checked copy of the parameters.
+        """A checked copy of the parameters, with the parts that plain names stand for.
 
         Raises `InputError` with one sentence for the first that has a wrong type or is out of
         range. The object itself stays as it was given, which `sklearn.base.clone` relies on.
         """
         checked = {}
         for p in self.declared():
-            value = getattr(self, p.name)
-            checked[p.name] = check(p.name, p.hint, value)
+            value = check(p.name, p.hint, getattr(self, p.name))
+            if p.by_name and isinstance(value, str):
+                value = p.kinds[value]()
             if isinstance(value, Parameters):
                 value.validated()
+            checked[p.name] = value
         return types.SimpleNamespace(**checked)
 
 
@@ -112,7 +155,7 @@ def parse(parameter: Parameter, text: str) -> Any:
     """The value that `text` means for `parameter`; lists are written `128,64` or `[]`."""
     if text.lower() == "none" and _optional(parameter.hint):
         return check(parameter.name, parameter.hint, None)
-    if kinds := parameter.kinds:
+    if (kinds := parameter.kinds) and not parameter.by_name:
         return named(parameter.name, text, kinds)()
     for alternative in alternatives(parameter.hint):
         try:
@@ -131,13 +174,22 @@ def _optional(hint: Any) -> bool:
 
 def _has_text(hint: Any) -> bool:
     """Whether values of a type can be written as text: no modules, no generators."""
+    if _by_name(hint):
+        return True
     inner = bare(hint)
     items = typing.get_args(inner) if typing.get_origin(inner) is tuple else (inner,)
     plain = (int, float, bool, str, types.NoneType)
     return all(not inspect.isclass(item) or item in plain for item in map(bare, items))
 
 
+def _by_name(hint: Any) -> bool:
+    """Whether a type is a `Part`."""
+    return BY_NAME in getattr(hint, "__metadata__", ())
+
+
 def _parsed(hint: Any, text: str) -> Any:
+    if _by_name(hint):
+        return text
     if typing.get_origin(bare(hint)) is tuple:
         item = typing.get_args(bare(hint))[0]
         return tuple(_parsed(item, part) for part in text.split(",")) if text != "[]" else ()
@@ -171,12 +223,29 @@ def from_config(config: dict[str, Any], kinds: dict[str, type[Parameters]]) -> P
     declared = {p.name: p for p in cls.declared()}
     for name, value in values.items():
         parameter = named("parameter", name, declared)
-        if isinstance(value, dict) and parameter.kinds:
-            values[name] = from_config(value, parameter.kinds)
-        elif value == "none" and _optional(parameter.hint):
-            values[name] = None
-        check(name, parameter.hint, values[name])
+        try:
+            values[name] = _configured(parameter, value)
+        except InputError as error:
+            if kind := _missing_kind(parameter, value):
+                raise UnknownKindError(str(error), name, kind) from None
+            raise
     return cls(**values)
+
+
+def _configured(parameter: Parameter, value: Any) -> Any:
+    """The value of a parameter that `to_config` wrote as `value`."""
+    if isinstance(value, dict) and parameter.kinds:
+        value = from_config(value, parameter.kinds)
+    elif value == "none" and _optional(parameter.hint):
+        value = None
+    check(parameter.name, parameter.hint, value)
+    return value
+
+
+def _missing_kind(parameter: Parameter, value: Any) -> str | None:
+    """The name of the kind of part that `value` asks for, if there is none of that name."""
+    kind = value.get("kind") if isinstance(value, dict) else value if parameter.by_name else None
+    return kind if isinstance(kind, str) and kind not in parameter.kinds else None
 
 
 def named(what: str, name: Any, known: dict[str, T]) -> T:
@@ -199,6 +268,8 @@ def describe_written(hint: Any) -> str:
 
 def _describe_one(hint: Any) -> str:
     base, bounds = hint, ""
+    if _by_name(hint):
+        return f"one of {', '.join(map(repr, bare(hint).kinds()))}"
     if typing.get_origin(hint) is Annotated:
         base, *metadata = typing.get_args(hint)
         bounds = " and ".join(filter(None, map(_describe_bound, metadata)))

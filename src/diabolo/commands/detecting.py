@@ -19,6 +19,7 @@ from diabolo.doctor import DoctorWarning
 from diabolo.errors import InputError, complete
 from diabolo.estimator import Estimator
 from diabolo.loading import load
+from diabolo.networks import takes_images
 from diabolo.report import write_picture
 from diabolo.tasks.anomaly import AnomalyDetector
 from diabolo.tasks.evaluation import pictured, shown
@@ -119,7 +120,8 @@ def _planned(recipe: recipes.Recipe, seed: int | None, samples: Samples, source:
     if (share := recipe.validation_share) and settings.get("early_stopping"):
         settings["validation_fraction"] = share
     model = new_model(replace(recipe, model=settings))
-    if samples.array.ndim == 2 and model.network != "dense" and model.image_shape is None:
+    images = takes_images(model.validated().network)
+    if samples.array.ndim == 2 and images and model.image_shape is None:
         raise InputError(
             f"The recipe {recipe.name} needs images, and {source} has rows of numbers: use one"
             " with a dense network, such as ae."

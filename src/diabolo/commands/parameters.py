@@ -6,7 +6,7 @@ from typing import Any
 
 from diabolo.errors import InputError, unknown
 from diabolo.models import MODELS
-from diabolo.params import Parameter, named, parse
+from diabolo.params import Parameter, Parameters, named, parse
 
 HIDDEN = {"verbose"}
 
@@ -37,15 +37,21 @@ def given(model: dict[str, Any], texts: Mapping[str, str]) -> dict[str, Any]:
     for name, parameter in known.items():
         if name in texts:
             value = parse(replace(parameter, name=name), texts[name])
-            found[parameter.name] = {"kind": value.kind} if parameter.kinds and value else value
+            chosen = isinstance(value, Parameters)
+            found[parameter.name] = {"kind": value.kind} if chosen else value
     for name, part in inner.items():
         if name in texts:
             outer = name.partition(".")[0]
-            values = found.setdefault(outer, {})
-            if "kind" not in (values | (model.get(outer) or {})):
+            values = found[outer] = as_part(found.get(outer))
+            if "kind" not in (values | as_part(model.get(outer))):
                 raise InputError(f"--{name} needs a kind: give --{outer} as well.")
             values[part.name] = parse(part, texts[name])
     return found
+
+
+def as_part(value: Any) -> dict[str, Any]:
+    """The configuration of a part, which may be a plain name, or none."""
+    return {"kind": value} if isinstance(value, str) else value or {}
 
 
 def flag(name: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from diabolo import recipes, report
 from diabolo.commands import runs
+from diabolo.commands.parameters import as_part
 from diabolo.data import Samples
 from diabolo.errors import IncompleteError, InputError, Interrupted, complete
 from diabolo.estimator import Estimator
@@ -184,8 +185,10 @@ def _sizes(**given: int | None) -> dict[str, int]:
 
 def _merged(old: Any, new: Any) -> Any:
     """A part of the same kind with some of its parameters changed; anything else is replaced."""
-    parts = isinstance(old, dict) and isinstance(new, dict)
-    return {**old, **new} if parts and new.get("kind", old["kind"]) == old["kind"] else new
+    if not isinstance(new, dict) or not isinstance(old, dict | str):
+        return new
+    old = as_part(old)
+    return {**old, **new} if new.get("kind", old["kind"]) == old["kind"] else new
 
 
 def _absolute(source: str) -> str:

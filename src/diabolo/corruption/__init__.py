@@ -1,20 +1,21 @@
 """Corruptions C(x~ | x): what a denoising autoencoder learns to undo."""
 
+from importlib import import_module
+from pkgutil import iter_modules
+
 from diabolo.corruption.affine import Affine
+from diabolo.corruption.base import Corrupted, Corruption
 from diabolo.corruption.blur import Blur
-from diabolo.corruption.noise import (
-    Corruption,
-    GaussianNoise,
-    Masking,
-    Poisson,
-    SaltAndPepper,
-    Speckle,
-)
+from diabolo.corruption.noise import GaussianNoise, Masking, Poisson, SaltAndPepper, Speckle
 from diabolo.corruption.watermark import Watermark
+
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")
 
 __all__ = [
     "Affine",
     "Blur",
+    "Corrupted",
     "Corruption",
     "GaussianNoise",
     "Masking",

@@ -16,7 +16,7 @@ from annotated_types import Ge
 from torch import Generator, Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from diabolo.corruption.noise import Corruption, need_images
+from diabolo.corruption.base import Corrupted, Corruption, need_images
 from diabolo.draw import uniform
 
 
@@ -34,12 +34,12 @@ class Affine(Corruption, kind="affine"):
     shear: Annotated[float, Ge(0), "Largest slant; 0.1: by a tenth of the height."] = 0.0
     shift: Annotated[float, Ge(0), "Largest shift along each side, in pixels."] = 1.0
 
-    def corrupt(self, x: Tensor, generator: Generator, low: float, high: float) -> Tensor:
+    def corrupt(self, x: Tensor, generator: Generator, low: float, high: float) -> Corrupted:
         self.check(x.shape[1:], low, high)
         ground = low if math.isfinite(low) else 0.0
         u = 2 * uniform(x.new_empty(len(x), 6), generator) - 1
         moved = F.grid_sample(x - ground, self._places(x, u), align_corners=False)
-        return moved.add_(ground).clamp_(low, high)
+        return Corrupted(moved.add_(ground).clamp_(low, high))
 
     def check(self, shape: tuple[int, ...], low: float, high: float) -> None:
         need_images("An affine deformation", shape, "'gaussian' or 'masking'")

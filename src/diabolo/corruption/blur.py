@@ -13,9 +13,8 @@ from annotated_types import Ge
 from torch import Generator, Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from diabolo.corruption.noise import Corruption, need_images
+from diabolo.corruption.base import Corrupted, Corruption, need_images, ordered
 from diabolo.draw import uniform
-from diabolo.errors import InputError
 
 Sigma = Annotated[float, Ge(0)]
 
@@ -28,7 +27,7 @@ class Blur(Corruption, kind="blur"):
         "Standard deviation in pixels, or low,high to draw it from for each image.",
     ] = field(default=1.0, kw_only=False)
 
-    def corrupt(self, x: Tensor, generator: Generator, low: float, high: float) -> Tensor:
+    def corrupt(self, x: Tensor, generator: Generator, low: float, high: float) -> Corrupted:
         self.check(x.shape[1:], low, high)
         least, most = self._range()
         sigma = x.new_full((len(x), 1), least)
@@ -38,7 +37,7 @@ class Blur(Corruption, kind="blur"):
         k = torch.arange(-radius, radius + 1, device=x.device, dtype=x.dtype)
         kernels = torch.softmax(-0.5 * (k / sigma.clamp_min(1e-6)) ** 2, dim=1)
         blurred = _along_rows(_along_rows(x, kernels).mT, kernels).mT
-        return blurred.contiguous().clamp_(low, high)
+        return Corrupted(blurred.contiguous().clamp_(low, high), level=sigma.squeeze(1))
 
     def check(self, shape: tuple[int, ...], low: float, high: float) -> None:
         need_images("A blur", shape, "'gaussian' or 'masking'")
@@ -47,13 +46,6 @@ class Blur(Corruption, kind="blur"):
     def _range(self) -> tuple[float, float]:
         sigma = self.sigma
         return (sigma[0], sigma[1]) if isinstance(sigma, list | tuple) else (sigma, sigma)
-
-
-def ordered(name: str, ends: tuple[float, float]) -> None:
-    """Refuse a range that ends before it begins."""
-    low, high = ends
-    if low > high:
-        raise InputError(f"{name} must go from low to high, but is {low:g},{high:g}.")
 
 
 def _along_rows(x: Tensor, kernels: Tensor) -> Tensor:

@@ -1,14 +1,11 @@
-"""Corruptions of single values, and of blocks of pixels; the base of every corruption.
+"""Corruptions of single values, and of blocks of pixels.
 
-Each works in scaled units, on a batch: images (B, C, H, W) of any number of channels, or rows
-(B, D). It draws from the generator it is given. `low` and `high` are the ends of the scaled range,
-infinite where the scaling has none. Vincent, Larochelle, Lajoie, Bengio and Manzagol, "Stacked
+Vincent, Larochelle, Lajoie, Bengio and Manzagol, "Stacked
 Denoising Autoencoders", JMLR 2010, section 3.3; blocks as in Pathak, Krahenbuhl, Donahue, Darrell
 and Efros, "Context Encoders: Feature Learning by Inpainting", 2016.
 """
 
 import math
-from abc import ABC, abstractmethod
 from dataclasses import field
 from typing import Annotated
 
@@ -16,22 +13,8 @@ import torch
 from annotated_types import Ge, Gt, Le
 from torch import Generator, Tensor
 
+from diabolo.corruption.base import Corrupted, Corruption, need_images, need_range
 from diabolo.draw import normal, uniform
-from diabolo.errors import InputError
-from diabolo.params import Parameters
-
-Share = Annotated[float, Ge(0), Le(1)]
-
-
-class Corruption(Parameters, ABC):
-    """Base of the corruptions."""
-
-    @abstractmethod
-    def corrupt(self, x: Tensor, generator: Generator, low: float, high: float) -> Tensor:
-        """A corrupted copy of `x`, of its shape, within [low, high]."""
-
-    def check(self, shape: tuple[int, ...], low: float, high: float) -> None:
-        """Raise `InputError` where samples of `shape`, (C, H, W) or (D,), cannot be corrupted."""
 
 
 class GaussianNoise(Corruption, kind="gaussian"):
@@ -41,9 +24,9 @@ class GaussianNoise(Corruption, kind="gaussian"):
         default=0.5, kw_only=False
     )
 
-    def corrupt(self, x: Tensor, generator: Generator, low: float, high: float) -> Tensor:
+    def corrupt(self, x: Tensor, generator: Generator, low: float, high: float) -> Corrupted:
         noisy = torch.add(x, normal(x, generator), alpha=self.std)
-        return noisy.clamp_(low, high) if math.isfinite(high) else noisy
+        return Corrupted(noisy.clamp_(low, high) if math.isfinite(high) else noisy)
 
 
 class Speckle(Corruption, kind="speckle"):
@@ -56,10 +39,10 @@ class Speckle(Corruption, kind="speckle"):
         default=0.5, kw_only=False
     )
 
-    def corrupt(self, x: Tensor, generator: Generator, low: float, high: float) -> Tensor:
+    def corrupt(self, x: Tensor, generator: Generator, low: float, high: float) -> Corrupted:
         size = x - low if math.isfinite(low) else x
         noisy = torch.addcmul(x, size, normal(x, generator), value=self.std)
-        return noisy.clamp_(low, high) if math.isfinite(high) else noisy
+        return Corrupted(noisy.clamp_(low, high) if math.isfinite(high) else noisy)
 
 
 class Poisson(Corruption, kind="poisson"):
@@ -72,11 +55,11 @@ class Poisson(Corruption, kind="poisson"):
         default=30.0, kw_only=False
     )
 
-    def corrupt(self, x: Tensor, generator: Generator, low: float, high: float) -> Tensor:
+    def corrupt(self, x: Tensor, generator: Generator, low: float, high: float) -> Corrupted:
         need_range("Photon counts need", low, high)
         rate = (x - low).clamp_(0, high - low) * (self.peak / (high - low))
         counts = torch.poisson(rate, generator=generator)
-        return counts.mul_((high - low) / self.peak).add_(low).clamp_(low, high)
+        return Corrupted(counts.mul_((high - low) / self.peak).add_(low).clamp_(low, high))
 
     def check(self, shape: tuple[int, ...], low: float, high: float) -> None:
         need_range("Photon counts need", low, high)
@@ -89,10 +72,10 @@ class SaltAndPepper(Corruption, kind="salt-and-pepper"):
         default=0.3, kw_only=False
     )
 
-    def corrupt(self, x: Tensor, generator: Generator, low: float, high: float) -> Tensor:
+    def corrupt(self, x: Tensor, generator: Generator, low: float, high: float) -> Corrupted:
         need_range("Salt and pepper need", low, high)
         u = uniform(x, generator)
-        return torch.where(u < self.p / 2, low, torch.where(u < self.p, high, x))
+        return Corrupted(torch.where(u < self.p / 2, low, torch.where(u < self.p, high, x)))
 
     def check(self, shape: tuple[int, ...], low: float, high: float) -> None:
         need_range("Salt and pepper need", low, high)
@@ -111,13 +94,13 @@ class Masking(Corruption, kind="masking"):
     )
     block: Annotated[int, Ge(1), "Side of the erased squares, in pixels; 1: single values."] = 1
 
-    def corrupt(self, x: Tensor, generator: Generator, low: float, high: float) -> Tensor:
+    def corrupt(self, x: Tensor, generator: Generator, low: float, high: float) -> Corrupted:
         if self.block == 1:
             erased = uniform(x, generator) < self.p
         else:
             need_images("Masking in blocks", x.shape[1:], "a block of 1")
             erased = self._squares(x, generator)
-        return x.masked_fill(erased, low if math.isfinite(low) else 0.0)
+        return Corrupted(x.masked_fill(erased, low if math.isfinite(low) else 0.0))
 
     def check(self, shape: tuple[int, ...], low: float, high: float) -> None:
         if self.block > 1:
@@ -135,18 +118,3 @@ class Masking(Corruption, kind="masking"):
         )
         sample = torch.arange(n, device=x.device)[:, None, None]
         return erased[sample, row[:, :, None], column[:, None, :]].unsqueeze(1)
-
-
-def need_range(what: str, low: float, high: float) -> None:
-    """Refuse a scaling without a range."""
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise InputError(f"{what} a range of values: use scaling='unit' or 'symmetric'.")
-
-
-def need_images(what: str, shape: tuple[int, ...], instead: str) -> None:
-    """Refuse samples that are no images."""
-    if len(shape) != 3:
-        raise InputError(
-            f"{what} needs images: give X as (N, H, W) or (N, C, H, W), or image_shape; for tables"
-            f" use {instead}."
-        )

@@ -18,8 +18,14 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Generator, Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from diabolo.corruption.blur import ordered
-from diabolo.corruption.noise import Corruption, Share, need_images, need_range
+from diabolo.corruption.base import (
+    Corrupted,
+    Corruption,
+    Share,
+    need_images,
+    need_range,
+    ordered,
+)
 from diabolo.data.files import why
 from diabolo.data.images import read_mark
 from diabolo.draw import uniform
@@ -57,16 +63,11 @@ class Watermark(Corruption, kind="watermark"):
     ] = (0.0, 0.0)
     colour: Annotated[Share, "Of a text or a bright picture, from 0, low, to 1, high."] = 1.0
 
-    def corrupt(self, x: Tensor, generator: Generator, low: float, high: float) -> Tensor:
-        return self.marked(x, generator, low, high)[0]
-
-    def marked(
-        self, x: Tensor, generator: Generator, low: float, high: float
-    ) -> tuple[Tensor, Tensor]:
-        """The images with their marks, and the masks m, (B, 1, H, W); where m is 0, x~ is x."""
+    def corrupt(self, x: Tensor, generator: Generator, low: float, high: float) -> Corrupted:
         self.check(x.shape[1:], low, high)
         u = uniform(x.new_empty(len(x), 5), generator)
-        opacity = _between(self.opacity, u[:, 0]).view(-1, 1, 1, 1)
+        level = _between(self.opacity, u[:, 0])
+        opacity = level.view(-1, 1, 1, 1)
         mark = self._mark(x)
         laid = F.grid_sample(
             mark.expand(len(x), -1, -1, -1),
@@ -75,7 +76,8 @@ class Watermark(Corruption, kind="watermark"):
         )
         mask, colours = laid[:, :1], laid[:, 1:]
         colours = colours * (high - low) + mask * low
-        return ((1 - opacity * mask) * x + opacity * colours).clamp_(low, high), mask
+        marked = ((1 - opacity * mask) * x + opacity * colours).clamp_(low, high)
+        return Corrupted(marked, mask, level)
 
     def check(self, shape: tuple[int, ...], low: float, high: float) -> None:
         need_images("A watermark", shape, "'gaussian' or 'masking'")

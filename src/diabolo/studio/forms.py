@@ -51,21 +51,25 @@ def field(parameter: Parameter, value: Any, prefix: str = "") -> Field:
         kind: [field(p, inner.get(p.name, p.default), f"{name}.") for p in part.declared()]
         for kind, part in parameter.kinds.items()
     }
+    if parameter.by_name and not any(parts.values()):
+        parts = {}
+    plain = parameter.by_name or not parts
     return Field(
         name=prefix + name,
         help=parameter.help,
-        words=describe(parameter.hint) if parts else describe_written(parameter.hint),
+        words=describe_written(parameter.hint) if plain else describe(parameter.hint),
         value=as_text(value),
         optional=types.NoneType in map(bare, hints),
         parts=parts or None,
-        **_input([*parts], hints),
+        **_input(parameter, whole=bool(parts)),
     )
 
 
-def _input(kinds: list[str], hints: tuple[Any, ...]) -> dict[str, Any]:
-    """What is put in: the type, and the choices or bounds."""
-    if kinds:
-        return {"type": "part", "choices": kinds}
+def _input(parameter: Parameter, *, whole: bool) -> dict[str, Any]:
+    """What is put in: the type, and the choices or bounds; `whole`: a part with its own fields."""
+    if parameter.kinds:
+        return {"type": "part" if whole else "choice", "choices": [*parameter.kinds]}
+    hints = alternatives(parameter.hint)
     literals = [bare(hint) for hint in hints if get_origin(bare(hint)) is Literal]
     if literals:
         return {"type": "choice", "choices": [c for hint in literals for c in get_args(hint)]}

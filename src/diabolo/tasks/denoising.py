@@ -21,7 +21,6 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor
 
 from diabolo import infer, params
-from diabolo.corruption import Watermark
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
 from diabolo.inputs import as_float32, as_rows, find_seed, in_a_sentence, like
@@ -73,7 +72,7 @@ def corrupt(model: Estimator, images: Any, *, random_state: Any = None) -> Any:
         raise InputError("The model was trained without a corruption: there is none to apply.")
     scaled, draw = _drawn(model, array, find_seed(random_state))
     with torch.inference_mode():
-        noisy = net.corruption.corrupt(scaled, draw, net.scaling.low, net.scaling.high)
+        noisy = net.corruption.corrupt(scaled, draw, net.scaling.low, net.scaling.high).x
         noisy = net.scaling.inverse(noisy)
     return like(images, noisy.cpu().reshape(array.shape))
 
@@ -84,11 +83,13 @@ def marks(model: Estimator, images: Any, *, random_state: Any = None) -> np.ndar
     array, net, seed = as_rows(images), model.net_, find_seed(random_state)
     if _fits(model, array):
         return masks(model, images, seed)
-    if not isinstance(net.corruption, Watermark):
+    if net.corruption is None:
         return None
     scaled, draw = _drawn(model, array, seed)
     with torch.inference_mode():
-        laid = net.corruption.marked(scaled, draw, net.scaling.low, net.scaling.high)[1]
+        laid = net.corruption.corrupt(scaled, draw, net.scaling.low, net.scaling.high).mask
+    if laid is None:
+        return None
     return laid.cpu().numpy().reshape(len(array), -1, *array.shape[-2:])
 
 

@@ -12,9 +12,7 @@ import numpy as np
 import torch
 
 from diabolo import infer, metrics
-from diabolo.corruption import Watermark
 from diabolo.estimator import Estimator
-from diabolo.likelihood import Bernoulli
 from diabolo.linear import LinearMap, fit_linear
 from diabolo.train import generator
 
@@ -66,16 +64,19 @@ def corrupted(model: Estimator, X: Any, seed: int, noisy: Any = None) -> Any:
 
 def masks(model: Estimator, X: Any, seed: int) -> np.ndarray | None:
     """Where the watermarks of `corrupted` lie, (N, 1, H, W); None where there are none."""
-    net, mark = model.net_, model.net_.corruption
-    if not isinstance(mark, Watermark):
+    net, rows, corruption = model.net_, model.rows(X), model.net_.corruption
+    if corruption is None:
         return None
-    draw = generator(seed, "corrupt", device=net.device.type)
     low, high = net.scaling.low, net.scaling.high
 
-    def drawn(x: torch.Tensor) -> torch.Tensor:
-        return mark.marked(net.pictured(net.scaling(x)), draw, low, high)[1]
+    def laid(x: torch.Tensor) -> torch.Tensor | None:
+        return corruption.corrupt(net.pictured(net.scaling(x)), draw, low, high).mask
 
-    return infer.in_blocks(net, drawn, model.rows(X)).numpy()
+    draw = generator(seed, "corrupt", device=net.device.type)
+    if laid(rows[:1].to(net.device)) is None:
+        return None
+    draw = generator(seed, "corrupt", device=net.device.type)
+    return infer.in_blocks(net, laid, rows).numpy()
 
 
 def damage(clean: np.ndarray, output: np.ndarray, masks: np.ndarray) -> float:
@@ -126,9 +127,7 @@ def errors(model: Estimator, X: Any, seed: int = 0, noisy: Any = None) -> np.nda
 
 def _quality(model: Estimator, clean: np.ndarray, output: np.ndarray) -> dict[str, float]:
     found = _likeness(model, clean, output)
-    if isinstance(model.net_.likelihood, Bernoulli):
-        found["bce"] = metrics.bce(output, clean)
-    return found
+    return found | model.net_.likelihood.measures(output, clean)
 
 
 def _likeness(model: Estimator, clean: np.ndarray, output: np.ndarray) -> dict[str, float]:

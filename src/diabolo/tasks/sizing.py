@@ -39,6 +39,7 @@ from diabolo.doctor import DoctorWarning
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
 from diabolo.inputs import as_rows, find_device, find_seed
+from diabolo.networks import takes_images
 from diabolo.tasks.embedding import knn_accuracy
 from diabolo.tasks.evaluation import LINEAR_FEATURES, best_linear, corrupted, flat, in_units
 
@@ -270,7 +271,7 @@ def _jobs(model: Estimator, sizes: int, X: Any) -> int:
     planned = clone(model).set_params(latent_dim=1)
     parameters = sum(layer.parameters for layer in planned.layers(X[:2]))
     work = 3.0 * parameters * len(X) * model.epochs * sizes
-    return 1 if work < SMALL and model.network == "dense" else _cores()
+    return 1 if work < SMALL and not takes_images(model.validated().network) else _cores()
 
 
 def _cores() -> int:

@@ -1,0 +1,63 @@
+"""The base of the corruptions, and what several of them need.
+
+Each works in scaled units, on a batch: images (B, C, H, W) of any number of channels, or rows
+(B, D). It draws from the generator it is given. `low` and `high` are the ends of the scaled range,
+infinite where the scaling has none.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from typing import Annotated, NamedTuple
+
+from annotated_types import Ge, Le
+from torch import Generator, Tensor
+
+from diabolo.errors import InputError
+from diabolo.params import Parameters
+
+Share = Annotated[float, Ge(0), Le(1)]
+
+
+class Corrupted(NamedTuple):
+    """A corrupted batch, and what is known of its corruption.
+
+    `mask` (B, 1 or C, H, W), in [0, 1], is where something was laid over an image: where it is 0,
+    x is as it was. `level` (B,) is how strong the corruption is, where that is drawn.
+    """
+
+    x: Tensor
+    mask: Tensor | None = None
+    level: Tensor | None = None
+
+
+class Corruption(Parameters, ABC):
+    """Base of the corruptions."""
+
+    @abstractmethod
+    def corrupt(self, x: Tensor, generator: Generator, low: float, high: float) -> Corrupted:
+        """A corrupted copy of `x`, of its shape, within [low, high]."""
+
+    def check(self, shape: tuple[int, ...], low: float, high: float) -> None:
+        """Raise `InputError` where samples of `shape`, (C, H, W) or (D,), cannot be corrupted."""
+
+
+def need_range(what: str, low: float, high: float) -> None:
+    """Refuse a scaling without a range."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise InputError(f"{what} a range of values: use scaling='unit' or 'symmetric'.")
+
+
+def need_images(what: str, shape: tuple[int, ...], instead: str) -> None:
+    """Refuse samples that are no images."""
+    if len(shape) != 3:
+        raise InputError(
+            f"{what} needs images: give X as (N, H, W) or (N, C, H, W), or image_shape; for tables"
+            f" use {instead}."
+        )
+
+
+def ordered(name: str, ends: tuple[float, float]) -> None:
+    """Refuse a range that ends before it begins."""
+    low, high = ends
+    if low > high:
+        raise InputError(f"{name} must go from low to high, but is {low:g},{high:g}.")

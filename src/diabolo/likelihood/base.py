@@ -1,0 +1,122 @@
+"""The base of the likelihoods: a law of the data, given what the decoder gives.
+
+A subclass gives its `law`, and may write out its value and gradient, which is faster.
+"""
+
+import copy
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Self, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from diabolo import backprop
+from diabolo.networks import ACTIVATIONS
+from diabolo.params import Parameters
+
+OUTPUTS = {"unit": "sigmoid", "symmetric": "tanh"}  # activations that fit a scaling
+
+
+class Likelihood(Parameters, ABC):
+    """Base of the likelihoods p(x | z), of scaled values.
+
+    All work on the decoder's output *before* its activation, (B, `per_value` D), so that they can
+    use logits. Its first D numbers, activated, are the mean, unless `mean` says otherwise.
+    """
+
+    per_value: ClassVar[int] = 1  # numbers that the decoder gives for each value
+    unit: ClassVar[str] = "nats per feature"  # what `per_feature` gives
+    support: ClassVar[tuple[float, float] | None] = None  # ends of what has a likelihood
+    activation = cast(nn.Module, nn.Identity())  # of the output, see `after`
+
+    @abstractmethod
+    def law(self, output: Tensor) -> Distribution:
+        """p(x | z) of each sample: batch shape (B,), event shape (D,)."""
+
+    def mean(self, output: Tensor) -> Tensor:
+        """The reconstruction, in scaled values, (B, D)."""
+        return cast(Tensor, self.activation(output.chunk(self.per_value, 1)[0]))
+
+    def nll(self, output: Tensor, target: Tensor) -> Tensor:
+        """-log p(target | z) in nats, summed over the features; -> (B,)."""
+        with torch.autocast(output.device.type, enabled=False):
+            output = output.to(target.dtype)
+            if type(self).nll_and_gradient is Likelihood.nll_and_gradient:
+                return -self.law(output).log_prob(target)
+            return cast(Tensor, _NLL.apply(output, target, self))
+
+    def nll_and_gradient(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """The nll (B,) and its gradient at the output, by autograd where it is not written out."""
+        with torch.enable_grad():
+            output = output.detach().requires_grad_()
+            nll = self.nll(output, target)
+            (gradient,) = torch.autograd.grad(nll.sum(), output)
+        return nll.detach(), gradient
+
+    def derivative(self, gradient: Tensor, output: Tensor, mean: Tensor) -> Tensor:
+        """The gradient at the output of a gradient at the mean."""
+        return backprop.DERIVATIVES[type(self.activation)](self.activation, gradient, output, mean)
+
+    def after(self, activation: str) -> Self:
+        """The same likelihood, of an output with this activation."""
+        copied = copy.copy(self)
+        copied.activation = ACTIVATIONS[activation]()
+        return copied
+
+    def layer(self) -> nn.Module:
+        """`mean` as the last layer of a decoder."""
+        return _Mean(self)
+
+    def usual_activation(self, scaling: str | None, *, bounded: bool) -> str:
+        """The output activation for data so scaled where none is given, and one may bound it."""
+        return OUTPUTS.get(scaling or "", "identity") if bounded else "identity"
+
+    def check(self, scaling: str | None, activation: str, dtype: str) -> None:
+        """Raise `InputError` where data of this scaling and stored type, or the output
+        activation, do not suit it."""
+
+    def check_values(self, low: float, high: float, scaling: str | None) -> None:
+        """Raise `InputError` where scaled values from low to high are not its `support`.
+
+        It is asked only if there is one.
+        """
+
+    def supported(self, scaled: Tensor) -> Tensor:
+        """The values nearest to `scaled` that have a likelihood."""
+        return scaled if self.support is None else scaled.clamp(*self.support)
+
+    def per_feature(self, nll: float, features: int) -> float:
+        """A mean nll as the usual loss per feature."""
+        return nll / features
+
+    def measures(self, output: np.ndarray, clean: np.ndarray) -> dict[str, float]:
+        """What else tells how good reconstructions are, by name; both in [0, 1] units."""
+        return {}
+
+
+class _NLL(torch.autograd.Function):
+    """A likelihood's nll as autograd sees it; its gradient comes with its value."""
+
+    @staticmethod
+    def forward(ctx: Any, output: Tensor, target: Tensor, likelihood: Likelihood) -> Tensor:
+        nll, gradient = likelihood.nll_and_gradient(output, target)
+        ctx.save_for_backward(gradient)
+        return nll
+
+    @staticmethod
+    def backward(ctx: Any, *weights: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,), (weight,) = ctx.saved_tensors, weights
+        return gradient * weight.unsqueeze(1), None, None
+
+
+class _Mean(nn.Module):
+    """`Likelihood.mean` as a layer."""
+
+    def __init__(self, likelihood: Likelihood) -> None:
+        super().__init__()
+        self.likelihood, self.activation = likelihood, likelihood.activation
+
+    def forward(self, output: Tensor) -> Tensor:
+        return self.likelihood.mean(output)

@@ -1,0 +1,25 @@
+"""The Gaussian likelihood of unit variance, whose nll is half the squared error."""
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Independent, Normal
+
+from diabolo.likelihood.base import Likelihood
+
+
+class Gaussian(Likelihood, kind="gaussian", synonyms=("mse",)):
+    """N(mean, I). The nll is without its constant, D/2 log(2 pi): 1/2 sum (x - mean)^2."""
+
+    unit = "MSE per feature"
+
+    def law(self, output: Tensor) -> Distribution:
+        return Independent(Normal(self.mean(output), 1.0), 1)
+
+    def nll_and_gradient(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        mean = self.activation(output)
+        difference = mean - target
+        nll = torch.linalg.vecdot(difference, difference).mul_(0.5)
+        return nll, self.derivative(difference, output, mean)
+
+    def per_feature(self, nll: float, features: int) -> float:
+        return 2 * nll / features

@@ -1,0 +1,187 @@
+"""What every network shares: its base, what it is built from, and the initial weights.
+
+The decoder ends before its output activation, which belongs to the likelihood. Weights are
+drawn from a generator that is passed in, never from torch's global one.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Generator, nn
+
+from diabolo.errors import InputError
+from diabolo.params import Parameters
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": partial(nn.LeakyReLU, 0.2),
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "softplus": nn.Softplus,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+    "identity": nn.Identity,
+}
+Activation = Literal[
+    "relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "tanh", "sigmoid", "identity"
+]
+DRAWN = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)  # layers whose weights are drawn here
+Shape = tuple[int, ...]
+Pair = tuple[nn.Module, nn.Module]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a pair is built for: the shape of a sample, (D,) or (C, H, W), and its layers.
+
+    `latent` None makes the last hidden layer the code. The encoder gives `outputs` numbers per
+    code dimension (a VAE's mean and log-variance: 2), the decoder `per_value` for each value of a
+    sample: of images, as so many times C channels.
+    """
+
+    shape: Shape
+    hidden: Sequence[int]
+    latent: int | None
+    activation: Activation
+    code_activation: Activation
+    outputs: int = 1
+    per_value: int = 1
+
+
+class Network(Parameters, ABC):
+    """Base of the networks."""
+
+    hidden: ClassVar[tuple[int, ...]]  # sizes of the hidden layers where none are given
+    images: ClassVar[bool] = True  # whether it takes (B, C, H, W), or flat batches (B, D)
+    bounded: ClassVar[bool] = True  # whether an activation may squash what the decoder gives
+    gives: ClassVar[str] = "values of any size"  # what the decoder of an unbounded one gives
+
+    @abstractmethod
+    def pair(self, sizes: Sizes) -> Pair:
+        """The encoder, batch -> (B, `outputs` K), and the decoder, (B, K) -> values."""
+
+    def begin(self, encoder: nn.Module, decoder: nn.Module) -> None:
+        """Set weights that do not begin as they are drawn."""
+
+    def check(self, shape: Shape) -> None:
+        """Raise `InputError` where it cannot take samples of `shape`, (C, H, W) or (D,)."""
+        if self.images and len(shape) != 3:
+            raise InputError(
+                f"A {self.kind} network needs images: give X as (N, C, H, W), or"
+                f" image_shape for {math.prod(shape)} columns."
+            )
+
+    def check_output(self, activation: str) -> None:
+        """Raise `InputError` where its output cannot have this activation."""
+        if not self.bounded and activation != "identity":
+            raise InputError(
+                f"A {self.kind} network gives {self.gives}, which nothing may squash: use"
+                " likelihood='gaussian' and leave output_activation out."
+            )
+
+
+def takes_images(network: Any) -> bool:
+    """Whether a network, or an own pair of modules, takes samples in their own shape."""
+    return not isinstance(network, Network) or network.images
+
+
+def build(
+    network: Network, sizes: Sizes, init: Literal["glorot", "torch"], generator: Generator | None
+) -> Pair:
+    """The pair of a network, its weights drawn from `generator`.
+
+    With PyTorch's `init` they are those that the layers, written out, would have had if torch's
+    global generator had been in that state. Without a generator they have shapes but no memory,
+    on the "meta" device.
+    """
+    with torch.device("meta"):
+        encoder, decoder = network.pair(sizes)
+    if generator is None:
+        return encoder, decoder
+    if not all(map(_known, (*encoder.modules(), *decoder.modules()))):
+        with _global_seed(generator.initial_seed()):
+            encoder, decoder = network.pair(sizes)
+    for module in (encoder, decoder):
+        if any(t.is_meta for t in module.state_dict().values()):
+            module.to_empty(device="cpu")
+        module.apply(partial(_initialise, init=init, generator=generator))
+    with torch.no_grad():
+        network.begin(encoder, decoder)
+    for module in (encoder, decoder):
+        lay_out(module)
+    return encoder, decoder
+
+
+def _known(module: nn.Module) -> bool:
+    """Whether `_initialise` sets all that a layer itself has."""
+    own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+    return not own or isinstance(module, DRAWN)
+
+
+def lay_out(module: nn.Module) -> None:
+    """Put the weights of convolutions into the order in memory that is fastest for them."""
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+@contextmanager
+def _global_seed(seed: int) -> Iterator[None]:
+    """torch's global generator, of the CPU, in a state of its own; afterwards as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+def _initialise(module: nn.Module, init: str, generator: Generator) -> None:
+    """Glorot uniform with zero biases, or PyTorch's own U(-1/sqrt(fan_in), 1/sqrt(fan_in))."""
+    if not isinstance(module, DRAWN):
+        return
+    with torch.no_grad():
+        if init == "glorot":
+            nn.init.xavier_uniform_(module.weight, generator=generator)
+            if module.bias is not None:
+                module.bias.zero_()
+            return
+        bound = 1 / math.sqrt(module.weight[0].numel())
+        for parameter in module.parameters(recurse=False):
+            parameter.uniform_(-bound, bound, generator=generator)
+
+
+def chain(sizes: Sequence[int], activation: Activation) -> list[nn.Module]:
+    """Linear layers from size to size, an activation after each."""
+    return [
+        module
+        for before, after in pairwise(sizes)
+        for module in (nn.Linear(before, after), ACTIVATIONS[activation]())
+    ]
+
+
+def code_layers(bottom: Shape, sizes: Sizes) -> tuple[list[nn.Module], list[nn.Module]]:
+    """From the last feature map to the code, and from the code to the first one."""
+    encoder: list[nn.Module] = [nn.Flatten()]
+    decoder: list[nn.Module] = [nn.Unflatten(1, bottom)]
+    if sizes.latent is None:
+        return encoder, decoder
+    units = math.prod(bottom)
+    encoder += [nn.Linear(units, sizes.outputs * sizes.latent), *after(sizes.code_activation)]
+    return encoder, [nn.Linear(sizes.latent, units), *decoder]
+
+
+def need_layers(network: Network, sizes: Sizes) -> None:
+    """Refuse a network without hidden layers."""
+    if not sizes.hidden:
+        raise InputError(
+            f"A {network.kind} network needs at least one number of channels in hidden."
+        )
+
+
+def after(name: Activation) -> list[nn.Module]:
+    """The activation after a layer, as a list of layers."""
+    return [] if name == "identity" else [ACTIVATIONS[name]()]

@@ -1,0 +1,74 @@
+"""The residual network, which learns the noise to take away:  x -> x - noise(x).
+
+The residual learning of K. Zhang, W. Zuo, Y. Chen, D. Meng and L. Zhang, "Beyond a Gaussian
+Denoiser", 2017, on the image laid out as 4C channels of half its height and width, as in
+K. Zhang, W. Zuo and L. Zhang, "FFDNet", 2018; without their batch normalisation and noise map.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from diabolo.errors import InputError
+from diabolo.networks.base import Activation, Network, Pair, Shape, Sizes, after, need_layers
+
+
+class Residual(Network, kind="residual"):
+    """On (B, C, H, W): begins as the identity, and learns the noise to take away.
+
+    The code is the clean image itself, so that there is no `latent`, and the decoder only gives
+    it its shape. See `WithoutNoise`; `hidden` are the channels of its layers.
+    """
+
+    hidden = (64, 64, 64, 64, 64)
+    bounded = False
+    gives = "its input without the noise"
+
+    def pair(self, sizes: Sizes) -> Pair:
+        need_layers(self, sizes)
+        if sizes.latent is not None:
+            raise InputError(
+                f"A {self.kind} network has no narrow code: give latent_dim none, not"
+                f" {sizes.latent}."
+            )
+        if sizes.per_value != 1:
+            raise InputError(
+                f"A {self.kind} network gives one number for each value: use"
+                " likelihood='gaussian'."
+            )
+        encoder = WithoutNoise(sizes.shape, sizes.hidden, sizes.activation)
+        return nn.Sequential(encoder, nn.Flatten()), nn.Sequential(nn.Unflatten(1, sizes.shape))
+
+    def begin(self, encoder: nn.Module, decoder: nn.Module) -> None:
+        for module in encoder.modules():
+            if isinstance(module, WithoutNoise):
+                module.begin_as_identity()
+
+
+class WithoutNoise(nn.Module):
+    """x -> x - noise(x), by 3x3 convolutions at half the resolution; (B, C, H, W) as it came.
+
+    The last convolution begins at zero. Odd sides are padded.
+    """
+
+    def __init__(self, shape: Shape, hidden: Sequence[int], activation: Activation) -> None:
+        super().__init__()
+        padding = (0, shape[2] % 2, 0, shape[1] % 2)
+        layers: list[nn.Module] = [nn.ZeroPad2d(padding)] if any(padding) else []
+        layers.append(nn.PixelUnshuffle(2))
+        for before, behind in pairwise([4 * shape[0], *hidden]):
+            layers += [nn.Conv2d(before, behind, 3, padding=1), *after(activation)]
+        layers += [nn.Conv2d(hidden[-1], 4 * shape[0], 3, padding=1), nn.PixelShuffle(2)]
+        if any(padding):
+            layers.append(nn.ZeroPad2d((0, -padding[1], 0, -padding[3])))
+        self.noise = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x - self.noise(x)
+
+    def begin_as_identity(self) -> None:
+        """Make the noise zero."""
+        last = [layer for layer in self.noise if isinstance(layer, nn.Conv2d)][-1]
+        for parameter in last.parameters():
+            parameter.zero_()
