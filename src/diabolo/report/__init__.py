@@ -103,7 +103,7 @@ def draw_loss(folder: Path, model: Estimator) -> None:
 
 def write_picture(path: Path, draw: Callable[[], Figure]) -> None:
     """Draw a figure into a PNG file, whole or not at all."""
-    with figures.theme(dark=False):
+    with figures.theme():
         _write_bytes(path, figures.to_png(draw()))
 
 
