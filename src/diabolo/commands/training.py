@@ -248,10 +248,11 @@ class _Run:
 
     def _report(self, model: Estimator, test: Samples) -> None:
         runs.write_history(self.folder, model.history_)
-        self.numbers = model.metrics_ = runs.measure(model, self.plan, self.split)
+        self.numbers, outcome = runs.measure(model, self.plan, self.split)
+        model.metrics_ = self.numbers
         model.save(self.folder / runs.MODEL)
         runs.write_metrics(self.folder, self.numbers)
-        report.write(self.folder, model, self.plan, self.numbers, test)
+        report.write(self.folder, model, self.plan, self.numbers, test, outcome=outcome)
 
 
 class _RunCheckpoints(Checkpoints):

@@ -1,9 +1,35 @@
 """A run's result in plain words."""
 
+from pathlib import Path
 from typing import Any
 
+from diabolo.estimator import Estimator
 from diabolo.params import Parameters
 from diabolo.recipes import Recipe
+
+MEASURES = {  # in metrics.json, where they can be named more plainly; another is a penalty
+    "mse": "mean squared error",
+    "psnr": "PSNR, dB",
+    "ssim": "SSIM",
+    "bce": "BCE, nats per value",
+    "nll": "negative log-likelihood, nats",
+    "elbo": "ELBO, nats",
+    "noisy_mse": "before: mean squared error",
+    "noisy_psnr": "before: PSNR, dB",
+    "noisy_ssim": "before: SSIM",
+    "damage": "damage outside the mark: mean squared error",
+    "full_rank_mse": "of any rank: mean squared error",
+}
+PENALTIES = {"kl": "KL"}  # whose names are not what one calls them
+
+
+def named(numbers: dict[str, float]) -> dict[str, float]:
+    """Numbers of metrics.json by the names that one reads."""
+    return {MEASURES.get(name) or f"{_penalty(name)}, nats": n for name, n in numbers.items()}
+
+
+def _penalty(name: str) -> str:
+    return PENALTIES.get(name, name.replace("_", " "))
 
 
 def story(model: Parameters, recipe: Recipe, numbers: dict[str, Any], data: str) -> str:
@@ -17,6 +43,18 @@ def story(model: Parameters, recipe: Recipe, numbers: dict[str, Any], data: str)
         f" {_duration(numbers['seconds'])} on the {numbers['device'].upper()}"
         f" ({numbers['images_per_second']:,} samples a second)."
     )
+
+
+def tested(model: Estimator, recipe: Recipe, numbers: dict[str, Any], others: int) -> str:
+    """What a run was trained and tested on, in words."""
+    name = "MNIST" if recipe.source == "mnist" else Path(recipe.source).name
+    what = "rows" if model.image_shape_ is None else "patches" if recipe.patches else "images"
+    shape = " x ".join(map(str, model.sample_shape_))
+    if recipe.pairs:
+        noisy, clean = (Path(path).name for path in recipe.pairs)
+        what, name = f"pairs of {what}", f"{clean}, whose noisy partners are from {noisy}"
+    trained = f"{numbers['samples']:,} {what} of {shape} values from {name}"
+    return f"{trained} (tested on {others:,} others)"
 
 
 def verdict(numbers: dict[str, Any]) -> str:
@@ -63,10 +101,16 @@ def _result(test: dict[str, float]) -> str:
     extra = ""
     if "bce" in test:
         extra = f" and a binary cross-entropy of {_error(test['bce'])} nats per pixel"
-    if "kl" in test:
-        total = test["nll"] + test["kl"]
-        extra = f"; with a drawn code the loss is {total:.2f} nats (KL {test['kl']:.2f})"
-    return f"Its reconstructions of the test samples have {error}{extra}."
+    return f"Its reconstructions of the test samples have {error}{_nats(test) or extra}."
+
+
+def _nats(test: dict[str, float]) -> str:
+    """The loss of a model with penalties: their values, and what they are added to."""
+    penalties = {_penalty(name): value for name, value in test.items() if name not in MEASURES}
+    each = ", ".join(f"{name} {value:.2f}" for name, value in penalties.items())
+    if "elbo" in test:
+        return f"; with a drawn code the loss is {-test['elbo']:.2f} nats ({each})"
+    return f"; the negative log-likelihood is {test['nll']:.2f} nats ({each})" if each else ""
 
 
 def _beside(method: str, test: dict[str, float], mse: float) -> str:

@@ -6,6 +6,8 @@ corrupted samples and compared with the clean ones: the error outside a watermar
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,10 +18,89 @@ from diabolo.corruption import Watermark
 from diabolo.estimator import Estimator
 from diabolo.likelihood import Bernoulli
 from diabolo.linear import LinearMap, fit_linear
+from diabolo.net import Net
 from diabolo.train import generator
 
 LINEAR_FEATURES = 4096  # the widest sample whose covariance is formed
 ROWS = 4096
+EVIDENCE = {"nll", "kl"}  # what minus the elbo is the sum of
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a model makes of test samples: all that one pass over them gives, in their order.
+
+    `clean`, `seen` and `output` are in the units of `in_units`. `seen` is what the model was
+    given, and `clean` itself where nothing is corrupted; `codes` (N, K) are the mean codes of it.
+    `nats` (N,) are the nll and the penalties that the model names, from one seeded draw of the
+    code. `masks`: where watermarks lie.
+    """
+
+    clean: np.ndarray
+    seen: np.ndarray
+    output: np.ndarray
+    codes: np.ndarray
+    nats: dict[str, np.ndarray]
+    masks: np.ndarray | None = None
+
+    @property
+    def corrupted(self) -> bool:
+        """Whether the model was given something else than it should give."""
+        return self.seen is not self.clean
+
+    @cached_property
+    def errors(self) -> np.ndarray:
+        """Squared error of each output, (N,), mean over its values."""
+        return metrics.mse_per_sample(self.output, self.clean)
+
+
+def outcome(model: Estimator, X: Any, *, noisy: Any = None, seed: int = 0) -> Outcome:
+    """What a fitted model makes of X, or of its noisy partners; without these it is corrupted."""
+    seen = corrupted(model, X, seed, noisy)
+    clean = in_units(model, X)
+    output, codes, nats = _passed(model, seen, X, seed)
+    return Outcome(
+        clean=clean,
+        seen=clean if seen is X else in_units(model, seen),
+        output=in_units(model, output.reshape(np.shape(seen))),
+        codes=codes,
+        nats=nats,
+        masks=masks(model, X, seed) if noisy is None else None,
+    )
+
+
+def _passed(
+    model: Estimator, seen: Any, clean: Any, seed: int
+) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Outputs (N, D) in stored units and codes (N, K), both of the mean code, and the nats."""
+    net, widths = model.net_, dict[str, int]()
+    draw = generator(seed, "evaluate", device=net.device.type)
+
+    def packed(x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        parts = _parts(net, net.scaling(x), net.scaling(target), draw)
+        columns = {name: part.reshape(len(x), -1) for name, part in parts.items()}
+        widths.update({name: part.shape[1] for name, part in columns.items()})
+        return torch.cat(list(columns.values()), dim=1)
+
+    found = net.in_blocks(packed, model.rows(seen), model.rows(clean)).numpy()
+    bounds = np.cumsum(list(widths.values()))[:-1]
+    output, codes, *nats = map(np.ascontiguousarray, np.split(found, bounds, axis=1))
+    return output, codes, {n: a[:, 0] for n, a in zip(list(widths)[2:], nats, strict=True)}
+
+
+def _parts(
+    net: Net, seen: torch.Tensor, clean: torch.Tensor, draw: torch.Generator
+) -> dict[str, torch.Tensor]:
+    """Of scaled batches the output, the mean code and, by their names, nats (B,) a sample."""
+    shaped = net.shaped(seen)
+    code = net.bottleneck(net.encoder, shaped, draw)
+    output = net.decoder(code.mean).flatten(1)
+    drawn = output if code.z is code.mean else net.decoder(code.z).flatten(1)
+    decoded = net.scaling.inverse(net.likelihood.activation(output))
+    nats = {"nll": net.likelihood.nll(drawn, clean)}
+    if net.bottleneck.penalised:
+        nats["kl"] = torch.as_tensor(net.bottleneck.codes(net.encoder, shaped)[0].penalty)
+    return {"output": decoded, "code": code.mean, **nats}
 
 
 def evaluate(
@@ -37,21 +118,45 @@ def evaluate(
     (PCA; with a corruption the best linear denoiser of that rank, and of any rank). Samples that
     have noisy partners, `noisy_test` and `noisy_train`, are corrupted by these.
     """
-    seen = corrupted(model, x_test, seed, noisy_test)
-    clean, output = in_units(model, x_test), in_units(model, model.reconstruct(seen))
-    test = _quality(model, clean, output)
-    test |= _likelihoods(model, seen, x_test, seed)
-    if seen is not x_test:
-        before = _likeness(model, clean, in_units(model, seen))
-        test |= {f"noisy_{name}": value for name, value in before.items()}
-    marks = masks(model, x_test, seed) if noisy_test is None else None
-    if marks is not None:
-        test["damage"] = damage(clean, output, marks)
-    test = {name: value for name, value in test.items() if math.isfinite(value)}
-    result: dict[str, Any] = {"test": test}
+    found = outcome(model, x_test, noisy=noisy_test, seed=seed)
+    return measured(model, found, x_train, noisy_train=noisy_train, seed=seed)
+
+
+def measured(
+    model: Estimator,
+    found: Outcome,
+    x_train: Any = None,
+    *,
+    noisy_train: Any = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """What `evaluate` gives, of an outcome."""
+    test = quality(model, found)
+    result: dict[str, Any] = {"test": {k: v for k, v in test.items() if math.isfinite(v)}}
     if x_train is not None and model.n_features_in_ <= LINEAR_FEATURES:
-        result["linear"] = _linear(model, (seen, x_test), (noisy_train, x_train), seed)
+        result["linear"] = _linear(model, found, x_train, noisy_train, seed)
     return result
+
+
+def quality(model: Estimator, found: Outcome) -> dict[str, float]:
+    """How near the outputs are, before and after; the mean nats; the damage of a watermark."""
+    test = _likeness(model, found.clean, found.output, found.errors)
+    if isinstance(model.net_.likelihood, Bernoulli):
+        test["bce"] = metrics.bce(found.output, found.clean)
+    test |= _means(found.nats)
+    if found.corrupted:
+        errors = metrics.mse_per_sample(found.seen, found.clean)
+        before = _likeness(model, found.clean, found.seen, errors)
+        test |= {f"noisy_{name}": value for name, value in before.items()}
+    if found.masks is not None:
+        test["damage"] = damage(found.clean, found.output, found.masks)
+    return test
+
+
+def _means(nats: dict[str, np.ndarray]) -> dict[str, float]:
+    """Mean nats by name, and the elbo where they are those of the evidence lower bound."""
+    means = {n: float(torch.from_numpy(a).double().mean()) for n, a in nats.items()}
+    return means | ({"elbo": -sum(means.values())} if set(means) == EVIDENCE else {})
 
 
 def corrupted(model: Estimator, X: Any, seed: int, noisy: Any = None) -> Any:
@@ -124,39 +229,14 @@ def errors(model: Estimator, X: Any, seed: int = 0, noisy: Any = None) -> np.nda
     return metrics.mse_per_sample(in_units(model, X), in_units(model, output))
 
 
-def _quality(model: Estimator, clean: np.ndarray, output: np.ndarray) -> dict[str, float]:
-    found = _likeness(model, clean, output)
-    if isinstance(model.net_.likelihood, Bernoulli):
-        found["bce"] = metrics.bce(output, clean)
-    return found
-
-
-def _likeness(model: Estimator, clean: np.ndarray, output: np.ndarray) -> dict[str, float]:
-    mse = metrics.mse(output, clean)
-    found: dict[str, float | None] = {"mse": mse}
-    if model.image_shape_ is not None:
-        found |= {"psnr": metrics.psnr(mse), "ssim": metrics.ssim(output, clean)}
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def _likelihoods(model: Estimator, seen: Any, clean: Any, seed: int) -> dict[str, float]:
-    """nll, and for a random code kl and elbo: nats per sample, from one seeded draw."""
-    net, device = model.net_, model.net_.device
-    draw = generator(seed, "evaluate", device=device.type)
-
-    def nll(x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        return net.terms(net.scaling(x), net.scaling(target), draw)[0]
-
-    def kl(x: torch.Tensor) -> torch.Tensor:
-        code = net.bottleneck.codes(net.encoder, net.shaped(net.scaling(x)))[0]
-        return torch.as_tensor(code.penalty)
-
-    rows = model.rows(seen), model.rows(clean)
-    found = {"nll": float(net.in_blocks(nll, *rows).double().mean())}
-    if net.bottleneck.penalised:
-        found["kl"] = float(net.in_blocks(kl, rows[0]).double().mean())
-        found["elbo"] = -(found["nll"] + found["kl"])
-    return found
+def _likeness(
+    model: Estimator, clean: np.ndarray, output: np.ndarray, errors: np.ndarray
+) -> dict[str, float]:
+    mse = float(errors.mean())
+    if model.image_shape_ is None:
+        return {"mse": mse}
+    ssim = metrics.ssim(output, clean)
+    return {"mse": mse, "psnr": metrics.psnr(mse)} | ({} if ssim is None else {"ssim": ssim})
 
 
 def best_linear(
@@ -184,11 +264,10 @@ def best_linear(
 
 
 def _linear(
-    model: Estimator, test: tuple[Any, Any], train: tuple[Any, Any], seed: int
+    model: Estimator, found: Outcome, x_train: Any, noisy_train: Any, seed: int
 ) -> dict[str, float]:
-    (seen, x_test), (noisy_train, x_train) = test, train
-    ranks = [model.code_size_] if seen is x_test else [model.code_size_, None]
-    source, target = flat(model, seen), flat(model, x_test)
+    ranks = [model.code_size_, None] if found.corrupted else [model.code_size_]
+    source, target = (a.reshape(len(a), -1) for a in (found.seen, found.clean))
     maps = best_linear(model, x_train, ranks, noisy_train=noisy_train, seed=seed)
     scores = [metrics.mse(linear(source), target) for linear in maps]
     return dict(zip(["mse", "full_rank_mse"], scores, strict=False))
