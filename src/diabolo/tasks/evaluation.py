@@ -269,8 +269,8 @@ def _linear(
     ranks = [model.code_size_, None] if found.corrupted else [model.code_size_]
     source, target = (a.reshape(len(a), -1) for a in (found.seen, found.clean))
     maps = best_linear(model, x_train, ranks, noisy_train=noisy_train, seed=seed)
-    scores = [metrics.mse(linear(source), target) for linear in maps]
-    return dict(zip(["mse", "full_rank_mse"], scores, strict=False))
+    scores = {linear: metrics.mse(linear(source), target) for linear in dict.fromkeys(maps)}
+    return dict(zip(["mse", "full_rank_mse"], [scores[linear] for linear in maps], strict=False))
 
 
 def flat(model: Estimator, X: Any) -> np.ndarray:
