@@ -223,6 +223,20 @@ def test_two_numbers_of_a_code_are_its_place_and_more_their_principal_components
     assert np.allclose(np.abs(plane(wide)[0]), np.abs(theirs), atol=1e-9)
 
 
+@pytest.mark.parametrize("shape", [(900, 600), (600, 900)])
+def test_wide_codes_are_laid_out_by_the_same_components(shape, untouched):
+    draw = np.random.default_rng(0)
+    z = draw.normal(size=shape) * np.linspace(3, 0, shape[1]) ** 2
+    with untouched():
+        points, axes = plane(z)
+    assert np.array_equal(points, plane(z)[0])
+    theirs = PCA(2, svd_solver="full").fit(z)
+    assert np.allclose(np.abs(points), np.abs(theirs.transform(z)), atol=1e-3)
+    shares = theirs.explained_variance_ratio_
+    assert axes == tuple(f"component {i + 1} ({shares[i]:.0%} of variance)" for i in (0, 1))
+    assert plane(np.ones(shape))[0].shape == (shape[0], 2)
+
+
 def test_tsne_is_seeded_keeps_clusters_and_global_states(untouched):
     draw = np.random.default_rng(0)
     z = np.repeat([[0.0] * 4, [20.0] * 4], 15, axis=0) + draw.normal(size=(30, 4))

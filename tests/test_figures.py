@@ -1,15 +1,18 @@
-"""Every picture renders without a warning, on light and on dark, and shows what was given."""
+"""Every picture renders without a warning, legible on any page, and shows what was given."""
 
 import io
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 from diabolo import figures
 from diabolo.errors import InputError
+from diabolo.figures import style
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.random((12, 28, 28))
@@ -76,7 +79,7 @@ PICTURES = {
 
 
 @pytest.fixture(autouse=True)
-def light():
+def paper():
     with figures.theme():
         yield
 
@@ -91,21 +94,46 @@ def words(figure):
     return texts
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("draw", PICTURES.values(), ids=PICTURES.keys())
-def test_every_picture_renders(draw, dark):
-    with figures.theme(dark):
-        figure = draw()
-        assert isinstance(figure, Figure)
-        png = figures.to_png(figure)
-    pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+def test_every_picture_renders(draw):
+    figure = draw()
+    assert isinstance(figure, Figure)
+    image = Image.open(io.BytesIO(figures.to_png(figure)))
+    assert image.convert("RGBA").getextrema()[3] == (255, 255), "opaque, so legible on any page"
+    pixels = np.asarray(image.convert("RGB"))
     assert pixels.shape[1] <= figures.WIDTH
-    page = np.array([0x15, 0x17, 0x1C] if dark else [255] * 3)
-    assert (pixels[0] == page).all(), "the page's colour, and nothing that touches its edge"
-    assert (pixels[-1] == page).all()
-    assert (pixels[:, 0] == page).all()
-    assert (pixels[:, -1] == page).all()
-    assert (pixels != page).any()
+    paper = np.array([int(style.PAPER[i : i + 2], 16) for i in (1, 3, 5)])
+    assert (pixels[0] == paper).all(), "the paper's colour, and nothing that touches its edge"
+    assert (pixels[-1] == paper).all()
+    assert (pixels[:, 0] == paper).all()
+    assert (pixels[:, -1] == paper).all()
+    assert (pixels != paper).any()
+
+
+def luminance(colour):
+    """Of WCAG 2.2, from 0 (black) to 1."""
+    values = np.array(to_rgb(colour))
+    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+    return linear @ [0.2126, 0.7152, 0.0722]
+
+
+def contrast(a, b):
+    low, high = sorted(map(luminance, (a, b)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_letters_and_lines_stand_out_from_the_paper():
+    assert contrast("black", "white") == pytest.approx(21)
+    assert min(contrast(colour, style.PAPER) for colour in (style.TEXT, style.MUTED)) >= 4.5
+    assert len(set(style.COLOURS)) == 10
+    assert min(contrast(colour, style.PAPER) for colour in style.COLOURS) >= 3
+
+
+def test_all_texts_stand_out_from_the_paper():
+    for draw in PICTURES.values():
+        for text in draw().findobj(Text):
+            if text.get_text():
+                assert contrast(text.get_color(), style.PAPER) >= 4.5, text
 
 
 def test_a_png_is_the_same_each_time():

@@ -59,6 +59,15 @@ def test_full_rank_is_least_squares(pairs):
     np.testing.assert_allclose(linear_map(source), expected, atol=1e-8)
 
 
+def test_ranks_that_bind_nothing_share_the_map_of_any_rank(pairs):
+    source, target = pairs
+    narrow, wide, full = fit_linear(blocks(source, target), [11, 12, None])
+    assert wide is full
+    assert error(full, source, target) < error(narrow, source, target)
+    few = source[:5], target[:5]
+    assert len(set(fit_linear([few], [4, 11, None]))) == 1
+
+
 def test_source_and_target_may_differ_in_width(pairs):
     source, target = pairs[0], pairs[1][:, :5]
     narrow, full = fit_linear(blocks(source, target), [2, None])

@@ -228,7 +228,7 @@ def pairs(tmp_path_factory):
 @pytest.fixture
 def quick(monkeypatch):
     """Runs without pictures."""
-    monkeypatch.setattr("diabolo.report.write", lambda folder, *_: folder / "report.html")
+    monkeypatch.setattr("diabolo.report.write", lambda folder, *_, **__: folder / "report.html")
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
 """The report in a real browser, and its words."""
 
+from base64 import b64decode
+
 import numpy as np
 import pytest
 from conftest import look_as
@@ -10,6 +12,7 @@ from diabolo.data import Samples
 from diabolo.doctor import Finding
 from diabolo.recipes import read
 from diabolo.report import verdict
+from diabolo.tasks.evaluation import outcome
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +34,9 @@ def test_page_in_a_browser(browser, page, width, scheme):
     assert all(natural > 100 and alt for natural, alt, _ in images)
     background = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
     assert background == {"light": "rgb(255, 255, 255)", "dark": "rgb(21, 23, 28)"}[scheme]
-    chosen = browser.execute_script(
-        "return [...document.querySelectorAll('source')].map(s => s.srcset)"
-    )
-    assert ([src for _, _, src in images] == chosen) == (scheme == "dark")
+    shown = [b64decode(src.removeprefix("data:image/png;base64,")) for _, _, src in images]
+    files = {path.read_bytes() for path in (page.parent / "figures").iterdir()}
+    assert set(shown) == files, "one drawing of each figure, whatever the scheme"
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     assert browser.get_log("browser") == []
     requests = [
@@ -59,7 +61,7 @@ def test_verdict_names_the_winner():
 @pytest.fixture
 def written(tmp_path, monkeypatch):
     """The text of a report, without its pictures, on findings and an error beside PCA's 0.02."""
-    monkeypatch.setattr(report, "_gallery", lambda *_: [])
+    monkeypatch.setattr(report, "gallery", lambda *_: [])
     X = np.random.default_rng(0).random((40, 6), dtype=np.float32)
     model = Autoencoder(latent_dim=2, hidden=(), epochs=1, random_state=0).fit(X)
     counts = {"parameters": 1, "epochs": 1, "seconds": 1.0, "samples": 40}
@@ -68,9 +70,15 @@ def written(tmp_path, monkeypatch):
     def write(findings, mse):
         model.findings_ = findings
         numbers = {"test": {"mse": mse}, "linear": {"mse": 0.02}, **counts}
-        return report.write(
-            tmp_path, model, read("ae-32"), numbers, Samples(X, [], "npy")
-        ).read_text(encoding="utf-8")
+        path = report.write(
+            tmp_path,
+            model,
+            read("ae-32"),
+            numbers,
+            Samples(X, [], "npy"),
+            outcome=outcome(model, X),
+        )
+        return path.read_text(encoding="utf-8")
 
     return write
 

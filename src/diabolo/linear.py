@@ -21,11 +21,11 @@ from diabolo.errors import InputError
 BLOCK_ROWS = 2048
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LinearMap:
     """x -> x F1 [F2] + offset, for rows x: (B, D) -> (B, D) in the type of x.
 
-    A map of low rank k keeps two factors, (D, k) and (k, D).
+    A map of low rank k keeps two factors, (D, k) and (k, D). Ranks that bind nothing share a map.
     """
 
     factors: tuple[np.ndarray, ...]
@@ -130,13 +130,14 @@ def _solve(moments: _Moments, ranks: Sequence[int | None]) -> list[LinearMap]:
     if moments.count == 0:
         raise InputError("a linear map needs at least one pair of rows to be fitted")
     mean_x, mean_y = moments.means()
-    maps = []
-    for factors in _factors(*moments.covariances(), ranks):
+    found = _factors(*moments.covariances(), ranks)
+    maps: dict[int, LinearMap] = {}
+    for factors in found:
         shifted = mean_x
         for factor in factors:
             shifted = shifted @ factor
-        maps.append(LinearMap(factors, mean_y - shifted))
-    return maps
+        maps.setdefault(id(factors), LinearMap(factors, mean_y - shifted))
+    return [maps[id(factors)] for factors in found]
 
 
 def _factors(
@@ -147,19 +148,22 @@ def _factors(
     values, vectors = values[kept], vectors[:, kept]
     if xy is xx:
         weights, directions = vectors @ vectors.T, vectors
+        binding = [rank for rank in ranks if rank is not None]
     else:
         whitened = (vectors / np.sqrt(values)).T @ xy
         weights = (vectors / np.sqrt(values)) @ whitened
-        directions = _directions(whitened, ranks)
+        binding = [rank for rank in ranks if rank is not None and rank < min(whitened.shape)]
+        directions = _directions(whitened, binding)
+    widest = (weights,)
     return [
-        (weights,) if rank is None else _low_rank(weights, directions[:, ::-1][:, :rank])
+        _low_rank(weights, directions[:, ::-1][:, :rank]) if rank in binding else widest
         for rank in ranks
     ]
 
 
-def _directions(whitened: np.ndarray, ranks: Sequence[int | None]) -> np.ndarray:
+def _directions(whitened: np.ndarray, ranks: Sequence[int]) -> np.ndarray:
     """Eigenvectors, by rising eigenvalue, of the covariance of the fitted targets."""
-    if all(rank is None for rank in ranks):
+    if not ranks:
         return np.empty((whitened.shape[1], 0))
     vectors: np.ndarray = np.linalg.eigh(whitened.T @ whitened)[1]
     return vectors

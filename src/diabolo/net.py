@@ -120,19 +120,19 @@ class Net(nn.Module):
         target = clean.repeat(draws, 1) if draws > 1 else clean
         return self.likelihood.nll(self.decoder(code.z).flatten(1), target), code.terms
 
-    def parts(self, seen: Tensor, clean: Tensor, generator: Generator) -> Tensor:
-        """What the loss of scaled batches consists of, in nats: columns (B, 1 + T + bound).
+    def nats(self, code: Code, output: Tensor, clean: Tensor) -> dict[str, Tensor]:
+        """What a loss consists of, by name, (B,): means over the draws.
 
-        The nll and the T terms, unweighted, means over the draws, and the bound where there is
-        one. The code is drawn.
+        The nll and the terms, unweighted, and the bound where there is one; of a code, what was
+        decoded from it, and the scaled batch that should come of it.
         """
-        nll, terms = self.terms(seen, clean, generator)
-        parts = [nll, *(term for _, term in terms.values())]
-        parts = [part.double().view(-1, len(clean)) for part in parts]
-        columns = [part.mean(0) for part in parts]
+        nll = self.likelihood.nll(output, clean.repeat(len(output) // len(clean), 1))
+        parts = {"nll": nll} | {name: term for name, (_, term) in code.terms.items()}
+        losses = {name: part.view(-1, len(clean)) for name, part in parts.items()}
+        found = {name: loss.mean(0) for name, loss in losses.items()}
         if self.bottleneck.bound:
-            columns.append(-self.bottleneck.reduce(torch.stack(parts).sum(0)))
-        return torch.stack(columns, 1)
+            found[self.bottleneck.bound] = -self.bottleneck.reduce(torch.stack([*losses.values()]).sum(0))
+        return found
 
     def score(self, x: Tensor) -> Tensor:
         """Minus the nll at the mean code, or the bound on log p(x); (B, D) -> (B,)."""

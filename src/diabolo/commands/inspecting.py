@@ -38,7 +38,7 @@ def evaluate(model: str | Path, *, source: str | None = None) -> dict[str, Any]:
         raise InputError(f"{model} is not in a run folder: say what to test it on with --data.")
     if recipe is not None and source is None:
         split = runs.load_split(recipe, fitted.seed_)
-        return complete(runs.measure(fitted, recipe, split), split.failures)
+        return complete(runs.measure(fitted, recipe, split)[0], split.failures)
     test = runs.read_for(fitted, source or "")
     numbers = measure(fitted, test.array, seed=fitted.seed_)
     return complete(numbers, test.failures)
@@ -53,9 +53,10 @@ def report(folder: str | Path) -> Path:
     if recipe is None:
         raise InputError(f"{folder} is not a run folder: it has no {runs.CONFIG}.")
     split = runs.load_split(recipe, fitted.seed_)
-    numbers = runs.measure(fitted, recipe, split)
+    numbers, outcome = runs.measure(fitted, recipe, split)
     runs.write_metrics(folder, numbers)
-    return complete(page.write(folder, fitted, recipe, numbers, split.test), split.failures)
+    path = page.write(folder, fitted, recipe, numbers, split.test, outcome=outcome)
+    return complete(path, split.failures)
 
 
 def _of_detector(config: Any) -> list[str]:

@@ -22,6 +22,7 @@ from diabolo.store import Checkpoints
 
 if TYPE_CHECKING:
     from diabolo.estimator import Estimator
+    from diabolo.tasks.evaluation import Outcome
 
 MODEL, CONFIG = "model.safetensors", "config.toml"
 PICTURES = (
@@ -341,19 +342,18 @@ def write_metrics(folder: Path, numbers: dict[str, Any]) -> None:
     write_text(folder / METRICS, json.dumps(numbers, indent=2, allow_nan=False) + "\n")
 
 
-def measure(model: "Estimator", recipe: Recipe, split: Split) -> dict[str, Any]:
-    """The numbers of `metrics.json`: what the run took, and how good its model is."""
-    from diabolo.tasks.evaluation import evaluate
+def measure(model: "Estimator", recipe: Recipe, split: Split) -> "tuple[dict[str, Any], Outcome]":
+    """The numbers of `metrics.json`, what the run took and how good its model is.
 
-    test = evaluate(
-        model,
-        split.test.array,
-        split.train,
-        noisy_test=split.test.noisy,
-        noisy_train=split.noisy,
-        seed=model.seed_,
+    And what these come from: what the model makes of the test samples.
+    """
+    from diabolo.tasks import evaluation
+
+    found = evaluation.outcome(model, split.test.array, noisy=split.test.noisy, seed=model.seed_)
+    test = evaluation.measured(
+        model, found, split.train, noisy_train=split.noisy, seed=model.seed_
     )
-    return costs(model, recipe, len(split.train)) | test
+    return costs(model, recipe, len(split.train)) | test, found
 
 
 def costs(model: "Estimator", recipe: Recipe, samples: int) -> dict[str, Any]:

@@ -244,15 +244,15 @@ class _Run:
         except KeyboardInterrupt:
             say(f"The model is saved; diabolo report {self.folder} makes its report.")
             raise
-        say(f"{report.verdict(self.numbers)}\nReport: {self.folder / runs.REPORT}")
+        say(f"{report.verdict(self.numbers, model.net_)}\nReport: {self.folder / runs.REPORT}")
 
     def _report(self, model: Estimator, test: Samples) -> None:
         runs.write_history(self.folder, model.history_)
-        self.numbers = runs.measure(model, self.plan, self.split)
+        self.numbers, outcome = runs.measure(model, self.plan, self.split)
         model.fitted_ = replace(model.fitted_, metrics=self.numbers)
         model.save(self.folder / runs.MODEL)
         runs.write_metrics(self.folder, self.numbers)
-        report.write(self.folder, model, self.plan, self.numbers, test)
+        report.write(self.folder, model, self.plan, self.numbers, test, outcome=outcome)
 
 
 class _RunCheckpoints(Checkpoints):

@@ -1,9 +1,37 @@
 """A run's result in plain words."""
 
+from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
+from diabolo.estimator import Estimator
+from diabolo.net import Net
 from diabolo.params import Parameters
 from diabolo.recipes import Recipe
+
+NAMES = {  # in metrics.json, where numbers can be named more plainly
+    "mse": "mean squared error",
+    "psnr": "PSNR, dB",
+    "ssim": "SSIM",
+    "bce": "BCE, nats per value",
+    "nll": "negative log-likelihood, nats",
+    "noisy_mse": "before: mean squared error",
+    "noisy_psnr": "before: PSNR, dB",
+    "noisy_ssim": "before: SSIM",
+    "damage": "damage outside the mark: mean squared error",
+    "full_rank_mse": "of any rank: mean squared error",
+}
+SHORT = {"kl": "KL", "elbo": "ELBO"}  # names that are not what one calls them
+
+
+def named(numbers: dict[str, float], nats: Collection[str] = ()) -> dict[str, float]:
+    """Numbers of metrics.json by the names that one reads; `nats` are those in nats."""
+    units = {name: ", nats" for name in nats}
+    return {NAMES.get(n) or _plain(n) + units.get(n, ""): x for n, x in numbers.items()}
+
+
+def _plain(name: str) -> str:
+    return SHORT.get(name, name.replace("_", " "))
 
 
 def story(model: Parameters, recipe: Recipe, numbers: dict[str, Any], data: str) -> str:
@@ -19,10 +47,25 @@ def story(model: Parameters, recipe: Recipe, numbers: dict[str, Any], data: str)
     )
 
 
-def verdict(numbers: dict[str, Any]) -> str:
-    """The result on the test samples, and where it stands beside the best linear method."""
+def tested(model: Estimator, recipe: Recipe, numbers: dict[str, Any], others: int) -> str:
+    """What a run was trained and tested on, in words."""
+    name = "MNIST" if recipe.source == "mnist" else Path(recipe.source).name
+    what = "rows" if model.image_shape_ is None else "patches" if recipe.patches else "images"
+    shape = " x ".join(map(str, model.sample_shape_))
+    if recipe.pairs:
+        noisy, clean = (Path(path).name for path in recipe.pairs)
+        what, name = f"pairs of {what}", f"{clean}, whose noisy partners are from {noisy}"
+    trained = f"{numbers['samples']:,} {what} of {shape} values from {name}"
+    return f"{trained} (tested on {others:,} others)"
+
+
+def verdict(numbers: dict[str, Any], net: Net | None = None) -> str:
+    """The result on the test samples, and where it stands beside the best linear method.
+
+    `net` names the terms of the loss among the numbers.
+    """
     test, linear = numbers["test"], numbers.get("linear")
-    sentences = [_result(test)]
+    sentences = [_result(test, net)]
     if not linear:
         sentences.append("No linear method was fitted: the samples are too wide for it.")
     if linear and "full_rank_mse" in linear:
@@ -55,7 +98,7 @@ def _written(value: Any) -> str:
     return value if isinstance(value, str) else f"{value:g}"
 
 
-def _result(test: dict[str, float]) -> str:
+def _result(test: dict[str, float], net: Net | None) -> str:
     error = f"a mean squared error of {_error(test['mse'])}{_decibels(test.get('psnr'))}"
     if "noisy_mse" in test:
         noisy = f"{_error(test['noisy_mse'])}{_decibels(test.get('noisy_psnr'))}"
@@ -63,10 +106,16 @@ def _result(test: dict[str, float]) -> str:
     extra = ""
     if "bce" in test:
         extra = f" and a binary cross-entropy of {_error(test['bce'])} nats per pixel"
-    if "kl" in test:
-        total = test["nll"] + test["kl"]
-        extra = f"; with a drawn code the loss is {total:.2f} nats (KL {test['kl']:.2f})"
-    return f"Its reconstructions of the test samples have {error}{extra}."
+    return f"Its reconstructions of the test samples have {error}{_nats(test, net) or extra}."
+
+
+def _nats(test: dict[str, float], net: Net | None) -> str:
+    """The loss of a model with terms: their values, and what they are added to."""
+    terms, bound = ((), None) if net is None else (net.probe[1], net.bottleneck.bound)
+    each = ", ".join(f"{_plain(name)} {test[name]:.2f}" for name in terms if name in test)
+    if bound in test:
+        return f"; with a drawn code the loss is {-test[bound]:.2f} nats ({each})"
+    return f"; the negative log-likelihood is {test['nll']:.2f} nats ({each})" if each else ""
 
 
 def _beside(method: str, test: dict[str, float], mse: float) -> str:

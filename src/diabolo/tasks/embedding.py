@@ -5,10 +5,12 @@ in two dimensions by their principal components or by t-SNE (van der Maaten and 
 "Visualizing Data using t-SNE", 2008).
 """
 
+from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from scipy.linalg import eigh
+from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 from sklearn.manifold import TSNE
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
@@ -18,6 +20,8 @@ from diabolo.estimator import Estimator
 from diabolo.inputs import as_codes, find_seed
 from diabolo.params import Count
 
+WIDE = 512  # codes, or samples, of which not all inner products are formed
+LANCZOS = 1e-6  # relative error of a variance
 PERPLEXITY = 30.0  # neighbours that t-SNE keeps near, at most a third of the samples
 
 
@@ -108,13 +112,25 @@ def _components(centred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     From the smaller of the matrices of inner products, (N, N) and (K, K).
     """
     of_samples = 1 < len(centred) < centred.shape[1]
-    products = centred @ centred.T if of_samples else centred.T @ centred
-    last = len(products) - 1
-    found = eigh(products, subset_by_index=[last - 1, last])
+    found = _largest(centred.T if of_samples else centred)
     variances, directions = (array[..., ::-1] for array in found)
     if of_samples:
         return directions * np.sqrt(variances.clip(0)), variances
     return centred @ directions, variances
+
+
+def _largest(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The two largest eigenvalues of x'x, rising, and their vectors (K, 2), of x (N, K).
+
+    By Lanczos' method where x'x is wide, which then is not formed.
+    """
+    wide = x.shape[1]
+    if wide > WIDE:
+        operator = LinearOperator((wide, wide), matvec=lambda v: x.T @ (x @ v), dtype=x.dtype)
+        start = np.random.default_rng(0).standard_normal(wide, np.float32)
+        with suppress(ArpackError):
+            return eigsh(operator, k=2, v0=start.astype(x.dtype), tol=LANCZOS, maxiter=100)
+    return eigh(x.T @ x, subset_by_index=[wide - 2, wide - 1])
 
 
 def _tsne(codes: np.ndarray, seed: int) -> np.ndarray:

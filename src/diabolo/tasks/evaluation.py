@@ -6,6 +6,8 @@ corrupted samples and compared with the clean ones: the error outside a watermar
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,10 +16,96 @@ import torch
 from diabolo import infer, metrics
 from diabolo.estimator import Estimator
 from diabolo.linear import LinearMap, fit_linear
+from diabolo.net import Net
 from diabolo.train import generator
 
 LINEAR_FEATURES = 4096  # the widest sample whose covariance is formed
 ROWS = 4096
+MEASURED = 2048  # samples that the bottleneck's measures are of
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a model makes of test samples: all that one pass over them gives, in their order.
+
+    `clean`, `seen` and `output` are in the units of `in_units`. `seen` is what the model was
+    given, and `clean` itself where nothing is corrupted; `codes` (N, K) are the mean codes of it.
+    `nats` (N,) are the nll, the terms and the bound that the model names, from one seeded draw of
+    the code; `measures` what it tells of the codes of the first 2,048. `masks`: where watermarks
+    lie.
+    """
+
+    clean: np.ndarray
+    seen: np.ndarray
+    output: np.ndarray
+    codes: np.ndarray
+    nats: dict[str, np.ndarray]
+    measures: dict[str, float]
+    masks: np.ndarray | None = None
+
+    @property
+    def corrupted(self) -> bool:
+        """Whether the model was given something else than it should give."""
+        return self.seen is not self.clean
+
+    @cached_property
+    def errors(self) -> np.ndarray:
+        """Squared error of each output, (N,), mean over its values."""
+        return metrics.mse_per_sample(self.output, self.clean)
+
+
+def outcome(model: Estimator, X: Any, *, noisy: Any = None, seed: int = 0) -> Outcome:
+    """What a fitted model makes of X, or of its noisy partners; without these it is corrupted."""
+    seen = corrupted(model, X, seed, noisy)
+    clean = in_units(model, X)
+    output, codes, nats = _passed(model, seen, X, seed)
+    return Outcome(
+        clean=clean,
+        seen=clean if seen is X else in_units(model, seen),
+        output=in_units(model, output.reshape(np.shape(seen))),
+        codes=codes,
+        nats=nats,
+        measures=_measures(model, seen),
+        masks=masks(model, X, seed) if noisy is None else None,
+    )
+
+
+def _passed(
+    model: Estimator, seen: Any, clean: Any, seed: int
+) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Outputs (N, D) in stored units and codes (N, K), both of the mean code, and the nats."""
+    net, widths = model.net_, dict[str, int]()
+    draw = generator(seed, "evaluate", device=net.device.type)
+
+    def packed(x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        parts = _parts(net, net.scaling(x), net.scaling(target), draw)
+        columns = {name: part.reshape(len(x), -1) for name, part in parts.items()}
+        widths.update({name: part.shape[1] for name, part in columns.items()})
+        return torch.cat(list(columns.values()), dim=1)
+
+    found = infer.in_blocks(net, packed, model.rows(seen), model.rows(clean)).numpy()
+    bounds = np.cumsum(list(widths.values()))[:-1]
+    output, codes, *nats = map(np.ascontiguousarray, np.split(found, bounds, axis=1))
+    return output, codes, {n: a[:, 0] for n, a in zip(list(widths)[2:], nats, strict=True)}
+
+
+def _parts(
+    net: Net, seen: torch.Tensor, clean: torch.Tensor, draw: torch.Generator
+) -> dict[str, torch.Tensor]:
+    """Of scaled batches the output, the mean code and, by their names, nats (B,) a sample."""
+    code = net.bottleneck(net.encoder, net.shaped(seen), draw)
+    output = net.decoder(code.mean).flatten(1)
+    drawn = output if code.z is code.mean else net.decoder(code.z).flatten(1)
+    decoded = net.scaling.inverse(net.likelihood.mean(output))
+    return {"output": decoded, "code": code.mean, **net.nats(code, drawn, clean)}
+
+
+def _measures(model: Estimator, seen: Any) -> dict[str, float]:
+    """What the bottleneck tells of the codes of the first samples."""
+    net = model.net_
+    with torch.inference_mode():
+        x = net.shaped(net.scaling(model.rows(seen[:MEASURED]).to(net.device)))
+        return net.bottleneck.measures(net.encoder, x)
 
 
 def evaluate(
@@ -35,21 +123,39 @@ def evaluate(
     (PCA; with a corruption the best linear denoiser of that rank, and of any rank). Samples that
     have noisy partners, `noisy_test` and `noisy_train`, are corrupted by these.
     """
-    seen = corrupted(model, x_test, seed, noisy_test)
-    clean, output = in_units(model, x_test), in_units(model, model.reconstruct(seen))
-    test = _quality(model, clean, output)
-    test |= _likelihoods(model, seen, x_test, seed)
-    if seen is not x_test:
-        before = _likeness(model, clean, in_units(model, seen))
-        test |= {f"noisy_{name}": value for name, value in before.items()}
-    marks = masks(model, x_test, seed) if noisy_test is None else None
-    if marks is not None:
-        test["damage"] = damage(clean, output, marks)
-    test = {name: value for name, value in test.items() if math.isfinite(value)}
-    result: dict[str, Any] = {"test": test}
+    found = outcome(model, x_test, noisy=noisy_test, seed=seed)
+    return measured(model, found, x_train, noisy_train=noisy_train, seed=seed)
+
+
+def measured(
+    model: Estimator,
+    found: Outcome,
+    x_train: Any = None,
+    *,
+    noisy_train: Any = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """What `evaluate` gives, of an outcome."""
+    test = quality(model, found)
+    result: dict[str, Any] = {"test": {k: v for k, v in test.items() if math.isfinite(v)}}
     if x_train is not None and model.n_features_in_ <= LINEAR_FEATURES:
-        result["linear"] = _linear(model, (seen, x_test), (noisy_train, x_train), seed)
+        result["linear"] = _linear(model, found, x_train, noisy_train, seed)
     return result
+
+
+def quality(model: Estimator, found: Outcome) -> dict[str, float]:
+    """How near the outputs are, before and after; mean nats; measures; a watermark's damage."""
+    test = _likeness(model, found.clean, found.output, found.errors)
+    test |= model.net_.likelihood.measures(found.output, found.clean)
+    test |= {n: float(a.mean(dtype=np.float64)) for n, a in found.nats.items()}
+    test |= found.measures
+    if found.corrupted:
+        errors = metrics.mse_per_sample(found.seen, found.clean)
+        before = _likeness(model, found.clean, found.seen, errors)
+        test |= {f"noisy_{name}": value for name, value in before.items()}
+    if found.masks is not None:
+        test["damage"] = damage(found.clean, found.output, found.masks)
+    return test
 
 
 def corrupted(model: Estimator, X: Any, seed: int, noisy: Any = None) -> Any:
@@ -69,11 +175,12 @@ def masks(model: Estimator, X: Any, seed: int) -> np.ndarray | None:
         return None
     low, high = net.scaling.low, net.scaling.high
 
-    def laid(x: torch.Tensor) -> torch.Tensor | None:
-        return corruption.corrupt(net.pictured(net.scaling(x)), draw, low, high).mask
+    def laid(x: torch.Tensor) -> torch.Tensor:
+        mask = corruption.corrupt(net.pictured(net.scaling(x)), draw, low, high).mask
+        return x.new_empty(len(x), 0) if mask is None else mask
 
     draw = generator(seed, "corrupt", device=net.device.type)
-    if laid(rows[:1].to(net.device)) is None:
+    if laid(rows[:1].to(net.device)).numel() == 0:
         return None
     draw = generator(seed, "corrupt", device=net.device.type)
     return infer.in_blocks(net, laid, rows).numpy()
@@ -125,30 +232,14 @@ def errors(model: Estimator, X: Any, seed: int = 0, noisy: Any = None) -> np.nda
     return metrics.mse_per_sample(in_units(model, X), in_units(model, output))
 
 
-def _quality(model: Estimator, clean: np.ndarray, output: np.ndarray) -> dict[str, float]:
-    found = _likeness(model, clean, output)
-    return found | model.net_.likelihood.measures(output, clean)
-
-
-def _likeness(model: Estimator, clean: np.ndarray, output: np.ndarray) -> dict[str, float]:
-    mse = metrics.mse(output, clean)
-    found: dict[str, float | None] = {"mse": mse}
-    if model.image_shape_ is not None:
-        found |= {"psnr": metrics.psnr(mse), "ssim": metrics.ssim(output, clean)}
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def _likelihoods(model: Estimator, seen: Any, clean: Any, seed: int) -> dict[str, float]:
-    """nll, the terms and the bound they make: nats per sample, from one seeded draw."""
-    net = model.net_
-    draw, names = generator(seed, "evaluate", device=net.device.type), net.probe[1]
-
-    def parts(x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        return net.parts(net.scaling(x), net.scaling(target), draw)
-
-    found = infer.in_blocks(net, parts, model.rows(seen), model.rows(clean)).mean(0)
-    known = ["nll", *names, *([net.bottleneck.bound] if net.bottleneck.bound else [])]
-    return dict(zip(known, found.tolist(), strict=True))
+def _likeness(
+    model: Estimator, clean: np.ndarray, output: np.ndarray, errors: np.ndarray
+) -> dict[str, float]:
+    mse = float(errors.mean())
+    if model.image_shape_ is None:
+        return {"mse": mse}
+    ssim = metrics.ssim(output, clean)
+    return {"mse": mse, "psnr": metrics.psnr(mse)} | ({} if ssim is None else {"ssim": ssim})
 
 
 def best_linear(
@@ -176,14 +267,13 @@ def best_linear(
 
 
 def _linear(
-    model: Estimator, test: tuple[Any, Any], train: tuple[Any, Any], seed: int
+    model: Estimator, found: Outcome, x_train: Any, noisy_train: Any, seed: int
 ) -> dict[str, float]:
-    (seen, x_test), (noisy_train, x_train) = test, train
-    ranks = [model.code_size_] if seen is x_test else [model.code_size_, None]
-    source, target = flat(model, seen), flat(model, x_test)
+    ranks = [model.code_size_, None] if found.corrupted else [model.code_size_]
+    source, target = (a.reshape(len(a), -1) for a in (found.seen, found.clean))
     maps = best_linear(model, x_train, ranks, noisy_train=noisy_train, seed=seed)
-    scores = [metrics.mse(linear(source), target) for linear in maps]
-    return dict(zip(["mse", "full_rank_mse"], scores, strict=False))
+    scores = {linear: metrics.mse(linear(source), target) for linear in dict.fromkeys(maps)}
+    return dict(zip(["mse", "full_rank_mse"], [scores[linear] for linear in maps], strict=False))
 
 
 def flat(model: Estimator, X: Any) -> np.ndarray:
