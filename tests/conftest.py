@@ -1,6 +1,7 @@
 """What several test files share: small estimators, data, and a guard over the global states."""
 
 import json
+import os
 import random
 import shutil
 import socket
@@ -8,6 +9,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # two workers: none waits by spinning
 
 import numpy as np
 import pytest
@@ -19,7 +22,9 @@ from diabolo.models import MODELS
 
 torch.set_num_threads(1)  # the nets here are tiny
 
-CASES = [(name, network) for name in MODELS for network in ("dense", "conv", "subpixel")]
+NETWORKS = ("dense", "conv", "subpixel")
+TOGETHER = [("VAE", "conv")]  # a model and a network that an article has together
+FEW = ("--test", "mnist:test:200")  # as many digits as the numbers of a small run need
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 ARGUMENTS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run"
@@ -35,9 +40,16 @@ SMALL = {
 }
 
 
-@pytest.fixture(params=CASES, ids="-".join)
+def case(name, network):
+    """A model with a network: each on its own in the suite, all the others under stress."""
+    core = network == "dense" or name == "Autoencoder" or (name, network) in TOGETHER
+    marks = () if core else pytest.mark.stress
+    return pytest.param((name, network), marks=marks, id=f"{name}-{network}")
+
+
+@pytest.fixture(params=[case(name, network) for name in MODELS for network in NETWORKS])
 def make(request):
-    """A maker of small estimators, for every model and network."""
+    """A maker of small estimators, for every model and for every network."""
     name, network = request.param
 
     def new(**parameters):
@@ -82,6 +94,12 @@ def _untouched() -> Iterator[None]:
     np.testing.assert_array_equal(after[1], numpy[1])
     assert after[2:] == numpy[2:]
     assert torch.equal(torch.get_rng_state(), tensors)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Reports without pictures: drawing them takes most of the time of a small run."""
+    monkeypatch.setattr("diabolo.report._gallery", lambda *_: [])
 
 
 @pytest.fixture
