@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # two workers: none waits by spinning
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # in the workers: nobody waits by spinning
 
 import numpy as np
 import pytest
