@@ -359,7 +359,9 @@ def test_a_fast_recipe_has_its_articles_network_and_task(name):
 @pytest.mark.usefixtures("quick")
 def test_a_recipe_can_be_based_on_another(tmp_path):
     recipe = tmp_path / "mine.toml"
-    recipe.write_text('base = "dae-32"\n[model]\nepochs = 1\n[data]\nlimit = 300\ntest = "mnist:test:200"')
+    recipe.write_text(
+        'base = "dae-32"\n[model]\nepochs = 1\n[data]\nlimit = 300\ntest = "mnist:test:200"'
+    )
     assert run("fit", recipe, "--out", tmp_path / "run") == 0
     config = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
     assert "base" not in config
