@@ -1,6 +1,7 @@
 """What several test files share: small estimators, data, and a guard over the global states."""
 
 import json
+import os
 import random
 import shutil
 import socket
@@ -8,6 +9,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # in the workers: nobody waits by spinning
 
 import numpy as np
 import pytest
@@ -19,7 +22,9 @@ from diabolo.models import MODELS
 
 torch.set_num_threads(1)  # the nets here are tiny
 
-CASES = [(name, network) for name in MODELS for network in ("dense", "conv", "subpixel")]
+NETWORKS = ("dense", "conv", "subpixel")
+TOGETHER = [("VAE", "conv")]  # a model and a network that an article has together
+FEW = ("--test", "mnist:test:200")  # as many digits as the numbers of a small run need
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 ARGUMENTS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run"
@@ -35,9 +40,16 @@ SMALL = {
 }
 
 
-@pytest.fixture(params=CASES, ids="-".join)
+def case(name, network):
+    """A model with a network: each on its own in the suite, all the others under stress."""
+    core = network == "dense" or name == "Autoencoder" or (name, network) in TOGETHER
+    marks = () if core else pytest.mark.stress
+    return pytest.param((name, network), marks=marks, id=f"{name}-{network}")
+
+
+@pytest.fixture(params=[case(name, network) for name in MODELS for network in NETWORKS])
 def make(request):
-    """A maker of small estimators, for every model and network."""
+    """A maker of small estimators, for every model and for every network."""
     name, network = request.param
 
     def new(**parameters):
@@ -85,6 +97,12 @@ def _untouched() -> Iterator[None]:
 
 
 @pytest.fixture
+def quick(monkeypatch):
+    """Reports without pictures: drawing them takes most of the time of a small run."""
+    monkeypatch.setattr("diabolo.report._gallery", lambda *_: [])
+
+
+@pytest.fixture
 def untouched():
     """A context manager: the global random states must be the same after it as before."""
     return _untouched
@@ -99,22 +117,42 @@ def threads(request):
     torch.set_num_threads(before)
 
 
-@pytest.fixture
-def browser(tmp_path):
+needs_browser = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER), reason="chromium and chromedriver are not installed"
+)
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory):
     """A headless Chromium, whose console and requests are logged."""
-    if not (CHROMIUM and DRIVER):
-        pytest.skip("chromium and chromedriver are not installed")
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
     for argument in ARGUMENTS.split():
         options.add_argument(argument)
-    options.add_argument(f"--user-data-dir={tmp_path / 'profile'}")
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
     yield driver
     driver.quit()
+
+
+@pytest.fixture
+def browser(chromium):
+    """The module's browser in a new tab, which knows nothing of the tests before it."""
+    before = chromium.window_handles
+    chromium.switch_to.new_window("tab")
+    new = chromium.current_window_handle
+    for handle in before:
+        chromium.switch_to.window(handle)
+        chromium.close()
+    chromium.switch_to.window(new)
+    chromium.execute_cdp_cmd("Network.clearBrowserCache", {})
+    chromium.execute_cdp_cmd("Network.clearBrowserCookies", {})
+    for log in ("browser", "performance"):
+        chromium.get_log(log)
+    return chromium
 
 
 def look_as(browser, width, scheme):

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import failed, run
+from conftest import FEW, failed, run
 from PIL import Image
 
 from diabolo import load, recipes
@@ -34,14 +35,14 @@ def digits() -> np.ndarray:
 @pytest.fixture(scope="session")
 def dae(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "dae"
-    assert run("fit", "dae-32", "--limit", 640, "--epochs", 2, "--out", folder) == 0
+    assert run("fit", "dae-32", "--limit", 640, "--epochs", 2, "--out", folder, *FEW) == 0
     return folder
 
 
 @pytest.fixture(scope="session")
 def vae(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "vae"
-    assert run("fit", "vae-conv", "--limit", 256, "--epochs", 1, "--out", folder) == 0
+    assert run("fit", "vae-conv", "--limit", 128, "--epochs", 1, "--out", folder, *FEW) == 0
     return folder
 
 
@@ -103,7 +104,7 @@ def test_metrics_are_those_of_the_model(dae):
     numbers = json.loads((dae / "metrics.json").read_text())
     assert numbers["recipe"] == "dae-32"
     assert (numbers["seed"], numbers["epochs"], numbers["parameters"]) == (0, 2, 222384)
-    model, x = load(dae / "model.safetensors"), load_mnist()[1][0]
+    model, x = load(dae / "model.safetensors"), load_mnist()[1][0][:200]
     noisy = model.corrupt(x, random_state=0)
     y = model.reconstruct(noisy)
     assert numbers["test"]["mse"] == pytest.approx(np.mean((y / 255 - x / 255) ** 2), rel=1e-4)
@@ -125,6 +126,7 @@ def test_history_has_a_line_per_epoch(dae):
     assert float(rows[1]["loss"]) < float(rows[0]["loss"])
 
 
+@pytest.mark.usefixtures("quick")
 def test_config_is_a_recipe_that_repeats_the_run(dae, tmp_path):
     again = tmp_path / "again"
     assert run("fit", dae / "config.toml", "--out", again) == 0
@@ -133,30 +135,33 @@ def test_config_is_a_recipe_that_repeats_the_run(dae, tmp_path):
     assert all(bool((first[name] == second[name]).all()) for name in first)
 
 
+@pytest.mark.usefixtures("quick")
 def test_articles_validation_sets(tmp_path):
     out = tmp_path / "run"
-    fit("ae-36", parameters={"epochs": 1}, limit=256, out=out)
+    fit("ae-36", parameters={"epochs": 1}, limit=256, test="mnist:test:500", out=out)
     on_test = json.loads((out / "metrics.json").read_text())["test"]["bce"]
     with (out / "history.csv").open() as file:
         assert float(next(csv.DictReader(file))["val_loss"]) == pytest.approx(on_test, rel=1e-4)
-    fit("ae-32", parameters={"epochs": 1}, limit=500, out=out, force=True)
+    fit("ae-32", parameters={"epochs": 1}, limit=500, test=FEW[1], out=out, force=True)
     assert json.loads((out / "metrics.json").read_text())["samples"] == 400
     model, first = load(out / "model.safetensors"), load_mnist()[0][0][:100]
     expected = -model.score(first) / 784
     assert model.history_["val_loss"][-1] == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.usefixtures("quick")
 def test_flags_reach_the_model(tmp_path):
     out = tmp_path / "run"
     words = "--hidden 20,10 --latent_dim 3 --corruption salt-and-pepper --corruption.p 0.2"
     words += " --init glorot --drop-last --seed 7 --schedule one_cycle --epochs 1 --limit 200"
-    assert run("fit", "dae-32", "--out", out, *words.split()) == 0
+    assert run("fit", "dae-32", "--out", out, *words.split(), *FEW) == 0
     model = load(out / "model.safetensors")
     assert (model.hidden, model.latent_dim, model.init) == ([20, 10], 3, "glorot")
     assert (model.corruption.kind, model.corruption.p) == ("salt-and-pepper", 0.2)
     assert (model.drop_last, model.random_state, model.schedule) == (True, 7, "one_cycle")
 
 
+@pytest.mark.usefixtures("quick")
 def test_own_images_hold_out_a_tenth(tmp_path, digits, capsys):
     photos = tmp_path / "photos"
     photos.mkdir()
@@ -190,6 +195,7 @@ def test_own_table(tmp_path, capsys):
     assert not (tmp_path / "back.csv-comparison.png").exists()
 
 
+@pytest.mark.usefixtures("quick")
 def test_interrupt_keeps_what_was_trained(tmp_path, monkeypatch, capsys):
     from diabolo.commands import training
 
@@ -203,17 +209,19 @@ def test_interrupt_keeps_what_was_trained(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(training._Run, "epoch_done", interrupted)
     out = tmp_path / "run"
-    assert run("fit", "ae-32", "--limit", 300, "--epochs", 50, "--out", out) == 130
+    assert run("fit", "ae-32", "--limit", 300, "--epochs", 50, "--out", out, *FEW) == 130
     files = {p.name for p in out.iterdir() if p.is_file()}
     assert files - {"checkpoint-previous.safetensors"} == {*RUN_FILES, "checkpoint.safetensors"}
     assert json.loads((out / "metrics.json").read_text())["epochs"] == 2
     assert "interrupted" in capsys.readouterr().err
 
 
-def test_force_replaces_a_run_and_nothing_else(tmp_path, capsys):
+@pytest.mark.usefixtures("quick")
+def test_force_replaces_a_run_and_nothing_else(vae, tmp_path, capsys):
     out = tmp_path / "run"
-    words = ["--limit", 128, "--epochs", 1, "--out", out]
-    assert run("fit", "vae-conv", *words) == 0
+    shutil.copytree(vae, out)
+    assert (out / "figures" / "generated.png").is_file()
+    words = ["--limit", 128, "--epochs", 1, "--out", out, *FEW]
     (out / "mine.txt").write_text("keep")
     assert "--force" in failed(capsys, "fit", "ae-32", *words)
     assert run("fit", "ae-32", *words, "--force") == 0
@@ -348,9 +356,12 @@ def test_a_fast_recipe_has_its_articles_network_and_task(name):
     assert "validation" not in fast.data, "the best weights are chosen without the test images"
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_recipe_can_be_based_on_another(tmp_path):
     recipe = tmp_path / "mine.toml"
-    recipe.write_text('base = "dae-32"\n[model]\nepochs = 1\n[data]\nlimit = 300')
+    recipe.write_text(
+        'base = "dae-32"\n[model]\nepochs = 1\n[data]\nlimit = 300\ntest = "mnist:test:200"'
+    )
     assert run("fit", recipe, "--out", tmp_path / "run") == 0
     config = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
     assert "base" not in config
@@ -358,14 +369,28 @@ def test_a_recipe_can_be_based_on_another(tmp_path):
     assert config["model"]["epochs"] == 1
 
 
-@pytest.mark.parametrize("name", ["ae", "conv-dae", "dae", "vae"])
-def test_the_tuned_recipes_run(name, tmp_path):
-    """A few images: it is tested that they run; what they reach is in test_articles.py."""
-    out = tmp_path / "run"
-    assert run("fit", name, "--limit", "80", "--epochs", "2", "--out", out) == 0
+TUNED = ["ae", "conv-dae", "dae", "vae"]
+
+
+def check_that_it_runs(name, out, *words):
+    assert run("fit", name, "--limit", "80", "--epochs", "2", "--out", out, *words) == 0
     history = (out / "history.csv").read_text().splitlines()
     assert len(history) == 3
     assert all(float(line.split(",")[2]) for line in history[1:]), "validated"
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("name", TUNED)
+def test_the_tuned_recipes_run(name, tmp_path):
+    """A few images: it is tested that they run; what they reach is in test_articles.py."""
+    check_that_it_runs(name, tmp_path / "run", *FEW)
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("name", TUNED)
+def test_the_tuned_recipes_run_on_all_test_images_with_their_pictures(name, tmp_path):
+    check_that_it_runs(name, tmp_path / "run")
+    assert (tmp_path / "run" / "figures" / "latent.png").is_file()
 
 
 def test_recipe_names_are_the_files():
@@ -375,6 +400,7 @@ def test_recipe_names_are_the_files():
 # ---- what goes wrong late, or in part
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_crashed_run_is_reported_from_its_checkpoint(dae, tmp_path):
     crashed = tmp_path / "crashed"
     crashed.mkdir()
@@ -412,7 +438,7 @@ def test_an_interrupted_report_says_how_to_make_it(tmp_path, monkeypatch, capsys
 
     monkeypatch.setattr(training._Run, "_report", interrupted)
     out = tmp_path / "run"
-    assert run("fit", "ae-32", "--limit", 200, "--epochs", 1, "--out", out) == 130
+    assert run("fit", "ae-32", "--limit", 200, "--epochs", 1, "--out", out, *FEW) == 130
     assert f"diabolo report {out}" in capsys.readouterr().out
     assert (out / "model.safetensors").is_file()
 
@@ -439,6 +465,7 @@ def test_a_diverging_training_is_no_result(tmp_path, capsys):
     assert not (tmp_path / "run" / "metrics.json").exists()
 
 
+@pytest.mark.usefixtures("quick")
 def test_columns_of_a_table_are_kept_and_checked(tmp_path, capsys):
     rows = np.random.default_rng(0).normal(size=(60, 3))
     table, turned, out = tmp_path / "t.csv", tmp_path / "u.csv", tmp_path / "run"
@@ -455,16 +482,18 @@ def test_columns_of_a_table_are_kept_and_checked(tmp_path, capsys):
     assert title.endswith("changed: data, hidden, latent_dim")
 
 
+@pytest.mark.usefixtures("quick")
 def test_options_may_stand_before_the_recipe(tmp_path):
     out = tmp_path / "run"
-    assert run("fit", "--epochs", 1, "--out", out, "ae-32", "--limit", 100) == 0
+    assert run("fit", "--epochs", 1, "--out", out, "ae-32", "--limit", 100, *FEW) == 0
     assert (out / "model.safetensors").is_file()
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_folder_called_mnist_is_not_the_data_set(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mnist").mkdir()
-    words = ["--data", "mnist", "--limit", 100, "--epochs", 1, "--out", tmp_path / "run"]
+    words = ["--data", "mnist", "--limit", 100, "--epochs", 1, "--out", tmp_path / "run", *FEW]
     assert run("fit", "ae-32", *words) == 0
 
 

@@ -225,12 +225,6 @@ def pairs(tmp_path_factory):
     return root
 
 
-@pytest.fixture
-def quick(monkeypatch):
-    """Runs without pictures."""
-    monkeypatch.setattr("diabolo.report.write", lambda folder, *_, **__: folder / "report.html")
-
-
 @pytest.fixture(scope="module")
 def folder(pairs, tmp_path_factory):
     """A run on the pairs in folders."""

@@ -4,7 +4,7 @@ from base64 import b64decode
 
 import numpy as np
 import pytest
-from conftest import look_as
+from conftest import FEW, look_as, needs_browser
 
 from diabolo import Autoencoder, report
 from diabolo.commands.training import fit
@@ -18,9 +18,13 @@ from diabolo.tasks.evaluation import outcome
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report") / "run"
-    return fit("vae-conv", parameters={"epochs": 1}, limit=256, out=folder) / "report.html"
+    return (
+        fit("vae-conv", parameters={"epochs": 1}, limit=128, test=FEW[1], out=folder)
+        / "report.html"
+    )
 
 
+@needs_browser
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])

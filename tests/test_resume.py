@@ -59,7 +59,7 @@ CASES = {  # a model and how many digits it is trained on
             early_stopping=2,
             **COMMON,
         ),
-        2500,
+        1000,
     ),
     "conv, noise, early stopping": lambda: (
         Autoencoder(
@@ -72,15 +72,15 @@ CASES = {  # a model and how many digits it is trained on
             early_stopping=1,
             **COMMON,
         ),
-        500,
+        300,
     ),
     "VAE, masking": lambda: (
         VAE(latent_dim=4, hidden=(64,), corruption=Masking(0.3), epochs=6, **COMMON),
-        2000,
+        640,
     ),
     "own pair, SGD, drop_last": lambda: (
         Autoencoder(network=own_pair(), optimizer="sgd", drop_last=True, epochs=6, **COMMON),
-        2010,
+        330,
     ),
     "subpixel, bfloat16, cosine": lambda: (
         Autoencoder(
@@ -210,6 +210,7 @@ def _pair(case):
     return {"network": own_pair()} if case.startswith("own") else {}
 
 
+@pytest.mark.stress
 @pytest.mark.parametrize("case", list(CASES)[:2])
 def test_a_killed_training_goes_on_exactly(case, uninterrupted, tmp_path):
     check_kills(case, 1, tmp_path / "run", uninterrupted(case))
@@ -382,13 +383,23 @@ def command(tmp_path_factory):
     return ["fit", "ae", "--data", str(table), *words.split()]
 
 
+@pytest.fixture(scope="module", params=[False, pytest.param(True, marks=pytest.mark.stress)])
+def pictures(request):
+    """Whether the reports have pictures, which take most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not request.param:
+            patch.setattr("diabolo.report._gallery", lambda *_: [])
+        yield request.param
+
+
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory, command):
+def whole(tmp_path_factory, command, pictures):
     """A run that nothing interrupted."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
     assert main([*command, "--out", str(folder)]) == 0
     model = load(folder / "model.safetensors")
     assert "column3" in next(f for f in model.findings_ if f.name == "constant columns").what
+    assert (folder / "figures").is_dir() == pictures
     return folder
 
 

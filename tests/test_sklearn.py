@@ -103,6 +103,7 @@ EXTRA_CHECKS = [  # those that scikit-learn makes of its own estimators only
     "check_transformer_get_feature_names_out_pandas",
 ]
 EVERY_CHECK = """
+import sys
 import warnings
 import torch
 from sklearn.utils.estimator_checks import check_estimator
@@ -112,13 +113,19 @@ from diabolo.models import MODELS
 warnings.simplefilter("error")
 warnings.simplefilter("ignore", DoctorWarning)
 torch.set_num_threads(1)
-for name, model in MODELS.items():
-    for check in check_estimator(model(), on_fail=None, on_skip=None):
+for name in sys.argv[1:]:
+    for check in check_estimator(MODELS[name](), on_fail=None, on_skip=None):
         print(check["status"], name, check["check_name"], repr(check["exception"]))
 """
 
 
-@pytest.mark.parametrize("parameters", [SMALL, {"epochs": 1}], ids=["small", "default"])
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        pytest.param(SMALL, marks=pytest.mark.stress, id="small"),
+        pytest.param({"epochs": 1}, id="default"),
+    ],
+)
 @pytest.mark.parametrize("name", MODELS)
 def test_scikit_learns_own_checks(name, parameters):
     checks = estimator_checks.check_estimator(
@@ -130,10 +137,13 @@ def test_scikit_learns_own_checks(name, parameters):
     assert len(checks) > 40
 
 
-def test_the_defaults_pass_every_check_with_array_api_switched_on():
+@pytest.mark.parametrize(
+    "names", [["Autoencoder"], pytest.param(list(MODELS), marks=pytest.mark.stress)]
+)
+def test_the_defaults_pass_every_check_with_array_api_switched_on(names):
     """SciPy reads the variable when it is imported, hence the process."""
     done = subprocess.run(
-        [sys.executable, "-c", EVERY_CHECK],
+        [sys.executable, "-c", EVERY_CHECK, *names],
         env=os.environ | {"SCIPY_ARRAY_API": "1"},
         capture_output=True,
         text=True,
@@ -142,7 +152,7 @@ def test_the_defaults_pass_every_check_with_array_api_switched_on():
     lines = done.stdout.splitlines()
     assert done.returncode == 0, done.stderr
     assert [line for line in lines if not line.startswith("passed ")] == []
-    assert len(lines) > 40 * len(MODELS)
+    assert len(lines) > 40 * len(names)
 
 
 @pytest.mark.filterwarnings("ignore:X (has|does not have valid) feature names:UserWarning")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import failed, run
+from conftest import FEW, failed, run
 from fastapi.testclient import TestClient
 from PIL import Image
 
@@ -33,17 +33,24 @@ from diabolo.studio.batching import ROWS, Batcher
 from diabolo.studio.service import HEAVY, Service
 
 NPY = {"content-type": "application/x-npy"}
-TRAIN = {"recipe": "ae-32", "parameters": {"epochs": "2", "hidden": "16"}, "limit": 256}
+TRAIN = {
+    "recipe": "ae-32",
+    "data": "x.npy",
+    "parameters": {"epochs": "2", "hidden": "16"},
+    "limit": 256,
+}
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     """A folder with two runs, one of a convolutional denoiser, and a table's model."""
     folder = tmp_path_factory.mktemp("served")
-    short = ["--limit", 200, "--epochs", 1]
+    short = ["--limit", 200, "--epochs", 1, *FEW]
     assert run("fit", "ae-32", "--out", folder / "runs/ae", *short) == 0
     small = ["--hidden", "4,4", "--validation-fraction", 0, "--early-stopping", "none"]
     assert run("fit", "conv-dae", "--out", folder / "runs/dae", *short, *small) == 0
+    for config in folder.glob("runs/*/config.toml"):  # all are served, though few were tested on
+        config.write_text(config.read_text().replace(FEW[1], "mnist:test"))
     table = np.random.default_rng(0).random((50, 5), dtype=np.float32)
     Autoencoder(hidden=(), latent_dim=2, epochs=1, random_state=0).fit(table).save(
         folder / "table.safetensors"
@@ -629,7 +636,9 @@ def wait(ask, *states, seconds=90):
     raise AssertionError(state)
 
 
-def test_a_training_becomes_the_run_that_the_command_line_makes(tmp_path):
+@pytest.mark.usefixtures("quick")
+def test_a_training_becomes_the_run_that_the_command_line_makes(tmp_path, digits):
+    np.save(tmp_path / "x.npy", digits[:400])
     with TestClient(create_app(Service(tmp_path))) as client:
         begun = client.post("/api/train", json=TRAIN)
         assert begun.status_code == 202
@@ -641,7 +650,7 @@ def test_a_training_becomes_the_run_that_the_command_line_makes(tmp_path):
         assert len(ended["pictures"]["output"]) == 10
         assert client.get("/api/models").json()["default"] == folder
     out = tmp_path / "own"
-    words = ["--epochs", 2, "--hidden", 16, "--limit", 256]
+    words = ["--data", tmp_path / "x.npy", "--epochs", 2, "--hidden", 16, "--limit", 256]
     assert run("fit", "ae-32", "--out", out, *words) == 0
     ours, theirs = (load(p / "model.safetensors") for p in (tmp_path / folder, out))
     for name, tensor in theirs.net_.state_dict().items():
@@ -659,7 +668,8 @@ def test_a_training_that_cannot_be_says_why(tmp_path):
         assert client.get("/api/models").json()["models"] == []
 
 
-def test_a_training_that_is_stopped_at_once_leaves_no_run(tmp_path):
+def test_a_training_that_is_stopped_at_once_leaves_no_run(tmp_path, digits):
+    np.save(tmp_path / "x.npy", digits[:400])
     with TestClient(create_app(Service(tmp_path))) as client:
         client.post("/api/train", json=TRAIN)
         assert client.post("/api/train/stop").json()["state"] == "stopping"
@@ -704,10 +714,14 @@ def asked(address, path, body=None):
     raise AssertionError("no answer")
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_cleanly_with_the_training_kept(server, how):
+STRESSED = pytest.param(signal.SIGINT, marks=pytest.mark.stress)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, STRESSED])
+def test_a_signal_ends_it_cleanly_with_the_training_kept(server, how, digits):
     address, process, folder = server
-    order = {"recipe": "ae-32", "parameters": {"epochs": "500"}, "limit": 1000}
+    np.save(folder / "x.npy", digits[:1000])
+    order = {"recipe": "ae-32", "data": "x.npy", "parameters": {"epochs": "500"}}
     socket_wanted = {"connection": "upgrade", "upgrade": "websocket"}  # is no more than a GET
     health = urllib.request.Request(address + "/api/health", headers=socket_wanted)
     assert urllib.request.urlopen(health).status == 200
