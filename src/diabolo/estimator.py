@@ -235,7 +235,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
 
     def transform(self, X: Any) -> Any:
         """Mean codes (N, K), float32; deterministic."""
-        return self._mapped(X, self._net().encode)
+        return self._mapped(X, self._net().encode, wide=True)
 
     def inverse_transform(self, X: Any) -> Any:
         """Samples (N, *shape of a sample) of codes X (N, K), in the units of the training data."""
@@ -243,13 +243,13 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         z = as_codes(X)
         if z.ndim != 2 or z.shape[1] != k:
             raise InputError(f"Codes must have shape (N, {k}), but have {tuple(z.shape)}.")
-        y = in_blocks(net, net.decode, z)
+        y = in_blocks(net, net.decode, z, wide=True)
         return like(X, y.reshape(-1, *self.sample_shape_))
 
     def reconstruct(self, X: Any) -> Any:
         """Decoded mean codes: an array of the shape and in the units of X."""
         net = self._net()
-        return self._mapped(X, lambda x: net.decode(net.encode(x)), keep_shape=True)
+        return self._mapped(X, lambda x: net.decode(net.encode(x)), keep_shape=True, wide=True)
 
     def corrupt(
         self, X: Any, *, corruption: Corruption | None = None, random_state: Any = None
@@ -279,7 +279,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         At the mean code; for a model with random codes its evidence lower bound, over a few draws
         of noise that are the same for every sample.
         """
-        return self._mapped(X, self._net().score)
+        return self._mapped(X, self._net().score, wide=True)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean of `score_samples`."""
@@ -348,9 +348,14 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         return self.fitted_.net
 
     def _mapped(
-        self, X: Any, function: Callable[[Tensor], Tensor], *, keep_shape: bool = False
+        self,
+        X: Any,
+        function: Callable[[Tensor], Tensor],
+        *,
+        keep_shape: bool = False,
+        wide: bool = False,
     ) -> Any:
-        out = in_blocks(self._net(), function, self.rows(X))
+        out = in_blocks(self._net(), function, self.rows(X), wide=wide)
         return like(X, out.reshape(as_array(X).shape) if keep_shape else out)
 
 

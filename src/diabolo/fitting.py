@@ -323,7 +323,7 @@ class Fit:
     def _seen(self, n: int) -> Fitted:
         """The record, with the range of the codes of the first `n` samples."""
         self.net.eval()
-        self.codes = in_blocks(self.net, self.net.encode, self.source.head(n).source)
+        self.codes = in_blocks(self.net, self.net.encode, self.source.head(n).source, wide=True)
         ends = np.quantile(self.codes.numpy(), [0.01, 0.99], axis=0).astype(np.float32)
         self.record = replace(self.record, code_range=ends)
         return self.record

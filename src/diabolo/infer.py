@@ -1,6 +1,6 @@
 """Inference: rows in blocks, so that answers stay the same to the bit; and tracing.
 
-Every call of a network has the same number of rows, and every layer treats all rows alike, so a
+Every call of a network has whole blocks of rows, and every layer treats all rows alike, so a
 row's answer does not depend on the rows beside it, on how many they are, or on its place.
 """
 
@@ -15,21 +15,45 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.overrides import TorchFunctionMode
 
+from diabolo import backprop
 from diabolo.layers import Layer
 from diabolo.net import Net
 
-BLOCK = 64  # rows of every inference call of dense networks; the last is padded to it
+BLOCK = 64  # rows of an inference call of dense networks, or a multiple of them
 IMAGES = 16  # of networks that take images, which are faster with fewer; see `block_of`
+VALUES = 2**18  # of a wide block, which stay in the cache
+TINY = 64  # numbers of a matrix whose product with a wide block is shared among threads otherwise
 _BLOCKS: WeakKeyDictionary[Net, int] = WeakKeyDictionary()
 
 
-def in_blocks(net: Net, function: Callable[..., Tensor], *arrays: Tensor) -> Tensor:
-    """`function` over rows, on the device of the network; see `blockwise`."""
-    return blockwise(function, *arrays, device=net.device, rows=block_of(net))
+def in_blocks(
+    net: Net, function: Callable[..., Tensor], *arrays: Tensor, wide: bool = False
+) -> Tensor:
+    """`function` over rows, on the device of the network; see `blockwise`.
+
+    `wide`: it may have many blocks in a call, as it only does what the network does, with no
+    products of its own and no random numbers.
+    """
+    rows = block_of(net)
+    most = _wide(net, rows) if wide else rows
+    return blockwise(function, *arrays, device=net.device, rows=rows, most=most)
+
+
+def _wide(net: Net, rows: int) -> int:
+    """The most rows of a call, a multiple of `rows`: more of them in a chain of dense layers.
+
+    More than two threads may share out a sigmoid in parts that are no whole vectors.
+    """
+    parts = [*net.encoder.modules(), *net.decoder.modules()]
+    known = all(type(m) in (nn.Sequential, nn.Linear, *backprop.DERIVATIVES) for m in parts)
+    plain = known and not net.bottleneck.state_dict()
+    if not plain or net.device.type != "cpu" or torch.get_num_threads() > 2:
+        return rows
+    return max(VALUES // net.features // rows, 1) * rows
 
 
 def block_of(net: Net) -> int:
-    """How many rows every inference call of a network has.
+    """How many rows a block of a network has.
 
     So many that each layer has whole vectors of 32 values: functions such as the sigmoid work
     on what is left over in another way, which differs in the last bit.
@@ -49,17 +73,17 @@ def blockwise(
     *arrays: Tensor,
     device: torch.device | str,
     rows: int = BLOCK,
+    most: int = BLOCK,
 ) -> Tensor:
-    """`function` over blocks of so many rows, the last one padded with zeros.
+    """`function` over whole blocks of so many rows, the last one padded with zeros.
 
-    Every call has the same shape, and a linear layer treats all rows alike, so a row's answer
-    does not depend on the rows beside it.
+    A call has at `most` so many rows, a multiple of `rows`.
     """
     n = len(arrays[0])
     out: Tensor | None = None
     with torch.inference_mode(), _AlikeRows():
-        for start in range(0, max(n, 1), rows):
-            stop = min(start + rows, n)
+        for start in range(0, max(n, 1), most):
+            stop = min(start + most, n)
             block = function(*(_padded(a[start:stop], rows).to(device) for a in arrays))
             if out is None:
                 out = torch.empty((n, *block.shape[1:]), dtype=block.dtype)
@@ -85,13 +109,18 @@ class _AlikeRows(TorchFunctionMode):
 
 def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """torch.nn.functional.linear; on a batch of vectors as W X'."""
-    flat = input.ndim == 2
-    y = (weight @ input.t()).t().contiguous() if flat else input @ weight.t()
-    return y if bias is None else y + bias
+    if input.ndim != 2:
+        y = input @ weight.t()
+    elif weight.numel() > TINY or len(input) <= BLOCK:
+        y = (weight @ input.t()).t().contiguous()
+    else:
+        y = torch.cat([(weight @ part.t()).t() for part in input.split(BLOCK)])
+    return y if bias is None else y.add_(bias)
 
 
 def _padded(part: Tensor, rows: int) -> Tensor:
-    missing = rows - len(part)
+    """`part` with zeros up to a multiple of `rows`, and to one at least."""
+    missing = -len(part) % rows if len(part) else rows
     return torch.cat([part, part.new_zeros(missing, *part.shape[1:])]) if missing else part
 
 

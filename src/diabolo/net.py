@@ -131,7 +131,9 @@ class Net(nn.Module):
         losses = {name: part.view(-1, len(clean)) for name, part in parts.items()}
         found = {name: loss.mean(0) for name, loss in losses.items()}
         if self.bottleneck.bound:
-            found[self.bottleneck.bound] = -self.bottleneck.reduce(torch.stack([*losses.values()]).sum(0))
+            found[self.bottleneck.bound] = -self.bottleneck.reduce(
+                torch.stack([*losses.values()]).sum(0)
+            )
         return found
 
     def score(self, x: Tensor) -> Tensor:

@@ -1,0 +1,63 @@
+"""Inference in wide blocks answers as one of the smallest blocks alone, to the bit."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F  # noqa: N812
+
+from diabolo import VAE, Autoencoder
+from diabolo.infer import BLOCK, _linear
+
+SIZES = {"digits": (784, (128, 64), 32), "table": (30, (16,), 4), "odd": (7, (5,), 3)}
+
+
+def by_hand(model, x):
+    """Encoder and decoder as W X' + b, on one block alone."""
+    y = model.net_.scaling(x)
+    for layer in [*model.encoder_[0], *model.net_.decoder, model.net_.likelihood.activation]:
+        if isinstance(layer, torch.nn.Linear):
+            y = (layer.weight @ y.t()).t().contiguous() + layer.bias
+        else:
+            y = layer(y)
+    return model.net_.scaling.inverse(y)
+
+
+@pytest.mark.parametrize("activation", ["relu", "silu", "tanh"])
+@pytest.mark.parametrize("size", SIZES)
+def test_wide_blocks_answer_like_single_ones(threads, size, activation):
+    features, hidden, latent = SIZES[size]
+    draw = torch.Generator().manual_seed(0)
+    X = torch.rand(16 * BLOCK + 7, features, generator=draw)
+    model = Autoencoder(
+        latent_dim=latent, hidden=hidden, activation=activation, epochs=1, random_state=0
+    ).fit(X[:BLOCK])
+    whole = model.reconstruct(X)
+    with torch.inference_mode():
+        for start in range(0, 16 * BLOCK, BLOCK):
+            part = slice(start, start + BLOCK)
+            assert torch.equal(whole[part], by_hand(model, X[part]))
+    for start, stop in ((1, 2), (3, 5 * BLOCK), (len(X) - 1, len(X)), (17, len(X))):
+        assert torch.equal(model.reconstruct(X[start:stop]), whole[start:stop])
+
+
+@pytest.mark.parametrize("features", [2, 30, 784])
+@pytest.mark.parametrize("kind", [Autoencoder, VAE])
+def test_scores_of_many_rows_are_those_of_few(threads, kind, features):
+    X = np.random.default_rng(0).random((2000, features), dtype=np.float32)
+    model = kind(latent_dim=2, hidden=(9,), epochs=1, random_state=0).fit(X[:BLOCK])
+    for use in (model.transform, model.score_samples):
+        whole = use(X)
+        for start, stop in ((0, 1), (63, 700), (1999, 2000)):
+            np.testing.assert_array_equal(use(X[start:stop]), whole[start:stop])
+
+
+@pytest.mark.parametrize("outputs", [1, 2, 3, 5, 7, 9, 15, 32, 33])
+@pytest.mark.parametrize("inputs", [1, 2, 3, 5, 9, 33, 784])
+def test_a_linear_layer_treats_all_blocks_alike(threads, inputs, outputs):
+
+    draw = torch.Generator().manual_seed(0)
+    x, weight = (torch.randn(n, inputs, generator=draw) for n in (15 * BLOCK, outputs))
+    bias = torch.randn(outputs, generator=draw)
+    wide = _linear(x, weight, bias)
+    assert torch.equal(wide, torch.cat([_linear(part, weight, bias) for part in x.split(BLOCK)]))
+    assert torch.allclose(wide, F.linear(x, weight, bias), atol=1e-4)
