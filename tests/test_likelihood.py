@@ -11,7 +11,7 @@ from torch.distributions import Normal, kl_divergence
 
 from diabolo import VAE, Autoencoder
 from diabolo.divergence import kl_standard_normal
-from diabolo.likelihood import Bernoulli, Gaussian, Likelihood
+from diabolo.likelihood import Bernoulli, Gaussian
 from diabolo.networks import ACTIVATIONS
 from diabolo.train import generator
 

@@ -10,7 +10,7 @@ from torch import nn
 from diabolo import VAE, Autoencoder, networks
 from diabolo.errors import InputError
 from diabolo.net import learn_scaling
-from diabolo.networks import ACTIVATIONS, Network, Sizes, base, build
+from diabolo.networks import ACTIVATIONS, Sizes, base, build
 from diabolo.networks.conv import Conv
 from diabolo.networks.dense import Dense
 from diabolo.networks.subpixel import Subpixel

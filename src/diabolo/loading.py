@@ -93,8 +93,8 @@ def load(path: str | Path, *, device: str = "auto", network: Any = None) -> Any:
         return restored
     except UnknownKindError as error:
         raise InputError(
-            f"{path} has a {error.what} of kind {error.name!r}, which is not known here: import the"
-            " script that defines it first."
+            f"{path} has a {error.what} of kind {error.name!r}, which is not known here: import"
+            " the script that defines it first."
         ) from None
     except (KeyError, IndexError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise InputError(f"{path} is damaged: {str(error).splitlines()[0]:.200}") from None

@@ -37,8 +37,8 @@ def given(model: dict[str, Any], texts: Mapping[str, str]) -> dict[str, Any]:
     for name, parameter in known.items():
         if name in texts:
             value = parse(replace(parameter, name=name), texts[name])
-            part = isinstance(value, Parameters)
-            found[parameter.name] = {"kind": value.kind} if part else value
+            kind = {"kind": value.kind} if isinstance(value, Parameters) else None
+            found[parameter.name] = kind or value
     for name, part in inner.items():
         if name in texts:
             outer = name.partition(".")[0]

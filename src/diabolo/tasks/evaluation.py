@@ -6,12 +6,13 @@ corrupted samples and compared with the clean ones: the error outside a watermar
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 
 from diabolo import metrics
+from diabolo.corruption import Corrupted
 from diabolo.estimator import Estimator
 from diabolo.linear import LinearMap, fit_linear
 from diabolo.train import generator
@@ -69,14 +70,14 @@ def masks(model: Estimator, X: Any, seed: int) -> np.ndarray | None:
         return None
     low, high = net.scaling.low, net.scaling.high
 
-    def laid(x: torch.Tensor) -> torch.Tensor | None:
-        return corruption.corrupt(net.pictured(net.scaling(x)), draw, low, high).mask
+    def drawn(x: torch.Tensor) -> Corrupted:
+        return corruption.corrupt(net.pictured(net.scaling(x)), draw, low, high)
 
     draw = generator(seed, "corrupt", device=net.device.type)
-    if laid(rows[:1].to(net.device)) is None:
+    if drawn(rows[:1].to(net.device)).mask is None:
         return None
     draw = generator(seed, "corrupt", device=net.device.type)
-    return net.in_blocks(laid, rows).numpy()
+    return net.in_blocks(lambda x: cast(torch.Tensor, drawn(x).mask), rows).numpy()
 
 
 def damage(clean: np.ndarray, output: np.ndarray, masks: np.ndarray) -> float:
