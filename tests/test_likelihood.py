@@ -64,6 +64,28 @@ def test_bernoulli_nll_of_many_even_chances_is_no_rounding_to_zero():
     torch.testing.assert_close(nll, torch.full((2,), 5000 * math.log(2)))
 
 
+@pytest.mark.parametrize("activation", ["identity", "sigmoid", "tanh"])
+def test_the_law_of_a_gaussian_is_torchs_and_its_nll_lacks_the_constant(activation):
+    likelihood = Gaussian().after(activation)
+    output, target = 2 * draw(20, 9), draw(20, 9, seed=1)
+    law = likelihood.law(output)
+    expected = Normal(ACTIVATIONS[activation]()(output), 1.0).log_prob(target).sum(1)
+    torch.testing.assert_close(law.log_prob(target), expected, rtol=1e-13, atol=0)
+    constant = 9 / 2 * math.log(2 * math.pi)
+    nll = likelihood.nll(output, target)
+    torch.testing.assert_close(-nll - constant, expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(law.mean, likelihood.mean(output), rtol=0, atol=0)
+
+
+def test_the_law_of_a_bernoulli_is_torchs():
+    logits, target = 3 * draw(20, 9), (draw(20, 9, seed=1) > 0).double()
+    law = Bernoulli().law(logits)
+    expected = BernoulliLaw(logits=logits).log_prob(target).sum(1)
+    torch.testing.assert_close(law.log_prob(target), expected, rtol=1e-13, atol=0)
+    torch.testing.assert_close(-Bernoulli().nll(logits, target), expected, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(law.mean, Bernoulli().mean(logits), rtol=0, atol=0)
+
+
 PLAIN = {
     Bernoulli: lambda p, x: nn.functional.binary_cross_entropy(p, x, reduction="none").sum(1),
     Gaussian: lambda p, x: 0.5 * nn.functional.mse_loss(p, x, reduction="none").sum(1),

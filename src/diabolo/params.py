@@ -189,7 +189,7 @@ def _by_name(hint: Any) -> bool:
 
 def _parsed(hint: Any, text: str) -> Any:
     if _by_name(hint):
-        return text
+        return TypeAdapter(hint).validate_python(text)
     if typing.get_origin(bare(hint)) is tuple:
         item = typing.get_args(bare(hint))[0]
         return tuple(_parsed(item, part) for part in text.split(",")) if text != "[]" else ()
