@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
-from matplotlib.textpath import TextPath
+from matplotlib.textpath import text_to_path
 
 from diabolo.errors import InputError
 
@@ -84,6 +84,9 @@ def theme() -> Iterator[None]:
 
 def to_png(figure: Figure) -> bytes:
     """The figure as a PNG; the same figure gives the same bytes."""
+    if layout := figure.get_layout_engine():  # once; savefig would draw everything twice for it
+        layout.execute(figure)
+        figure.set_layout_engine("none")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()
@@ -116,9 +119,9 @@ def title_height(title: str | None) -> int:
 def text_width(text: str, size: float, weight: str = "normal") -> int:
     """Width in pixels of the widest line."""
     font = FontProperties(weight=weight, size=size)  # type: ignore[arg-type]
-    lines = [line for line in text.split("\n") if line.strip()]
-    widths = [TextPath((0, 0), line, prop=font).get_extents().width for line in lines]
-    return math.ceil(max(widths, default=0) * DPI / 72)
+    measure = text_to_path.get_text_width_height_descent
+    widths = [measure(line, font, ismath=False)[0] for line in text.split("\n")]
+    return math.ceil(max(widths) * DPI / 72)
 
 
 def short(value: float) -> str:

@@ -101,7 +101,7 @@ def plane(
         return codes, ("code 1", "code 2")
     centred = codes - codes.mean(axis=0)
     components, variances = _components(centred)
-    shares = variances / max(float(np.square(centred).sum()), 1e-12)
+    shares = variances / max(float(np.vdot(centred, centred)), 1e-12)
     names = [f"component {i + 1} ({share:.0%} of variance)" for i, share in enumerate(shares)]
     return components, (names[0], names[1])
 
@@ -127,9 +127,9 @@ def _largest(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     wide = x.shape[1]
     if wide > WIDE:
         operator = LinearOperator((wide, wide), matvec=lambda v: x.T @ (x @ v), dtype=x.dtype)
-        start = np.random.default_rng(0).standard_normal(wide, np.float32)
+        start = np.asarray(np.random.default_rng(0).standard_normal(wide), x.dtype)
         with suppress(ArpackError):
-            return eigsh(operator, k=2, v0=start.astype(x.dtype), tol=LANCZOS, maxiter=100)
+            return eigsh(operator, k=2, v0=start, tol=LANCZOS, maxiter=100)
     return eigh(x.T @ x, subset_by_index=[wide - 2, wide - 1])
 
 

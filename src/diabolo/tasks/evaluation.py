@@ -208,7 +208,9 @@ def in_units(model: Estimator, X: Any) -> np.ndarray:
         return scaling.cpu()(torch.from_numpy(rows)).numpy()
     low, high = scaling.peak.tolist()
     shape = model.image_shape_ if values.ndim == 2 else (1, *values.shape[1:])[-3:]
-    return ((values - low) / ((high - low) or 1)).reshape(-1, *shape)
+    shifted = values - low
+    shifted /= (high - low) or 1
+    return shifted.reshape(-1, *shape)
 
 
 def pictured(model: Estimator) -> bool:
