@@ -14,8 +14,8 @@ import diabolo
 
 SOURCE = Path(diabolo.__file__).parent
 LEVELS = [
-    "errors inputs params networks net layers draw backprop divergence optim train progress data"
-    " metrics linear figures doctor",
+    "errors arguments inputs params networks net layers draw backprop divergence optim train"
+    " progress data metrics linear figures doctor",
     "corruption likelihood store",
     "fitting",
     "estimator",

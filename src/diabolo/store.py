@@ -16,12 +16,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-import numpy as np
-
 from diabolo.data.files import atomically, remove_leftovers
 from diabolo.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
 ENTRY = "diabolo"
@@ -152,8 +151,10 @@ class Checkpoints:
             path.unlink(missing_ok=True)
 
 
-def digest(array: np.ndarray) -> str:
+def digest(array: "np.ndarray") -> str:
     """SHA-256 of an array, with its type and shape."""
+    import numpy as np
+
     total = hashlib.sha256(f"{array.dtype.str}{list(array.shape)}".encode())
     total.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return total.hexdigest()
