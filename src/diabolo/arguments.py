@@ -15,7 +15,7 @@ heavy is imported here.
 import math
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter, signature
 from pathlib import Path
@@ -65,7 +65,7 @@ class Argument:
     @property
     def many(self) -> bool:
         """Whether it is a list: several words by place, with commas by name."""
-        return get_origin(self.hint) is list
+        return get_origin(self.hint) in (list, Sequence)
 
     def read(self, text: str) -> Any:
         """The value that a text means; what it must be instead, as an `InputError`."""

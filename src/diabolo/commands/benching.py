@@ -1,7 +1,7 @@
 """`diabolo bench`: how fast this machine trains, beside its matrix products alone."""
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 from annotated_types import Ge
@@ -28,7 +28,7 @@ def _table(rows: Iterator[dict[str, Any]]) -> None:
 
 @command("measure", "diabolo bench ae-36 --limit 6400", show=_table)
 def bench(
-    names: Annotated[list[str], Usage("RECIPE"), "default: the articles'"] = [],  # noqa: B006
+    names: Annotated[Sequence[str], Usage("RECIPE"), "default: the articles'"] = (),
     *,
     limit: Annotated[int, Ge(1), "samples"] = 12_800,
     rounds: Annotated[int, Ge(1), "medians of N"] = 3,
