@@ -64,7 +64,8 @@ def candidates(words: Sequence[str]) -> list[str]:
     if isinstance(node, Command):
         found = list(_of_command(node, rest, last))
     else:
-        found = [*(node.commands if isinstance(node, Family) else COMMANDS), "--help"]
+        known = node.commands if isinstance(node, Family) else COMMANDS
+        found = ["--help"] if last.startswith("-") else [*known]
     return [one for one in found if one.startswith(last) or one == FILES]
 
 
