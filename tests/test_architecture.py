@@ -14,8 +14,8 @@ import diabolo
 
 SOURCE = Path(diabolo.__file__).parent
 LEVELS = [
-    "errors inputs params draw layers backprop divergence optim train progress data metrics"
-    " linear figures",
+    "errors arguments inputs params draw layers backprop divergence optim train progress data"
+    " metrics linear figures",
     "scaling networks corruption bottleneck store intake",
     "likelihood",
     "net",

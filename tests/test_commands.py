@@ -416,8 +416,8 @@ def test_a_command_interrupted_in_a_library_ends_with_its_code(tmp_path):
     """CPython would end by the signal, once an `exec` of text was interrupted."""
     (tmp_path / "sitecustomize.py").write_text(
         "from diabolo import cli\n"
-        "run = lambda _: exec('import signal; signal.raise_signal(signal.SIGINT)')\n"
-        "cli.COMMANDS['recipes'] = cli.COMMANDS['recipes']._replace(run=run)\n"
+        "run = lambda **_: exec('import signal; signal.raise_signal(signal.SIGINT)')\n"
+        "cli.COMMANDS['recipes'] = cli.COMMANDS['recipes']._replace(function=run)\n"
     )
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     ended = subprocess.run(

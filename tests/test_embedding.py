@@ -364,7 +364,7 @@ def test_a_folder_with_a_bad_image_is_done_for_the_rest(room, tmp_path, capsys):
 @pytest.mark.parametrize(("count", "words"), [(1, "1 image by its"), (2, "2 images by their")])
 def test_a_map_of_few_says_how_many_there_are(room, monkeypatch, count, words):
     drawn = []
-    monkeypatch.setattr("diabolo.commands.embedding.write_picture", lambda _, f: drawn.append(f()))
+    monkeypatch.setattr("diabolo.report.write_picture", lambda _, f: drawn.append(f()))
     assert run("map", "gray.safetensors", f"mnist:test:{count}", "--out", "map.png") == 0
     said = " ".join(text.get_text() for text in drawn[0].findobj(Text))
     assert words in said

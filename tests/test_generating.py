@@ -185,7 +185,7 @@ def test_arithmetic_of_images_is_that_of_their_codes(run_folder, tmp_path, monke
     assert out.is_file()
     drawn = []
     monkeypatch.setattr("diabolo.figures.neighbours", lambda images, _: drawn.append(images))
-    monkeypatch.setattr("diabolo.commands.generating.write_picture", lambda _, draw: draw())
+    monkeypatch.setattr("diabolo.report.write_picture", lambda _, draw: draw())
     assert main(["arithmetic", str(run_folder), *given, "--out", str(out), "--force"]) == 0
     model, x = diabolo.load(run_folder / "model.safetensors"), load_mnist()[1][0][:3]
     a, b, c = model.transform(x)

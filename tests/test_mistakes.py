@@ -28,7 +28,8 @@ from sklearn.exceptions import NotFittedError
 from torch import nn
 
 from diabolo import VAE, Autoencoder, load
-from diabolo.cli import RESUMED, main
+from diabolo.cli import main
+from diabolo.commands.training import RESUMED
 from diabolo.corruption import GaussianNoise, SaltAndPepper
 from diabolo.data import load_mnist, read, write
 from diabolo.errors import InputError

@@ -1,30 +1,42 @@
 """`diabolo reconstruct`, `encode` and `decode`: a model used on files."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
+from annotated_types import Ge
 
-from diabolo import data, figures
-from diabolo.commands import runs
+from diabolo import data
+from diabolo.arguments import Usage
+from diabolo.commands import Force, Input, Model, command, runs
 from diabolo.errors import InputError, complete
-from diabolo.estimator import Estimator
-from diabolo.report import write_picture
-from diabolo.tasks.evaluation import decibels, pictured, shown
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from diabolo.estimator import Estimator
 
 SHOWN = 10  # samples in the picture of input and output
 
+Out = Annotated[
+    str | Path, Usage("--out PATH"), "where to, such as a file or folder of the kind of INPUT"
+]
+Corrupt = Annotated[bool, "first corrupt as in training"]
+CorruptionSeed = Annotated[int, Ge(0), "of the corruption"]
 
+
+@command("use", "diabolo reconstruct runs/ae photos/ --out reconstructed/")
 def reconstruct(
-    model: str | Path,
-    source: str,
-    out: str | Path,
+    model: Model,
+    source: Input,
+    out: Out,
     *,
-    corrupt: bool = False,
-    seed: int = 0,
-    force: bool = False,
+    corrupt: Corrupt = False,
+    seed: CorruptionSeed = 0,
+    force: Force = False,
 ) -> list[Path]:
-    """Write the reconstructions of INPUT, in its form, and for images a picture of both.
+    """Encode and decode images or rows.
 
+    Writes the reconstructions of INPUT, in its form, and for images a picture of both.
     `corrupt`: first corrupted as in training, by the seed. Returns the paths. Raises `InputError`
     for a mistake, before anything is written, and `IncompleteError` after the work if some files
     were bad.
@@ -35,9 +47,11 @@ def reconstruct(
 
 
 def reconstruct_by(
-    fitted: Estimator, source: str, path: str | Path, *, corrupt: bool, seed: int, force: bool
+    fitted: "Estimator", source: str, path: str | Path, *, corrupt: bool, seed: int, force: bool
 ) -> list[Path]:
     """As `reconstruct`, by a model that is loaded."""
+    from diabolo.tasks.evaluation import pictured
+
     out = runs.free_for_result(path, source, force=force)
     picture = runs.free_to_write(out.with_name(f"{out.name}-comparison.png"), force=force)
     samples = runs.read_for(fitted, source)
@@ -53,10 +67,22 @@ def reconstruct_by(
     return complete(written, samples.failures)
 
 
-def encode(model: str | Path, source: str, out: str | Path, *, force: bool = False) -> list[Path]:
-    """Write the mean codes of INPUT, (N, K) float32, to .npy, .npz, .csv or .parquet.
+@command("use", "diabolo encode runs/ae photos/ --out codes.csv")
+def encode(
+    model: Model,
+    source: Input,
+    out: Annotated[
+        str | Path,
+        Usage("--out PATH"),
+        "where to, such as codes.csv (with names and labels), .parquet, .npz, .npy",
+    ],
+    *,
+    force: Force = False,
+) -> list[Path]:
+    """Write the codes of images or rows.
 
-    All but .npy keep the names of image files and the labels, where INPUT has them.
+    The mean codes of INPUT, (N, K) float32, go to .npy, .npz, .csv or .parquet. All but .npy keep
+    the names of image files and the labels, where INPUT has them.
     """
     out = runs.free_for_result(out, source, force=force)
     if out.suffix not in (".npy", ".npz", ".csv", ".parquet"):
@@ -68,8 +94,15 @@ def encode(model: str | Path, source: str, out: str | Path, *, force: bool = Fal
     return complete([out], samples.failures)
 
 
-def decode(model: str | Path, codes: str, out: str | Path, *, force: bool = False) -> list[Path]:
-    """Write what the decoder makes of a file of codes, in the type of the training data."""
+@command("use", "diabolo decode runs/ae codes.npy --out decoded/")
+def decode(
+    model: Model,
+    codes: Annotated[str, Usage("CODES"), "what encode wrote, such as codes.npy"],
+    out: Annotated[str | Path, Usage("--out PATH"), "where to, such as a folder, digits.npy, ..."],
+    *,
+    force: Force = False,
+) -> list[Path]:
+    """Write the images or rows of codes, in the type of the training data."""
     out = runs.free_for_result(out, codes, force=force)
     fitted = runs.load_model(model)
     output = fitted.inverse_transform(data.read_codes(codes))
@@ -77,8 +110,12 @@ def decode(model: str | Path, codes: str, out: str | Path, *, force: bool = Fals
     return [out]
 
 
-def _draw_comparison(model: Estimator, rows: dict[str, np.ndarray], path: Path) -> None:
+def _draw_comparison(model: "Estimator", rows: "dict[str, np.ndarray]", path: Path) -> None:
     """The first samples, row under row, with PSNR where the original is among the rows."""
+    from diabolo import figures
+    from diabolo.report import write_picture
+    from diabolo.tasks.evaluation import decibels, shown
+
     pictures = {name: shown(model, values[:SHOWN]) for name, values in rows.items()}
     captions = {
         name: decibels(values, pictures["original"])

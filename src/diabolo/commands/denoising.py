@@ -1,52 +1,43 @@
 """`diabolo denoise`: images of any size, or rows, cleaned by a model that was trained to."""
 
-import math
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from diabolo import data, figures, metrics
-from diabolo.commands import runs
-from diabolo.commands.applying import SHOWN, reconstruct_by
-from diabolo.data import Samples
-from diabolo.data.images import read_images
+from diabolo import data
+from diabolo.commands import Force, Input, Model, command, runs
+from diabolo.commands.applying import Corrupt, CorruptionSeed, Out, reconstruct_by
 from diabolo.data.samples import kind_by_name
-from diabolo.data.sources import find_files
 from diabolo.errors import InputError, complete
-from diabolo.estimator import Estimator
-from diabolo.recipes import Recipe
-from diabolo.report import write_picture
-from diabolo.tasks import denoising, filters
-from diabolo.tasks.evaluation import damage, in_units
 
-LARGE, PICTURED = 64, 3  # the side from which images are drawn large, and then how many
-TUNED, PIECE = 20, 128  # training images that filters are tuned on, and the side of a piece
-TUNING_PIXELS = 2**16  # of those images together
-COMPARED, MIDDLE = 100, 512  # images that filters are compared on, and the side of their middle
-COMPARED_PIXELS = 2**19  # of those images together
-Outcome = tuple[np.ndarray, float]  # images in [0, 1] units, and the seconds a megapixel
+if TYPE_CHECKING:
+    import numpy as np
+
+    from diabolo.estimator import Estimator
+
+TUNED = 20  # training images that filters are tuned on
 
 
+@command("use", "diabolo denoise runs/dae photo.png --out clean.png")
 def denoise(
-    model: str | Path,
-    source: str,
-    out: str | Path,
+    model: Model,
+    source: Input,
+    out: Out,
     *,
-    corrupt: bool = False,
-    seed: int = 0,
-    force: bool = False,
+    corrupt: Corrupt = False,
+    seed: CorruptionSeed = 0,
+    force: Force = False,
 ) -> list[str | Path]:
-    """Write INPUT cleaned, in its form, and for images a picture of before and after.
+    """Clean images of any size, or rows, with a denoising model.
 
-    Images may be of any sizes: they are cleaned in tiles. `corrupt`: first corrupted as in
-    training, by the seed, and a table says how far both are from the clean ones, and what the
-    classical filters make of some of them. Returns its lines and the paths. Raises as
-    `reconstruct` does.
+    Writes INPUT cleaned, in its form, and for images a picture of before and after. Images may
+    be of any sizes: they are cleaned in tiles. `corrupt`: first corrupted as in training, by the
+    seed, and a table says how far both are from the clean ones, and what the classical filters
+    make of some of them. Returns its lines and the paths. Raises as `reconstruct` does.
     """
+    from diabolo.report import write_picture
+    from diabolo.tasks import comparing
+
     fitted = runs.load_model(model)
     if fitted.corruption is None and not fitted.paired_:
         raise InputError(f"{model} was not trained to denoise: use reconstruct, or fit dae-32.")
@@ -57,223 +48,37 @@ def denoise(
     parts = data.read_each(source)
     if len(parts) > 1 and kind_by_name(out) != "folder":
         raise InputError(f"{source} has images of different sizes: give a folder as --out.")
-    done, failures = _each(parts, fitted, seed if corrupt else None)
-    table = _table(done, model, fitted) if corrupt else []
+    done, failures = comparing.each(parts, fitted, seed if corrupt else None)
+    table = list[str]()
+    if corrupt:
+        table = comparing.table(done, fitted, lambda: _training_images(model, fitted))
     data.write_each(out, [one.output for one in done], [one.samples for one in done])
     written: list[str | Path] = [*table, out]
     if fitted.image_shape_[0] in (1, 3):
-        write_picture(picture, lambda: _picture(done))
+        write_picture(picture, lambda: comparing.picture(done))
         written.append(picture)
     return complete(written, failures)
 
 
-@dataclass(frozen=True)
-class _Done:
-    """Images of one size, what was made of them, and the same in [0, 1] units.
+def _training_images(path: str | Path, model: "Estimator") -> "np.ndarray | None":
+    """A few of the images of a run, or of the patches of those that it was trained on.
 
-    `marks` are the masks of their watermarks, `speed` the seconds a megapixel.
+    None where the model is in no run, or these are no more.
     """
+    from diabolo.data.images import read_images
+    from diabolo.data.sources import find_files
 
-    samples: Samples
-    output: np.ndarray
-    clean: np.ndarray | None
-    seen: np.ndarray
-    denoised: np.ndarray
-    marks: np.ndarray | None
-    speed: float
-
-    def middle(self, count: int) -> Self:
-        """The first of them, cut to their middle; not the output."""
-        top, left = (max(0, side - MIDDLE) // 2 for side in self.denoised.shape[-2:])
-        where = np.s_[:count, :, top : top + MIDDLE, left : left + MIDDLE]
-        images = {name: getattr(self, name) for name in ("clean", "seen", "denoised", "marks")}
-        cut = {name: array[where] for name, array in images.items() if array is not None}
-        return replace(self, **cut)
-
-    def numbers(self, images: np.ndarray, speed: float) -> list[float]:
-        """MSE, SSIM and damage of a method's outcome, and its speed; not a number where none."""
-        assert self.clean is not None
-        similar = metrics.ssim(images, self.clean)
-        hurt = math.nan if self.marks is None else damage(self.clean, images, self.marks)
-        mse = metrics.mse(images, self.clean)
-        return [mse, math.nan if similar is None else similar, hurt, speed]
-
-
-def _each(
-    parts: Sequence[Samples], model: Estimator, seed: int | None
-) -> tuple[list[_Done], list[str]]:
-    """The images of each size denoised, those that the model cannot take named."""
-    done, failures = list[_Done](), list(parts[0].failures)
-    for samples in parts:
-        try:
-            done.append(_denoised(samples, model, seed))
-        except InputError as error:
-            if len(parts) == 1:
-                raise
-            failures += [f"{name}: {error}" for name in samples.names]
-    if not done:
-        raise InputError(f"None of the images can be denoised; {failures[0]}")
-    return done, failures
-
-
-def _denoised(samples: Samples, model: Estimator, seed: int | None) -> _Done:
-    clean = seen = samples.array
-    marks = None
-    if seed is not None:
-        seen = denoising.corrupt(model, clean, random_state=seed)
-        marks = denoising.marks(model, clean, random_state=seed)
-    started = time.perf_counter()
-    output = denoising.denoise(model, seen)
-    ended = time.perf_counter()
-    before, noisy, after = (in_units(model, images) for images in (clean, seen, output))
-    speed = _speed(ended - started, after)
-    return _Done(samples, output, None if seed is None else before, noisy, after, marks, speed)
-
-
-def _speed(seconds: float, images: np.ndarray) -> float:
-    """Seconds a megapixel."""
-    return seconds * 1e6 / (len(images) * math.prod(images.shape[-2:]))
-
-
-def _strengths(path: str | Path, model: Estimator) -> filters.Strengths:
-    """Strengths of the filters, tuned on training images where the run has them and they last."""
     recipe = runs.recipe_beside(path)
     if recipe is None:
-        return filters.MIDDLE
+        return None
     try:
-        few = _training_images(recipe, model)
-        noisy = denoising.corrupt(model, few, random_state=1)
+        if recipe.patches:
+            few = replace(recipe, data={**recipe.data, "patches": 4 * TUNED})
+            return runs.load_split(few, model.seed_).train
+        if (files := find_files(recipe.source)) is not None:
+            folder, names, _ = files
+            return read_images(folder, names[:TUNED], model.image_shape_)[0]
+        array = data.read(recipe.source, image_shape=model.image_shape_).array[:TUNED]
     except InputError:
-        return filters.MIDDLE
-    pieces = [in_units(model, images)[..., :PIECE, :PIECE] for images in (few, noisy)]
-    count = max(1, TUNING_PIXELS // math.prod(pieces[0].shape[-2:]))
-    return filters.tune(*(piece[:count] for piece in pieces))
-
-
-def _training_images(recipe: Recipe, model: Estimator) -> np.ndarray:
-    """A few of the images of a run, or of the patches of those that it was trained on."""
-    if recipe.patches:
-        few = replace(recipe, data={**recipe.data, "patches": 4 * TUNED})
-        return runs.load_split(few, model.seed_).train
-    if (files := find_files(recipe.source)) is not None:
-        folder, names, _ = files
-        return read_images(folder, names[:TUNED], model.image_shape_)[0]
-    array = data.read(recipe.source, image_shape=model.image_shape_).array[:TUNED]
+        return None
     return array.reshape(-1, *(model.image_shape_ or ()))
-
-
-def _table(done: Sequence[_Done], path: str | Path, model: Estimator) -> list[str]:
-    """How far images are from the clean ones, a line a method, and what that was measured on."""
-    if not filters.installed():
-        return [*_lines(done, {}), filters.NEEDED]
-    strengths, few = _strengths(path, model), _compared(done)
-    cleaned = {
-        f"{name} {strength:g}": [_filtered(one, name, strength) for one in few]
-        for name, strength in strengths.items()
-    }
-    chosen = "set beforehand" if strengths is filters.MIDDLE else "the best on training images"
-    notes = [f"Strengths of the filters (the number beside the name): {chosen}."]
-    count, total = (sum(len(one.denoised) for one in many) for many in (few, done))
-    cut = f"the middle, at most {MIDDLE} x {MIDDLE} pixels, of " if _large(few) else ""
-    if cut or count < total:
-        first = f"the first {count:,} of {total:,} images" if count < total else "each image"
-        notes.append(f"Filters are slow: all of this was measured on {cut}{first}.")
-    return [*_lines(few, cleaned), *notes]
-
-
-def _compared(done: Sequence[_Done]) -> list[_Done]:
-    """The first images, and of large ones the middle, with which filters are done in seconds."""
-    few, images, pixels = list[_Done](), COMPARED, COMPARED_PIXELS
-    for one in done:
-        area = math.prod(min(side, MIDDLE) for side in one.denoised.shape[-2:])
-        count = min(images, len(one.denoised), max(pixels // area, int(not few)))
-        if not count:
-            break
-        few.append(one.middle(count))
-        images, pixels = images - count, pixels - count * area
-    return few
-
-
-def _large(done: Sequence[_Done]) -> bool:
-    return any(max(one.output.shape[-2:]) > MIDDLE for one in done)
-
-
-def _filtered(one: _Done, name: str, strength: float) -> Outcome:
-    started = time.perf_counter()
-    images = filters.apply(name, one.seen, strength)
-    return images, _speed(time.perf_counter() - started, images)
-
-
-def _lines(done: Sequence[_Done], cleaned: Mapping[str, Sequence[Outcome]]) -> list[str]:
-    """The table: means over all images, by what the filters made of them."""
-    methods = {
-        "corrupted": [(one.seen, math.nan) for one in done],
-        **cleaned,
-        "denoised": [(one.denoised, one.speed) for one in done],
-    }
-    counts, marked = (
-        [len(one.denoised) for one in done],
-        any(one.marks is not None for one in done),
-    )
-    lines = [
-        f"{'':20}  {'MSE':>8}  {'PSNR, dB':>8}  {'SSIM':>5}{'   damage' * marked}  s/megapixel"
-    ]
-    for name, outcomes in methods.items():
-        each = [one.numbers(*outcome) for one, outcome in zip(done, outcomes, strict=True)]
-        mse, ssim, hurt, speed = np.average(each, axis=0, weights=counts).tolist()
-        shown = [f"{mse:8.4f}", f"{metrics.psnr(mse):8.2f}", f"{_or_dash(ssim, '.3f'):>5}"]
-        shown += [f"{_or_dash(hurt, '.5f'):>7}"] * marked
-        lines.append(f"{name:20}  {'  '.join(shown)}  {_or_dash(speed, '.2g'):>11}")
-    return lines + ["Damage: the mean squared error outside the mark."] * marked
-
-
-def _or_dash(value: float, form: str) -> str:
-    return "-" if math.isnan(value) else format(value, form)
-
-
-def _picture(done: Sequence[_Done]) -> figures.Figure:
-    """Before, after and their difference: of small images ten, of large ones three."""
-    first = done[0]
-    names = ["denoised"] if first.clean is None else ["corrupted", "denoised"]
-    if len(done) == 1 and max(first.denoised.shape[-2:]) <= LARGE:
-        rows = {name: values[:SHOWN].clip(0, 1) for name, values in _rows(first).items()}
-        captions = {
-            name: _captions(rows[name], rows["original"]) for name in names if "original" in rows
-        }
-        return figures.rows(list(rows.items()), captions=captions)
-    lines, notes = list[list[np.ndarray]](), list[list[str]]()
-    for one in done[:PICTURED]:
-        rows = _rows(one)
-        for number in range(min(len(one.output), PICTURED - len(lines))):
-            lines.append([values[number] for values in rows.values()])
-            notes.append(
-                [
-                    _captions(values[number, None], rows["original"][number, None])[0]
-                    if name in names and "original" in rows
-                    else ""
-                    for name, values in rows.items()
-                ]
-            )
-    return figures.panels(list(_rows(first)), lines, captions=notes)
-
-
-def _rows(one: _Done) -> dict[str, np.ndarray]:
-    """The pictures to be drawn; a difference of 0 is gray, that of most weight black or white."""
-    before = one.seen if one.clean is None else one.clean
-    difference = one.denoised - before
-    axes = tuple(range(1, difference.ndim))
-    most = np.quantile(np.abs(difference), 0.999, axis=axes, keepdims=True)
-    gray = 0.5 + 0.5 * difference / np.maximum(most, 1e-6)
-    if one.clean is None:
-        return {"input": before, "denoised": one.denoised, "difference": gray}
-    return {"original": before, "corrupted": one.seen, "denoised": one.denoised, "error": gray}
-
-
-def _captions(pictures: np.ndarray, clean: np.ndarray) -> list[str]:
-    """PSNR and, where it has one, SSIM of each picture."""
-    errors = metrics.mse_per_sample(pictures, clean)
-    similar = [metrics.ssim(p[None], c[None]) for p, c in zip(pictures, clean, strict=True)]
-    return [
-        f"{metrics.psnr(error):.1f} dB" + ("" if ssim is None else f"\nSSIM {ssim:.2f}")
-        for error, ssim in zip(errors, similar, strict=True)
-    ]

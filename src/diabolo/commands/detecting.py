@@ -5,46 +5,68 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
+from annotated_types import Ge, Gt, Lt
 
-from diabolo import data, figures, recipes
-from diabolo.commands import runs
+from diabolo import data, recipes
+from diabolo.arguments import Usage
+from diabolo.commands import Force, Input, ModelOrRecipe, command, family, runs
 from diabolo.commands.training import new_model
-from diabolo.data import Samples
 from diabolo.data.files import check_file, check_place, folder_atomically, quietly
-from diabolo.doctor import DoctorWarning
+from diabolo.data.spec import INPUT
 from diabolo.errors import InputError, complete
-from diabolo.estimator import Estimator
-from diabolo.loading import load
-from diabolo.networks import takes_images
-from diabolo.report import write_picture
-from diabolo.tasks.anomaly import AnomalyDetector
-from diabolo.tasks.evaluation import pictured, shown
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from diabolo.data import Samples
+    from diabolo.estimator import Estimator
+    from diabolo.tasks.anomaly import AnomalyDetector
 
 SCORES, WORST = "scores.csv", "worst.png"
 MOST = 200  # samples in the picture
 
+family("detect", "use", "find anomalies at a known rate of false alarms")
 
+
+@command(
+    "use",
+    "diabolo detect fit ae normal/ --out detector.safetensors",
+    name="detect fit",
+)
 def fit(
-    model: str | Path,
-    source: str,
-    out: str | Path,
+    model: ModelOrRecipe,
+    source: Annotated[str, Usage("DATA"), f"normal samples only: {INPUT}"],
+    out: Annotated[str | Path, Usage("--out PATH"), "where to, such as detector.safetensors"],
     *,
-    false_alarm_rate: float = 0.05,
-    criterion: Any = "reconstruction",
-    seed: int | None = None,
-    limit: int | None = None,
-    force: bool = False,
+    false_alarm_rate: Annotated[
+        float,
+        Gt(0),
+        Lt(1),
+        Usage("--false-alarm-rate RATE"),
+        "share of normal samples that may be flagged",
+    ] = 0.05,
+    criterion: Annotated[
+        Any,
+        Usage("--criterion SCORE"),
+        "reconstruction (the default), shape (for images), latent, combined or elbo",
+    ] = "reconstruction",
+    seed: Annotated[int | None, Ge(0), "of split and training"] = None,
+    limit: Annotated[int | None, Ge(1), "use the first N samples"] = None,
+    force: Force = False,
 ) -> list[str]:
-    """Fit a detector on DATA, normal samples only, and write it; returns what was done, in lines.
+    """Learn what is normal from normal samples.
 
-    The model of a RECIPE learns from most of DATA, and the rest calibrates; a MODEL is left as it
-    is. Raises `InputError` for a mistake, before anything is written, and `IncompleteError` after
-    the work if some files were bad.
+    Fits a detector on DATA and writes it; returns what was done, in lines. The model of a RECIPE
+    learns from most of DATA, and the rest calibrates; a MODEL is left as it is. Raises
+    `InputError` for a mistake, before anything is written, and `IncompleteError` after the work if
+    some files were bad.
     """
+    from diabolo.tasks.anomaly import AnomalyDetector
+
     out = _free_file(out, model, source, force=force)
     detector = AnomalyDetector(
         false_alarm_rate=false_alarm_rate, criterion=criterion, random_state=seed or 0
@@ -75,13 +97,24 @@ def fit(
     return complete([*told, *lines, str(out)], samples.failures)
 
 
+@command(
+    "use",
+    "diabolo detect score detector.safetensors parts/ --out found/",
+    name="detect score",
+)
 def score(
-    file: str | Path, source: str, out: str | Path, *, worst: int = 12, force: bool = False
+    file: Annotated[str | Path, Usage("FILE"), "a detector, as detect fit wrote it"],
+    source: Input,
+    out: Annotated[str | Path, Usage("--out DIR"), "folder of the results"],
+    *,
+    worst: Annotated[int, Ge(1), "samples in the picture"] = 12,
+    force: Annotated[bool, "replace earlier results in DIR"] = False,
 ) -> list[str]:
-    """Write a folder with the scores of INPUT, and a picture of the worst; returns a summary.
+    """Say which samples are anomalies, and draw the worst.
 
-    Raises `InputError` for a mistake, before anything is written, and `IncompleteError` after the
-    work if some files were bad.
+    Writes a folder with the scores of INPUT and a picture; returns a summary. Raises `InputError`
+    for a mistake, before anything is written, and `IncompleteError` after the work if some files
+    were bad.
     """
     if not 1 <= worst <= MOST:
         raise InputError(f"--worst must be from 1 to {MOST}, but is {worst}.")
@@ -112,7 +145,9 @@ def _free_file(out: str | Path, model: str | Path, source: str, *, force: bool) 
     return path
 
 
-def _planned(recipe: recipes.Recipe, seed: int | None, samples: Samples, source: str) -> Estimator:
+def _planned(
+    recipe: recipes.Recipe, seed: int | None, samples: "Samples", source: str
+) -> "Estimator":
     """The recipe's model, seeded, which must be able to take the samples."""
     settings = {"random_state": 0, **recipe.model}
     if seed is not None:
@@ -120,6 +155,8 @@ def _planned(recipe: recipes.Recipe, seed: int | None, samples: Samples, source:
     if (share := recipe.validation_share) and settings.get("early_stopping"):
         settings["validation_fraction"] = share
     model = new_model(replace(recipe, model=settings))
+    from diabolo.networks import takes_images
+
     images = takes_images(model.validated().network)
     if samples.array.ndim == 2 and images and model.image_shape is None:
         raise InputError(
@@ -129,7 +166,7 @@ def _planned(recipe: recipes.Recipe, seed: int | None, samples: Samples, source:
     return model
 
 
-def _seen(path: str | Path, detector: AnomalyDetector, X: np.ndarray) -> int | None:
+def _seen(path: str | Path, detector: "AnomalyDetector", X: "np.ndarray") -> int | None:
     """How many of X the model of a run was trained on; None where that cannot be known."""
     recipe, model = runs.recipe_beside(path), detector.model_
     if recipe is None:
@@ -145,6 +182,8 @@ def _seen(path: str | Path, detector: AnomalyDetector, X: np.ndarray) -> int | N
 @contextmanager
 def _warnings_told() -> Iterator[list[str]]:
     """A list that holds, after the block, what the doctor warned of in it."""
+    from diabolo.doctor import DoctorWarning
+
     told: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DoctorWarning)
@@ -153,7 +192,7 @@ def _warnings_told() -> Iterator[list[str]]:
 
 
 def _what_was_done(
-    detector: AnomalyDetector, count: int, model: str | Path, *, known: bool
+    detector: "AnomalyDetector", count: int, model: str | Path, *, known: bool
 ) -> list[str]:
     held, rate = len(detector.calibration_scores_), detector.false_alarm_rate
     what = "rows" if detector.model_.image_shape_ is None else "images"
@@ -161,7 +200,7 @@ def _what_was_done(
     learnt = f", learning from {count - held:,} {what} of {count:,}" if count > held else ""
     new = " that the model has not learnt from" if known and not detector.seen_ else ""
     lines = [f"Fitted a detector with {who}{learnt}.", f"Calibrated on {held:,} {what}{new}."]
-    if np.isfinite(detector.offset_):
+    if isfinite(detector.offset_):
         rule = f"where its {detector.criterion} score is below {detector.offset_:.6g}"
         share = f"At most {100 * rate:.4g} % of normal samples will be flagged"
         if detector.seen_:
@@ -180,19 +219,22 @@ def _what_was_done(
 class _Found:
     """What a detector says of samples."""
 
-    samples: Samples
-    scores: np.ndarray
-    p_values: np.ndarray
-    flagged: np.ndarray
-    shares: np.ndarray | None  # of each column in a row's error, of a table
-    columns: np.ndarray
+    samples: "Samples"
+    scores: "np.ndarray"
+    p_values: "np.ndarray"
+    flagged: "np.ndarray"
+    shares: "np.ndarray | None"  # of each column in a row's error, of a table
+    columns: "np.ndarray"
 
     def caption(self, i: int) -> str:
         """A sample's p-value and verdict."""
         return f"p = {self.p_values[i]:.3g}, {_word(self.flagged[i])}"
 
 
-def _load_detector(file: str | Path) -> AnomalyDetector:
+def _load_detector(file: str | Path) -> "AnomalyDetector":
+    from diabolo.loading import load
+    from diabolo.tasks.anomaly import AnomalyDetector
+
     loaded = load(runs.model_file(file))
     if not isinstance(loaded, AnomalyDetector):
         raise InputError(
@@ -201,7 +243,9 @@ def _load_detector(file: str | Path) -> AnomalyDetector:
     return loaded
 
 
-def _judge(detector: AnomalyDetector, samples: Samples) -> _Found:
+def _judge(detector: "AnomalyDetector", samples: "Samples") -> _Found:
+    import numpy as np
+
     scores = detector.score_samples(samples.array)
     flagged, shares = scores < detector.offset_, None
     columns = np.empty(0, object)
@@ -215,6 +259,8 @@ def _judge(detector: AnomalyDetector, samples: Samples) -> _Found:
 
 def _write_scores(path: Path, found: _Found) -> None:
     """`scores.csv`: a line a sample, in the order of the input."""
+    import numpy as np
+
     lines: dict[str, Any] = {
         "file": found.samples.names,
         "score": [f"{value:.9g}" for value in found.scores],
@@ -233,8 +279,14 @@ def _write_scores(path: Path, found: _Found) -> None:
         writer.writerows(zip(*lines.values(), strict=True))
 
 
-def _draw_worst(path: Path, detector: AnomalyDetector, found: _Found, count: int) -> None:
+def _draw_worst(path: Path, detector: "AnomalyDetector", found: _Found, count: int) -> None:
     """The samples with the lowest scores: heatmaps of images, for rows which column is odd."""
+    import numpy as np
+
+    from diabolo import figures
+    from diabolo.report import write_picture
+    from diabolo.tasks.evaluation import pictured, shown
+
     model, names = detector.model_, found.samples.names
     worst = np.argsort(found.scores, kind="stable")[:count]
     title = f"The {len(worst)} least normal of {len(names):,}"
@@ -250,10 +302,10 @@ def _draw_worst(path: Path, detector: AnomalyDetector, found: _Found, count: int
         write_picture(path, lambda: figures.contact_sheet(rows, errors, captions, title=title))
 
 
-def _verdict(detector: AnomalyDetector, flagged: np.ndarray) -> str:
+def _verdict(detector: "AnomalyDetector", flagged: "np.ndarray") -> str:
     """How many were flagged, in a sentence."""
     count, total, rate = int(flagged.sum()), len(flagged), detector.false_alarm_rate
-    if not np.isfinite(detector.offset_):
+    if not isfinite(detector.offset_):
         held = len(detector.calibration_scores_)
         return (
             f"0 of {total:,} flagged: the {held} samples that calibrated the detector are too few"

@@ -2,37 +2,63 @@
 
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
+from annotated_types import Ge
 
-from diabolo import figures
-from diabolo.commands import runs
-from diabolo.data import Samples
+from diabolo.arguments import Usage
+from diabolo.commands import Force, Input, Model, command, runs
+from diabolo.data.spec import INPUT
 from diabolo.errors import InputError, complete
-from diabolo.estimator import Estimator
-from diabolo.report import write_picture
-from diabolo.tasks import embedding
-from diabolo.tasks.evaluation import errors, pictured, shown
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from diabolo.data import Samples
+    from diabolo.estimator import Estimator
 
 SHORT = 14  # letters of a name under a picture
 SLOW = 3000  # samples that t-SNE takes long for
 
 
-def neighbours(
-    model: str | Path,
-    image: str,
-    among: str,
-    out: str | Path | None = None,
-    *,
-    n: int = 10,
-    force: bool = False,
-) -> list[dict[str, Any]]:
-    """The `n` samples of the INPUT `among` (all, where it has fewer) most like one, by code.
+def _table(rows: list[dict[str, Any]]) -> None:
+    name = "file" if "file" in rows[0] else "number"
+    wide = max(len(name), *(len(row[name]) for row in rows))
+    labelled = "label" in rows[0]
+    print(f"rank  {name:{wide}}{'  label' if labelled else ''}  distance")
+    for row in rows:
+        label = f"  {row['label']!s:>5}" if labelled else ""
+        same = "  the image itself" if row["same"] else ""
+        print(f"{row['rank']:4}  {row[name]:{wide}}{label}  {row['distance']:8.4g}{same}")
 
-    Each has its `rank`, its `file` or `number`, its `label` where it has one, and its `distance`;
-    `same` marks those that are the image itself, value by value. `out`: where to draw them.
+
+@command(
+    "use",
+    "diabolo neighbours runs/ae photo.png --in photos/ --out neighbours.png",
+    show=_table,
+)
+def neighbours(
+    model: Model,
+    image: Annotated[str, Usage("IMAGE"), "one image, such as mnist:test:3-3"],
+    among: Annotated[str, Usage("--in INPUT"), INPUT],
+    out: Annotated[str | Path | None, Usage("--out PNG"), "draw them into this picture"] = None,
+    *,
+    n: Annotated[int, Ge(1), Usage("-n N"), "how many"] = 10,
+    force: Force = False,
+) -> list[dict[str, Any]]:
+    """The images most like one, by the distance of their codes.
+
+    The `n` samples of the INPUT `among` (all, where it has fewer) that are nearest. Each has its
+    `rank`, its `file` or `number`, its `label` where it has one, and its `distance`; `same` marks
+    those that are the image itself, value by value. `out`: where to draw them.
     """
+    import numpy as np
+
+    from diabolo import figures
+    from diabolo.report import write_picture
+    from diabolo.tasks import embedding
+    from diabolo.tasks.evaluation import shown
+
     if out is not None:
         out = runs.free_for_result(out, image, force=force)
         out = runs.png(runs.free_for_result(out, among, force=force))
@@ -50,21 +76,36 @@ def neighbours(
     return complete(rows, samples.failures)
 
 
+@command("use", "diabolo map runs/ae photos/ --out map.png", name="map")
 def draw_map(
-    model: str | Path,
-    source: str,
-    out: str | Path,
+    model: Model,
+    source: Input,
+    out: Annotated[str | Path, Usage("--out PATH"), "where to, such as map.png"],
     *,
-    by: Literal["label", "error"] | None = None,
-    method: Literal["pca", "tsne"] | None = None,
-    seed: int = 0,
-    force: bool = False,
+    by: Annotated[
+        Literal["label", "error"] | None,
+        Usage("--by WHAT"),
+        "what the colours are, label or error; default: label if known",
+    ] = None,
+    method: Annotated[
+        Literal["pca", "tsne"] | None,
+        "how codes get two dimensions, pca or tsne; default: pca, but two numbers as they are",
+    ] = None,
+    seed: Annotated[int, Ge(0), "of tsne"] = 0,
+    force: Force = False,
 ) -> Path:
-    """Draw the samples of INPUT where their codes are, in two dimensions.
+    """A picture of all images where their codes are.
 
     Images are small pictures of themselves, rows of a table are points. Coloured `by` label or by
     reconstruction error; without it by label where there are labels. `method`: see `plane`.
     """
+    import numpy as np
+
+    from diabolo import figures
+    from diabolo.report import write_picture
+    from diabolo.tasks import embedding
+    from diabolo.tasks.evaluation import errors, pictured, shown
+
     out = runs.png(runs.free_for_result(out, source, force=force))
     fitted = runs.load_model(model)
     samples = runs.read_for(fitted, source)
@@ -89,7 +130,9 @@ def draw_map(
     return complete(out, samples.failures)
 
 
-def _check_pictured(model: Estimator, else_do: str) -> None:
+def _check_pictured(model: "Estimator", else_do: str) -> None:
+    from diabolo.tasks.evaluation import pictured
+
     if not pictured(model):
         raise InputError(
             f"There is no picture of this model's samples, which are no images: {else_do}."
@@ -97,9 +140,11 @@ def _check_pictured(model: Estimator, else_do: str) -> None:
 
 
 def _ranked(
-    query: np.ndarray, samples: Samples, indices: np.ndarray, distances: np.ndarray
+    query: "np.ndarray", samples: "Samples", indices: "np.ndarray", distances: "np.ndarray"
 ) -> list[dict[str, Any]]:
     """What is told of each neighbour, the nearest first."""
+    import numpy as np
+
     kind = "file" if samples.kind in ("image", "folder") else "number"
     rows = []
     for rank, (i, distance) in enumerate(zip(indices, distances, strict=True), start=1):

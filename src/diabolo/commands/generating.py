@@ -2,20 +2,20 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
+from annotated_types import Ge
 
-from diabolo import data, figures
-from diabolo.commands import runs
+from diabolo import data
+from diabolo.arguments import Usage
+from diabolo.commands import Force, Image, Model, command, runs
 from diabolo.data.samples import IMAGE_SUFFIXES
 from diabolo.errors import InputError, complete
-from diabolo.estimator import Estimator
-from diabolo.loading import load
-from diabolo.report import write_picture
-from diabolo.tasks import sampling
-from diabolo.tasks.evaluation import pictured, shown
-from diabolo.tasks.sampling import LatentSampler
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from diabolo.estimator import Estimator
 
 DIMENSIONS = 32  # rows of a traversal
 COMPONENTS = 32  # Gaussians of a mixture, or one for twenty samples where these are few
@@ -23,28 +23,53 @@ COLUMNS, LINES = 8, 4  # of new samples beside their nearest
 UNIT = "in the units of the data"
 TESTED = 1000  # test samples whose nearest training samples are looked for
 
+First = Annotated[str, Usage("A"), "one image, such as a.png or mnist:test:3-3"]
 
+
+@command("create", "diabolo generate runs/vae -n 64 --out grid.png")
 def generate(
-    model: str | Path,
-    out: str | Path,
+    model: Model,
+    out: Annotated[
+        str | Path,
+        Usage("--out PATH"),
+        "where to, such as grid.png (all in one), digits.npy, or a folder",
+    ],
     *,
-    n: int = 64,
-    temperature: float = 1.0,
-    seed: int = 0,
-    law: str | None = None,
-    components: int | None = None,
-    source: str | None = None,
-    save: str | Path | None = None,
-    nearest: bool = False,
-    force: bool = False,
+    n: Annotated[int, Ge(1), Usage("-n N"), "how many"] = 64,
+    temperature: Annotated[float, Ge(0), Usage("--temperature T"), "scale of the codes"] = 1.0,
+    seed: Annotated[int, Ge(0), "of the codes"] = 0,
+    law: Annotated[
+        Literal["prior", "gaussian", "mixture"] | None,
+        "of the codes: prior, or a gaussian or mixture that is fitted; default: the model's"
+        " prior, or a mixture where it has none",
+    ] = None,
+    components: Annotated[int | None, Ge(1), f"Gaussians in a mixture ({COMPONENTS})"] = None,
+    source: Annotated[
+        str | None,
+        Usage("--data INPUT"),
+        "samples to fit the law to; default: those that the run was trained on",
+    ] = None,
+    save: Annotated[
+        str | Path | None, Usage("--save FILE"), "keep the fitted law, to be given as MODEL"
+    ] = None,
+    nearest: Annotated[
+        bool,
+        "also draw the nearest training samples, and say whether the new ones are copies",
+    ] = False,
+    force: Force = False,
 ) -> list[str]:
-    """Write `n` new samples: one picture of all, an array file, or a folder.
+    """New samples from the model's prior, or a law of its codes.
 
-    Codes are drawn from the model's prior or, by `law` and where it has none, from a Gaussian or
-    a mixture of them fitted to the codes of its training data, or of `source`; `save` keeps that
-    law. `nearest` also writes a picture of the nearest training samples, and says whether the
-    new ones are copies. Returns the lines to print.
+    Writes one picture of all, an array file, or a folder. Codes are drawn from the model's prior
+    or, by `law` and where it has none, from a Gaussian or a mixture of them fitted to the codes of
+    its training data, or of `source`; `save` keeps that law. `nearest` also writes a picture of
+    the nearest training samples, and says whether the new ones are copies. Returns the lines to
+    print.
     """
+    from diabolo import figures
+    from diabolo.report import write_picture
+    from diabolo.tasks.sampling import LatentSampler
+
     if n < 1:
         raise InputError(f"-n must be at least 1, but is {n}.")
     places = _places(out, save, nearest=nearest)
@@ -87,6 +112,9 @@ class _Drawn:
     """What new samples are drawn from: a model's prior, or a law of its codes."""
 
     def __init__(self, path: Path, source: str | None) -> None:
+        from diabolo.loading import load
+        from diabolo.tasks.sampling import LatentSampler
+
         loaded: Any = load(runs.model_file(path))
         self.path, self.source, self.failures = path, source, list[str]()
         self.model: Estimator = getattr(loaded, "model_", loaded)
@@ -94,6 +122,8 @@ class _Drawn:
 
     def choose(self, law: str | None, components: int | None) -> list[str]:
         """Settle on a law and fit it where it is not; returns the lines that say so."""
+        from diabolo.tasks.sampling import LatentSampler
+
         if isinstance(self.law, LatentSampler):
             if law is not None or components is not None:
                 raise InputError(f"{self.path} has its law: leave out --law and --components.")
@@ -125,7 +155,7 @@ class _Drawn:
         return found
 
     @cached_property
-    def train(self) -> np.ndarray:
+    def train(self) -> "np.ndarray":
         """The samples given with --data, or those that the model was trained on."""
         if self.source is not None:
             samples = runs.read_for(self.model, self.source)
@@ -138,8 +168,12 @@ class _Drawn:
         return self.split.train
 
 
-def _beside(drawn: _Drawn, new: np.ndarray) -> tuple[list[tuple[str, np.ndarray]], str]:
+def _beside(drawn: _Drawn, new: "np.ndarray") -> "tuple[list[tuple[str, np.ndarray]], str]":
     """Rows of new samples and of the nearest training samples, and whether they are copies."""
+    import numpy as np
+
+    from diabolo.tasks import sampling
+
     train = drawn.train
     found = sampling.nearest(new, train)
     columns = min(len(new), COLUMNS)
@@ -165,7 +199,10 @@ def _copies(found: dict[str, float]) -> str:
     )
 
 
-def _write(out: Path, model: Estimator, new: np.ndarray) -> None:
+def _write(out: Path, model: "Estimator", new: "np.ndarray") -> None:
+    from diabolo import figures
+    from diabolo.report import write_picture
+
     if out.suffix.lower() in IMAGE_SUFFIXES:
         images = _images(model, new)
         write_picture(runs.png(out), lambda: figures.grid(images))
@@ -173,17 +210,25 @@ def _write(out: Path, model: Estimator, new: np.ndarray) -> None:
         data.write(out, new, like=runs.as_samples(model, new))
 
 
+@command("create", "diabolo interpolate runs/vae a.png b.png --out strip.png")
 def interpolate(
-    model: str | Path,
-    a: str,
-    b: str,
-    out: str | Path,
+    model: Model,
+    a: First,
+    b: Annotated[str, Usage("B"), "another"],
+    out: Annotated[str | Path, Usage("--out PATH"), "where to, such as strip.png"],
     *,
-    steps: int = 10,
-    spherical: bool = False,
-    force: bool = False,
+    steps: Annotated[int, Ge(2), "pictures"] = 10,
+    spherical: Annotated[bool, "along an arc around the code 0, not a line"] = False,
+    force: Force = False,
 ) -> Path:
-    """Write a strip of pictures from image A to image B, in equal steps of the code."""
+    """The way from one image to another, through the codes.
+
+    Writes a strip of pictures from image A to image B, in equal steps of the code.
+    """
+    from diabolo import figures
+    from diabolo.report import write_picture
+    from diabolo.tasks import sampling
+
     if steps < 2:
         raise InputError(f"--steps must be at least 2, but is {steps}.")
     out = runs.png(runs.free_for_result(runs.free_for_result(out, a, force=force), b, force=force))
@@ -195,10 +240,26 @@ def interpolate(
     return out
 
 
+@command("create", "diabolo arithmetic runs/vae a.png b.png c.png --out sum.png")
 def arithmetic(
-    model: str | Path, a: str, b: str, c: str, out: str | Path, *, force: bool = False
+    model: Model,
+    a: First,
+    b: Annotated[str, Usage("B"), "one whose code is taken from that of A"],
+    c: Annotated[str, Usage("C"), "one whose code is added to it"],
+    out: Annotated[str | Path, Usage("--out PATH"), "where to, such as sum.png"],
+    *,
+    force: Force = False,
 ) -> Path:
-    """Write a picture of images A, B, C and of the one whose code is that of A less B plus C."""
+    """The image whose code is A - B + C, of three images.
+
+    Writes a picture of all four.
+    """
+    import numpy as np
+
+    from diabolo import figures
+    from diabolo.report import write_picture
+    from diabolo.tasks import sampling
+
     for source in (a, b, c):
         place = runs.free_for_result(out, source, force=force)
     fitted = runs.load_model(model)
@@ -210,14 +271,26 @@ def arithmetic(
     return place
 
 
+@command("create", "diabolo traverse runs/vae photo.png --out grid.png")
 def traverse(
-    model: str | Path, source: str, out: str | Path, *, steps: int = 9, force: bool = False
+    model: Model,
+    source: Image,
+    out: Annotated[str | Path, Usage("--out PATH"), "where to, such as grid.png"],
+    *,
+    steps: Annotated[int, Ge(2), "pictures a row"] = 9,
+    force: Force = False,
 ) -> Path:
-    """Write a picture with a row for each code dimension, moved over its range in training.
+    """What each number of the code does to an image.
 
-    The other dimensions stay at the code of the image. Of a code with more than 32 dimensions
-    the 32 whose range is widest are shown.
+    Writes a picture with a row for each, moved over its range in training. The other dimensions
+    stay at the code of the image. Of a code with more than 32 dimensions the 32 whose range is
+    widest are shown.
     """
+    import numpy as np
+
+    from diabolo import figures
+    from diabolo.report import write_picture
+
     if steps < 2:
         raise InputError(f"--steps must be at least 2, but is {steps}.")
     out = runs.png(runs.free_for_result(out, source, force=force))
@@ -235,7 +308,9 @@ def traverse(
     return out
 
 
-def _images(model: Estimator, X: np.ndarray) -> np.ndarray:
+def _images(model: "Estimator", X: "np.ndarray") -> "np.ndarray":
+    from diabolo.tasks.evaluation import pictured, shown
+
     if not pictured(model):
         raise InputError("There is no picture of this model's samples: they are no images.")
     return shown(model, X)

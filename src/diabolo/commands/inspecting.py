@@ -1,17 +1,32 @@
 """`diabolo summary`, `evaluate` and `report`: what a model is and how good it is."""
 
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Annotated, Any
 
 from diabolo import data, layers, recipes, store
-from diabolo.commands import runs
+from diabolo.arguments import Usage
+from diabolo.commands import Model, ModelOrRecipe, command, runs
+from diabolo.data.spec import INPUT
 from diabolo.errors import InputError, complete
 
+if TYPE_CHECKING:
+    import numpy as np
 
-def summary(name: str | Path) -> str:
-    """The layer table of a MODEL (read from its header, without torch) or of a RECIPE."""
+
+def _numbers(numbers: dict[str, Any]) -> None:
+    """Print a number a line."""
+    for group, values in numbers.items():
+        for name, value in (values if isinstance(values, dict) else {"": values}).items():
+            shown = f"{value:.6g}" if isinstance(value, float) else value
+            print(f"{f'{group} {name}':22}  {shown}")
+
+
+@command("measure", "diabolo summary runs/ae")
+def summary(name: ModelOrRecipe) -> str:
+    """Layers, shapes and parameters of a model or a recipe.
+
+    A model is read from its header, without torch.
+    """
     if runs.is_recipe(str(name)):
         return _planned(recipes.read(name))
     config = store.read_config(runs.model_file(name))
@@ -26,10 +41,16 @@ def summary(name: str | Path) -> str:
         raise InputError(f"{name} is damaged: its layer table cannot be read.") from None
 
 
-def evaluate(model: str | Path, *, source: str | None = None) -> dict[str, Any]:
-    """The numbers of `metrics.json`, computed again on the run's own data.
+@command("measure", "diabolo evaluate runs/ae --json", show=_numbers)
+def evaluate(
+    model: Model,
+    *,
+    source: Annotated[str | None, Usage("--data INPUT"), f"test samples: {INPUT}"] = None,
+) -> dict[str, Any]:
+    """The numbers of metrics.json, computed again.
 
-    On another `source`, which a model outside a run folder needs, those of its test samples.
+    On the run's own data or on another `source`, which a model outside a run folder needs, those
+    of its test samples.
     """
     from diabolo.tasks.evaluation import evaluate as measure
 
@@ -44,8 +65,12 @@ def evaluate(model: str | Path, *, source: str | None = None) -> dict[str, Any]:
     return complete(numbers, test.failures)
 
 
-def report(folder: str | Path) -> Path:
-    """Draw the figures and the report of a run folder again; the path of the report."""
+@command("measure", "diabolo report runs/ae")
+def report(folder: Annotated[str | Path, Usage("DIR"), "a run folder"]) -> Path:
+    """Draw a run's figures and report again.
+
+    Gives the path of the report.
+    """
     from diabolo import report as page
 
     folder = Path(folder)
@@ -91,8 +116,10 @@ def _planned(recipe: recipes.Recipe) -> str:
     return from_config(recipe.model, MODELS).summary(_few(recipe))  # type: ignore[attr-defined]
 
 
-def _few(recipe: recipes.Recipe) -> np.ndarray:
+def _few(recipe: recipes.Recipe) -> "np.ndarray":
     """Two samples like those of a recipe; where it cuts patches from whatever is given, black."""
+    import numpy as np
+
     if recipe.patches and "source" not in recipe.data:
         return np.zeros((2, 3, *[recipe.patches["size"]] * 2), np.uint8)
     if recipe.patches:

@@ -6,23 +6,23 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
-
-from pydantic import BaseModel
 
 from diabolo import recipes, store
 from diabolo.commands import runs
 from diabolo.data import atomically
 from diabolo.errors import InputError
-from diabolo.loading import load
 
 DEPTH = 3  # folders below the first in which models are looked for
 MOST = 200  # models that are listed
 
 
-class Entry(BaseModel):
+@dataclass
+class Entry:
     """A model below the folder: a run, or a file that stands alone."""
 
     path: str
@@ -59,6 +59,8 @@ def keep(root: Path, body: bytes) -> Path:
 
     Raises `InputError` for what is no model file of ours; nothing is written then.
     """
+    from diabolo.loading import load
+
     path = root / "uploads" / f"{hashlib.sha256(body).hexdigest()[:16]}.safetensors"
     path.parent.mkdir(exist_ok=True)
     with atomically(path) as temporary:
@@ -100,20 +102,34 @@ def _described(file: Path, root: Path) -> Entry | None:
         config = store.read_config(file)
         recipe = recipes.read(folder / runs.CONFIG) if in_run else None
         changed = datetime.fromtimestamp(file.stat().st_mtime)
-        entry = Entry(
-            path=path.relative_to(root).as_posix(),
-            name=path.name if path != root else root.resolve().name,
-            recipe=recipe.name if recipe else None,
-            title=recipe.title if recipe else path.name,
-            kind=config["model"]["kind"],
-            when=changed.astimezone().isoformat("T", "seconds"),
-            metrics=_metrics(folder) if in_run else config.get("metrics", {}),
-            history=_history(folder) if in_run else config["history"],
-        )
-        entry.model_dump_json()  # text that is no UTF-8 cannot be sent
-        return entry
+        entry = {
+            "path": path.relative_to(root).as_posix(),
+            "name": path.name if path != root else root.resolve().name,
+            "recipe": recipe.name if recipe else None,
+            "title": recipe.title if recipe else path.name,
+            "kind": config["model"]["kind"],
+            "when": changed.astimezone().isoformat("T", "seconds"),
+            "metrics": _metrics(folder) if in_run else config.get("metrics", {}),
+            "history": _history(folder) if in_run else config["history"],
+        }
+        return _checked(entry)
     except (InputError, OSError, KeyError, TypeError, ValueError):
         return None
+
+
+def _checked(entry: dict[str, Any]) -> Entry:
+    """The entry, where its values are of the right types and can be sent as JSON, so are UTF-8."""
+    kind = _entries()
+    checked: Entry = kind.validate_python(entry)
+    kind.dump_json(checked)
+    return checked
+
+
+@cache
+def _entries() -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Entry)
 
 
 def _metrics(folder: Path) -> Any:

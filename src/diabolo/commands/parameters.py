@@ -1,34 +1,44 @@
 """The hyperparameters of a recipe's model, by the names that a person gives them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from diabolo import recipes
+from diabolo.arguments import Argument
 from diabolo.errors import InputError, unknown
-from diabolo.models import MODELS
-from diabolo.params import Parameter, Parameters, named, parse
+
+if TYPE_CHECKING:
+    from diabolo.params import Parameter
 
 HIDDEN = {"verbose"}
 
 
-def declared(kind: str) -> list[Parameter]:
+def declared(kind: str) -> "list[Parameter]":
     """The parameters of a kind of model, those that are not for runs left out."""
+    from diabolo.models import MODELS
+    from diabolo.params import named
+
     return [p for p in named("kind", kind, MODELS).declared() if p.name not in HIDDEN]
 
 
-def nested(parameter: Parameter) -> list[tuple[str, Parameter]]:
+def nested(parameter: "Parameter") -> "list[tuple[str, Parameter]]":
     """The parameters of what can stand in a parameter: corruption.std, corruption.p."""
     inner = {p.name: p for kind in parameter.kinds.values() for p in kind.declared()}
     return [(f"{parameter.name}.{name}", p) for name, p in inner.items()]
 
 
-def given(model: dict[str, Any], texts: Mapping[str, str]) -> dict[str, Any]:
-    """Parameters given as text, {"epochs": "3", "corruption.std": "0.5"}, as a recipe has them.
+def given(model: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters, {"epochs": "3", "corruption.std": "0.5"}, as a recipe has them.
 
-    `model` is the recipe's [model]. "seed" is `random_state`. Raises `InputError` for names and
-    values that are none.
+    A text is what a person wrote and is parsed, all else is a value already. `model` is the
+    recipe's [model]. "seed" is `random_state`. Raises `InputError` for names and values that are
+    none.
     """
+    from diabolo.params import Parameters, parse
+
     found: dict[str, Any] = {}
+    texts = {flag(name): value for name, value in values.items()}
     known = {flag(p.name): p for p in declared(model["kind"])}
     inner = {name: p for p in known.values() for name, p in nested(p)}
     for name in texts:
@@ -36,16 +46,18 @@ def given(model: dict[str, Any], texts: Mapping[str, str]) -> dict[str, Any]:
             raise unknown("parameter", name, [*known, *inner])
     for name, parameter in known.items():
         if name in texts:
-            value = parse(replace(parameter, name=name), texts[name])
-            chosen = isinstance(value, Parameters)
-            found[parameter.name] = {"kind": value.kind} if chosen else value
+            value = texts[name]
+            if isinstance(value, str):
+                value = parse(replace(parameter, name=name), value)
+                value = {"kind": value.kind} if isinstance(value, Parameters) else value
+            found[parameter.name] = value
     for name, part in inner.items():
         if name in texts:
             outer = name.partition(".")[0]
-            values = found[outer] = as_part(found.get(outer))
-            if "kind" not in (values | as_part(model.get(outer))):
+            part_of = found[outer] = as_part(found.get(outer))
+            if "kind" not in (part_of | as_part(model.get(outer))):
                 raise InputError(f"--{name} needs a kind: give --{outer} as well.")
-            values[part.name] = parse(part, texts[name])
+            part_of[part.name] = parse(part, texts[name])
     return found
 
 
@@ -57,3 +69,28 @@ def as_part(value: Any) -> dict[str, Any]:
 def flag(name: str) -> str:
     """The name that a parameter has for a person."""
     return "seed" if name == "random_state" else name
+
+
+def further(words: Sequence[str]) -> tuple[str, list[Argument]]:
+    """An argument for every hyperparameter of the recipe that is among the words of `fit`."""
+    plain = [word for word in words if not word.startswith("-")]
+    named = [w for w in plain if w.endswith(".toml") or w in recipes.names()] or plain
+    if not named:
+        return "", []
+    model = recipes.read(named[0]).model
+    found = list[Argument]()
+    for parameter in declared(model["kind"]):
+        value = model.get(parameter.name, parameter.default)
+        found.append(_argument(flag(parameter.name), parameter, value))
+        inner = value if isinstance(value, dict) else {}
+        found += [_argument(n, p, inner.get(p.name, p.default)) for n, p in nested(parameter)]
+    return f"parameters of {model['kind']}, and their value here", found
+
+
+def _argument(name: str, parameter: "Parameter", value: Any) -> Argument:
+    from diabolo.params import describe
+
+    here = value.get("kind") if isinstance(value, dict) else value
+    words = f"{parameter.help} ({describe(parameter.hint)}; {here})"
+    kind = bool if isinstance(parameter.default, bool) else str
+    return Argument(name, kind, words, f"--{name.replace('_', '-')}", "VALUE", default=None)

@@ -9,9 +9,6 @@ from itertools import count, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import tomli_w
-
 from diabolo import data, recipes
 from diabolo.data import Samples, atomically
 from diabolo.data.files import check_place, is_special, remove_leftovers
@@ -21,6 +18,8 @@ from diabolo.recipes import HELD_OUT, Recipe
 from diabolo.store import Checkpoints
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from diabolo.estimator import Estimator
     from diabolo.tasks.evaluation import Outcome
 
@@ -43,13 +42,13 @@ METRICS, HISTORY, FIGURES, REPORT = "metrics.json", "history.csv", "figures", "r
 class Split:
     """The data of a run; of pairs, `train` is clean and `validation` is (noisy, clean)."""
 
-    train: np.ndarray
-    validation: np.ndarray | tuple[np.ndarray, np.ndarray] | None
+    train: "np.ndarray"
+    validation: "np.ndarray | tuple[np.ndarray, np.ndarray] | None"
     test: Samples
-    noisy: np.ndarray | None = None
+    noisy: "np.ndarray | None" = None
     columns: list[str] | None = None
     failures: list[str] = field(default_factory=list)
-    labels: np.ndarray | None = None  # of the training samples
+    labels: "np.ndarray | None" = None  # of the training samples
 
     @property
     def samples(self) -> Samples:
@@ -100,7 +99,7 @@ def _checking(samples: Samples | None) -> Any:
     return samples.noisy, samples.array
 
 
-def _check_alike(train: np.ndarray, test: np.ndarray, name: str) -> None:
+def _check_alike(train: "np.ndarray", test: "np.ndarray", name: str) -> None:
     """Refuse test samples that a model of the training samples could not take."""
     if train.shape[1:] != test.shape[1:]:
         raise InputError(
@@ -114,6 +113,8 @@ def _check_alike(train: np.ndarray, test: np.ndarray, name: str) -> None:
 
 def _hold_out(samples: Samples, seed: int) -> tuple[Samples, Samples]:
     """A tenth of the samples, drawn by the seed, for testing."""
+    import numpy as np
+
     n = len(samples.array)
     if n < 2:
         what, other = ("sample", ", or --test") if samples.noisy is None else ("pair", "")
@@ -124,7 +125,9 @@ def _hold_out(samples: Samples, seed: int) -> tuple[Samples, Samples]:
     return training, replace(testing, failures=[])
 
 
-def _subset(samples: Samples, index: np.ndarray | slice) -> Samples:
+def _subset(samples: Samples, index: "np.ndarray | slice") -> Samples:
+    import numpy as np
+
     return replace(
         samples,
         array=samples.array[index],
@@ -134,7 +137,7 @@ def _subset(samples: Samples, index: np.ndarray | slice) -> Samples:
     )
 
 
-def _image_shape(array: np.ndarray) -> tuple[int, int, int] | None:
+def _image_shape(array: "np.ndarray") -> tuple[int, int, int] | None:
     shapes = {2: None, 3: (1, *array.shape[1:]), 4: array.shape[1:]}
     return shapes[array.ndim]
 
@@ -271,7 +274,7 @@ def read_for(model: "Estimator", source: str | Path) -> Samples:
     return samples
 
 
-def read_one(model: "Estimator", source: str) -> np.ndarray:
+def read_one(model: "Estimator", source: str) -> "np.ndarray":
     """The one sample that a source must be, (1, ...)."""
     samples = read_for(model, source)
     if len(samples.array) != 1:
@@ -285,7 +288,7 @@ def _column(name: str | None) -> str:
     return "no column" if name is None else f"the column {name!r}"
 
 
-def as_samples(model: "Estimator", array: np.ndarray) -> Samples:
+def as_samples(model: "Estimator", array: "np.ndarray") -> Samples:
     """What the model made, with the names of its columns where it has them."""
     names = [str(number) for number in range(len(array))]
     stored = array[:0].astype(model.dtype_)
@@ -315,6 +318,8 @@ def recipe_beside(path: str | Path) -> Recipe | None:
 
 def write_config(folder: Path, recipe: Recipe) -> None:
     """Write `config.toml`, a recipe that repeats the run."""
+    import tomli_w
+
     origin = {} if recipe.pairs else {"source": recipe.source, "test": recipe.test}
     content = {
         "name": recipe.name,

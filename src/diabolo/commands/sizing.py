@@ -6,42 +6,55 @@ import sys
 import warnings
 from math import log2
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from diabolo import figures, recipes
-from diabolo.commands import runs
-from diabolo.commands.training import changed, new_model, origin_of
-from diabolo.data import atomically
-from diabolo.data.files import folder_atomically
-from diabolo.doctor import DoctorWarning
+from annotated_types import Ge
+
+from diabolo import recipes
+from diabolo.arguments import Usage
+from diabolo.commands import command, runs
+from diabolo.commands.training import changed, new_model
+from diabolo.data import spec
+from diabolo.data.files import atomically, folder_atomically
 from diabolo.errors import complete
 from diabolo.recipes import Recipe
-from diabolo.report import write_picture
-from diabolo.tasks.sizing import CodeSizes, Trained, check_sizes, code_sizes, falling
+
+if TYPE_CHECKING:
+    from diabolo.tasks.sizing import CodeSizes, Trained
 
 TABLE, NUMBERS, PICTURE = "sizes.csv", "sizes.json", "sizes.png"
 
 
+@command("train", "diabolo size mnist --limit 1000 --epochs 3 --sizes 2,8,32 --out sizes/")
 def size(
-    source: str,
-    out: str | Path,
+    source: spec.Source,
+    out: Annotated[str | Path, Usage("--out DIR"), "folder of the table and picture"],
     *,
-    recipe: str = "ae",
-    sizes: list[int] | None = None,
-    epochs: int | None = None,
-    limit: int | None = None,
-    test: str | None = None,
-    jobs: int | None = None,
-    seed: int = 0,
-    force: bool = False,
+    recipe: Annotated[str, Usage("--recipe RECIPE"), "what is trained (ae)"] = "ae",
+    sizes: Annotated[
+        list[Annotated[int, Ge(1)]] | None,
+        Usage("--sizes K,K,..."),
+        "sizes of the code (powers of two)",
+    ] = None,
+    epochs: Annotated[int | None, Ge(1), "passes over the data (the recipe's)"] = None,
+    limit: spec.Limit = None,
+    test: spec.Test = None,
+    jobs: Annotated[int | None, Ge(1), "models trained at once (as many as cores)"] = None,
+    seed: Annotated[int, Ge(0), "of all"] = 0,
+    force: Annotated[bool, "replace those of an earlier one"] = False,
 ) -> list[str]:
-    """Train `recipe` with codes of each size; write a table, a picture and what they suggest.
+    """How large the code should be: a model of each size, beside PCA.
 
-    Gives the lines of the table, and the suggestion.
+    Trains `recipe` with codes of each size, writes a table and a picture. Gives the lines of the
+    table, and the suggestion.
     """
+    from diabolo.doctor import DoctorWarning
+    from diabolo.tasks.sizing import check_sizes, code_sizes
+
     given = {"epochs": epochs, "random_state": seed}
     parameters = {name: value for name, value in given.items() if value is not None}
-    plan = changed(recipes.read(recipe), parameters, origin_of(data=source, test=test), limit)
+    data = spec.table({"data": source, "test": test, "limit": limit})
+    plan = changed(recipes.read(recipe), parameters, data)
     model = new_model(plan)
     sources = [source, *([test] if test else [])]
     folder = runs.free_folder(out, sources, (TABLE, NUMBERS, PICTURE), force=force)
@@ -70,7 +83,7 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _trained(size: int, one: Trained) -> None:
+def _trained(size: int, one: "Trained") -> None:
     """Show that a size is done, and what the doctor says of it."""
     seconds = sum(one.model.history_["seconds"])
     _say(f"size {size}  mse {one.mse:.5g}  {seconds:.1f} s of training")
@@ -78,8 +91,10 @@ def _trained(size: int, one: Trained) -> None:
         _say(f"Warning: code of {size}: {finding}")
 
 
-def _write(folder: Path, found: CodeSizes, plan: Recipe, samples: dict[str, int]) -> None:
+def _write(folder: Path, found: "CodeSizes", plan: Recipe, samples: dict[str, int]) -> None:
     """All three files, or none."""
+    from diabolo.report import write_picture
+
     columns = found.columns()
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     model = found.models[0]
@@ -102,8 +117,10 @@ def _write(folder: Path, found: CodeSizes, plan: Recipe, samples: dict[str, int]
         write_picture(new / PICTURE, lambda: picture(found))
 
 
-def picture(found: CodeSizes) -> Any:
+def picture(found: "CodeSizes") -> Any:
     """The figure of the curves."""
+    from diabolo import figures
+
     return figures.sizes(
         found.sizes,
         {"error": (found.mse, found.pca_mse), "accuracy": (found.accuracy, found.pca_accuracy)},
@@ -113,12 +130,12 @@ def picture(found: CodeSizes) -> Any:
     )
 
 
-def _linear(found: CodeSizes) -> str:
+def _linear(found: "CodeSizes") -> str:
     """What the best linear method is called."""
     return "PCA" if found.models[0].corruption is None else "linear"
 
 
-def _table(found: CodeSizes) -> list[str]:
+def _table(found: "CodeSizes") -> list[str]:
     linear = _linear(found)
     heads = {
         "size": "size",
@@ -148,7 +165,7 @@ def _shown(name: str, value: float) -> str:
     return f"{value:.1%}" if "accuracy" in name else f"{value:.4g}"
 
 
-def _notes(plan: Recipe, found: CodeSizes) -> list[str]:
+def _notes(plan: Recipe, found: "CodeSizes") -> list[str]:
     """What has to be known to read the table."""
     notes = []
     if plan.model.get("latent_dim") == "none":
@@ -173,7 +190,7 @@ def _notes(plan: Recipe, found: CodeSizes) -> list[str]:
     return notes
 
 
-def suggestion(found: CodeSizes) -> str:
+def suggestion(found: "CodeSizes") -> str:
     """Which size, and why, in a sentence."""
     first, last = found.sizes[0], found.sizes[-1]
     size = found.suggested
@@ -189,7 +206,9 @@ def suggestion(found: CodeSizes) -> str:
     )
 
 
-def _why_none(found: CodeSizes) -> str:
+def _why_none(found: "CodeSizes") -> str:
+    from diabolo.tasks.sizing import falling
+
     if len(found.sizes) < 3:
         return "a knee needs at least three --sizes."
     if not falling(found.mse):

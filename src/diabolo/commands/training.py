@@ -1,71 +1,101 @@
 """`diabolo fit`: train a recipe into a run folder, or go on with a run that was ended early."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
-from diabolo import recipes, report
-from diabolo.commands import runs
-from diabolo.commands.parameters import as_part
-from diabolo.data import Samples
+from diabolo import recipes
+from diabolo.arguments import Argument, Usage
+from diabolo.commands import Further, command, runs
+from diabolo.commands.parameters import as_part, further, given
+from diabolo.data import spec
 from diabolo.errors import IncompleteError, InputError, Interrupted, complete
-from diabolo.estimator import Estimator
-from diabolo.models import MODELS
-from diabolo.params import from_config, to_config
 from diabolo.recipes import Recipe
 from diabolo.store import Checkpoints, Contents
 
+if TYPE_CHECKING:
+    from diabolo.data import Samples
+    from diabolo.estimator import Estimator
+
 LIVE_SECONDS = 10.0  # between two drawings of the loss while training
+RESUMED = "--resume goes on with the run as it was begun: give nothing else."
 Say = Callable[[str], object]
-Watch = Callable[[Estimator, Samples], object]
+Watch = Callable[[Any, Any], object]  # a model and the samples it is tested on
 
 
+def _hyperparameters(words: Sequence[str]) -> tuple[str, list[Argument]]:
+    """The arguments for the hyperparameters of the recipe; of a run that is resumed none."""
+    resumed = [n for n, word in enumerate(words) if word.split("=")[0] == "--resume"]
+    if not resumed:
+        return further(words)
+    if len(words) > 2 - ("=" in words[resumed[0]]) and not {"-h", "--help"} & set(words):
+        raise InputError(RESUMED)
+    return "", []
+
+
+@command(
+    "train",
+    "diabolo fit ae-32 --limit 5000 --epochs 3 --out runs/ae",
+    further=Further("parameters", _hyperparameters),
+)
 def fit(
-    recipe: str | Path,
+    recipe: Annotated[
+        str | Path | None,
+        Usage("RECIPE"),
+        "a name (see diabolo recipes) or a .toml file, whose parameters fit RECIPE --help lists",
+    ] = None,
     *,
-    parameters: dict[str, Any] | None = None,
-    data: str | None = None,
-    test: str | None = None,
-    noisy: str | None = None,
-    clean: str | None = None,
-    limit: int | None = None,
-    patches: int | None = None,
-    patch_size: int | None = None,
-    out: str | Path | None = None,
-    force: bool = False,
+    resume: Annotated[
+        str | Path | None, Usage("--resume DIR"), "go on with the run in DIR instead"
+    ] = None,
+    parameters: Mapping[str, Any] | None = None,
+    out: Annotated[
+        str | Path | None, Usage("--out DIR"), "run folder; default runs/RECIPE-DATE-N"
+    ] = None,
+    force: Annotated[bool, "replace an earlier run in DIR"] = False,
     say: Say = lambda text: None,
     watch: Watch = lambda model, test: None,
+    **options: Unpack[spec.Options],
 ) -> Path:
-    """Train `recipe` with changed `parameters` and data, and return the run folder.
+    """Train a recipe into a run folder.
 
-    `noisy` and `clean`, in place of `data`, are pairs: of two folders the images of one name, of
-    two files the rows. The recipe's own corruption is then off, unless `parameters` give one.
-    `patches` and `patch_size`: so many square pieces of the images, which may differ in size.
-    Writes the model, its recipe, history, metrics, figures and report. An interrupt keeps what
-    was trained so far, reports on it, and is raised again. Raises `InputError` for a mistake,
-    before anything is written, and `IncompleteError` after the work if some files were bad.
+    Trains `recipe` with changed `parameters`, values or texts, and data, or goes on with the run
+    in `resume`; returns the run folder. `noisy` and `clean`, in place of `data`, are pairs: of two
+    folders the images of one name, of two files the rows. The recipe's own corruption is then off,
+    unless `parameters` give one. `patches` and `patch_size`: so many square pieces of the images,
+    which may differ in size. Writes the model, its recipe, history, metrics, figures and report.
+    An interrupt keeps what was trained so far, reports on it, and is raised again. Raises
+    `InputError` for a mistake, before anything is written, and `IncompleteError` after the work if
+    some files were bad.
     """
-    origin = origin_of(data=data, test=test, noisy=noisy, clean=clean)
-    original, parameters = recipes.read(recipe), parameters or {}
-    pieces = {"patches": patches, "patch_size": patch_size}
-    plan = changed(original, parameters, origin, limit, pieces)
+    if resume is not None:
+        if recipe is not None or parameters or any(options.values()) or out is not None or force:
+            raise InputError(RESUMED)
+        return _resume(Path(resume), say)
+    if recipe is None:
+        raise InputError("Say which RECIPE to fit (see diabolo recipes), or --resume DIR.")
+    original = recipes.read(recipe)
+    plan = changed(original, given(original.model, parameters or {}), spec.table(options))
     model = new_model(plan)
     folder = runs.new_folder(out, plan.name, force=force)
-    if noisy is not None and original.model.get("corruption") and model.corruption is None:
+    if (
+        plan.pairs
+        and not original.pairs
+        and original.model.get("corruption")
+        and model.corruption is None
+    ):
         say("The noise is that of the pairs: the recipe's own corruption is off.")
     return _train(folder, plan, model, say, watch, resumed=False)
 
 
-def resume(folder: str | Path, *, say: Say = lambda text: None) -> Path:
+def _resume(folder: Path, say: Say) -> Path:
     """Go on with the run in `folder` from its last checkpoint; otherwise as `fit`.
 
     The result is the one that the run would have had, to the bit. Says so where it is complete.
     """
-    folder = Path(folder)
     if not (folder / runs.CONFIG).is_file():
         raise InputError(f"{folder} holds no run to resume: it has no {runs.CONFIG}.")
     if runs.is_complete(folder):
@@ -76,8 +106,12 @@ def resume(folder: str | Path, *, say: Say = lambda text: None) -> Path:
     return _train(folder, plan, new_model(plan), say, lambda model, test: None, resumed=True)
 
 
-def new_model(plan: Recipe) -> Estimator:
+def new_model(plan: Recipe) -> "Estimator":
     """The estimator that a recipe describes, its parameters checked; it shows its progress."""
+    from diabolo.estimator import Estimator
+    from diabolo.models import MODELS
+    from diabolo.params import from_config
+
     model = from_config(plan.model, MODELS)
     assert isinstance(model, Estimator)
     model.set_params(verbose=True).validated()
@@ -85,7 +119,7 @@ def new_model(plan: Recipe) -> Estimator:
 
 
 def _train(
-    folder: Path, plan: Recipe, model: Estimator, say: Say, watch: Watch, *, resumed: bool
+    folder: Path, plan: Recipe, model: "Estimator", say: Say, watch: Watch, *, resumed: bool
 ) -> Path:
     split = runs.load_split(plan, plan.model["random_state"])
     pairs = "pairs of " if plan.pairs else ""
@@ -94,7 +128,7 @@ def _train(
     run = _Run(folder, plan, split, model, resumed=resumed)
     kept = _RunCheckpoints(run, resumed=resumed)
 
-    def epoch_done(model: Estimator) -> None:
+    def epoch_done(model: "Estimator") -> None:
         run.epoch_done(model)
         watch(model, split.test)
 
@@ -120,67 +154,33 @@ def _train(
     return complete(folder, split.failures)
 
 
-def origin_of(
-    *,
-    data: str | None = None,
-    test: str | None = None,
-    noisy: str | None = None,
-    clean: str | None = None,
-) -> dict[str, str]:
-    """Where samples come from, of what was given; refuses what does not go together."""
-    if (noisy is None) != (clean is None):
-        raise InputError("--noisy and --clean go together: give both, or --data.")
-    if noisy is not None and data is not None:
-        raise InputError("Give --data, or --noisy and --clean, not both.")
-    if noisy is not None and test is not None:
-        raise InputError(
-            "--test cannot be given with --noisy and --clean: a tenth of the pairs is held out."
-        )
-    given = {"source": data, "test": test, "noisy": noisy, "clean": clean}
-    return {name: _absolute(source) for name, source in given.items() if source is not None}
+def changed(recipe: Recipe, parameters: dict[str, Any], data: dict[str, Any]) -> Recipe:
+    """The recipe with what was given instead of its own; `data` is like its [data]."""
+    model = _with_parameters(recipe, parameters, noisy="noisy" in data)
+    if recipe.pairs and spec.PATHS & set(data) == {"test"}:
+        raise InputError(f"{recipe.name} learns from pairs: --test needs --data as well.")
+    new = bool({"source", "noisy"} & set(data))
+    held = {"validation"} | (spec.PIECES if "noisy" not in data else set())
+    kept = {k: v for k, v in recipe.data.items() if not new or k in held}
+    if "validation_fraction" in parameters:
+        kept.pop("validation", None)
+    spec.check(kept | data)
+    changed = sorted({*parameters, *(["data"] if new else [])} - {"random_state", "epochs"})
+    title = f"{recipe.title}; changed: {', '.join(changed)}" if changed else recipe.title
+    notes = [] if new else recipe.notes
+    return replace(recipe, title=title, notes=notes, model=model, data=spec.absolute(kept) | data)
 
 
-def changed(
-    recipe: Recipe,
-    parameters: dict[str, Any],
-    origin: dict[str, str],
-    limit: int | None,
-    pieces: Mapping[str, int | None] = MappingProxyType({}),
-) -> Recipe:
-    """The recipe with what was given instead of its own; `pieces`: patches and patch_size."""
-    sizes = _sizes(limit=limit, **pieces)
+def _with_parameters(recipe: Recipe, parameters: dict[str, Any], *, noisy: bool) -> dict[str, Any]:
+    """A recipe's [model] with changed parameters; noisy samples need no corruption."""
     model: dict[str, Any] = {"random_state": 0, **recipe.model}
-    if "noisy" in origin and "corruption" not in parameters:
+    if noisy and "corruption" not in parameters:
         model.pop("corruption", None)
     for name, value in parameters.items():
         model[name] = _merged(model.get(name), value)
     if model["random_state"] in (None, "none"):
         raise InputError("A run needs a seed that can be repeated: give --seed a number.")
-    pairs = "noisy" in origin or (recipe.pairs and "source" not in origin)
-    if pairs and set(pieces) & set(sizes):
-        raise InputError("Pairs are taken whole: leave --patches and --patch-size out.")
-    if recipe.pairs and set(origin) == {"test"}:
-        raise InputError(f"{recipe.name} learns from pairs: --test needs --data as well.")
-    new = not {"source", "noisy"}.isdisjoint(origin)
-    held = {"validation"} if "noisy" in origin else {"validation", "patches", "patch_size"}
-    kept = {k: v for k, v in recipe.data.items() if not new or k in held}
-    if "validation_fraction" in parameters:
-        kept.pop("validation", None)
-    paths = {k: _absolute(v) for k, v in kept.items() if k in ("source", "test", "noisy", "clean")}
-    source = kept | paths | origin | sizes
-    changed = sorted({*parameters, *(["data"] if new else [])} - {"random_state", "epochs"})
-    title = f"{recipe.title}; changed: {', '.join(changed)}" if changed else recipe.title
-    notes = [] if new else recipe.notes
-    return replace(recipe, title=title, notes=notes, model=model, data=source)
-
-
-def _sizes(**given: int | None) -> dict[str, int]:
-    """Those that were given, which count something."""
-    sizes = {name: value for name, value in given.items() if value is not None}
-    for name, value in sizes.items():
-        if value < 1:
-            raise InputError(f"{name} must be at least 1, but is {value}.")
-    return sizes
+    return model
 
 
 def _merged(old: Any, new: Any) -> Any:
@@ -191,18 +191,11 @@ def _merged(old: Any, new: Any) -> Any:
     return {**old, **new} if new.get("kind", old["kind"]) == old["kind"] else new
 
 
-def _absolute(source: str) -> str:
-    """A path that still holds when the run's recipe is fitted from elsewhere."""
-    if source.partition(":")[0] == "mnist" or not Path(source).exists():
-        return source
-    return str(Path(source).resolve())
-
-
 class _Run:
     """The files of a run while it trains and when it ends."""
 
     def __init__(
-        self, folder: Path, plan: Recipe, split: runs.Split, model: Estimator, *, resumed: bool
+        self, folder: Path, plan: Recipe, split: runs.Split, model: "Estimator", *, resumed: bool
     ) -> None:
         self.folder, self.plan, self.split, self.model = folder, plan, split, model
         self.drawn = time.monotonic()
@@ -213,14 +206,18 @@ class _Run:
         """Write the recipe, once; an earlier run in the folder goes."""
         if self.begun:
             return
+        from diabolo.params import to_config
+
         self.begun = True
         runs.clear(self.folder)
         settings = to_config(self.model)
         del settings["verbose"]
         runs.write_config(self.folder, replace(self.plan, model=settings))
 
-    def epoch_done(self, model: Estimator) -> None:
+    def epoch_done(self, model: "Estimator") -> None:
         """Keep the history of a finished epoch; draw the loss now and then."""
+        from diabolo import report
+
         self.begin()
         runs.write_history(self.folder, model.history_)
         if time.monotonic() - self.drawn > LIVE_SECONDS:
@@ -236,6 +233,8 @@ class _Run:
 
     def finish(self, say: Say) -> None:
         """Write the model, its numbers, pictures and report, and say what came of it."""
+        from diabolo import report
+
         self.begin()
         model, test = self.model, self.split.test
         model.save(self.folder / runs.MODEL)
@@ -246,7 +245,9 @@ class _Run:
             raise
         say(f"{report.verdict(self.numbers, model.net_)}\nReport: {self.folder / runs.REPORT}")
 
-    def _report(self, model: Estimator, test: Samples) -> None:
+    def _report(self, model: "Estimator", test: "Samples") -> None:
+        from diabolo import report
+
         runs.write_history(self.folder, model.history_)
         self.numbers, outcome = runs.measure(model, self.plan, self.split)
         model.fitted_ = replace(model.fitted_, metrics=self.numbers)

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 Kind = Literal["image", "folder", "npy", "npz", "idx", "csv", "parquet", "mnist"]
 
@@ -39,13 +40,13 @@ class Samples:
     row, where the samples are the clean ones of pairs.
     """
 
-    array: np.ndarray
+    array: "np.ndarray"
     names: list[str]
     kind: Kind
-    labels: np.ndarray | None = None
+    labels: "np.ndarray | None" = None
     columns: list[str] | None = None
     failures: list[str] = field(default_factory=list)
-    noisy: np.ndarray | None = None
+    noisy: "np.ndarray | None" = None
 
 
 def kind_by_name(path: Path) -> Kind | None:

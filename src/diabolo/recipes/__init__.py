@@ -1,8 +1,7 @@
 """Recipes: what can be trained by name. A recipe is a TOML file; this module reads them.
 
 A recipe has a `title`, the `article` it follows, `notes` on what that leaves open, the `[model]`
-(its kind and parameters), the `[data]` (source, test, validation, limit, and how many patches of
-what patch_size are cut from images; or pairs: noisy, clean, validation, limit) and a `[report]`.
+(its kind and parameters), the `[data]` (`diabolo.data.spec`, and `validation`) and a `[report]`.
 With a `base`, the name of a recipe of the package, it says only what is different there, and how
 it validates.
 """
@@ -15,6 +14,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from diabolo.data import spec
 from diabolo.errors import InputError, unknown
 
 TABLES = {
@@ -27,17 +27,6 @@ TABLES = {
     "data": dict,
     "report": dict,
 }
-DATA = {
-    "source": str,
-    "test": str,
-    "noisy": str,
-    "clean": str,
-    "validation": str,
-    "limit": int,
-    "patches": int,
-    "patch_size": int,
-}
-PATCHES, PATCH_SIZE = 20_000, 32
 REPORT = {"columns": int}
 FIRST = re.compile(r"first ([1-9]\d?)%")
 HELD_OUT = "held out 10%"
@@ -75,9 +64,9 @@ class Recipe:
     @property
     def patches(self) -> dict[str, int] | None:
         """`n` pieces of the images that are trained on, and their `size`; None: whole images."""
-        if not {"patches", "patch_size"} & set(self.data):
+        if not spec.PIECES & set(self.data):
             return None
-        data = {"patches": PATCHES, "patch_size": PATCH_SIZE} | self.data
+        data = {"patches": spec.PATCHES, "patch_size": spec.PATCH_SIZE} | self.data
         return {"n": data["patches"], "size": data["patch_size"]}
 
     @property
@@ -114,9 +103,9 @@ def _parse(name: str, text: str, where: str) -> Recipe:
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{where} is not valid TOML: {error}.") from None
     _check(content, TABLES, where)
-    _check(content.get("data", {}), DATA, f"{where}, [data]")
+    _check(content.get("data", {}), spec.KEYS, f"{where}, [data]")
     _check(content.get("report", {}), REPORT, f"{where}, [report]")
-    _check_pairs(content.get("data", {}), where)
+    spec.check(content.get("data", {}), where)
     content = _on_base(content)
     if "kind" not in content.get("model", {}):
         raise InputError(f'{where} needs a [model] with a kind, such as kind = "Autoencoder".')
@@ -143,15 +132,6 @@ def _on_base(content: dict[str, Any]) -> dict[str, Any]:
     tables = {"model": model, "data": data}
     merged = {key: {**table, **content.get(key, {})} for key, table in tables.items()}
     return {**inherited, **content, **merged}
-
-
-def _check_pairs(data: dict[str, Any], where: str) -> None:
-    if ("noisy" in data) != ("clean" in data):
-        raise InputError(f"{where}: noisy and clean go together, give both or neither.")
-    if "noisy" in data and {"source", "test"} & set(data):
-        raise InputError(f"{where}: give noisy and clean, or source and test, not both.")
-    if "noisy" in data and {"patches", "patch_size"} & set(data):
-        raise InputError(f"{where}: pairs are taken whole, leave patches and patch_size out.")
 
 
 def _check(table: dict[str, Any], known: Mapping[str, type], where: str) -> None:

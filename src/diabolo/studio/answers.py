@@ -1,11 +1,13 @@
 """What the page asks and is answered, as JSON."""
 
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated, Any, get_type_hints
 
 from annotated_types import Ge, Le, Len
-from pydantic import BaseModel, model_validator
+from pydantic import BaseModel, create_model, model_validator
 
 from diabolo.commands.listing import Entry
+from diabolo.data import spec
 from diabolo.studio import forms
 from diabolo.studio.pictures import Picture
 from diabolo.studio.service import LARGEST
@@ -14,6 +16,7 @@ Number = float | None
 Code = Annotated[list[float], Len(1, 100_000)]
 
 
+@dataclass
 class Model(Entry):
     """A model below the folder, as it is listed."""
 
@@ -184,12 +187,22 @@ class Form(BaseModel):
     notes: list[str]
     kind: str
     fields: list[forms.Field]
+    data: list[forms.Field]
 
 
-class Order(BaseModel):
-    """A training: values are text, as on the command line."""
+_Options: Any = create_model(  # type: ignore[call-overload]
+    "Options",
+    **{n: (h, None) for n, h in get_type_hints(spec.Options, include_extras=True).items()},
+)
+
+
+class Order(_Options):
+    """A training: values of parameters are text, as on the command line."""
 
     recipe: str
-    parameters: dict[str, str] = {}
-    data: str | None = None
-    limit: Annotated[int, Ge(1)] | None = None
+    parameters: dict[str, str] = {}  # noqa: RUF012
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The data options that were given."""
+        return self.model_dump(include=set(spec.OPTIONS), exclude_none=True)

@@ -1,4 +1,4 @@
-"""The fields of a form, made from the declarations of hyperparameters."""
+"""The fields of a form, made from the declarations of hyperparameters and data options."""
 
 import types
 from dataclasses import MISSING
@@ -8,6 +8,7 @@ import annotated_types as at
 from pydantic import BaseModel
 
 from diabolo.commands.parameters import declared, flag
+from diabolo.data import spec
 from diabolo.params import Parameter, Parameters, alternatives, bare, describe, describe_written
 from diabolo.recipes import Recipe
 
@@ -43,6 +44,22 @@ def fields(recipe: Recipe) -> list[Field]:
     return [field(p, model.get(p.name, p.default)) for p in declared(model["kind"])]
 
 
+def data_fields(recipe: Recipe) -> list[Field]:
+    """The form of a recipe's data; without a source it is trained on the shipped digits."""
+    values = {"source": recipe.source, **recipe.data}
+    return [
+        Field(
+            name=name,
+            help=option.help.replace("--", ""),
+            words="",
+            value=as_text(values.get(spec.RENAMED.get(name, name), "")),
+            type="integer" if option.hint is int else "text",
+            **_bounds(option.bounds),
+        )
+        for name, option in spec.OPTIONS.items()
+    ]
+
+
 def field(parameter: Parameter, value: Any, prefix: str = "") -> Field:
     """The field of a parameter that has a value, an object or its configuration."""
     name, hints = flag(parameter.name), alternatives(parameter.hint)
@@ -76,13 +93,16 @@ def _input(parameter: Parameter, *, whole: bool) -> dict[str, Any]:
     main = next(hint for hint in hints if bare(hint) in NUMBERS or get_origin(bare(hint)) is tuple)
     if get_origin(bare(main)) is tuple:
         return {"type": "list"}
-    marks = getattr(main, "__metadata__", ())
-    bounds = {
+    return {"type": NUMBERS[bare(main)], **_bounds(getattr(main, "__metadata__", ()))}
+
+
+def _bounds(marks: tuple[Any, ...]) -> dict[str, Any]:
+    """The bounds that are among the marks of a type."""
+    return {
         BOUNDS[type(mark)][0]: getattr(mark, BOUNDS[type(mark)][1])
         for mark in marks
         if type(mark) in BOUNDS
     }
-    return {"type": NUMBERS[bare(main)], **bounds}
 
 
 def as_text(value: Any) -> str:

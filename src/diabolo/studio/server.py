@@ -9,35 +9,50 @@ import webbrowser
 from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Annotated
 
-import torch
-import uvicorn
+from annotated_types import Ge, Le
 
-from diabolo.commands import runs
+from diabolo.arguments import Usage
+from diabolo.commands import MODEL, command, runs
 from diabolo.errors import InputError
-from diabolo.studio.app import create_app
-from diabolo.studio.service import Service
 
 HOST, PORT = "127.0.0.1", 8642
 TRIED = 20  # ports from the first on, where none is asked for
 Say = Callable[[str], object]
 
 
+@command("measure", "diabolo studio runs/vae", name="studio")
 def serve(
-    target: str | Path | None = None,
+    target: Annotated[
+        str | Path | None,
+        Usage("MODEL|DIR"),
+        f"{MODEL}, or a folder of them; default: the newest in this folder",
+    ] = None,
     *,
-    host: str = HOST,
-    port: int | None = None,
-    browser: bool = True,
-    uploads: bool = False,
+    port: Annotated[int | None, Ge(0), Le(65535), "default: the first free from 8642"] = None,
+    host: Annotated[
+        str,
+        Usage("--host ADDRESS"),
+        "listen for others, too: who asks needs the token in the printed address",
+    ] = HOST,
+    browser: Annotated[bool, "do not open the page"] = True,
+    uploads: Annotated[bool, Usage("--allow-uploads"), "take model files over HTTP"] = False,
     say: Say = print,
 ) -> None:
-    """Serve the page and its API until SIGINT or SIGTERM.
+    """See a model think, in the browser; an HTTP service.
 
-    `target` is a model file or a run folder, or a folder in whose runs one can choose; without
-    one the working directory. Beyond this machine (`host`) a token is needed, which is in the
-    address that is said. Raises `InputError` where the model or the address cannot be had.
+    Serves the page and its API until SIGINT or SIGTERM. `target` is a model file or a run folder,
+    or a folder in whose runs one can choose; without one the working directory. Beyond this
+    machine (`host`) a token is needed, which is in the address that is said. Raises `InputError`
+    where the model or the address cannot be had.
     """
+    import torch
+    import uvicorn
+
+    from diabolo.studio.app import create_app
+    from diabolo.studio.service import Service
+
     root, model = _served(target)
     with _socket(host, port) as listener:
         bound, number = listener.getsockname()[:2]

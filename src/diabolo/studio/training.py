@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +20,7 @@ from pydantic import BaseModel
 from diabolo import recipes
 from diabolo.commands import listing, runs, training
 from diabolo.commands.parameters import given
+from diabolo.data import spec
 from diabolo.errors import InputError, Interrupted, unknown
 from diabolo.studio.pictures import Picture, pictures
 from diabolo.tasks.evaluation import corrupted, pictured
@@ -75,32 +77,31 @@ class Trainer:
     def _seconds(self) -> float:
         return round(time.monotonic() - self._begun, 1)
 
-    def start(
-        self, recipe: str, texts: dict[str, str], data: str | None, limit: int | None
-    ) -> State:
+    def start(self, recipe: str, texts: dict[str, str], options: Mapping[str, Any]) -> State:
         """Begin to train; raises `InputError` for what is wrong with what was given."""
         if recipe not in recipes.names():
             raise unknown("recipe", recipe, recipes.names())
-        if data is not None and data.partition(":")[0] != "mnist":
-            data = str(listing.within(self.root, data))
+        options = {name: self._below(name, value) for name, value in options.items()}
         mark = texts.get("corruption.image", "none")
         if mark.lower() != "none":
             texts = {**texts, "corruption.image": str(listing.within(self.root, mark))}
         parameters = given(recipes.read(recipe).model, texts)
-        plan = training.changed(
-            recipes.read(recipe), parameters, training.origin_of(data=data), limit
-        )
+        plan = training.changed(recipes.read(recipe), parameters, spec.table(options))
         epochs = training.new_model(plan).validated().epochs
         with self._lock:
             if self._state.state in BUSY:
                 raise BusyError("There is a training already: stop it first.")
             folder = runs.new_folder(None, plan.name, force=False, root=self.root)
             run = folder.relative_to(self.root).as_posix()
-            arguments = {"recipe": recipe, "parameters": parameters, "data": data, "limit": limit}
-            self._run(arguments | {"out": folder})
+            self._run({"recipe": recipe, "parameters": parameters, "out": folder, **options})
             self._state = State(state="starting", run=run, recipe=recipe, epochs=epochs)
             self._begun = time.monotonic()
         return self.state
+
+    def _below(self, name: str, value: Any) -> Any:
+        """The value of a data option; a path, where it is below the folder."""
+        path = spec.OPTIONS[name].hint is str and not spec.is_mnist(value)
+        return str(listing.within(self.root, value)) if path else value
 
     def stop(self) -> State:
         """End the training early; what was trained is kept, with a report."""

@@ -67,7 +67,7 @@ def models(service: Served) -> Models:
     default = service.shelf.default
     return Models(
         default=None if default is None else service.shelf.name(default),
-        models=[Model(**entry.model_dump(), running=entry.path == running) for entry in found],
+        models=[Model(**vars(entry), running=entry.path == running) for entry in found],
     )
 
 
@@ -230,13 +230,14 @@ def form(
         notes=recipe.notes,
         kind=recipe.model["kind"],
         fields=forms.fields(recipe),
+        data=forms.data_fields(recipe),
     )
 
 
 @api.post("/train", status_code=202)
 def train(service: Served, order: Order) -> State:
     """Begin to train, in a process of its own."""
-    return service.trainer.start(order.recipe, order.parameters, order.data, order.limit)
+    return service.trainer.start(order.recipe, order.parameters, order.options)
 
 
 @api.get("/train")

@@ -5,6 +5,7 @@ import { lineChart, pictureRows } from "./charts.js";
 import { button, el, field, number } from "./widgets.js";
 
 const FIRST = ["epochs", "latent_dim", "hidden", "corruption", "learning_rate", "batch_size", "seed"];
+const DATA = ["data", "limit"]; // what is asked of the data at first
 const QUICK = "ae-32-fast"; // chosen at first: it trains in seconds
 const GOING = ["starting", "running", "stopping"];
 const EVERY = 500; // milliseconds between two looks
@@ -20,23 +21,23 @@ function recipeForm(studio, started) {
   const about = el("div", { class: "about" });
   const main = el("div", { class: "fields" });
   const rest = el("div", { class: "fields" });
-  const data = field({ name: "data", type: "text", value: "mnist", help: "mnist, or a file or folder below the working directory." });
-  const limit = field({ name: "limit", type: "integer", value: "", minimum: 1, help: "Train on the first so many samples; empty: on all." });
+  const data = el("div", { class: "fields" });
   const mistake = el("p", { class: "mistake", role: "alert", id: "mistake" });
-  let parameters = [];
+  let [parameters, options] = [[], []];
 
   const form = el("form", { class: "card", "aria-label": "Training", noValidate: true },
     el("div", { class: "field" }, el("label", { for: "recipe" }, "Recipe"), recipe), about, main,
     el("details", {}, el("summary", {}, "More parameters"), rest),
-    el("div", { class: "fields" }, data.node, limit.node), mistake,
+    data, mistake,
     el("button", { type: "submit", class: "primary", id: "start" }, "Start training"));
 
   form.onsubmit = async (event) => {
     event.preventDefault();
     show("");
-    const changed = Object.assign({}, ...parameters.map((one) => one.changed()));
+    const changed = (fields) => Object.assign({}, ...fields.map((one) => one.changed()));
+    const given = Object.entries(changed(options)).map(([name, text]) => [name, text || null]);
     try {
-      await post("train", { recipe: recipe.value, parameters: changed, data: data.value().trim() || null, limit: Number(limit.value()) || null });
+      await post("train", { recipe: recipe.value, parameters: changed(parameters), ...Object.fromEntries(given) });
       started();
     } catch (error) {
       show(error.message);
@@ -46,7 +47,7 @@ function recipeForm(studio, started) {
   function show(sentence) {
     mistake.textContent = sentence;
     const [subject] = sentence.split(" ");
-    for (const { name, node } of parameters.flatMap((one) => one.all())) {
+    for (const { name, node } of [...parameters, ...options].flatMap((one) => one.all())) {
       const control = node.querySelector("input, select");
       const wrong = [name, name.split(".").at(-1)].includes(subject);
       control.setAttribute("aria-invalid", wrong);
@@ -58,13 +59,14 @@ function recipeForm(studio, started) {
 
   async function load() {
     try {
-      const { article, notes, kind, fields } = await get(`recipes/${recipe.value}`);
+      const { article, notes, kind, fields, data: declared } = await get(`recipes/${recipe.value}`);
       const words = [`${kind}.${article ? ` After article ${article}.` : ""}`, ...notes];
       about.replaceChildren(...words.map((sentence) => el("p", {}, el("small", {}, sentence))));
       parameters = fields.map(parameter);
-      const place = (one) => FIRST.indexOf(one.name);
-      main.replaceChildren(...parameters.filter((one) => place(one) >= 0).sort((a, b) => place(a) - place(b)).map((one) => one.node));
-      rest.replaceChildren(...parameters.filter((one) => place(one) < 0).map((one) => one.node));
+      options = declared.map(parameter);
+      main.replaceChildren(...first(parameters, FIRST));
+      data.replaceChildren(...first(options, DATA));
+      rest.replaceChildren(...others(parameters, FIRST), ...others(options, DATA));
       show("");
     } catch (error) {
       show(error.message);
@@ -77,6 +79,15 @@ function recipeForm(studio, started) {
     return load();
   }).catch((error) => show(error.message));
   return form;
+}
+
+/** The nodes of the fields that have these names, in their order; and those of the others. */
+function first(fields, names) {
+  return names.flatMap((name) => fields.filter((one) => one.name === name)).map((one) => one.node);
+}
+
+function others(fields, names) {
+  return fields.filter((one) => !names.includes(one.name)).map((one) => one.node);
 }
 
 /** {name, node, changed() -> what differs from the recipe, by name, all() -> it and those within it}. */

@@ -1,0 +1,121 @@
+"""The data options: what a recipe's [data], the command line and the page's form can say.
+
+Each is declared once, with its type, range and help, and so is what does not go together.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, TypedDict
+
+from annotated_types import Ge
+
+from diabolo.arguments import Argument, Usage, keys
+from diabolo.errors import InputError
+
+INPUT = (
+    "an image, a folder of images, .npy/.npz, IDX (.gz or not), CSV/Parquet, or mnist:test,"
+    " mnist:test:100 (the first hundred), mnist:test:3-7 (from number 3 to number 7)"
+)
+PATCHES, PATCH_SIZE = 20_000, 32
+
+SAMPLES = f"mnist, or training samples: {INPUT}"
+
+Source = Annotated[str, Usage("DATA"), SAMPLES]
+Test = Annotated[str | None, Usage("--test INPUT"), "test samples; without it a tenth is held out"]
+Limit = Annotated[int | None, Ge(1), "train on the first N samples"]
+
+
+class Options(TypedDict, total=False):
+    """What a model is trained on, and which part of it."""
+
+    data: Annotated[str | None, Usage("--data INPUT"), SAMPLES]
+    test: Test
+    noisy: Annotated[
+        str | None,
+        Usage("--noisy INPUT"),
+        "instead of --data: what to learn to clean, in pairs with --clean",
+    ]
+    clean: Annotated[
+        str | None,
+        Usage("--clean INPUT"),
+        "what should come of it: images of the same names in folders, rows in files",
+    ]
+    limit: Limit
+    patches: Annotated[
+        int | None,
+        Ge(1),
+        f"train on N square pieces of the images, which may differ in size ({PATCHES})",
+    ]
+    patch_size: Annotated[
+        int | None, Ge(1), Usage("--patch-size S"), f"train on such pieces of S x S ({PATCH_SIZE})"
+    ]
+
+
+class Rule(NamedTuple):
+    """What does not go together, and how that is said of flags and of a recipe's keys."""
+
+    broken: Callable[[set[str]], object]
+    flags: str
+    keys: str
+
+
+PIECES = {"patches", "patch_size"}
+NOT_BOTH = "give noisy and clean, or source and test, not both."
+RULES = (
+    Rule(
+        lambda given: len(given & {"noisy", "clean"}) == 1,
+        "--noisy and --clean go together: give both, or --data.",
+        "noisy and clean go together, give both or neither.",
+    ),
+    Rule(
+        lambda given: given >= {"noisy", "source"},
+        "Give --data, or --noisy and --clean, not both.",
+        NOT_BOTH,
+    ),
+    Rule(
+        lambda given: given >= {"noisy", "test"},
+        "--test cannot be given with --noisy and --clean: a tenth of the pairs is held out.",
+        NOT_BOTH,
+    ),
+    Rule(
+        lambda given: "noisy" in given and given & PIECES,
+        "Pairs are taken whole: leave --patches and --patch-size out.",
+        "pairs are taken whole, leave patches and patch_size out.",
+    ),
+)
+OPTIONS: dict[str, Argument] = {option.name: option for option in keys(Options)}
+RENAMED = {"data": "source"}  # option: key in [data], where the names differ
+KEYS: dict[str, type] = {RENAMED.get(name, name): o.hint for name, o in OPTIONS.items()}
+KEYS["validation"] = str
+PATHS = {key for key, kind in KEYS.items() if kind is str} - {"validation"}
+
+
+def check(given: Collection[str], where: str = "") -> None:
+    """Refuse keys of [data] that do not go together; of a recipe, `where` says which."""
+    for rule in RULES:
+        if rule.broken(set(given)):
+            raise InputError(f"{where}: {rule.keys}" if where else rule.flags)
+
+
+def table(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that were given, as [data] has them, with paths that hold from anywhere."""
+    given = {name: value for name, value in options.items() if value is not None}
+    for name, value in given.items():
+        OPTIONS[name].check(value)
+    found = {RENAMED.get(name, name): value for name, value in given.items()}
+    check(found)
+    return absolute(found)
+
+
+def absolute(data: Mapping[str, Any]) -> dict[str, Any]:
+    """A [data] that still holds when its recipe is fitted from elsewhere."""
+    return {key: _absolute(value) if key in PATHS else value for key, value in data.items()}
+
+
+def is_mnist(source: str) -> bool:
+    """Whether a source is of the shipped digits, so no path."""
+    return source.partition(":")[0] == "mnist"
+
+
+def _absolute(source: str) -> str:
+    return source if is_mnist(source) or not Path(source).exists() else str(Path(source).resolve())
