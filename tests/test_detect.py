@@ -179,6 +179,7 @@ def test_the_doctor_is_heard(place, tmp_path, capsys):
     assert "flagged: the 10 samples that calibrated" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("quick")
 def test_what_a_run_was_trained_on_guarantees_nothing(place, tmp_path, capsys):
     words = ("--data", place / "zeros.npy", "--limit", 300, "--seed", 0, "--epochs", 1)
     assert run("fit", place / "small.toml", *words, "--out", tmp_path / "run") == 0

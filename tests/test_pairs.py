@@ -496,6 +496,7 @@ def test_a_mistaken_recipe_gets_its_sentence(data, sentence, tmp_path, capsys):
     assert failed(capsys, "fit", path) == f"diabolo: {path}: {sentence}"
 
 
+@pytest.mark.usefixtures("quick")
 def test_pairs_without_noise_are_no_error(pairs, tmp_path):
     shutil.copytree(pairs / "clean", tmp_path / "clean")
     words = ["--noisy", tmp_path / "clean", "--clean", pairs / "clean", "--epochs", 1]

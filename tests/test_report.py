@@ -5,6 +5,7 @@ from base64 import b64decode
 import numpy as np
 import pytest
 from conftest import FEW, look_as, needs_browser
+from selenium.webdriver.support.ui import WebDriverWait
 
 from diabolo import Autoencoder, report
 from diabolo.commands.training import fit
@@ -31,6 +32,8 @@ def page(tmp_path_factory):
 def test_page_in_a_browser(browser, page, width, scheme):
     look_as(browser, width, scheme)
     browser.get(page.as_uri())
+    loaded = "return document.readyState === 'complete'"
+    WebDriverWait(browser, 60).until(lambda _: browser.execute_script(loaded))
     images = browser.execute_script(
         "return [...document.images].map(i => [i.naturalWidth, i.alt, i.currentSrc])"
     )
