@@ -1,7 +1,9 @@
 """Every picture renders without a warning, legible on any page, and shows what was given."""
 
 import io
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from diabolo import figures
+from diabolo import figures, report
 from diabolo.errors import InputError
 from diabolo.figures import style
 
@@ -122,11 +124,21 @@ def contrast(a, b):
     return (high + 0.05) / (low + 0.05)
 
 
+def dimmed(colour, by):
+    return tuple(by * value for value in to_rgb(colour))
+
+
 def test_letters_and_lines_stand_out_from_the_paper():
     assert contrast("black", "white") == pytest.approx(21)
-    assert min(contrast(colour, style.PAPER) for colour in (style.TEXT, style.MUTED)) >= 4.5
+    page = (Path(report.__file__).parent / "page.html").read_text(encoding="utf-8")
+    dark = float(re.search(r"figure img \{ filter: brightness\((.+?)\)", page)[1])
+    for by in (1, dark):
+        paper = dimmed(style.PAPER, by)
+        letters = [dimmed(colour, by) for colour in (style.TEXT, style.MUTED)]
+        lines = [dimmed(colour, by) for colour in style.COLOURS]
+        assert min(contrast(colour, paper) for colour in letters) >= 4.5
+        assert min(contrast(colour, paper) for colour in lines) >= 3
     assert len(set(style.COLOURS)) == 10
-    assert min(contrast(colour, style.PAPER) for colour in style.COLOURS) >= 3
 
 
 def test_all_texts_stand_out_from_the_paper():

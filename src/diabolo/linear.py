@@ -35,7 +35,8 @@ class LinearMap:
         y = x.astype(np.float64)
         for factor in self.factors:
             y = y @ factor
-        return (y + self.offset).astype(np.result_type(x.dtype, np.float32))
+        y += self.offset
+        return y.astype(np.result_type(x.dtype, np.float32))
 
 
 def fit_linear(

@@ -86,7 +86,7 @@ def to_png(figure: Figure) -> bytes:
     """The figure as a PNG; the same figure gives the same bytes."""
     if layout := figure.get_layout_engine():  # once; savefig would draw everything twice for it
         layout.execute(figure)
-        figure.set_layout_engine("none")
+        figure.set_layout_engine(None)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()

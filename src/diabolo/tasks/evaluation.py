@@ -85,8 +85,9 @@ def _passed(
 
     found = infer.in_blocks(net, packed, model.rows(seen), model.rows(clean)).numpy()
     bounds = np.cumsum(list(widths.values()))[:-1]
-    output, codes, *nats = map(np.ascontiguousarray, np.split(found, bounds, axis=1))
-    return output, codes, {n: a[:, 0] for n, a in zip(list(widths)[2:], nats, strict=True)}
+    output, codes, *nats = np.split(found, bounds, axis=1)
+    named = {n: a[:, 0].copy() for n, a in zip(list(widths)[2:], nats, strict=True)}
+    return output, np.ascontiguousarray(codes), named
 
 
 def _parts(
