@@ -18,11 +18,11 @@ from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, dataclass_transform
 
-import annotated_types as at
 import numpy as np
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from sklearn.base import BaseEstimator
 
+from diabolo.arguments import in_words
 from diabolo.errors import InputError, unknown
 
 T = TypeVar("T")
@@ -199,7 +199,7 @@ def _describe_one(hint: Any) -> str:
     base, bounds = hint, ""
     if typing.get_origin(hint) is Annotated:
         base, *metadata = typing.get_args(hint)
-        bounds = " and ".join(filter(None, map(_describe_bound, metadata)))
+        bounds = " and ".join(filter(None, map(in_words, metadata)))
     if typing.get_origin(base) is Literal:
         return f"one of {', '.join(map(repr, typing.get_args(base)))}"
     if typing.get_origin(base) is tuple:
@@ -217,19 +217,6 @@ def _describe_one(hint: Any) -> str:
         return f"{article} {base.__name__} ({', '.join(base.kinds())})"
     word = plain.get(base, f"of type {getattr(base, '__name__', base)}")
     return f"{word} {bounds}".strip()
-
-
-def _describe_bound(bound: Any) -> str:
-    match bound:
-        case at.Ge(ge):
-            return f"of at least {ge}"
-        case at.Gt(gt):
-            return f"above {gt}"
-        case at.Le(le):
-            return f"at most {le}"
-        case at.Lt(lt):
-            return f"below {lt}"
-    return ""
 
 
 def alternatives(hint: Any) -> tuple[Any, ...]:
