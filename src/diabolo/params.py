@@ -18,12 +18,12 @@ from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar, dataclass_transform
 
-import annotated_types as at
 import numpy as np
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import core_schema
 from sklearn.base import BaseEstimator
 
+from diabolo.arguments import in_words
 from diabolo.errors import InputError, unknown
 
 T = TypeVar("T")
@@ -272,7 +272,7 @@ def _describe_one(hint: Any) -> str:
         return f"one of {', '.join(map(repr, bare(hint).kinds()))}"
     if typing.get_origin(hint) is Annotated:
         base, *metadata = typing.get_args(hint)
-        bounds = " and ".join(filter(None, map(_describe_bound, metadata)))
+        bounds = " and ".join(filter(None, map(in_words, metadata)))
     if typing.get_origin(base) is Literal:
         return f"one of {', '.join(map(repr, typing.get_args(base)))}"
     if typing.get_origin(base) is tuple:
@@ -290,19 +290,6 @@ def _describe_one(hint: Any) -> str:
         return f"{article} {base.__name__} ({', '.join(base.kinds())})"
     word = plain.get(base, f"of type {getattr(base, '__name__', base)}")
     return f"{word} {bounds}".strip()
-
-
-def _describe_bound(bound: Any) -> str:
-    match bound:
-        case at.Ge(ge):
-            return f"of at least {ge}"
-        case at.Gt(gt):
-            return f"above {gt}"
-        case at.Le(le):
-            return f"at most {le}"
-        case at.Lt(lt):
-            return f"below {lt}"
-    return ""
 
 
 def alternatives(hint: Any) -> tuple[Any, ...]:

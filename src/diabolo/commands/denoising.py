@@ -36,7 +36,7 @@ def denoise(
     make of some of them. Returns its lines and the paths. Raises as `reconstruct` does.
     """
     from diabolo.report import write_picture
-    from diabolo.tasks import comparing
+    from diabolo.tasks import comparing, filters
 
     fitted = runs.load_model(model)
     if fitted.corruption is None and not fitted.paired_:
@@ -51,7 +51,8 @@ def denoise(
     done, failures = comparing.each(parts, fitted, seed if corrupt else None)
     table = list[str]()
     if corrupt:
-        table = comparing.table(done, fitted, lambda: _training_images(model, fitted))
+        few = _training_images(model, fitted) if filters.installed() else None
+        table = comparing.table(done, fitted, few)
     data.write_each(out, [one.output for one in done], [one.samples for one in done])
     written: list[str | Path] = [*table, out]
     if fitted.image_shape_[0] in (1, 3):

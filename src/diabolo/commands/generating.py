@@ -70,8 +70,6 @@ def generate(
     from diabolo.report import write_picture
     from diabolo.tasks.sampling import LatentSampler
 
-    if n < 1:
-        raise InputError(f"-n must be at least 1, but is {n}.")
     places = _places(out, save, nearest=nearest)
     for place in places:
         runs.free_for_result(place, str(model), force=force)
@@ -229,8 +227,6 @@ def interpolate(
     from diabolo.report import write_picture
     from diabolo.tasks import sampling
 
-    if steps < 2:
-        raise InputError(f"--steps must be at least 2, but is {steps}.")
     out = runs.png(runs.free_for_result(runs.free_for_result(out, a, force=force), b, force=force))
     fitted = runs.load_model(model)
     first, last = (runs.read_one(fitted, source)[0] for source in (a, b))
@@ -291,8 +287,6 @@ def traverse(
     from diabolo import figures
     from diabolo.report import write_picture
 
-    if steps < 2:
-        raise InputError(f"--steps must be at least 2, but is {steps}.")
     out = runs.png(runs.free_for_result(out, source, force=force))
     fitted = runs.load_model(model)
     z = fitted.transform(runs.read_one(fitted, source))[0]

@@ -81,12 +81,7 @@ def fit(
     plan = changed(original, given(original.model, parameters or {}), spec.table(options))
     model = new_model(plan)
     folder = runs.new_folder(out, plan.name, force=force)
-    if (
-        plan.pairs
-        and not original.pairs
-        and original.model.get("corruption")
-        and model.corruption is None
-    ):
+    if options.get("noisy") and original.model.get("corruption") and model.corruption is None:
         say("The noise is that of the pairs: the recipe's own corruption is off.")
     return _train(folder, plan, model, say, watch, resumed=False)
 

@@ -2,20 +2,19 @@
 
 import errno
 import os
-import secrets
-import socket
 import sys
-import webbrowser
 from collections.abc import Callable
-from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Ge, Le
 
 from diabolo.arguments import Usage
 from diabolo.commands import MODEL, command, runs
 from diabolo.errors import InputError
+
+if TYPE_CHECKING:
+    import socket
 
 HOST, PORT = "127.0.0.1", 8642
 TRIED = 20  # ports from the first on, where none is asked for
@@ -47,6 +46,11 @@ def serve(
     machine (`host`) a token is needed, which is in the address that is said. Raises `InputError`
     where the model or the address cannot be had.
     """
+    import secrets
+    import socket
+    import webbrowser
+    from ipaddress import ip_address
+
     import torch
     import uvicorn
 
@@ -83,8 +87,10 @@ def _served(target: str | Path | None) -> tuple[Path, Path | None]:
     return Path(), path
 
 
-def _socket(host: str, port: int | None) -> socket.socket:
+def _socket(host: str, port: int | None) -> "socket.socket":
     """A socket that listens; where no port is asked for, on the first that is free."""
+    import socket
+
     ports = range(PORT, PORT + TRIED) if port is None else [port]
     try:
         family = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][0]
@@ -104,6 +110,8 @@ def _socket(host: str, port: int | None) -> socket.socket:
 
 def _hosts(host: str, bound: str, port: int) -> set[str] | None:
     """The names, with the port, under which the service may be asked; None: any."""
+    from ipaddress import ip_address
+
     if ip_address(bound).is_unspecified:
         return None
     names = {_written(host), _written(bound)}
@@ -113,6 +121,8 @@ def _hosts(host: str, bound: str, port: int) -> set[str] | None:
 
 
 def _is_loopback(bound: str) -> bool:
+    from ipaddress import ip_address
+
     return ip_address(bound).is_loopback
 
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -105,16 +105,14 @@ def _strengths(few: np.ndarray | None, model: Estimator) -> filters.Strengths:
     return filters.tune(*(piece[:count] for piece in pieces))
 
 
-def table(
-    done: Sequence[Denoised], model: Estimator, training: Callable[[], np.ndarray | None]
-) -> list[str]:
+def table(done: Sequence[Denoised], model: Estimator, training: np.ndarray | None) -> list[str]:
     """How far images are from the clean ones, a line a method, and what that was measured on.
 
-    `training` gives a few training images, to tune filters on.
+    `training` are a few training images, which filters are tuned on, where there are some.
     """
     if not filters.installed():
         return [*_lines(done, {}), filters.NEEDED]
-    strengths, few = _strengths(training(), model), _compared(done)
+    strengths, few = _strengths(training, model), _compared(done)
     cleaned = {
         f"{name} {strength:g}": [_filtered(one, name, strength) for one in few]
         for name, strength in strengths.items()
