@@ -99,7 +99,7 @@ def _untouched() -> Iterator[None]:
 @pytest.fixture
 def quick(monkeypatch):
     """Reports without pictures: drawing them takes most of the time of a small run."""
-    monkeypatch.setattr("diabolo.report._gallery", lambda *_: [])
+    monkeypatch.setattr("diabolo.report.gallery", lambda *_: [])
 
 
 @pytest.fixture

@@ -388,7 +388,7 @@ def pictures(request):
     """Whether the reports have pictures, which take most of the time."""
     with pytest.MonkeyPatch.context() as patch:
         if not request.param:
-            patch.setattr("diabolo.report._gallery", lambda *_: [])
+            patch.setattr("diabolo.report.gallery", lambda *_: [])
         yield request.param
 
 
