@@ -300,24 +300,24 @@ def examine(
     """
     source, x = batch.source, batch.target
     scaled = net.scaling(x)
-    output = net.scaling(in_blocks(net, net.decode, codes).to(net.device))
+    output = net.scaling(in_blocks(net, net.decode, codes, *batch.beside).to(net.device))
     restrained = net.corruption is not None or bool(net.probe[1]) or source is not x
     return found(
         unscaled(scaled),
         None if columns is None else constant_columns(x, columns),
         wide_code(codes.shape[1], net.features, restrained=restrained),
-        of_code(net, source, codes) if vectors else None,
+        of_code(net, batch, codes) if vectors else None,
         flat_output(scaled, output, net.scaling.low),
         rising_validation(val_losses),
     )
 
 
-def of_code(net: Net, source: Tensor, codes: Tensor) -> Finding | None:
-    """What is wrong with the codes (B, K) of stored samples, by the measures of the bottleneck."""
-    x = net.shaped(net.scaling(source))
+def of_code(net: Net, batch: Batch, codes: Tensor) -> Finding | None:
+    """What is wrong with the codes (B, K) of a stored batch, by the measures of the bottleneck."""
+    x = net.shaped(net.scaling(batch.source))
     with torch.inference_mode():
-        measures = net.bottleneck.measures(net.encoder, x)
-        terms = net.bottleneck(net.encoder, x).terms
+        encode = net.encoding(batch.given)
+        measures, terms = net.bottleneck.measures(encode, x), net.bottleneck(encode, x).terms
     if len(codes) < 2 or "active_units" not in measures:
         return dead_units(codes)
     size = codes.shape[1]

@@ -3,6 +3,7 @@
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -16,9 +17,10 @@ from torch import Tensor, nn
 
 from diabolo import doctor, fitting, intake, networks, params, store
 from diabolo.bottleneck import Bottleneck
+from diabolo.condition import Condition
 from diabolo.corruption import Corruption
 from diabolo.data.samples import Samples
-from diabolo.data.source import Source
+from diabolo.data.source import Rows, Source
 from diabolo.errors import InputError, Interrupted
 from diabolo.fitted import Fitted, Plan
 from diabolo.infer import in_blocks, trace
@@ -81,6 +83,10 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
     corruption: Annotated[
         InstanceOf[Corruption] | None, "What the input suffers in training; none: nothing."
     ] = None
+    condition: Annotated[
+        Part[Condition] | None,
+        "What encoder and decoder are given beside a sample: the y of fit, as labels or values.",
+    ] = None
     epochs: Annotated[Count, "Passes over the training data."] = 20
     batch_size: Annotated[Count, "Samples in a step."] = 128
     drop_last: Annotated[bool, "Leave out an epoch's last, partial batch."] = False
@@ -115,6 +121,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
+        tags.target_tags.required = self.condition is not None
         return tags
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -144,7 +151,11 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         callback: Callable[[Self], object] | None = None,
         checkpoint: str | Path | Checkpoints | None = None,
     ) -> Self:
-        """Train on X; `y` is ignored. `X_val`, where given, is the validation set.
+        """Train on X. `X_val`, where given, is the validation set.
+
+        `y` (N,) or (N, M) is the condition of each sample, where the model has one (`condition`);
+        otherwise it is ignored. `X_val` may then be (X, y). Where a sample comes without its
+        condition, later or in validation, the mean of those in training stands in.
 
         With `X_noisy`, of the shape and type of X, the model learns from pairs: the encoder sees
         the rows of X_noisy, and should give those of X, which alone teach the scaling. A
@@ -162,10 +173,15 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
             raise InputError(f"callback must be a function, but is {callback!r}.")
         start, columns = self.__dict__.get("fitted_") if plan.p.warm_start else None, None
         if isinstance(X, Samples):
+            y = X.labels if y is None else y
             X, X_noisy, columns = X.array, X.noisy, X.columns
         taken, source = self._samples(X, X_noisy, start)
         peak = 0.0 if start is None else start.peak
-        validation = self._validation(X_val, taken, paired=X_noisy is not None, peak=peak)
+        condition = self._condition(plan, y, start)
+        source = _beside(source, condition, y)
+        validation = self._validation(
+            X_val, taken, condition, paired=X_noisy is not None, peak=peak
+        )
         try:
             self.fitted_ = fitting.fit(
                 plan,
@@ -173,6 +189,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
                 source,
                 validation,
                 start=start,
+                condition=condition,
                 columns=columns,
                 checkpoint=checkpoint,
                 callback=None if callback is None else lambda r: callback(self._with(r)),
@@ -184,14 +201,16 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         return self
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
-        """Train on X for one epoch more, from where the model is; `y` is ignored.
+        """Train on X for one epoch more, from where the model is; `y`: as for `fit`.
 
         For data that come in parts. The first call learns the shape and the scaling of samples.
         The learning rate is constant; the optimiser goes on from the last `partial_fit`.
         """
         plan, start = self._plan(), self.__dict__.get("fitted_")
         taken, source = self._samples(X, None, start)
-        self.fitted_ = fitting.fit_more(plan, taken, source, start)
+        condition = self._condition(plan, y, start)
+        source = _beside(source, condition, y)
+        self.fitted_ = fitting.fit_more(plan, taken, source, start, condition)
         return self
 
     def _plan(self) -> Plan:
@@ -205,15 +224,38 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         twin.fitted_ = record
         return twin
 
-    def _validation(self, X_val: Any, taken: Intake, *, paired: bool, peak: float) -> Any:
+    def _condition(self, plan: Plan, y: Any, start: Fitted | None) -> Condition | None:
+        """What has learnt the conditions y; None where the model has none."""
+        if plan.p.condition is None or start is not None:
+            return None if start is None else start.condition
+        if y is None:
+            raise InputError(
+                f"{self.kind} with a condition requires y to be passed, but the target y is None:"
+                " give fit(X, y), with a label or numbers for each sample."
+            )
+        learnt: Condition = plan.p.condition.learn(y)
+        return learnt
+
+    def _validation(
+        self, X_val: Any, taken: Intake, condition: Condition | None, *, paired: bool, peak: float
+    ) -> Any:
         """The validation set that was given: samples, or a pair (noisy, clean); or None."""
+        y = None
+        if isinstance(X_val, Samples):
+            y = X_val.labels
+            X_val = X_val.array if X_val.noisy is None else (X_val.noisy, X_val.array)
+        elif condition is not None and not paired and isinstance(X_val, tuple):
+            X_val, y = X_val
         if X_val is None or not paired:
-            return None if X_val is None else taken.source(self, X_val, None, "X_val", peak)
+            if X_val is None:
+                return None
+            return _beside(taken.source(self, X_val, None, "X_val", peak), condition, y)
         pair = isinstance(X_val, tuple | list) and len(X_val) == 2
         if not pair or any(part is None for part in X_val):
             raise InputError("With X_noisy, X_val must be a pair too: (noisy, clean).")
         noisy, clean = X_val
-        return taken.source(self, clean, noisy, "The noisy part of X_val", peak)
+        source = taken.source(self, clean, noisy, "The noisy part of X_val", peak)
+        return _beside(source, condition, y)
 
     def _samples(self, X: Any, X_noisy: Any, start: Fitted | None) -> tuple[Intake, Source]:
         """What samples are, and those to learn from."""
@@ -233,23 +275,24 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
 
     # ---- use
 
-    def transform(self, X: Any) -> Any:
-        """Mean codes (N, K), float32; deterministic."""
-        return self._mapped(X, self._net().encode, wide=True)
+    def transform(self, X: Any, *, condition: Any = None) -> Any:
+        """Mean codes (N, K), float32; deterministic. `condition`: of each sample, or of all."""
+        return self._mapped(X, self._net().encode, condition=condition, wide=True)
 
-    def inverse_transform(self, X: Any) -> Any:
+    def inverse_transform(self, X: Any, *, condition: Any = None) -> Any:
         """Samples (N, *shape of a sample) of codes X (N, K), in the units of the training data."""
         net, k = self._net(), self._n_features_out
         z = as_codes(X)
         if z.ndim != 2 or z.shape[1] != k:
             raise InputError(f"Codes must have shape (N, {k}), but have {tuple(z.shape)}.")
-        y = in_blocks(net, net.decode, z, wide=True)
+        y = in_blocks(net, net.decode, z, *self.given(condition, len(z)), wide=True)
         return like(X, y.reshape(-1, *self.sample_shape_))
 
-    def reconstruct(self, X: Any) -> Any:
+    def reconstruct(self, X: Any, *, condition: Any = None) -> Any:
         """Decoded mean codes: an array of the shape and in the units of X."""
-        net = self._net()
-        return self._mapped(X, lambda x: net.decode(net.encode(x)), keep_shape=True, wide=True)
+        return self._mapped(
+            X, self._net().reconstruct, condition=condition, keep_shape=True, wide=True
+        )
 
     def corrupt(
         self, X: Any, *, corruption: Corruption | None = None, random_state: Any = None
@@ -273,24 +316,30 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
 
         return self._mapped(X, corrupted, keep_shape=True)
 
-    def score_samples(self, X: Any) -> Any:
+    def score_samples(self, X: Any, *, condition: Any = None) -> Any:
         """Minus the negative log-likelihood of each sample, (N,) nats: larger is more normal.
 
         At the mean code; for a model with random codes its evidence lower bound, over a few draws
         of noise that are the same for every sample.
         """
-        return self._mapped(X, self._net().score, wide=True)
+        return self._mapped(X, self._net().score, condition=condition, wide=True)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean of `score_samples`."""
         return float(np.mean(np.asarray(self.score_samples(X), dtype=np.float64)))
 
     def sample(
-        self, n: int = 1, *, temperature: float = 1.0, random_state: Any = None
+        self,
+        n: int = 1,
+        *,
+        temperature: float = 1.0,
+        condition: Any = None,
+        random_state: Any = None,
     ) -> np.ndarray:
         """`n` new samples, decoded from codes of the prior; `InputError` where there is none.
 
         `temperature` scales the codes: below 1 samples are more alike, and 0 is the code 0.
+        `condition` is that of all, or of each; without one, labels are taken in turn.
         """
         n = params.check("n", Count, n)
         temperature = params.check("temperature", Temperature, temperature)
@@ -302,7 +351,13 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
                 " codes."
             )
         z = prior.sample(n, draw)
-        return self.inverse_transform(temperature * z.numpy())
+        if condition is None and (learnt := self.fitted_.condition) is not None:
+            beside = [torch.from_numpy(learnt.examples(n))]
+        else:
+            beside = self.given(condition, n)
+        net = self._net()
+        y = in_blocks(net, net.decode, torch.from_numpy(temperature * z.numpy()), *beside)
+        return y.reshape(-1, *self.sample_shape_).numpy()
 
     def layers(self, X: Any = None) -> list[Layer]:
         """The layers of the fitted network, or of the one that samples like X would be given."""
@@ -313,6 +368,18 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         plan, (taken, source) = self._plan(), self._samples(X, None, None)
         scaling = learn_scaling(plan.p.scaling, source, image=taken.image_shape is not None)
         return plan.net(taken, scaling, torch.Generator().manual_seed(0))
+
+    def given(self, condition: Any, n: int) -> list[Tensor]:
+        """The conditions (n, M) of n samples, in a list: empty where there are none."""
+        learnt = self.fitted_.condition
+        if condition is None:
+            return []
+        if learnt is None:
+            raise InputError(
+                f"This {self.kind} was fitted without a condition: leave condition out, or fit one"
+                " with condition='labels' or 'values'."
+            )
+        return [torch.from_numpy(learnt.given(condition, n))]
 
     def summary(self, X: Any = None) -> str:
         """The table of `layers` as text, with output shapes and parameter counts."""
@@ -350,13 +417,24 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
     def _mapped(
         self,
         X: Any,
-        function: Callable[[Tensor], Tensor],
+        function: Callable[..., Tensor],
         *,
+        condition: Any = None,
         keep_shape: bool = False,
         wide: bool = False,
     ) -> Any:
-        out = in_blocks(self._net(), function, self.rows(X), wide=wide)
+        rows = self.rows(X)
+        out = in_blocks(self._net(), function, rows, *self.given(condition, len(rows)), wide=wide)
         return like(X, out.reshape(as_array(X).shape) if keep_shape else out)
+
+
+def _beside(source: Source, condition: Condition | None, y: Any) -> Source:
+    """A source with the conditions y of its samples, where they are given and learnt."""
+    if condition is None or y is None:
+        return source
+    if not isinstance(source, Rows):
+        raise InputError("The conditions of a source of your own are not read: give arrays.")
+    return replace(source, given=torch.from_numpy(condition.given(y, len(source))))
 
 
 class Autoencoder(Estimator):

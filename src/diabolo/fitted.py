@@ -16,6 +16,7 @@ from torch import Generator, Tensor, nn
 
 from diabolo import __version__, networks
 from diabolo.bottleneck import Bottleneck
+from diabolo.condition import Condition
 from diabolo.doctor import Finding
 from diabolo.errors import InputError
 from diabolo.infer import trace
@@ -47,6 +48,7 @@ class Header(BaseModel):
     dtype: Literal["bool", "uint8", "uint16", "float32"]
     feature_names: Names
     columns: Names | None = None
+    condition: dict[Text, Annotated[list[Plain], FAST]] | None = None
     seed: Annotated[int, Ge(0)]
     history: dict[str, Annotated[list[int | float | None], FAST]]
     layers: Annotated[list[dict[str, Any]], FAST]
@@ -83,14 +85,18 @@ class Plan:
     config: dict[str, Any]
     bottleneck: Bottleneck
 
-    def net(self, intake: Intake, scaling: Scaling, draw: Generator | None) -> Net:
+    def net(
+        self, intake: Intake, scaling: Scaling, draw: Generator | None, *, given: int = 0
+    ) -> Net:
         """The network for samples of that shape; without a generator its weights have no memory.
+
+        A condition is `given` numbers beside each sample.
 
         Raises `InputError` where the parts do not fit each other or the samples.
         """
         p, shape = self.p, intake.image_shape or intake.sample_shape
         likelihood = self._likelihood(intake)
-        pair = self._own() if self.own else self._pair(shape, likelihood.per_value, draw)
+        pair = self._own() if self.own else self._pair(shape, likelihood.per_value, given, draw)
         net = Net(
             *pair,
             bottleneck=self.bottleneck,
@@ -99,6 +105,7 @@ class Plan:
             scaling=scaling,
             input_shape=shape if networks.takes_images(p.network) else (math.prod(shape),),
             image_shape=intake.image_shape,
+            given=given,
         ).eval()
         self._build(net, torch.Generator() if self.own and draw is None else draw)
         return net
@@ -119,7 +126,7 @@ class Plan:
         return encoder, decoder
 
     def _pair(
-        self, shape: tuple[int, ...], per_value: int, draw: Generator | None
+        self, shape: tuple[int, ...], per_value: int, given: int, draw: Generator | None
     ) -> tuple[nn.Module, nn.Module]:
         p, network = self.p, self.p.network
         network.check(shape)
@@ -131,6 +138,7 @@ class Plan:
             p.code_activation,
             self.bottleneck.outputs,
             per_value,
+            given,
         )
         return networks.build(network, sizes, p.init, draw)
 
@@ -151,7 +159,8 @@ class Plan:
         x = net.shaped(torch.zeros(2, net.features, device=first.device))
         where = f"encoder cannot take a batch of shape (B, {', '.join(map(str, net.input_shape))})"
         with torch.inference_mode():
-            shape = tuple(_attempt(where, net.encoder, x).shape[1:])
+            encode = net.encoding(None)
+            shape = tuple(_attempt(where, encode, x).shape[1:])
             if len(shape) != 1:
                 raise InputError(
                     f"A code must be a vector, but the encoder gives {shape}: flatten it."
@@ -160,8 +169,8 @@ class Plan:
                 net.bottleneck.build(shape, draw)
             if not self.own:
                 return
-            z = _attempt(where, net.bottleneck, net.encoder, x).mean
-            y = _attempt(f"decoder cannot take codes of shape {tuple(z.shape)}", net.decoder, z)
+            z = _attempt(where, net.bottleneck, encode, x).mean
+            y = _attempt(f"decoder cannot take codes of shape {tuple(z.shape)}", net.decoded, z)
         wanted = net.likelihood.per_value * net.features
         if y[0].numel() != wanted:
             raise InputError(
@@ -184,6 +193,7 @@ class Fitted:
     `config` are the parameters as files have them, `history` a list of numbers for each column,
     `step_loss` the loss of each step (float32, in `loss_unit`), `code_range` (2, K) the range in
     which nearly all of some codes lie, `columns` the header of a table that was read from a file,
+    `condition` what has learnt the conditions of the training samples,
     `moments` the state of the optimiser that `partial_fit` goes on with.
     """
 
@@ -195,6 +205,7 @@ class Fitted:
     history: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in HISTORY})
     step_loss: np.ndarray = field(default_factory=lambda: np.empty(0, np.float32))
     columns: list[str] | None = None
+    condition: Condition | None = None
     data: dict[str, int | str] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -253,6 +264,7 @@ class Fitted:
             "dtype": self.dtype,
             "feature_names": list(self.intake.names),
             "columns": self.columns,
+            "condition": None if self.condition is None else self.condition.learnt,
             "seed": self.seed,
             "history": self.history,
             "layers": [layer._asdict() for layer in trace(self.net)],
@@ -282,7 +294,13 @@ class Fitted:
         steps, codes = (tensors.pop(name).numpy() for name in ("step_loss", "code_range"))
         if len(plan.p.hidden or ()) > len(tensors):
             raise ValueError("it has more layers than tensors.")
-        net = plan.net(intake, read_scaling(tensors, intake.features), None)
+        condition = plan.p.condition
+        if (config["condition"] is None) != (condition is None):
+            raise ValueError("its condition does not fit its parameters.")
+        if condition is not None:
+            condition = condition.with_learnt(config["condition"])
+        given = 0 if condition is None else condition.size
+        net = plan.net(intake, read_scaling(tensors, intake.features), None, given=given)
         _check_alike(net, tensors)
         net.load_state_dict(tensors, assign=not plan.own)
         if not plan.own:
@@ -300,6 +318,7 @@ class Fitted:
             history={name: config["history"][name] for name in HISTORY},
             step_loss=steps,
             columns=config["columns"],
+            condition=condition,
             data=config["data"],
             findings=[Finding(*finding) for finding in config["findings"]],
             metrics=config["metrics"],

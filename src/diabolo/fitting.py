@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from diabolo import doctor
+from diabolo.condition import Condition
 from diabolo.data.source import Source
 from diabolo.doctor import Finding
 from diabolo.errors import InputError, Interrupted
@@ -35,6 +36,7 @@ from diabolo.train import Best, Epoch, Training, generator, prefixed, under
 STATE, BEST = "training ", "best "  # prefixes of the tensors that are not the model's
 EXAMINED, FEW = 2048, 256  # training samples that a model is looked at with; for a checkpoint
 FREE = {"device", "verbose", "warm_start"}  # parameters that may differ when a fit goes on
+NEW = "none"  # of a parameter that an older file does not know
 TRAINING = FREE | {  # and those that may change in a warm start
     "epochs",
     "batch_size",
@@ -58,6 +60,7 @@ def fit(
     validation: Source | None = None,
     *,
     start: Fitted | None = None,
+    condition: Condition | None = None,
     columns: list[str] | None = None,
     checkpoint: str | Path | Checkpoints | None = None,
     callback: Callable[[Fitted], object] | None = None,
@@ -74,7 +77,7 @@ def fit(
         data |= {f"validation_{name}": value for name, value in validation.digest().items()}
     seed = plan.p.random_state if kept is None else _kept_seed(kept)
     record, source, validation = _begin(
-        plan, intake, source, validation, start=start, random_state=seed
+        plan, intake, source, validation, start=start, condition=condition, random_state=seed
     )
     record = replace(record, data=data, columns=columns or record.columns)
     run = Fit(plan, record, source, validation, checkpoints=checkpoints)
@@ -83,12 +86,18 @@ def fit(
     return run.finish(callback)
 
 
-def fit_more(plan: Plan, intake: Intake, source: Source, start: Fitted | None) -> Fitted:
+def fit_more(
+    plan: Plan,
+    intake: Intake,
+    source: Source,
+    start: Fitted | None,
+    condition: Condition | None = None,
+) -> Fitted:
     """Train for one epoch on a source, at a constant rate, from where `start` is."""
     p = plan.p
     p.epochs, p.schedule, p.validation_fraction, p.early_stopping = 1, "constant", 0, None
     record, source, _ = _begin(
-        plan, intake, source, None, start=start, random_state=p.random_state
+        plan, intake, source, None, start=start, condition=condition, random_state=p.random_state
     )
     run = Fit(plan, replace(record, data={}), source, None, guess=math.inf)
     tensors = run.training.optimizer.tensors()
@@ -106,6 +115,7 @@ def _begin(
     validation: Source | None,
     *,
     start: Fitted | None,
+    condition: Condition | None,
     random_state: Any,
 ) -> tuple[Fitted, Source, Source | None]:
     """The record to begin with, its network set up, and the samples to train and validate on."""
@@ -116,7 +126,8 @@ def _begin(
     device = find_device(plan.p.device)
     if start is None:
         net = _new_net(plan, intake, source, seed)
-        record = Fitted(net, plan.config, intake, seed, np.empty((2, 0), np.float32))
+        nothing = np.empty((2, 0), np.float32)
+        record = Fitted(net, plan.config, intake, seed, nothing, condition=condition)
     else:
         record = replace(
             start,
@@ -137,7 +148,11 @@ def _begin(
 def _new_net(plan: Plan, intake: Intake, source: Source, seed: int) -> Any:
     """The network that learns from a source, with its scaling and first weights."""
     scaling = learn_scaling(plan.p.scaling, source, image=intake.image_shape is not None)
-    net = plan.net(intake, scaling, torch.Generator().manual_seed(seed))
+    given = source.head(EXAMINED).given
+    draw, size = torch.Generator().manual_seed(seed), 0 if given is None else given.shape[1]
+    net = plan.net(intake, scaling, draw, given=size)
+    if given is not None:
+        net.get_buffer("usual").copy_(given.mean(0))
     if not any(parameter.requires_grad for parameter in net.parameters()):
         raise InputError("The network has no parameters to learn: give hidden or latent_dim.")
     return net
@@ -323,7 +338,8 @@ class Fit:
     def _seen(self, n: int) -> Fitted:
         """The record, with the range of the codes of the first `n` samples."""
         self.net.eval()
-        self.codes = in_blocks(self.net, self.net.encode, self.source.head(n).source, wide=True)
+        batch = self.source.head(n)
+        self.codes = in_blocks(self.net, self.net.encode, batch.source, *batch.beside, wide=True)
         ends = np.quantile(self.codes.numpy(), [0.01, 0.99], axis=0).astype(np.float32)
         self.record = replace(self.record, code_range=ends)
         return self.record
@@ -341,8 +357,8 @@ class Fit:
         if np.isfinite(steps).all():
             losses = [*history["loss"][self.first :], epoch.loss * self.factor]
             return doctor.exploding(losses, steps, self.guess)
-        few = self.source.head(2).source
-        layer = doctor.broken_layer(net, lambda: net.decode(net.encode(few)))
+        few = self.source.head(2)
+        layer = doctor.broken_layer(net, lambda: net.reconstruct(few.source, few.given))
         last = float(before[-1]) if before.size else None
         return doctor.not_finite(len(history["epoch"]) + 1, steps, last, layer)
 
@@ -412,7 +428,7 @@ def _kept_seed(kept: Contents) -> int:
 def _check_same_model(config: dict[str, Any], fitted: dict[str, Any]) -> None:
     """Refuse a warm start of a model other than the fitted one."""
     for name, value in config.items():
-        if name not in TRAINING and value != fitted.get(name):
+        if name not in TRAINING and value != fitted.get(name, NEW):
             raise InputError(
                 f"{name} cannot change in a warm start: set it back to {fitted.get(name)!r}, or"
                 " set warm_start=False."
@@ -421,7 +437,7 @@ def _check_same_model(config: dict[str, Any], fitted: dict[str, Any]) -> None:
 
 def _check_parameters(theirs: dict[str, Any], ours: dict[str, Any]) -> None:
     for name in ["kind", *sorted({*ours, *theirs} - FREE)]:
-        if ours.get(name) != theirs.get(name):
+        if ours.get(name) != theirs.get(name, NEW):
             raise InputError(
                 f"The checkpoint is of another training, whose {name} is {theirs.get(name)!r} and"
                 f" not {ours.get(name)!r}: give another folder, or remove it."

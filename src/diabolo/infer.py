@@ -129,17 +129,21 @@ def trace(net: Net) -> list[Layer]:
     found: list[Layer] = []
     with torch.inference_mode():
         x = net.shaped(torch.zeros(1, net.features, device=net.device))
-        found += _traced("encoder", net.encoder, x)
-        z = net.bottleneck(net.encoder, x).mean
+        encode = net.encoding(None)
+        found += _traced("encoder", net.encoder, lambda: encode(x))
+        z = net.bottleneck(encode, x).mean
         if net.bottleneck.sampling:
             found.append(Layer("code", "Sampling", tuple(z.shape[1:]), 0))
-        found += _traced("decoder", net.decoder, z)
-        found += _traced("decoder", net.likelihood.layer(), net.decoder(z))
+        found += _traced("decoder", net.decoder, lambda: net.decoded(z))
+        output, last = net.decoder(net.joined(z, None)), net.likelihood.layer()
+        found += _traced("decoder", last, lambda: last(output))
     return found
 
 
-def _traced(part: Literal["encoder", "decoder"], module: nn.Module, x: Tensor) -> list[Layer]:
-    """The leaves of `module` in the order in which a batch passes them."""
+def _traced(
+    part: Literal["encoder", "decoder"], module: nn.Module, run: Callable[[], object]
+) -> list[Layer]:
+    """The leaves of `module` in the order in which a batch passes them when it is run."""
     found: list[Layer] = []
 
     def note(leaf: nn.Module, _: object, output: Tensor) -> None:
@@ -147,7 +151,7 @@ def _traced(part: Literal["encoder", "decoder"], module: nn.Module, x: Tensor) -
         found.append(Layer(part, _name(leaf), tuple(output.shape[1:]), parameters))
 
     with watched([m for m in module.modules() if not any(m.children())], note):
-        module(x)
+        run()
     return found
 
 

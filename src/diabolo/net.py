@@ -7,12 +7,13 @@ the scaling of the stored values. It takes and gives flat batches (B, D) of stor
 import math
 from collections.abc import Callable
 from functools import cached_property
+from typing import cast
 
 import torch
 from torch import Generator, Tensor, nn
 
 from diabolo import backprop
-from diabolo.bottleneck import Bottleneck, Code, Terms
+from diabolo.bottleneck import Bottleneck, Code, Encoder, Terms
 from diabolo.corruption import Corruption
 from diabolo.data.source import Batch
 from diabolo.likelihood import Likelihood
@@ -33,12 +34,15 @@ class Net(nn.Module):
         scaling: Scaling,
         input_shape: tuple[int, ...],
         image_shape: tuple[int, int, int] | None = None,
+        given: int = 0,
     ) -> None:
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
         self.bottleneck, self.likelihood = bottleneck, likelihood
         self.corruption, self.scaling = corruption, scaling
         self.input_shape, self.image_shape = input_shape, image_shape
+        if given:
+            self.register_buffer("usual", torch.zeros(given))
 
     @property
     def features(self) -> int:
@@ -60,8 +64,36 @@ class Net(nn.Module):
         """K, the numbers in a code, and the names of the terms of the loss."""
         x = torch.zeros(1, self.features, device=next(self.parameters()).device)
         with torch.inference_mode():
-            code = self.bottleneck(self.encoder, self.shaped(x))
+            code = self.bottleneck(self.encoding(None), self.shaped(x))
         return code.mean.shape[1], tuple(code.terms)
+
+    def encoding(self, given: Tensor | None) -> Encoder:
+        """The encoder, which sees the conditions (B, M) beside a scaled batch in its shape.
+
+        Where none are given, the usual one stands in: the mean of those in training.
+        """
+        if (usual := getattr(self, "usual", None)) is None:
+            return self.encoder
+
+        def encode(x: Tensor) -> Tensor:
+            beside = usual.to(x.device).expand(len(x), -1) if given is None else given
+            if x.ndim > 2:
+                beside = beside.reshape(*beside.shape, *(1,) * (x.ndim - 2))
+                beside = beside.expand(-1, -1, *x.shape[2:])
+            return cast(Tensor, self.encoder(torch.cat([x, beside], 1)))
+
+        return encode
+
+    def joined(self, z: Tensor, given: Tensor | None) -> Tensor:
+        """Codes (draws * B, K), draw by draw, with the conditions (B, M) beside them."""
+        if (usual := getattr(self, "usual", None)) is None:
+            return z
+        beside = usual.to(z.device).expand(len(z), -1) if given is None else given
+        return torch.cat([z, beside.repeat(len(z) // len(beside), 1)], 1)
+
+    def decoded(self, z: Tensor, given: Tensor | None = None) -> Tensor:
+        """What the decoder gives for codes, (draws * B, per_value D)."""
+        return cast(Tensor, self.decoder(self.joined(z, given)).flatten(1))
 
     @property
     def loss_unit(self) -> str:
@@ -76,7 +108,7 @@ class Net(nn.Module):
     def loss(self, batch: Batch, generator: Generator, step: int) -> Tensor:
         """Nats per sample, (B,), of a stored batch: what training minimises the mean of."""
         seen, clean = self._seen(batch, generator)
-        total, terms = self.terms(seen, clean, generator, step)
+        total, terms = self.terms(seen, clean, generator, step, given=batch.given)
         for weight, term in terms.values():
             total = total + weight * term
         return self.bottleneck.reduce(total.view(-1, len(clean)))
@@ -88,7 +120,7 @@ class Net(nn.Module):
         sum times the weight in the parameters.
         """
         layers = backprop.chain(self.encoder, self.decoder)
-        if layers is None or type(self.bottleneck) is not Bottleneck:
+        if layers is None or type(self.bottleneck) is not Bottleneck or hasattr(self, "usual"):
             return None
 
         @torch.no_grad()
@@ -112,13 +144,19 @@ class Net(nn.Module):
         return self.corrupt(clean if source is target else self.scaling(source), generator), clean
 
     def terms(
-        self, seen: Tensor, clean: Tensor, generator: Generator, step: int = 0
+        self,
+        seen: Tensor,
+        clean: Tensor,
+        generator: Generator,
+        step: int = 0,
+        *,
+        given: Tensor | None = None,
     ) -> tuple[Tensor, Terms]:
         """The nll (draws * B,) and the terms of scaled batches; codes are drawn."""
-        code = self.bottleneck(self.encoder, self.shaped(seen), generator, step)
+        code = self.bottleneck(self.encoding(given), self.shaped(seen), generator, step)
         draws = len(code.z) // len(clean)
         target = clean.repeat(draws, 1) if draws > 1 else clean
-        return self.likelihood.nll(self.decoder(code.z).flatten(1), target), code.terms
+        return self.likelihood.nll(self.decoded(code.z, given), target), code.terms
 
     def nats(self, code: Code, output: Tensor, clean: Tensor) -> dict[str, Tensor]:
         """What a loss consists of, by name, (B,): means over the draws.
@@ -136,17 +174,17 @@ class Net(nn.Module):
             )
         return found
 
-    def score(self, x: Tensor) -> Tensor:
+    def score(self, x: Tensor, given: Tensor | None = None) -> Tensor:
         """Minus the nll at the mean code, or the bound on log p(x); (B, D) -> (B,)."""
         scaled = self.scaling(x)
-        codes = self.bottleneck.probes(self.encoder, self.shaped(scaled))
+        codes = self.bottleneck.probes(self.encoding(given), self.shaped(scaled))
         scaled = self.likelihood.supported(scaled)
-        losses = torch.stack([self._bounded(code, scaled) for code in codes])
+        losses = torch.stack([self._bounded(code, scaled, given) for code in codes])
         return -self.bottleneck.reduce(losses)
 
-    def _bounded(self, code: Code, scaled: Tensor) -> Tensor:
+    def _bounded(self, code: Code, scaled: Tensor, given: Tensor | None) -> Tensor:
         """The nll of a code, with the terms of the bound where there is one."""
-        nll = self.likelihood.nll(self.decoder(code.z).flatten(1), scaled)
+        nll = self.likelihood.nll(self.decoded(code.z, given), scaled)
         terms = code.terms.values() if self.bottleneck.bound else ()
         return sum((term for _, term in terms), nll)
 
@@ -171,10 +209,15 @@ class Net(nn.Module):
         """A flat batch (B, D) in the shape that the encoder takes."""
         return batch.reshape(-1, *self.input_shape)
 
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Tensor, given: Tensor | None = None) -> Tensor:
         """Mean codes (B, K) of stored values (B, D)."""
-        return self.bottleneck.mean_layer()(self.encoder(self.shaped(self.scaling(x))))
+        encoded = self.encoding(given)(self.shaped(self.scaling(x)))
+        return cast(Tensor, self.bottleneck.mean_layer()(encoded))
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: Tensor, given: Tensor | None = None) -> Tensor:
         """Stored values (B, D) of codes (B, K)."""
-        return self.scaling.inverse(self.likelihood.mean(self.decoder(z).flatten(1)))
+        return self.scaling.inverse(self.likelihood.mean(self.decoded(z, given)))
+
+    def reconstruct(self, x: Tensor, given: Tensor | None = None) -> Tensor:
+        """Stored values (B, D) of the mean codes of stored values (B, D)."""
+        return self.decode(self.encode(x, given), given)

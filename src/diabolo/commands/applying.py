@@ -57,7 +57,7 @@ def reconstruct_by(
     samples = runs.read_for(fitted, source)
     clean = samples.array
     seen = fitted.corrupt(clean, random_state=seed) if corrupt else clean
-    output = fitted.reconstruct(seen)
+    output = fitted.reconstruct(seen, condition=runs.condition_of(fitted, samples))
     data.write(out, output, like=samples)
     written = [out]
     if pictured(fitted):
@@ -89,7 +89,7 @@ def encode(
         raise InputError(f"Codes go to .npy, .npz, .csv or .parquet, not {out.name!r}.")
     fitted = runs.load_model(model)
     samples = runs.read_for(fitted, source)
-    codes = fitted.transform(samples.array)
+    codes = fitted.transform(samples.array, condition=runs.condition_of(fitted, samples))
     data.write_codes(out, codes, of=samples)
     return complete([out], samples.failures)
 

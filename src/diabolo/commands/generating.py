@@ -38,6 +38,10 @@ def generate(
     n: Annotated[int, Ge(1), Usage("-n N"), "how many"] = 64,
     temperature: Annotated[float, Ge(0), Usage("--temperature T"), "scale of the codes"] = 1.0,
     seed: Annotated[int, Ge(0), "of the codes"] = 0,
+    condition: Annotated[
+        str | None,
+        "label of all samples, or its numbers as 1,2.5; default: the labels in turn",
+    ] = None,
     law: Annotated[
         Literal["prior", "gaussian", "mixture"] | None,
         "of the codes: prior, or a gaussian or mixture that is fitted; default: the model's"
@@ -77,7 +81,7 @@ def generate(
     lines = drawn.choose(law, components)
     if save is not None and not isinstance(drawn.law, LatentSampler):
         raise InputError("--save keeps a fitted law: give --law mixture or gaussian as well.")
-    new = drawn.law.sample(n, temperature=temperature, random_state=seed)
+    new = drawn.sample(n, condition, temperature=temperature, random_state=seed)
     beside = _beside(drawn, new) if nearest else None
     _write(places[0], drawn.model, new)
     if isinstance(drawn.law, LatentSampler) and save is not None:
@@ -117,6 +121,20 @@ class _Drawn:
         self.path, self.source, self.failures = path, source, list[str]()
         self.model: Estimator = getattr(loaded, "model_", loaded)
         self.law = loaded if isinstance(loaded, LatentSampler) else self.model
+
+    def sample(self, n: int, condition: str | None, **options: Any) -> "np.ndarray":
+        """`n` new samples, of a condition where one is asked for."""
+        import numpy as np
+
+        if condition is None:
+            return np.asarray(self.law.sample(n, **options))
+        from diabolo.tasks.sampling import LatentSampler
+
+        if isinstance(self.law, LatentSampler):
+            raise InputError("--condition goes with the model's prior: give --law prior.")
+        kind = getattr(self.model.fitted_.condition, "kind", "")
+        value: Any = [condition.split(",")] * n if kind == "values" else condition
+        return np.asarray(self.model.sample(n, condition=value, **options))
 
     def choose(self, law: str | None, components: int | None) -> list[str]:
         """Settle on a law and fit it where it is not; returns the lines that say so."""

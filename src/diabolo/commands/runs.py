@@ -40,10 +40,10 @@ METRICS, HISTORY, FIGURES, REPORT = "metrics.json", "history.csv", "figures", "r
 
 @dataclass(frozen=True)
 class Split:
-    """The data of a run; of pairs, `train` is clean and `validation` is (noisy, clean)."""
+    """The data of a run; of pairs, `train` is clean."""
 
     train: "np.ndarray"
-    validation: "np.ndarray | tuple[np.ndarray, np.ndarray] | None"
+    validation: Samples | None
     test: Samples
     noisy: "np.ndarray | None" = None
     columns: list[str] | None = None
@@ -71,7 +71,7 @@ def load_split(recipe: Recipe, seed: int) -> Split:
     _check_alike(train.array, testing.array, recipe.test)
     return Split(
         train.array,
-        _checking(validation),
+        validation,
         testing,
         train.noisy,
         training.columns,
@@ -90,13 +90,6 @@ def _read_both(recipe: Recipe, seed: int) -> tuple[Samples, Samples]:
     if held_out:
         return _hold_out(training, seed)
     return training, data.read(recipe.test, image_shape=_image_shape(training.array))
-
-
-def _checking(samples: Samples | None) -> Any:
-    """Samples as `fit` takes them to validate on."""
-    if samples is None or samples.noisy is None:
-        return None if samples is None else samples.array
-    return samples.noisy, samples.array
 
 
 def _check_alike(train: "np.ndarray", test: "np.ndarray", name: str) -> None:
@@ -274,6 +267,11 @@ def read_for(model: "Estimator", source: str | Path) -> Samples:
     return samples
 
 
+def condition_of(model: "Estimator", samples: Samples) -> "np.ndarray | None":
+    """The labels of samples, where the model has learnt with them as its condition."""
+    return None if model.condition is None else samples.labels
+
+
 def read_one(model: "Estimator", source: str) -> "np.ndarray":
     """The one sample that a source must be, (1, ...)."""
     samples = read_for(model, source)
@@ -354,7 +352,13 @@ def measure(model: "Estimator", recipe: Recipe, split: Split) -> "tuple[dict[str
     """
     from diabolo.tasks import evaluation
 
-    found = evaluation.outcome(model, split.test.array, noisy=split.test.noisy, seed=model.seed_)
+    found = evaluation.outcome(
+        model,
+        split.test.array,
+        noisy=split.test.noisy,
+        condition=condition_of(model, split.test),
+        seed=model.seed_,
+    )
     test = evaluation.measured(
         model, found, split.train, noisy_train=split.noisy, seed=model.seed_
     )

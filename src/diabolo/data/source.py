@@ -26,6 +26,11 @@ class Batch(NamedTuple):
     target: Tensor
     given: Tensor | None = None
 
+    @property
+    def beside(self) -> list[Tensor]:
+        """The conditions, where there are any."""
+        return [] if self.given is None else [self.given]
+
 
 class Statistics(NamedTuple):
     """Of each column of the targets (N, D): least and largest value, float32; mean and variance.

@@ -44,7 +44,8 @@ class Sizes:
 
     `latent` None makes the last hidden layer the code. The encoder gives `outputs` numbers per
     code dimension (a VAE's mean and log-variance: 2), the decoder `per_value` for each value of a
-    sample: of images, as so many times C channels.
+    sample: of images, as so many times C channels. A condition is `given` numbers more beside the
+    code, and beside the values: of images, as so many more channels.
     """
 
     shape: Shape
@@ -54,6 +55,7 @@ class Sizes:
     code_activation: Activation
     outputs: int = 1
     per_value: int = 1
+    given: int = 0
 
 
 class Network(Parameters, ABC):
@@ -168,10 +170,12 @@ def code_layers(bottom: Shape, sizes: Sizes) -> tuple[list[nn.Module], list[nn.M
     encoder: list[nn.Module] = [nn.Flatten()]
     decoder: list[nn.Module] = [nn.Unflatten(1, bottom)]
     if sizes.latent is None:
+        if sizes.given:
+            raise InputError("A condition stands beside a code that is a vector: give latent_dim.")
         return encoder, decoder
     units = math.prod(bottom)
     encoder += [nn.Linear(units, sizes.outputs * sizes.latent), *after(sizes.code_activation)]
-    return encoder, [nn.Linear(sizes.latent, units), *decoder]
+    return encoder, [nn.Linear(sizes.latent + sizes.given, units), *decoder]
 
 
 def need_layers(network: Network, sizes: Sizes) -> None:

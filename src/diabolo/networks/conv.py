@@ -18,7 +18,7 @@ class Conv(Network, kind="conv"):
     hidden = (32, 64)
 
     def pair(self, sizes: Sizes) -> Pair:
-        channels, sides = [sizes.shape[0], *sizes.hidden], [sizes.shape[1:]]
+        channels, sides = [sizes.shape[0] + sizes.given, *sizes.hidden], [sizes.shape[1:]]
         encoder: list[nn.Module] = []
         for before, behind in pairwise(channels):
             encoder.append(nn.Conv2d(before, behind, 3, stride=2, padding=1))

@@ -32,6 +32,10 @@ class Residual(Network, kind="residual"):
                 f"A {self.kind} network has no narrow code: give latent_dim none, not"
                 f" {sizes.latent}."
             )
+        if sizes.given:
+            raise InputError(
+                f"A {self.kind} network takes no condition: use network='dense' or 'conv'."
+            )
         if sizes.per_value != 1:
             raise InputError(
                 f"A {self.kind} network gives one number for each value: use"

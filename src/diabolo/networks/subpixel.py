@@ -36,7 +36,10 @@ class Subpixel(Network, kind="subpixel"):
         shape, hidden, step = sizes.shape, sizes.hidden, 2 ** len(sizes.hidden)
         padding = (0, -shape[2] % step, 0, -shape[1] % step)
         encoder: list[nn.Module] = [nn.ZeroPad2d(padding)] if any(padding) else []
-        encoder += [nn.PixelUnshuffle(2), nn.Conv2d(4 * shape[0], hidden[0], 3, padding=1)]
+        encoder += [
+            nn.PixelUnshuffle(2),
+            nn.Conv2d(4 * (shape[0] + sizes.given), hidden[0], 3, padding=1),
+        ]
         encoder += after(sizes.activation)
         for before, behind in pairwise(hidden):
             encoder.append(nn.Conv2d(before, behind, 3, stride=2, padding=1))

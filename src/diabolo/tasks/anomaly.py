@@ -304,14 +304,14 @@ def _check_images(score: str, model: Estimator, X: Any) -> None:
 
 def _errors(net: Net, x: Tensor) -> Tensor:
     """Squared errors (B, D) of the mean code's reconstruction, in scaled units, float64."""
-    output = net.likelihood.mean(net.decoder(net.encode(x)).flatten(1))
+    output = net.likelihood.mean(net.decoded(net.encode(x)))
     return (output.double() - net.scaling(x).double()).square()
 
 
 def _shape_errors(net: Net, x: Tensor, image: tuple[int, ...]) -> Tensor:
     """|G(x - x^)|^2 / |G x| (B,) of images (C, H, W), brightness from 0 to 1, float64."""
     dark, bright = net.scaling.peak.double()
-    scaled = net.likelihood.mean(net.decoder(net.encode(x)).flatten(1)).double()
+    scaled = net.likelihood.mean(net.decoded(net.encode(x))).double()
     output = scaled * net.scaling.scale + net.scaling.shift
     rows, columns = (_blur(n).to(x.device) for n in image[1:])
 

@@ -54,36 +54,42 @@ class Outcome:
         return metrics.mse_per_sample(self.output, self.clean)
 
 
-def outcome(model: Estimator, X: Any, *, noisy: Any = None, seed: int = 0) -> Outcome:
-    """What a fitted model makes of X, or of its noisy partners; without these it is corrupted."""
+def outcome(
+    model: Estimator, X: Any, *, noisy: Any = None, condition: Any = None, seed: int = 0
+) -> Outcome:
+    """What a fitted model makes of X, or of its noisy partners; without these it is corrupted.
+
+    `condition`: that of each sample, for a model that has learnt with one.
+    """
     seen = corrupted(model, X, seed, noisy)
     clean = in_units(model, X)
-    output, codes, nats = _passed(model, seen, X, seed)
+    output, codes, nats = _passed(model, seen, X, seed, condition)
     return Outcome(
         clean=clean,
         seen=clean if seen is X else in_units(model, seen),
         output=in_units(model, output.reshape(np.shape(seen))),
         codes=codes,
         nats=nats,
-        measures=_measures(model, seen),
+        measures=_measures(model, seen, condition),
         masks=masks(model, X, seed) if noisy is None else None,
     )
 
 
 def _passed(
-    model: Estimator, seen: Any, clean: Any, seed: int
+    model: Estimator, seen: Any, clean: Any, seed: int, condition: Any
 ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """Outputs (N, D) in stored units and codes (N, K), both of the mean code, and the nats."""
     net, widths = model.net_, dict[str, int]()
     draw = generator(seed, "evaluate", device=net.device.type)
 
-    def packed(x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        parts = _parts(net, net.scaling(x), net.scaling(target), draw)
+    def packed(x: torch.Tensor, target: torch.Tensor, *given: torch.Tensor) -> torch.Tensor:
+        parts = _parts(net, net.scaling(x), net.scaling(target), draw, *given)
         columns = {name: part.reshape(len(x), -1) for name, part in parts.items()}
         widths.update({name: part.shape[1] for name, part in columns.items()})
         return torch.cat(list(columns.values()), dim=1)
 
-    found = infer.in_blocks(net, packed, model.rows(seen), model.rows(clean)).numpy()
+    rows = model.rows(seen), model.rows(clean), *model.given(condition, len(seen))
+    found = infer.in_blocks(net, packed, *rows).numpy()
     bounds = np.cumsum(list(widths.values()))[:-1]
     output, codes, *nats = np.split(found, bounds, axis=1)
     named = {n: a[:, 0].copy() for n, a in zip(list(widths)[2:], nats, strict=True)}
@@ -91,22 +97,27 @@ def _passed(
 
 
 def _parts(
-    net: Net, seen: torch.Tensor, clean: torch.Tensor, draw: torch.Generator
+    net: Net,
+    seen: torch.Tensor,
+    clean: torch.Tensor,
+    draw: torch.Generator,
+    given: torch.Tensor | None = None,
 ) -> dict[str, torch.Tensor]:
     """Of scaled batches the output, the mean code and, by their names, nats (B,) a sample."""
-    code = net.bottleneck(net.encoder, net.shaped(seen), draw)
-    output = net.decoder(code.mean).flatten(1)
-    drawn = output if code.z is code.mean else net.decoder(code.z).flatten(1)
+    code = net.bottleneck(net.encoding(given), net.shaped(seen), draw)
+    output = net.decoded(code.mean, given)
+    drawn = output if code.z is code.mean else net.decoded(code.z, given)
     decoded = net.scaling.inverse(net.likelihood.mean(output))
     return {"output": decoded, "code": code.mean, **net.nats(code, drawn, clean)}
 
 
-def _measures(model: Estimator, seen: Any) -> dict[str, float]:
+def _measures(model: Estimator, seen: Any, condition: Any) -> dict[str, float]:
     """What the bottleneck tells of the codes of the first samples."""
     net = model.net_
     with torch.inference_mode():
         x = net.shaped(net.scaling(model.rows(seen[:MEASURED]).to(net.device)))
-        return net.bottleneck.measures(net.encoder, x)
+        beside = [c[:MEASURED].to(net.device) for c in model.given(condition, len(seen))]
+        return net.bottleneck.measures(net.encoding(beside[0] if beside else None), x)
 
 
 def evaluate(
@@ -116,6 +127,7 @@ def evaluate(
     *,
     noisy_test: Any = None,
     noisy_train: Any = None,
+    condition: Any = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """`{"test": {...}, "linear": {...}}` of a fitted model, as `metrics.json` has them.
@@ -124,7 +136,7 @@ def evaluate(
     (PCA; with a corruption the best linear denoiser of that rank, and of any rank). Samples that
     have noisy partners, `noisy_test` and `noisy_train`, are corrupted by these.
     """
-    found = outcome(model, x_test, noisy=noisy_test, seed=seed)
+    found = outcome(model, x_test, noisy=noisy_test, condition=condition, seed=seed)
     return measured(model, found, x_train, noisy_train=noisy_train, seed=seed)
 
 
