@@ -116,7 +116,7 @@ def test_metrics_are_those_of_the_model(dae):
 def test_vae_metrics_add_up(vae):
     test = json.loads((vae / "metrics.json").read_text())["test"]
     assert test["elbo"] == pytest.approx(-(test["nll"] + test["kl"]))
-    assert set(test) == {"mse", "psnr", "ssim", "nll", "kl", "elbo"}
+    assert set(test) == {"mse", "psnr", "ssim", "nll", "kl", "elbo", "active_units"}
 
 
 def test_history_has_a_line_per_epoch(dae):

@@ -81,7 +81,8 @@ def blockwise(
     """
     n = len(arrays[0])
     out: Tensor | None = None
-    with torch.inference_mode(), _AlikeRows():
+    exact = torch.autocast(torch.device(device).type, enabled=False)
+    with torch.inference_mode(), exact, _AlikeRows():
         for start in range(0, max(n, 1), most):
             stop = min(start + most, n)
             block = function(*(_padded(a[start:stop], rows).to(device) for a in arrays))

@@ -48,7 +48,7 @@ class Intake:
         if len(shape) > 1 and (1, *shape)[-3:] != self.image_shape:
             self._refuse(shape)
         rows, _ = _checked(owner, array, self)
-        self._check_units(rows, peak)
+        self.check_units(rows, peak)
         return _tensor(rows)
 
     def source(self, owner: Any, X: Any, X_noisy: Any, name: str, peak: float = 0.0) -> Source:
@@ -77,7 +77,7 @@ class Intake:
             f"The model was fitted on samples of shape {self.sample_shape}, not {shape}."
         )
 
-    def _check_units(self, rows: np.ndarray, peak: float) -> None:
+    def check_units(self, rows: np.ndarray, peak: float) -> None:
         """Refuse values that are obviously in other units than those of the training data."""
         fitted, given = self.dtype, str(rows.dtype)
         if fitted == given or (fitted in ("bool", "float32") and rows.max() <= 1):

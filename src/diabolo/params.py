@@ -19,6 +19,7 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar, dataclass_transform
 
 import numpy as np
+from annotated_types import Ge, Le
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import core_schema
 from sklearn.base import BaseEstimator
@@ -28,8 +29,8 @@ from diabolo.errors import InputError, unknown
 
 T = TypeVar("T")
 
-Count = Annotated[int, at.Ge(1)]
-Seed = Annotated[int, at.Ge(0), at.Le(2**63 - 1)]
+Count = Annotated[int, Ge(1)]
+Seed = Annotated[int, Ge(0), Le(2**63 - 1)]
 LARGEST = float(np.finfo(np.float32).max)
 STRICT = ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 

@@ -197,7 +197,7 @@ def _values(model: Estimator, array: Any) -> np.ndarray:
         values = values.astype(np.uint16)
     elif values.dtype not in (np.bool_, np.uint8):
         values = as_float32(values, distinct=False)
-    model.check_units(values)
+    model.fitted_.intake.check_units(values, model.fitted_.peak)
     return values
 
 
