@@ -16,7 +16,7 @@ SOURCE = Path(diabolo.__file__).parent
 LEVELS = [
     "errors arguments inputs params draw layers backprop divergence optim train progress data"
     " metrics linear figures",
-    "scaling networks corruption bottleneck store intake",
+    "scaling networks corruption condition bottleneck store intake",
     "likelihood",
     "net",
     "infer",

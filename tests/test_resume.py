@@ -460,7 +460,7 @@ def test_a_run_killed_in_its_report_is_resumed(whole, command, tmp_path, monkeyp
 
     folder = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(report, "write", lambda *_: (_ for _ in ()).throw(Stop))
+        patch.setattr(report, "write", lambda *_, **__: (_ for _ in ()).throw(Stop))
         with pytest.raises(Stop):
             main([*command, "--out", str(folder)])
     assert main(["fit", "--resume", str(folder)]) == 0

@@ -4,7 +4,6 @@ import copy
 import math
 import platform
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -107,7 +106,8 @@ class Plan:
             image_shape=intake.image_shape,
             given=given,
         ).eval()
-        self._build(net, torch.Generator() if self.own and draw is None else draw)
+        if draw is not None:
+            self._build(net, draw)
         return net
 
     @property
@@ -153,20 +153,19 @@ class Plan:
         found: Likelihood = p.likelihood.after(activation)
         return found
 
-    def _build(self, net: Net, draw: Generator | None) -> None:
+    def _build(self, net: Net, draw: Generator) -> None:
         """Let the bottleneck see what the encoder gives; refuse an own pair that does not fit."""
         first = next(net.encoder.parameters(), net.scaling.shift)
         x = net.shaped(torch.zeros(2, net.features, device=first.device))
         where = f"encoder cannot take a batch of shape (B, {', '.join(map(str, net.input_shape))})"
-        with torch.inference_mode():
+        with torch.no_grad():
             encode = net.encoding(None)
             shape = tuple(_attempt(where, encode, x).shape[1:])
             if len(shape) != 1:
                 raise InputError(
                     f"A code must be a vector, but the encoder gives {shape}: flatten it."
                 )
-            with torch.device("meta") if draw is None else nullcontext():
-                net.bottleneck.build(shape, draw)
+            net.bottleneck.build(shape, draw)
             if not self.own:
                 return
             z = _attempt(where, net.bottleneck, encode, x).mean
@@ -301,6 +300,9 @@ class Fitted:
             condition = condition.with_learnt(config["condition"])
         given = 0 if condition is None else condition.size
         net = plan.net(intake, read_scaling(tensors, intake.features), None, given=given)
+        with torch.device("cpu" if plan.own else "meta"):
+            shape = (plan.bottleneck.outputs * codes.shape[-1],) if codes.ndim else ()
+            plan.bottleneck.build(shape, None)
         _check_alike(net, tensors)
         net.load_state_dict(tensors, assign=not plan.own)
         if not plan.own:
