@@ -317,9 +317,9 @@ def of_code(net: Net, source: Tensor, codes: Tensor) -> Finding | None:
     x = net.shaped(net.scaling(source))
     with torch.inference_mode():
         measures = net.bottleneck.measures(net.encoder, x)
+        if len(codes) < 2 or "active_units" not in measures:
+            return dead_units(codes)
         terms = net.bottleneck(net.encoder, x).terms
-    if len(codes) < 2 or "active_units" not in measures:
-        return dead_units(codes)
     size = codes.shape[1]
     kl = float(terms["kl"][1].double().mean()) / size if "kl" in terms else math.nan
     return collapse(int(measures["active_units"]), size, kl)
