@@ -27,18 +27,25 @@ class ContractiveCode(Bottleneck):
     def forward(
         self, encoder: Encoder, x: Tensor, generator: Generator | None = None, step: int = 0
     ) -> Code:
-        learning = torch.is_grad_enabled()
-        with torch.inference_mode(False), torch.enable_grad():
-            first, rest, gram = parted(encoder)
-            inner = first(x.clone().requires_grad_())
-            z = rest(inner)
-            norm = squared_jacobian(z, inner, gram, learning=learning)
-        z = z if learning else z.detach()
+        compiling = torch.compiler.is_compiling()  # which takes no second derivatives
+        find = torch.compiler.disable(contracted) if compiling else contracted
+        z, norm = find(encoder, x)
         return Code(z, z, {"jacobian": (self.contraction, norm)})
 
     def probes(self, encoder: Encoder, x: Tensor) -> list[Code]:
         """The code alone: there is no bound that the Jacobian would belong to."""
         return [super().forward(encoder, x)]
+
+
+def contracted(encoder: Encoder, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The code z = f(x) (B, K) of a scaled batch, and ||df/dx||_F^2, (B,)."""
+    learning = torch.is_grad_enabled()
+    with torch.inference_mode(False), torch.enable_grad():
+        first, rest, gram = parted(encoder)
+        inner = first(x.clone().requires_grad_())
+        z = rest(inner.clone())  # which a layer may overwrite
+        norm = squared_jacobian(z, inner, gram, learning=learning)
+    return z if learning else z.detach(), norm
 
 
 def parted(encoder: Encoder) -> tuple[Encoder, Encoder, Tensor | None]:
@@ -47,10 +54,11 @@ def parted(encoder: Encoder) -> tuple[Encoder, Encoder, Tensor | None]:
     As ||JW||^2 = sum(JWW' * J), the wide Jacobian of x is then not needed. Other encoders are all
     rest, after the identity and None.
     """
-    layer = encoder[0] if type(encoder) is nn.Sequential and len(encoder) else None
-    if type(layer) is not nn.Linear or layer.out_features >= layer.in_features:
-        return nn.Identity(), encoder, None
-    return layer, encoder[1:], layer.weight @ layer.weight.t()
+    if type(encoder) is nn.Sequential and len(encoder):
+        layer, rest = encoder[0], encoder[1:]
+        if type(layer) is nn.Linear and layer.out_features < layer.in_features:
+            return layer, rest, layer.weight @ layer.weight.t()
+    return nn.Identity(), encoder, None
 
 
 def squared_jacobian(z: Tensor, x: Tensor, gram: Tensor | None, *, learning: bool) -> Tensor:

@@ -12,7 +12,6 @@ import torch
 from torch import Generator, Tensor
 
 from diabolo.bottleneck import Bottleneck, Code, Encoder
-from diabolo.draw import normal
 from diabolo.estimator import Estimator
 from diabolo.models.vae import GaussianCode, check_gaussian, moments, opposites
 from diabolo.params import Count
@@ -33,7 +32,9 @@ class WeightedCode(GaussianCode):
         mean, log_variance = moments(encoder, x)
         if generator is None:
             return weighted(mean, log_variance, torch.zeros_like(mean))
-        return weighted(mean, log_variance, normal(mean.repeat(self.draws, 1), generator))
+        shape = self.draws * len(mean), mean.shape[1]
+        noise = torch.randn(shape, generator=generator, device=mean.device, dtype=mean.dtype)
+        return weighted(mean, log_variance, noise)
 
     def probes(self, encoder: Encoder, x: Tensor) -> list[Code]:
         """Four antithetic pairs of draws."""
