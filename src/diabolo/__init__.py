@@ -1,6 +1,9 @@
 """Autoencoders: train them and put them to use."""
 
+import re
+from collections.abc import Iterator
 from importlib import import_module
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,15 +14,26 @@ if TYPE_CHECKING:
     from diabolo.tasks.sampling import LatentSampler as LatentSampler
 
 __version__ = "0.1.0"
-__all__ = ["VAE", "AnomalyDetector", "Autoencoder", "LatentSampler", "load"]
+_MODEL = re.compile(r"^class (\w+)\(Estimator\):", re.MULTILINE)
+
+
+def _models() -> Iterator[tuple[str, str]]:
+    """The models and where they are, read and not imported."""
+    finder: Any
+    for finder, name, _ in iter_modules([f"{path}/models" for path in __path__]):
+        home = f"{__name__}.models.{name}"
+        for model in _MODEL.findall(finder.find_spec(name).loader.get_source(name)):
+            yield model, home
+
 
 _HOMES = {
     "AnomalyDetector": "diabolo.tasks.anomaly",
     "Autoencoder": "diabolo.estimator",
     "LatentSampler": "diabolo.tasks.sampling",
-    "VAE": "diabolo.models.vae",
     "load": "diabolo.loading",
+    **dict(_models()),
 }
+__all__ = [*_HOMES]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> Any:

@@ -317,9 +317,10 @@ def of_code(net: Net, batch: Batch, codes: Tensor) -> Finding | None:
     x = net.shaped(net.scaling(batch.source))
     with torch.inference_mode():
         encode = net.encoding(batch.given)
-        measures, terms = net.bottleneck.measures(encode, x), net.bottleneck(encode, x).terms
-    if len(codes) < 2 or "active_units" not in measures:
-        return dead_units(codes)
+        measures = net.bottleneck.measures(encode, x)
+        if len(codes) < 2 or "active_units" not in measures:
+            return dead_units(codes)
+        terms = net.bottleneck(encode, x).terms
     size = codes.shape[1]
     kl = float(terms["kl"][1].double().mean()) / size if "kl" in terms else math.nan
     return collapse(int(measures["active_units"]), size, kl)

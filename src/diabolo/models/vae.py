@@ -28,7 +28,7 @@ class GaussianCode(Bottleneck):
     sampling = True
     bound: str | None = "elbo"
 
-    def __init__(self, beta: float) -> None:
+    def __init__(self, beta: float = 1.0) -> None:
         super().__init__()
         self.beta = beta
 
@@ -50,8 +50,7 @@ class GaussianCode(Bottleneck):
         mean, log_variance = moments(encoder, x)
         std = (0.5 * log_variance).exp()
         terms = {"kl": (self.beta, kl_standard_normal(mean, log_variance))}
-        half = torch.randn(PAIRS, mean.shape[1], generator=Generator().manual_seed(0)).to(mean)
-        return [Code(mean + std * e, mean, terms) for e in (*half, *-half)]
+        return [Code(mean + std * e, mean, terms) for e in opposites(mean)]
 
     def mean_layer(self) -> nn.Module:
         return FirstHalf()
@@ -73,6 +72,20 @@ def moments(encoder: Encoder, x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and bounded log-variance (B, K) of a scaled batch's posteriors."""
     mean, log_variance = encoder(x).chunk(2, dim=1)
     return mean, log_variance.clamp(*LOG_VARIANCE)
+
+
+def opposites(mean: Tensor) -> Tensor:
+    """Standard normal noise for codes like `mean`, the same always: pairs of opposites, (8, K)."""
+    half = torch.randn(PAIRS, mean.shape[1], generator=Generator().manual_seed(0)).to(mean)
+    return torch.cat([half, -half])
+
+
+def check_gaussian(model: str, p: Any) -> None:
+    """Raise `InputError` where the parameters of a model ask for no Gaussian code."""
+    if p.latent_dim is None:
+        raise InputError(f"{model} needs a latent_dim: its code has a mean and a variance.")
+    if p.code_activation != "identity":
+        raise InputError(f"{model}'s code takes no activation: leave code_activation out.")
 
 
 class FirstHalf(nn.Module):
@@ -98,8 +111,5 @@ class VAE(Estimator):
     beta: Annotated[Annotated[float, Ge(0)], "Weight of the KL divergence."] = 1.0
 
     def _bottleneck(self, p: Any) -> Bottleneck:
-        if p.latent_dim is None:
-            raise InputError("A VAE needs a latent_dim: its code has a mean and a variance.")
-        if p.code_activation != "identity":
-            raise InputError("A VAE's code takes no activation: leave code_activation out.")
+        check_gaussian("A VAE", p)
         return GaussianCode(p.beta)
