@@ -150,7 +150,7 @@ class Plan:
         first = next(net.encoder.parameters(), net.scaling.shift)
         x = net.shaped(torch.zeros(2, net.features, device=first.device))
         where = f"encoder cannot take a batch of shape (B, {', '.join(map(str, net.input_shape))})"
-        with torch.inference_mode():
+        with torch.no_grad():
             shape = tuple(_attempt(where, net.encoder, x).shape[1:])
             if len(shape) != 1:
                 raise InputError(
