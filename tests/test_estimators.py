@@ -89,8 +89,9 @@ def test_a_gradient_reaches_every_parameter(make):
     model.net_.zero_grad()
     model.net_.loss(Batch(x, x), generator(0, "noise"), 0).mean().backward()
     for name, parameter in model.net_.named_parameters():
-        assert parameter.grad is not None, name
-        assert parameter.grad.abs().sum() > 0, name
+        if parameter.requires_grad:  # a critic has a loss of its own
+            assert parameter.grad is not None, name
+            assert parameter.grad.abs().sum() > 0, name
     assert not any(b.requires_grad for b in model.net_.scaling.buffers())
 
 
@@ -141,7 +142,7 @@ def test_the_global_random_states_are_neither_used_nor_touched(make, untouched, 
             model.layers(X)
             noisy = model.corrupt(X, random_state=0)
             model.corrupt(X)
-            if model.kind != "Autoencoder":
+            if model.net_.bottleneck.prior() is not None:
                 model.sample(3)
             model.save(tmp_path / "model.safetensors")
             load(tmp_path / "model.safetensors", device="cpu")
@@ -392,7 +393,8 @@ def test_warm_start_continues(make):
     assert history(model)["val_loss"][:2] == before["val_loss"]
     assert len(model.step_loss_) == 4 * 2
     assert not same(first, weights(model))
-    assert model.history_["loss"][2] < model.history_["loss"][0]
+    if model.kind != "AdversarialAutoencoder":  # whose critic learns as well
+        assert model.history_["loss"][2] < model.history_["loss"][0]
     cold = model.set_params(warm_start=False).fit(X)
     assert history(cold) == before
     assert same(first, weights(cold))

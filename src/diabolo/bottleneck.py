@@ -46,7 +46,7 @@ class StandardNormal(NamedTuple):
     size: int
 
     def sample(self, n: int, generator: Generator) -> Tensor:
-        return torch.randn(n, self.size, generator=generator)
+        return torch.randn(n, self.size, generator=generator, device=generator.device)
 
     def log_prob(self, z: Tensor) -> Tensor:
         return -0.5 * (z.square().sum(1) + self.size * math.log(2 * math.pi))

@@ -157,6 +157,21 @@ def collapse(active: int, total: int, kl: float) -> Finding | None:
     )
 
 
+def codebook_collapse(use: float, perplexity: float, samples: int) -> Finding | None:
+    """A codebook of which so many samples use no more than a sixteenth, where they could use more.
+
+    `perplexity` is the number of vectors that would be as varied if all were used alike.
+    """
+    if use > ACTIVE_SHARE or perplexity > ACTIVE_SHARE * samples:
+        return None
+    return Finding(
+        "codebook collapse",
+        f"{_percent(use)} of the codebook is in use, no more than {perplexity:.3g} vectors if all"
+        " were used alike.",
+        "Use a smaller codebook_size, a lower learning_rate or more epochs.",
+    )
+
+
 # ---- the output
 
 
@@ -318,9 +333,12 @@ def of_code(net: Net, batch: Batch, codes: Tensor) -> Finding | None:
     with torch.inference_mode():
         encode = net.encoding(batch.given)
         measures = net.bottleneck.measures(encode, x)
-        if len(codes) < 2 or "active_units" not in measures:
-            return dead_units(codes)
-        terms = net.bottleneck(encode, x).terms
+        terms = net.bottleneck(encode, x).terms if "active_units" in measures else {}
+    if "codebook_use" in measures:
+        use, perplexity = measures["codebook_use"], measures["perplexity"]
+        return codebook_collapse(use, perplexity, len(codes)) or dead_units(codes)
+    if len(codes) < 2 or "active_units" not in measures:
+        return dead_units(codes)
     size = codes.shape[1]
     kl = float(terms["kl"][1].double().mean()) / size if "kl" in terms else math.nan
     return collapse(int(measures["active_units"]), size, kl)

@@ -1,0 +1,106 @@
+"""The vector-quantised autoencoder.
+
+A. van den Oord, O. Vinyals, K. Kavukcuoglu, "Neural Discrete Representation Learning", 2017,
+equation 3: -log p(x | e) + beta ||z - sg(e)||^2, where e are the vectors of a codebook that are
+nearest to the parts of z = encoder(x), and sg stops the gradient; what reaches e goes on to z.
+
+The codebook learns as in appendix A.1, by moving averages over the n parts nearest to a vector:
+N <- g N + (1 - g) n, m <- g m + (1 - g) sum of the parts, e <- m / N. A vector that hardly
+anything is nearest to begins anew at a part of the batch (P. Dhariwal et al., "Jukebox", 2020,
+section 3.1), and so do all that the first batch leaves out.
+"""
+
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Ge
+from torch import Generator, Tensor, nn
+
+from diabolo.bottleneck import Bottleneck, Code, Encoder
+from diabolo.errors import InputError
+from diabolo.estimator import Estimator
+from diabolo.params import Count
+
+DECAY, DEAD = 0.99, 0.1  # g; of the mean N: a vector with less begins anew
+
+
+class Codebook(nn.Module):
+    """The nearest of so many vectors for each part of a code (B, K); passes gradients on."""
+
+    def __init__(self, size: int, dim: int, generator: Generator | None) -> None:
+        super().__init__()
+        self.vectors = nn.Buffer(torch.randn(size, dim, generator=generator))
+        self.counts = nn.Buffer(torch.zeros(size))  # N; m is N e
+
+    def nearest(self, z: Tensor) -> Tensor:
+        """The numbers of the vectors, (B K / dim,): those of the largest z'e - |e|^2 / 2."""
+        vectors, half = self.vectors.double(), -0.5 * self.vectors.double().square().sum(1)
+        parts = z.double().reshape(-1, vectors.shape[1]).split(1024)
+        return torch.cat([nn.functional.linear(p, vectors, half).argmax(1) for p in parts])
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.vectors[self.nearest(z)].view(z.shape) + (z - z.detach())
+
+
+class QuantisedCode(Bottleneck):
+    """z = the vectors nearest to what the encoder gives."""
+
+    def __init__(self, size: int, dim: int | None, commitment: float) -> None:
+        super().__init__()
+        self.size, self.dim, self.commitment = size, dim, commitment
+
+    def build(self, shape: tuple[int, ...], generator: Generator | None) -> None:
+        dim = self.dim or max(d for d in (1, 2, 3, 4) if shape[0] % d == 0)
+        if shape[0] % dim:
+            raise InputError(f"code_dim must divide the code's {shape[0]} numbers, not be {dim}.")
+        self.codebook = Codebook(self.size, dim, generator)
+
+    def forward(
+        self, encoder: Encoder, x: Tensor, generator: Generator | None = None, step: int = 0
+    ) -> Code:
+        z = encoder(x)
+        if self.training and generator is not None:
+            self.seen = z.detach().to(x.dtype).reshape(-1, self.codebook.vectors.shape[1])
+        code = self.codebook(z)
+        terms = {"commitment": (self.commitment, (z - code.detach()).square().sum(1))}
+        return Code(code, code, terms)
+
+    def mean_layer(self) -> nn.Module:
+        return self.codebook
+
+    def after_step(self, generator: Generator, step: int) -> None:
+        (vectors, counts), parts = self.codebook.buffers(), vars(self).pop("seen")
+        chosen = nn.functional.one_hot(self.codebook.nearest(parts), self.size).to(parts.dtype)
+        sums = (counts[:, None] * vectors).lerp(chosen.t() @ parts, 1 - DECAY)
+        counts.lerp_(chosen.sum(0), 1 - DECAY)
+        dead = counts < DEAD * counts.mean()
+        counts.masked_fill_(dead, counts.mean())
+        drawn = torch.randint(len(parts), dead.shape, generator=generator, device=dead.device)
+        vectors.copy_(torch.where(dead[:, None], parts[drawn], sums / counts[:, None]))
+
+    def measures(self, encoder: Encoder, x: Tensor) -> dict[str, float]:
+        """The share of the vectors in use, and the perplexity of which one is nearest."""
+        used = self.codebook.nearest(encoder(x)).bincount(minlength=self.size).double()
+        perplexity = float(torch.distributions.Categorical(used).perplexity())
+        return {"codebook_use": float((used > 0).double().mean()), "perplexity": perplexity}
+
+
+class VQVAE(Estimator):
+    """The vector-quantised autoencoder: a code is made of vectors of a learnt codebook.
+
+    Minimises -log p(x | e) + commitment ||z - sg(e)||^2, summed, in nats per sample (van den Oord
+    et al. 2017, equation 3), where e are the vectors nearest to the parts of z.
+
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).random((200, 8), dtype=np.float32)
+    >>> model = VQVAE(latent_dim=4, code_dim=2, codebook_size=8, epochs=3, random_state=0).fit(X)
+    >>> len(np.unique(model.transform(X).reshape(-1, 2), axis=0)) <= 8
+    True
+    """
+
+    code_dim: Annotated[Count | None, "Numbers in a vector; none: up to 4."] = None
+    codebook_size: Annotated[Count, "Vectors in the codebook."] = 512
+    commitment: Annotated[Annotated[float, Ge(0)], "Weight of the commitment."] = 0.25
+
+    def _bottleneck(self, p: Any) -> Bottleneck:
+        return QuantisedCode(p.codebook_size, p.code_dim, p.commitment)
