@@ -1,0 +1,46 @@
+"""The model in CONTRIBUTING.md is a whole one: it trains, is measured, saves and loads."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import floats
+
+from diabolo.tasks.evaluation import evaluate
+
+TEXT = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+USE = """
+import numpy as np, torch
+import sparse
+from diabolo import load
+torch.set_num_threads(1)
+X = np.random.default_rng(0).random((40, 6), dtype=np.float32)
+print(load("model.safetensors", device="cpu").transform(X).tobytes().hex())
+"""
+
+
+def test_the_example_of_a_model_is_one(tmp_path, monkeypatch):
+    (example,) = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+    (tmp_path / "sparse.py").write_text(example)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    from sparse import SparseAutoencoder
+
+    small = {"latent_dim": 3, "hidden": (8,), "epochs": 4, "random_state": 0, "device": "cpu"}
+    X = floats()
+    plain, sparse = (SparseAutoencoder(sparsity=s, **small).fit(X) for s in (0.0, 1.0))
+    size = [np.abs(model.transform(X)).mean() for model in (plain, sparse)]
+    assert size[1] < size[0]
+    found = evaluate(sparse, X)["test"]
+    assert found["l1"] == pytest.approx(3 * size[1], rel=1e-4)
+    assert {"nll", "l1", "zeros"} <= set(found)
+    assert not {"kl", "elbo", "bce"} & set(found)
+    assert sparse.loss_unit_ == "nats per sample"
+    sparse.save("model.safetensors")
+    told = subprocess.run(
+        [sys.executable, "-c", USE], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.strip() == sparse.transform(X).tobytes().hex()
