@@ -76,7 +76,7 @@ def frame(n=40):
 
 def own_pair(model):
     """Modules of one's own for rows of six."""
-    return nn.Linear(6, 6 if isinstance(model, VAE) else 3), nn.Linear(3, 6)
+    return nn.Linear(6, 3 * model._plan().bottleneck.outputs), nn.Linear(3, 6)
 
 
 def weights(model):
