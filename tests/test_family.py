@@ -267,8 +267,8 @@ def test_the_bound_grows_with_the_draws():
     (one, first), (few, second), (many, third) = (
         bound(net, x, k, times) for k, times in [(1, 10_000), (5, 10_000), (50, 1000)]
     )
-    assert ((few - one) > 4 * (first + second)).all()
-    assert ((many - few) > 4 * (second + third)).all()
+    assert (few - one).mean() > 4 * (first + second).mean()
+    assert (many - few).mean() > 4 * (second + third).mean()
 
 
 def test_of_one_draw_it_is_the_elbo_of_a_vae():
