@@ -697,7 +697,7 @@ def pair(features=63, code=3, outputs=1):
 @pytest.mark.parametrize("name", MODELS)
 def test_an_own_pair_is_fitted_saved_and_loaded(name, tmp_path):
     X = images()
-    own = pair(outputs=2 if name == "VAE" else 1)
+    own = pair(outputs=MODELS[name](**SMALL)._plan().bottleneck.outputs)
     before = copy.deepcopy(own)
     model, twin = (MODELS[name](**SMALL | {"network": own}).fit(X) for _ in range(2))
     for mine, kept in zip(own, before, strict=True):

@@ -139,20 +139,23 @@ def dead_units(codes: Array) -> Finding | None:
     )
 
 
-def collapse(active: int, total: int, kl: float) -> Finding | None:
+def collapse(active: int, total: int, kl: float | None) -> Finding | None:
     """A posterior that has become the prior, so that codes say nothing about their samples.
 
     `active` of the `total` numbers of the code follow the samples (Burda, Grosse and
     Salakhutdinov, "Importance Weighted Autoencoders", 2016, section 5.2); `kl` is the divergence
-    in nats per number.
+    in nats per number, None where it is no term of the loss.
     """
     if active > ACTIVE_SHARE * total:
         return None
     verb = "is" if active == 1 else "are"
+    what = f"{active} of the {total} numbers of the code {verb} active"
+    if kl is None:
+        fix = "Use more epochs or a smaller latent_dim."
+        return Finding("posterior collapse", f"{what}.", fix)
     return Finding(
         "posterior collapse",
-        f"{active} of the {total} numbers of the code {verb} active, and the KL divergence is"
-        f" {kl:.3g} nats per dimension.",
+        f"{what}, and the KL divergence is {kl:.3g} nats per dimension.",
         "Use more epochs, a smaller beta or a smaller latent_dim.",
     )
 
@@ -340,7 +343,7 @@ def of_code(net: Net, batch: Batch, codes: Tensor) -> Finding | None:
     if len(codes) < 2 or "active_units" not in measures:
         return dead_units(codes)
     size = codes.shape[1]
-    kl = float(terms["kl"][1].double().mean()) / size if "kl" in terms else math.nan
+    kl = float(terms["kl"][1].double().mean()) / size if "kl" in terms else None
     return collapse(int(measures["active_units"]), size, kl)
 
 
