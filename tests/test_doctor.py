@@ -10,6 +10,7 @@ from torch import nn
 from torch.distributions import Normal, kl_divergence
 
 from diabolo import VAE, Autoencoder, doctor, load
+from diabolo.data.source import Batch
 from diabolo.doctor import DoctorWarning, Finding
 from diabolo.errors import InputError
 from diabolo.models.vae import GaussianCode
@@ -135,7 +136,8 @@ def test_a_vae_under_a_great_beta_collapses(digits):
             latent_dim=4, hidden=(32,), beta=beta, epochs=40, learning_rate=0.01, random_state=0
         ).fit(digits)
         net, rows = model.net_, model.rows(digits)
-        return doctor.of_code(net, rows, torch.from_numpy(model.transform(digits)))
+        batch = Batch(rows, rows)
+        return doctor.of_code(net, batch, torch.from_numpy(model.transform(digits)))
 
     assert examined(1.0) is None
     assert "0 of the 4 numbers of the code are active" in examined(100.0).what

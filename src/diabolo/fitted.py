@@ -302,7 +302,7 @@ class Fitted:
         net = plan.net(intake, read_scaling(tensors, intake.features), None, given=given)
         with torch.device("cpu" if plan.own else "meta"):
             shape = (plan.bottleneck.outputs * codes.shape[-1],) if codes.ndim else ()
-            plan.bottleneck.build(shape, None)
+            plan.bottleneck.build(shape, torch.Generator() if plan.own else None)
         _check_alike(net, tensors)
         net.load_state_dict(tensors, assign=not plan.own)
         if not plan.own:
