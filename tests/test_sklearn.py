@@ -807,6 +807,8 @@ def test_streaming_in_chunks_comes_near_to_fit(model):
     model.set_params(latent_dim=2, hidden=(32,), learning_rate=3e-3)
     if isinstance(model, VAE):
         model.set_params(beta=1e-3)
+    if model.kind == "AdversarialAutoencoder":
+        model.set_params(adversarial=1e-3)
     fitted = clone(model).set_params(epochs=20).fit(X)
     model.partial_fit(X[:128])
     start = error(model, X)
