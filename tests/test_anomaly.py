@@ -445,7 +445,7 @@ BAD = {
     "a criterion": ({"criterion": "mse"}, "criterion must be one of 'reconstruction', "),
     "a seed": ({"random_state": -1}, "random_state must be an integer of at least 0"),
     "prefit": ({"prefit": 1}, "prefit must be True or False"),
-    "no model": ({"model": PCA()}, r"model must be an Estimator \(Autoencoder, VAE\) or None"),
+    "no model": ({"model": PCA()}, r"model must be an Estimator \(Autoencoder, .*VAE.*\) or None"),
     "the class": ({"model": VAE}, "model must be an Estimator"),
     "within": ({"model": small(epochs=0)}, "epochs must be an integer of at least 1"),
     "prefit of none": (

@@ -10,7 +10,7 @@ from diabolo.commands import runs
 from diabolo.corruption import GaussianNoise
 from diabolo.data import Samples
 from diabolo.divergence import kl_standard_normal
-from diabolo.net import watched
+from diabolo.infer import watched
 from diabolo.recipes import Recipe
 from diabolo.tasks.evaluation import evaluate, in_units, outcome
 from diabolo.train import generator

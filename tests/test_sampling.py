@@ -14,6 +14,7 @@ from diabolo import VAE, Autoencoder, LatentSampler
 from diabolo.cli import main
 from diabolo.data import load_mnist
 from diabolo.errors import InputError
+from diabolo.models import MODELS
 from diabolo.tasks.sampling import combine, copies, interpolate, nearest, slerp
 
 SEED = {"random_state": 0}
@@ -283,7 +284,7 @@ NUMBER = "temperature must be a number of at least 0, but is {}."
 MISTAKES = {
     "no model": (
         lambda s, x: LatentSampler(model=None).fit(x),
-        "model must be an Estimator (Autoencoder, VAE), but is None.",
+        f"model must be an Estimator ({', '.join(MODELS)}), but is None.",
     ),
     "an unknown law": (
         lambda s, x: LatentSampler(model=s.model, law="normal").fit(x),
