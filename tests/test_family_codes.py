@@ -191,7 +191,7 @@ def test_a_collapsed_codebook_is_found(digits):
     model.net_.bottleneck.codebook.vectors.add_(50)
     model.net_.bottleneck.codebook.vectors[0] = 0
     rows = model.rows(digits)
-    assert doctor.of_code(model.net_, rows, codes).name == "codebook collapse"
+    assert doctor.of_code(model.net_, Batch(rows, rows), codes).name == "codebook collapse"
 
 
 def test_vectors_are_used_and_rebuild_digits(digits):

@@ -21,7 +21,7 @@ from diabolo.net import Net
 
 BLOCK = 64  # rows of an inference call of dense networks, or a multiple of them
 IMAGES = 16  # of networks that take images, which are faster with fewer; see `block_of`
-VALUES = 2**18  # of a wide block, which stay in the cache
+VALUES = 2**20  # of a wide block: so many that what a call costs hardly counts
 TINY = 64  # numbers of a matrix whose product with a wide block is shared among threads otherwise
 _BLOCKS: WeakKeyDictionary[Net, int] = WeakKeyDictionary()
 

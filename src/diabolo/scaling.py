@@ -43,7 +43,7 @@ class Scaling(nn.Module):
         """Stored units of scaled values, clipped to the range where there is one."""
         if math.isfinite(self.high):
             scaled = scaled.clamp(self.low, self.high)
-        return scaled * self.scale + self.shift
+        return (scaled * self.scale).add_(self.shift)
 
 
 class Measured(Protocol):
