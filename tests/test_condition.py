@@ -193,7 +193,7 @@ def test_rows_bring_their_conditions_in_any_order():
 
 def test_partial_fit_learns_the_classes_once():
     model = VAE(**SMALL, condition="labels").partial_fit(rows(), Y).partial_fit(rows(), Y % 2)
-    assert model.fitted_.condition.size == 4
+    assert model.fitted_.intake.condition.size == 4
 
 
 @pytest.mark.parametrize("condition", ["labels", "values"])

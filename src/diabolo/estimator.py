@@ -3,7 +3,6 @@
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -20,7 +19,7 @@ from diabolo.bottleneck import Bottleneck
 from diabolo.condition import Condition
 from diabolo.corruption import Corruption
 from diabolo.data.samples import Samples
-from diabolo.data.source import Rows, Source
+from diabolo.data.source import Source
 from diabolo.errors import InputError, Interrupted
 from diabolo.fitted import Fitted, Plan
 from diabolo.infer import in_blocks, trace
@@ -175,13 +174,9 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         if isinstance(X, Samples):
             y = X.labels if y is None else y
             X, X_noisy, columns = X.array, X.noisy, X.columns
-        taken, source = self._samples(X, X_noisy, start)
+        taken, source = self._samples(X, y, X_noisy, plan.p.condition, start)
         peak = 0.0 if start is None else start.peak
-        condition = self._condition(plan, y, start)
-        source = _beside(source, condition, y)
-        validation = self._validation(
-            X_val, taken, condition, paired=X_noisy is not None, peak=peak
-        )
+        validation = taken.validation(self, X_val, paired=X_noisy is not None, peak=peak)
         try:
             self.fitted_ = fitting.fit(
                 plan,
@@ -189,7 +184,6 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
                 source,
                 validation,
                 start=start,
-                condition=condition,
                 columns=columns,
                 checkpoint=checkpoint,
                 callback=None if callback is None else lambda r: callback(self._with(r)),
@@ -207,10 +201,8 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         The learning rate is constant; the optimiser goes on from the last `partial_fit`.
         """
         plan, start = self._plan(), self.__dict__.get("fitted_")
-        taken, source = self._samples(X, None, start)
-        condition = self._condition(plan, y, start)
-        source = _beside(source, condition, y)
-        self.fitted_ = fitting.fit_more(plan, taken, source, start, condition)
+        taken, source = self._samples(X, y, None, plan.p.condition, start)
+        self.fitted_ = fitting.fit_more(plan, taken, source, start)
         return self
 
     def _plan(self) -> Plan:
@@ -224,44 +216,15 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         twin.fitted_ = record
         return twin
 
-    def _condition(self, plan: Plan, y: Any, start: Fitted | None) -> Condition | None:
-        """What has learnt the conditions y; None where the model has none."""
-        if plan.p.condition is None or start is not None:
-            return None if start is None else start.condition
-        if y is None:
-            raise InputError(
-                f"{self.kind} with a condition requires y to be passed, but the target y is None:"
-                " give fit(X, y), with a label or numbers for each sample."
-            )
-        learnt: Condition = plan.p.condition.learn(y)
-        return learnt
-
-    def _validation(
-        self, X_val: Any, taken: Intake, condition: Condition | None, *, paired: bool, peak: float
-    ) -> Any:
-        """The validation set that was given: samples, or a pair (noisy, clean); or None."""
-        y = None
-        if isinstance(X_val, Samples):
-            y = X_val.labels
-            X_val = X_val.array if X_val.noisy is None else (X_val.noisy, X_val.array)
-        elif condition is not None and not paired and isinstance(X_val, tuple):
-            X_val, y = X_val
-        if X_val is None or not paired:
-            if X_val is None:
-                return None
-            return _beside(taken.source(self, X_val, None, "X_val", peak), condition, y)
-        pair = isinstance(X_val, tuple | list) and len(X_val) == 2
-        if not pair or any(part is None for part in X_val):
-            raise InputError("With X_noisy, X_val must be a pair too: (noisy, clean).")
-        noisy, clean = X_val
-        source = taken.source(self, clean, noisy, "The noisy part of X_val", peak)
-        return _beside(source, condition, y)
-
-    def _samples(self, X: Any, X_noisy: Any, start: Fitted | None) -> tuple[Intake, Source]:
+    def _samples(
+        self, X: Any, y: Any, X_noisy: Any, condition: Condition | None, start: Fitted | None
+    ) -> tuple[Intake, Source]:
         """What samples are, and those to learn from."""
         if start is None:
-            return intake.learn(self, X, X_noisy, self.image_shape)
-        return start.intake, start.intake.source(self, X, X_noisy, "X_noisy", start.peak)
+            return intake.learn(
+                self, X, y, X_noisy, condition=condition, image_shape=self.image_shape
+            )
+        return start.intake, start.intake.source(self, X, y, X_noisy, peak=start.peak)
 
     @property
     def encoder_(self) -> nn.Module:
@@ -351,7 +314,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
                 " codes."
             )
         z = prior.sample(n, draw)
-        if condition is None and (learnt := self.fitted_.condition) is not None:
+        if condition is None and (learnt := self.fitted_.intake.condition) is not None:
             beside = [torch.from_numpy(learnt.examples(n))]
         else:
             beside = self.given(condition, n)
@@ -364,14 +327,14 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         return trace(self._net() if X is None else self.planned(X))
 
     def planned(self, X: Any) -> Net:
-        """The untrained network that samples like X would be given."""
-        plan, (taken, source) = self._plan(), self._samples(X, None, None)
+        """The untrained network that samples like X would be given, without a condition."""
+        plan, (taken, source) = self._plan(), self._samples(X, None, None, None, None)
         scaling = learn_scaling(plan.p.scaling, source, image=taken.image_shape is not None)
         return plan.net(taken, scaling, torch.Generator().manual_seed(0))
 
     def given(self, condition: Any, n: int) -> list[Tensor]:
         """The conditions (n, M) of n samples, in a list: empty where there are none."""
-        learnt = self.fitted_.condition
+        learnt = self.fitted_.intake.condition
         if condition is None:
             return []
         if learnt is None:
@@ -426,15 +389,6 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         rows = self.rows(X)
         out = in_blocks(self._net(), function, rows, *self.given(condition, len(rows)), wide=wide)
         return like(X, out.reshape(as_array(X).shape) if keep_shape else out)
-
-
-def _beside(source: Source, condition: Condition | None, y: Any) -> Source:
-    """A source with the conditions y of its samples, where they are given and learnt."""
-    if condition is None or y is None:
-        return source
-    if not isinstance(source, Rows):
-        raise InputError("The conditions of a source of your own are not read: give arrays.")
-    return replace(source, given=torch.from_numpy(condition.given(y, len(source))))
 
 
 class Autoencoder(Estimator):

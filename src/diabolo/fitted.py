@@ -15,7 +15,6 @@ from torch import Generator, Tensor, nn
 
 from diabolo import __version__, networks
 from diabolo.bottleneck import Bottleneck
-from diabolo.condition import Condition
 from diabolo.doctor import Finding
 from diabolo.errors import InputError
 from diabolo.infer import trace
@@ -84,16 +83,13 @@ class Plan:
     config: dict[str, Any]
     bottleneck: Bottleneck
 
-    def net(
-        self, intake: Intake, scaling: Scaling, draw: Generator | None, *, given: int = 0
-    ) -> Net:
-        """The network for samples of that shape; without a generator its weights have no memory.
-
-        A condition is `given` numbers beside each sample.
+    def net(self, intake: Intake, scaling: Scaling, draw: Generator | None) -> Net:
+        """The network for such samples; without a generator its weights have no memory.
 
         Raises `InputError` where the parts do not fit each other or the samples.
         """
         p, shape = self.p, intake.image_shape or intake.sample_shape
+        given = 0 if intake.condition is None else intake.condition.size
         likelihood = self._likelihood(intake)
         pair = self._own() if self.own else self._pair(shape, likelihood.per_value, given, draw)
         net = Net(
@@ -192,7 +188,6 @@ class Fitted:
     `config` are the parameters as files have them, `history` a list of numbers for each column,
     `step_loss` the loss of each step (float32, in `loss_unit`), `code_range` (2, K) the range in
     which nearly all of some codes lie, `columns` the header of a table that was read from a file,
-    `condition` what has learnt the conditions of the training samples,
     `moments` the state of the optimiser that `partial_fit` goes on with.
     """
 
@@ -204,7 +199,6 @@ class Fitted:
     history: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in HISTORY})
     step_loss: np.ndarray = field(default_factory=lambda: np.empty(0, np.float32))
     columns: list[str] | None = None
-    condition: Condition | None = None
     data: dict[str, int | str] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -263,7 +257,7 @@ class Fitted:
             "dtype": self.dtype,
             "feature_names": list(self.intake.names),
             "columns": self.columns,
-            "condition": None if self.condition is None else self.condition.learnt,
+            "condition": self.intake.condition and self.intake.condition.learnt,
             "seed": self.seed,
             "history": self.history,
             "layers": [layer._asdict() for layer in trace(self.net)],
@@ -282,10 +276,13 @@ class Fitted:
 
         Raises ValueError, in a sentence, where these do not fit each other.
         """
-        image = config["image_shape"] and tuple(config["image_shape"])
-        intake = Intake(
-            tuple(config["sample_shape"]), image, config["dtype"], tuple(config["feature_names"])
-        )
+        image, condition = config["image_shape"] and tuple(config["image_shape"]), plan.p.condition
+        if (config["condition"] is None) != (condition is None):
+            raise ValueError("its condition does not fit its parameters.")
+        if condition is not None:
+            condition = condition.with_learnt(config["condition"])
+        shape, names = tuple(config["sample_shape"]), tuple(config["feature_names"])
+        intake = Intake(shape, image, config["dtype"], names, condition)
         for names in (config["feature_names"], config["columns"]):
             if names and len(names) != intake.features:
                 raise ValueError("the names of its columns do not fit its samples.")
@@ -293,13 +290,7 @@ class Fitted:
         steps, codes = (tensors.pop(name).numpy() for name in ("step_loss", "code_range"))
         if len(plan.p.hidden or ()) > len(tensors):
             raise ValueError("it has more layers than tensors.")
-        condition = plan.p.condition
-        if (config["condition"] is None) != (condition is None):
-            raise ValueError("its condition does not fit its parameters.")
-        if condition is not None:
-            condition = condition.with_learnt(config["condition"])
-        given = 0 if condition is None else condition.size
-        net = plan.net(intake, read_scaling(tensors, intake.features), None, given=given)
+        net = plan.net(intake, read_scaling(tensors, intake.features), None)
         with torch.device("cpu" if plan.own else "meta"):
             shape = (plan.bottleneck.outputs * codes.shape[-1],) if codes.ndim else ()
             plan.bottleneck.build(shape, torch.Generator() if plan.own else None)
@@ -320,7 +311,6 @@ class Fitted:
             history={name: config["history"][name] for name in HISTORY},
             step_loss=steps,
             columns=config["columns"],
-            condition=condition,
             data=config["data"],
             findings=[Finding(*finding) for finding in config["findings"]],
             metrics=config["metrics"],

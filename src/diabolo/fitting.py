@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 
 from diabolo import doctor
-from diabolo.condition import Condition
 from diabolo.data.source import Source
 from diabolo.doctor import Finding
 from diabolo.errors import InputError, Interrupted
@@ -60,7 +59,6 @@ def fit(
     validation: Source | None = None,
     *,
     start: Fitted | None = None,
-    condition: Condition | None = None,
     columns: list[str] | None = None,
     checkpoint: str | Path | Checkpoints | None = None,
     callback: Callable[[Fitted], object] | None = None,
@@ -77,7 +75,7 @@ def fit(
         data |= {f"validation_{name}": value for name, value in validation.digest().items()}
     seed = plan.p.random_state if kept is None else _kept_seed(kept)
     record, source, validation = _begin(
-        plan, intake, source, validation, start=start, condition=condition, random_state=seed
+        plan, intake, source, validation, start=start, random_state=seed
     )
     record = replace(record, data=data, columns=columns or record.columns)
     run = Fit(plan, record, source, validation, checkpoints=checkpoints)
@@ -86,18 +84,12 @@ def fit(
     return run.finish(callback)
 
 
-def fit_more(
-    plan: Plan,
-    intake: Intake,
-    source: Source,
-    start: Fitted | None,
-    condition: Condition | None = None,
-) -> Fitted:
+def fit_more(plan: Plan, intake: Intake, source: Source, start: Fitted | None) -> Fitted:
     """Train for one epoch on a source, at a constant rate, from where `start` is."""
     p = plan.p
     p.epochs, p.schedule, p.validation_fraction, p.early_stopping = 1, "constant", 0, None
     record, source, _ = _begin(
-        plan, intake, source, None, start=start, condition=condition, random_state=p.random_state
+        plan, intake, source, None, start=start, random_state=p.random_state
     )
     run = Fit(plan, replace(record, data={}), source, None, guess=math.inf)
     tensors = run.training.optimizer.tensors()
@@ -115,7 +107,6 @@ def _begin(
     validation: Source | None,
     *,
     start: Fitted | None,
-    condition: Condition | None,
     random_state: Any,
 ) -> tuple[Fitted, Source, Source | None]:
     """The record to begin with, its network set up, and the samples to train and validate on."""
@@ -127,7 +118,7 @@ def _begin(
     if start is None:
         net = _new_net(plan, intake, source, seed)
         nothing = np.empty((2, 0), np.float32)
-        record = Fitted(net, plan.config, intake, seed, nothing, condition=condition)
+        record = Fitted(net, plan.config, intake, seed, nothing)
     else:
         record = replace(
             start,
@@ -148,10 +139,8 @@ def _begin(
 def _new_net(plan: Plan, intake: Intake, source: Source, seed: int) -> Any:
     """The network that learns from a source, with its scaling and first weights."""
     scaling = learn_scaling(plan.p.scaling, source, image=intake.image_shape is not None)
-    given = source.head(EXAMINED).given
-    draw, size = torch.Generator().manual_seed(seed), 0 if given is None else given.shape[1]
-    net = plan.net(intake, scaling, draw, given=size)
-    if given is not None:
+    net = plan.net(intake, scaling, torch.Generator().manual_seed(seed))
+    if (given := source.head(EXAMINED).given) is not None:
         net.get_buffer("usual").copy_(given.mean(0))
     if not any(parameter.requires_grad for parameter in net.parameters()):
         raise InputError("The network has no parameters to learn: give hidden or latent_dim.")

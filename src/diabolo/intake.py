@@ -1,11 +1,11 @@
-"""What a model takes: the shape, the stored type and the column names of its samples.
+"""What a model takes: shape, stored type and column names of its samples, and their condition.
 
 Whatever is given as X becomes rows (N, D) of a stored type: bool, uint8, uint16 or float32.
 """
 
 import copy
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -13,6 +13,8 @@ import torch
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
+from diabolo.condition import Condition
+from diabolo.data.samples import Samples
 from diabolo.data.source import Rows, Source
 from diabolo.errors import InputError
 from diabolo.inputs import as_array, as_float32, as_rows, in_a_sentence, stored_type
@@ -25,13 +27,15 @@ class Intake:
     """What samples are, as the first of them were.
 
     `sample_shape` is (D,), (H, W) or (C, H, W), `image_shape` (C, H, W) or None for tables,
-    `dtype` the stored type, `names` those of the columns that a table had.
+    `dtype` the stored type, `names` those of the columns that a table had. `condition` has learnt
+    what is given beside them.
     """
 
     sample_shape: tuple[int, ...]
     image_shape: tuple[int, int, int] | None
     dtype: str
     names: tuple[str, ...] = ()
+    condition: Condition | None = None
 
     @property
     def features(self) -> int:
@@ -51,14 +55,51 @@ class Intake:
         self.check_units(rows, peak)
         return _tensor(rows)
 
-    def source(self, owner: Any, X: Any, X_noisy: Any, name: str, peak: float = 0.0) -> Source:
-        """The samples X as a source, with their noisy partners where there are any."""
+    def source(
+        self,
+        owner: Any,
+        X: Any,
+        y: Any = None,
+        X_noisy: Any = None,
+        *,
+        name: str = "X_noisy",
+        peak: float = 0.0,
+    ) -> Source:
+        """The samples X as a source, with their conditions y and noisy partners if there are any.
+
+        `name` is what the partners are called where they do not fit.
+        """
         if isinstance(X, Source):
             if X.shape != self.sample_shape:
                 self._refuse(X.shape)
-            return X
+            return self._beside(X, y)
         x = self.rows(owner, X, peak)
-        return Rows(x, self.partner(owner, X, X_noisy, name), shape=self.sample_shape)
+        rows = Rows(x, self.partner(owner, X, X_noisy, name), shape=self.sample_shape)
+        return self._beside(rows, y)
+
+    def validation(self, owner: Any, X_val: Any, *, paired: bool, peak: float) -> Source | None:
+        """The validation set that was given: samples, (X, y), a pair (noisy, clean), or None."""
+        y, noisy = None, None
+        if isinstance(X_val, Samples):
+            X_val, noisy, y = X_val.array, X_val.noisy, X_val.labels
+        elif paired and X_val is not None:
+            pair = isinstance(X_val, tuple | list) and len(X_val) == 2
+            if not pair or any(part is None for part in X_val):
+                raise InputError("With X_noisy, X_val must be a pair too: (noisy, clean).")
+            noisy, X_val = X_val
+        elif self.condition is not None and isinstance(X_val, tuple):
+            X_val, y = X_val
+        if X_val is None:
+            return None
+        return self.source(owner, X_val, y, noisy, name="The noisy part of X_val", peak=peak)
+
+    def _beside(self, source: Source, y: Any) -> Source:
+        """A source with the conditions y of its samples, where they are given and learnt."""
+        if self.condition is None or y is None:
+            return source
+        if not isinstance(source, Rows):
+            raise InputError("The conditions of a source of your own are not read: give arrays.")
+        return replace(source, given=torch.from_numpy(self.condition.given(y, len(source))))
 
     def partner(self, owner: Any, X: Any, X_noisy: Any, name: str) -> Tensor | None:
         """The noisy partners of the samples X, which must be like them, as rows."""
@@ -97,20 +138,46 @@ class Intake:
 
 
 def learn(
-    owner: Any, X: Any, X_noisy: Any, image_shape: tuple[int, ...] | None
+    owner: Any,
+    X: Any,
+    y: Any = None,
+    X_noisy: Any = None,
+    *,
+    condition: Condition | None = None,
+    image_shape: tuple[int, ...] | None = None,
 ) -> tuple[Intake, Source]:
-    """What the samples X are, and X as a source; `image_shape` as it was given."""
+    """What the samples X are, and X as a source; `image_shape` as it was given.
+
+    `condition` learns from y, one for each sample.
+    """
+    names: tuple[str, ...] = ()
     if isinstance(X, Source):
-        stored = str(X.dtype).removeprefix("torch.")
+        shape, stored = X.shape, str(X.dtype).removeprefix("torch.")
         if stored not in TYPES:
             raise InputError(f"A source is of {', '.join(TYPES)}, not {stored}: convert it.")
-        return Intake(X.shape, _image_shape(X.shape, image_shape), stored), X
-    array = as_rows(X)
-    shape = tuple(array.shape[1:])
-    rows, names = _checked(owner, array, None)
-    intake = Intake(shape, _image_shape(shape, image_shape), str(rows.dtype), names)
-    noisy = intake.partner(owner, X, X_noisy, "X_noisy")
-    return intake, Rows(_tensor(rows), noisy, shape=shape)
+        source: Source = X
+    else:
+        array = as_rows(X)
+        shape = tuple(array.shape[1:])
+        rows, names = _checked(owner, array, None)
+        source, stored = Rows(_tensor(rows), shape=shape), str(rows.dtype)
+    learnt = _condition(owner, condition, y)
+    taken = Intake(shape, _image_shape(shape, image_shape), stored, names, learnt)
+    if X_noisy is not None and isinstance(source, Rows):
+        source = replace(source, noisy=taken.partner(owner, X, X_noisy, "X_noisy"))
+    return taken, taken._beside(source, y)
+
+
+def _condition(owner: Any, condition: Condition | None, y: Any) -> Condition | None:
+    """The condition, having learnt from y."""
+    if condition is None:
+        return None
+    if y is None:
+        raise InputError(
+            f"{owner.kind} with a condition requires y to be passed, but the target y is None:"
+            " give fit(X, y), with a label or numbers for each sample."
+        )
+    return condition.learn(y)
 
 
 def _checked(owner: Any, array: Any, known: Intake | None) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -132,7 +132,7 @@ class _Drawn:
 
         if isinstance(self.law, LatentSampler):
             raise InputError("--condition goes with the model's prior: give --law prior.")
-        kind = getattr(self.model.fitted_.condition, "kind", "")
+        kind = getattr(self.model.fitted_.intake.condition, "kind", "")
         value: Any = [condition.split(",")] * n if kind == "values" else condition
         return np.asarray(self.model.sample(n, condition=value, **options))
 

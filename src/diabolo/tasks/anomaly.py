@@ -435,7 +435,7 @@ def _counts(model: Estimator, X: Any) -> tuple[int, int]:
 def _new_model(model: Estimator | None, X: Any, seed: int) -> tuple[Estimator, int]:
     """The model to fit, seeded, and the number of samples in X, which must suit it."""
     new: Estimator = clone(Autoencoder() if model is None else model)
-    count = len(learn(new, X, None, new.image_shape)[1])
+    count = len(learn(new, X, image_shape=new.image_shape)[1])
     if model is None:
         new.set_params(**_suited(X.shape, count))
     return (new if new.random_state is not None else new.set_params(random_state=seed)), count
