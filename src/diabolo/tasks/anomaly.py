@@ -128,7 +128,7 @@ class AnomalyDetector(OutlierMixin, Parameters):
         _check_images(p.criterion, model, X)
         learnt, held = _split(count, p, seed)
         if _shapes(p.criterion, 1):
-            _check_code(model.code_size_ if p.prefit else _planned_code(model, X))
+            _check_code(model.code_size_ if p.prefit else model.planned(X).probe[0])
         if not p.prefit:
             model.fit(_safe_indexing(X, learnt))
         reference = _learn(p.criterion, model, _safe_indexing(X, learnt)) if len(learnt) else {}
@@ -439,11 +439,6 @@ def _new_model(model: Estimator | None, X: Any, seed: int) -> tuple[Estimator, i
     if model is None:
         new.set_params(**_suited(X.shape, count))
     return (new if new.random_state is not None else new.set_params(random_state=seed)), count
-
-
-def _planned_code(model: Estimator, X: Any) -> int:
-    """The size of the codes that a model would have on samples like X."""
-    return model.planned(X).probe[0]
 
 
 def _suited(shape: tuple[int, ...], count: int) -> dict[str, Any]:
