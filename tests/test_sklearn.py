@@ -802,6 +802,14 @@ def test_the_noise_of_each_call_is_new():
     assert len(set(model.history_["loss"])) == 3
 
 
+@pytest.mark.parametrize(
+    "model",
+    [
+        name if name in ("Autoencoder", "VAE") else pytest.param(name, marks=pytest.mark.stress)
+        for name in MODELS
+    ],
+    indirect=True,
+)
 def test_streaming_in_chunks_comes_near_to_fit(model):
     X = rank_two()
     model.set_params(latent_dim=2, hidden=(32,), learning_rate=3e-3)
