@@ -257,7 +257,6 @@ class Fitted:
             "dtype": self.dtype,
             "feature_names": list(self.intake.names),
             "columns": self.columns,
-            "condition": self.intake.condition and self.intake.condition.learnt,
             "seed": self.seed,
             "history": self.history,
             "layers": [layer._asdict() for layer in trace(self.net)],
@@ -266,6 +265,8 @@ class Fitted:
             "metrics": self.metrics,
             "versions": self.versions,
         }
+        if self.intake.condition is not None:
+            config["condition"] = self.intake.condition.learnt
         learnt = {"step_loss": self.step_loss, "code_range": self.code_range}
         tensors = {name: torch.from_numpy(array) for name, array in learnt.items()}
         return config, self.net.state_dict() | tensors
