@@ -64,7 +64,7 @@ def rows(x: np.ndarray, given: argparse.Namespace) -> Iterator[Row]:
         model = trained(name, x, given)
         epochs = len(model.history_["epoch"])
         words = f"{name} ({epochs} epoch{'s' * (epochs > 1)})"
-        if model.net_.bottleneck.sampling:
+        if model.net_.bottleneck.prior() is not None:
             yield f"{words}, prior", model.sample(given.n, random_state=0) / 255
         for law, count in LAWS8 if _small(x) else LAWS:
             sampler = LatentSampler(model, law=law, components=count, random_state=0)

@@ -112,6 +112,12 @@ def test_every_network_takes_it_and_keeps_it_in_the_file(model, network, tmp_pat
     assert torch.equal(read.net_.usual, usual)
 
 
+def test_the_usual_condition_is_of_all_samples_in_any_order():
+    X, y = rows(3000, 2), np.repeat([0, 1], 1500)
+    model = Autoencoder(**SMALL | {"epochs": 1, "batch_size": 500}, condition="labels").fit(X, y)
+    assert model.net_.usual.tolist() == [0.5, 0.5]
+
+
 def test_the_loss_is_that_of_the_conditional_bound():
     """-log p(x | z, y) + KL(q(z | x, y) || N(0, I)), in float64 (Sohn et al. 2015, eq. 4)."""
     X = rows().astype(np.float64)

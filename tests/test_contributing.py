@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from conftest import floats
 
+from diabolo import load
 from diabolo.tasks.evaluation import evaluate
 
 TEXT = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -40,6 +41,7 @@ def test_the_example_of_a_model_is_one(tmp_path, monkeypatch):
     assert not {"kl", "elbo", "bce"} & set(found)
     assert sparse.loss_unit_ == "nats per sample"
     sparse.save("model.safetensors")
+    assert load("model.safetensors").kind == "SparseAutoencoder", "defined after ours were read"
     told = subprocess.run(
         [sys.executable, "-c", USE], cwd=tmp_path, capture_output=True, text=True, check=True
     )

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from diabolo import doctor
-from diabolo.data.source import Source
+from diabolo.data.source import ROWS, Source
 from diabolo.doctor import Finding
 from diabolo.errors import InputError, Interrupted
 from diabolo.fitted import HISTORY, Fitted, Plan, versions
@@ -140,11 +140,17 @@ def _new_net(plan: Plan, intake: Intake, source: Source, seed: int) -> Any:
     """The network that learns from a source, with its scaling and first weights."""
     scaling = learn_scaling(plan.p.scaling, source, image=intake.image_shape is not None)
     net = plan.net(intake, scaling, torch.Generator().manual_seed(seed))
-    if (given := source.head(EXAMINED).given) is not None:
-        net.get_buffer("usual").copy_(given.mean(0))
+    if intake.condition is not None:
+        net.get_buffer("usual").copy_(_conditions(source).mean(0))
     if not any(parameter.requires_grad for parameter in net.parameters()):
         raise InputError("The network has no parameters to learn: give hidden or latent_dim.")
     return net
+
+
+def _conditions(source: Source) -> Tensor:
+    """The conditions (N, M) of all samples."""
+    blocks = torch.arange(len(source)).split(ROWS)
+    return torch.cat([given for i in blocks if (given := source.take(i).given) is not None])
 
 
 def _check_range(record: Fitted, *sources: Source | None) -> None:

@@ -9,7 +9,7 @@ from diabolo.estimator import Estimator
 from diabolo.fitted import Header
 from diabolo.fitting import only_model
 from diabolo.inputs import find_device
-from diabolo.models import MODELS
+from diabolo.models import kinds
 from diabolo.params import UnknownKindError, check, from_config
 from diabolo.tasks import anomaly, sampling
 from diabolo.tasks.anomaly import AnomalyDetector
@@ -34,7 +34,7 @@ def load(path: str | Path, *, device: str = "auto", network: Any = None) -> Any:
     if header.custom_network and network is None:
         raise InputError(f"{path} has a network of its own: give load(..., network=pair).")
     try:
-        model = from_config(header.model, MODELS)
+        model = from_config(header.model, kinds())
         assert isinstance(model, Estimator)
         model.set_params(device=device, **({} if network is None else {"network": network}))
         tensors = only_model(tensors)

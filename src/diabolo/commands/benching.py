@@ -40,13 +40,13 @@ def bench(
     from statistics import median
 
     from diabolo.estimator import Estimator
-    from diabolo.models import MODELS
+    from diabolo.models import kinds
     from diabolo.params import from_config
     from diabolo.tasks.bench import compare
 
     plans = [recipes.read(name) for name in names or ARTICLES]
     for plan in plans:
-        model = from_config(plan.model, MODELS)
+        model = from_config(plan.model, kinds())
         assert isinstance(model, Estimator)
         X = runs.load_split(plan, 0).train if plan.patches else data.read(plan.source).array
         timing = compare(model, X[:limit], rounds=rounds)

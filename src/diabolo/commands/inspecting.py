@@ -111,10 +111,10 @@ def _can_be_shown(layer: layers.Layer) -> bool:
 
 def _planned(recipe: recipes.Recipe) -> str:
     """The layer table that a recipe's model would have on its data."""
-    from diabolo.models import MODELS
+    from diabolo.models import kinds
     from diabolo.params import from_config
 
-    return from_config(recipe.model, MODELS).summary(_few(recipe))  # type: ignore[attr-defined]
+    return from_config(recipe.model, kinds()).summary(_few(recipe))  # type: ignore[attr-defined]
 
 
 def _few(recipe: recipes.Recipe) -> "np.ndarray":

@@ -16,10 +16,10 @@ HIDDEN = {"verbose"}
 
 def declared(kind: str) -> "list[Parameter]":
     """The parameters of a kind of model, those that are not for runs left out."""
-    from diabolo.models import MODELS
+    from diabolo.models import kinds
     from diabolo.params import named
 
-    return [p for p in named("kind", kind, MODELS).declared() if p.name not in HIDDEN]
+    return [p for p in named("kind", kind, kinds()).declared() if p.name not in HIDDEN]
 
 
 def nested(parameter: "Parameter") -> "list[tuple[str, Parameter]]":

@@ -104,10 +104,10 @@ def _resume(folder: Path, say: Say) -> Path:
 def new_model(plan: Recipe) -> "Estimator":
     """The estimator that a recipe describes, its parameters checked; it shows its progress."""
     from diabolo.estimator import Estimator
-    from diabolo.models import MODELS
+    from diabolo.models import kinds
     from diabolo.params import from_config
 
-    model = from_config(plan.model, MODELS)
+    model = from_config(plan.model, kinds())
     assert isinstance(model, Estimator)
     model.set_params(verbose=True).validated()
     return model
