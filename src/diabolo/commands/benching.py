@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from annotated_types import Ge
 
-from diabolo import data, recipes
+from diabolo import recipes
 from diabolo.arguments import Usage
 from diabolo.commands import command, runs
 
@@ -48,7 +48,7 @@ def bench(
     for plan in plans:
         model = from_config(plan.model, kinds())
         assert isinstance(model, Estimator)
-        X = runs.load_split(plan, 0).train if plan.patches else data.read(plan.source).array
+        X = runs.load_split(plan, 0).train if plan.patches else runs.read_source(plan).array
         timing = compare(model, X[:limit], rounds=rounds)
         seconds = median(timing.seconds)
         yield {

@@ -46,6 +46,7 @@ def denoise(
     out = runs.free_for_result(out, source, force=force)
     picture = runs.free_to_write(out.with_name(f"{out.name}-comparison.png"), force=force)
     parts = data.read_each(source)
+    runs.tell(parts[0].notes)
     if len(parts) > 1 and kind_by_name(out) != "folder":
         raise InputError(f"{source} has images of different sizes: give a folder as --out.")
     done, failures = comparing.each(parts, fitted, seed if corrupt else None)
@@ -77,8 +78,7 @@ def _training_images(path: str | Path, model: "Estimator") -> "np.ndarray | None
             few = replace(recipe, data={**recipe.data, "patches": 4 * TUNED})
             return runs.load_split(few, model.seed_).train
         if (files := find_files(recipe.source)) is not None:
-            folder, names, _ = files
-            return read_images(folder, names[:TUNED], model.image_shape_)[0]
+            return read_images(files.folder, files.names[:TUNED], model.image_shape_).array
         array = data.read(recipe.source, image_shape=model.image_shape_).array[:TUNED]
     except InputError:
         return None

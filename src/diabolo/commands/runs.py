@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diabolo import data, recipes
-from diabolo.data import Samples, atomically
+from diabolo.data import Samples, atomically, spec
 from diabolo.data.files import check_place, is_special, remove_leftovers
 from diabolo.data.samples import IMAGE_SUFFIXES
 from diabolo.errors import InputError
@@ -49,11 +50,15 @@ class Split:
     columns: list[str] | None = None
     failures: list[str] = field(default_factory=list)
     labels: "np.ndarray | None" = None  # of the training samples
+    notes: list[str] = field(default_factory=list)
+    frame: dict[str, str] = field(default_factory=dict)
 
     @property
     def samples(self) -> Samples:
         """The training samples with all that is known of them."""
-        return Samples(self.train, [], "npy", self.labels, self.columns, noisy=self.noisy)
+        return Samples(
+            self.train, [], "npy", self.labels, self.columns, noisy=self.noisy, frame=self.frame
+        )
 
 
 def load_split(recipe: Recipe, seed: int) -> Split:
@@ -77,6 +82,8 @@ def load_split(recipe: Recipe, seed: int) -> Split:
         training.columns,
         training.failures + testing.failures,
         train.labels,
+        training.notes + testing.notes,
+        training.frame,
     )
 
 
@@ -86,10 +93,19 @@ def _read_both(recipe: Recipe, seed: int) -> tuple[Samples, Samples]:
     if recipe.patches:
         test = None if held_out else recipe.test
         return data.split_patches(recipe.source, test, seed=seed, **recipe.patches)
-    training = data.read_pairs(*recipe.pairs) if recipe.pairs else data.read(recipe.source)
+    training = read_source(recipe)
     if held_out:
         return _hold_out(training, seed)
-    return training, data.read(recipe.test, image_shape=_image_shape(training.array))
+    fit = training.frame.get("fit")
+    return training, data.read(recipe.test, image_shape=_image_shape(training.array), fit=fit)
+
+
+def read_source(recipe: Recipe) -> Samples:
+    """The samples that a recipe names, whole, those to test on aside; of pairs with the noisy."""
+    frame = spec.frame(recipe.data)
+    if recipe.pairs:
+        return data.read_pairs(*recipe.pairs, **frame)
+    return data.read(recipe.source, **frame)
 
 
 def _check_alike(train: "np.ndarray", test: "np.ndarray", name: str) -> None:
@@ -115,7 +131,7 @@ def _hold_out(samples: Samples, seed: int) -> tuple[Samples, Samples]:
     order = np.random.default_rng(seed).permutation(n)
     held = max(1, n // 10)
     training, testing = (_subset(samples, np.sort(i)) for i in (order[held:], order[:held]))
-    return training, replace(testing, failures=[])
+    return training, replace(testing, failures=[], notes=[])
 
 
 def _subset(samples: Samples, index: "np.ndarray | slice") -> Samples:
@@ -257,14 +273,30 @@ def load_model(path: str | Path) -> "Estimator":
 
 
 def read_for(model: "Estimator", source: str | Path) -> Samples:
-    """Samples of INPUT: images with the model's channels and size, tables with its columns."""
-    samples = data.read(source, image_shape=model.image_shape_)
+    """Samples of INPUT: images with the model's channels and size, tables with its columns.
+
+    What was done to images for that is told.
+    """
+    samples = data.read(source, image_shape=model.image_shape_, fit=fit_of(model))
+    tell(samples.notes)
     if model.columns_ and samples.columns and samples.columns != model.columns_:
         pairs = zip_longest(samples.columns, model.columns_)
         given, wanted = next((a, b) for a, b in pairs if a != b)
         found, expected = _column(given), _column(wanted)
         raise InputError(f"{source} has {found} where the model has {expected}: give its columns.")
     return samples
+
+
+def fit_of(model: "Estimator") -> str | None:
+    """How the images that a model learnt from were brought to its size."""
+    fit = model.data_.get("fit")
+    return None if fit is None else str(fit)
+
+
+def tell(notes: Sequence[str]) -> None:
+    """Say what was done to the samples, beside what a command prints."""
+    for note in notes:
+        print(note, file=sys.stderr, flush=True)
 
 
 def condition_of(model: "Estimator", samples: Samples) -> "np.ndarray | None":

@@ -13,6 +13,8 @@ IMAGE_SUFFIXES = {
     ".png": "PNG",
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".jfif": "JPEG",
     ".bmp": "BMP",
     ".tif": "TIFF",
     ".tiff": "TIFF",
@@ -20,6 +22,17 @@ IMAGE_SUFFIXES = {
     ".gif": "GIF",
     ".pgm": "PPM",
     ".ppm": "PPM",
+    ".pbm": "PPM",
+    ".pnm": "PPM",
+    ".apng": "PNG",
+    ".avif": "AVIF",
+    ".jp2": "JPEG2000",
+    ".ico": "ICO",
+}
+# Images that cannot be read: drawings, and what needs a library of its own.
+OTHER_IMAGES = {
+    *(".svg", ".svgz", ".heic", ".heif", ".jxl", ".psd", ".xcf"),
+    *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"),
 }
 _ARRAY_SUFFIXES: dict[str, Kind] = {
     ".npy": "npy",
@@ -36,8 +49,10 @@ class Samples:
     `array` is (N, D), (N, H, W) or (N, C, H, W). `names` has one name a sample: the path relative
     to the folder, with slashes, for images; the index in the source, "0", "1", ..., for the rest.
     `labels` is (N,) where the source has them, `columns` the header of a table. `failures` has
-    one sentence for each file of a folder that could not be read. `noisy` is like `array`, row by
-    row, where the samples are the clean ones of pairs.
+    one sentence for each file of a folder that could not be read, `notes` what was done to others
+    that the user did not ask for. `noisy` is like `array`, row by row, where the samples are the
+    clean ones of pairs. `frame` has the size and the fit with which images were brought to one
+    size, as the data options of these names.
     """
 
     array: "np.ndarray"
@@ -47,6 +62,13 @@ class Samples:
     columns: list[str] | None = None
     failures: list[str] = field(default_factory=list)
     noisy: "np.ndarray | None" = None
+    notes: list[str] = field(default_factory=list)
+    frame: dict[str, str] = field(default_factory=dict)
+
+
+def channels_last(shape: tuple[int, ...]) -> bool:
+    """Whether samples are clearly (H, W, C), with which rows would be taken for channels."""
+    return len(shape) == 3 and shape[2] in (1, 3, 4) and min(shape[:2]) > 4
 
 
 def kind_by_name(path: Path) -> Kind | None:

@@ -3,13 +3,14 @@
 Each is declared once, with its type, range and help, and so is what does not go together.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypedDict
 
 from annotated_types import Ge
 
 from diabolo.arguments import Argument, Usage, keys
+from diabolo.data import framing
 from diabolo.errors import InputError
 
 INPUT = (
@@ -23,6 +24,17 @@ SAMPLES = f"mnist, or training samples: {INPUT}"
 Source = Annotated[str, Usage("DATA"), SAMPLES]
 Test = Annotated[str | None, Usage("--test INPUT"), "test samples; without it a tenth is held out"]
 Limit = Annotated[int | None, Ge(1), "train on the first N samples"]
+Size = Annotated[
+    str | None,
+    Usage("--size S"),
+    "bring images to S x S pixels, or as 64x48 to this width x height; without it images that"
+    " differ in size, or are large, are brought to one that is chosen and said",
+]
+Fit = Annotated[
+    framing.Fit | None,
+    Usage("--fit HOW"),
+    "what becomes of other proportions: crop (the default), pad or stretch",
+]
 
 
 class Options(TypedDict, total=False):
@@ -41,6 +53,8 @@ class Options(TypedDict, total=False):
         "what should come of it: images of the same names in folders, rows in files",
     ]
     limit: Limit
+    size: Size
+    fit: Fit
     patches: Annotated[
         int | None,
         Ge(1),
@@ -59,7 +73,7 @@ class Rule(NamedTuple):
     keys: str
 
 
-PIECES = {"patches", "patch_size"}
+PIECES, FRAME = {"patches", "patch_size"}, {"size", "fit"}
 NOT_BOTH = "give noisy and clean, or source and test, not both."
 RULES = (
     Rule(
@@ -82,19 +96,35 @@ RULES = (
         "Pairs are taken whole: leave --patches and --patch-size out.",
         "pairs are taken whole, leave patches and patch_size out.",
     ),
+    Rule(
+        lambda given: given & FRAME and given & PIECES,
+        "Patches are cut from images as they are: leave --size and --fit out.",
+        "patches are cut from images as they are, leave size and fit out.",
+    ),
 )
 OPTIONS: dict[str, Argument] = {option.name: option for option in keys(Options)}
 RENAMED = {"data": "source"}  # option: key in [data], where the names differ
-KEYS: dict[str, type] = {RENAMED.get(name, name): o.hint for name, o in OPTIONS.items()}
+KEYS: dict[str, type] = {
+    RENAMED.get(name, name): str if option.choices else option.hint
+    for name, option in OPTIONS.items()
+}
 KEYS["validation"] = str
-PATHS = {key for key, kind in KEYS.items() if kind is str} - {"validation"}
+SOURCES = {name for name, option in OPTIONS.items() if option.metavar == "INPUT"}
+PATHS = {RENAMED.get(name, name) for name in SOURCES}
 
 
-def check(given: Collection[str], where: str = "") -> None:
-    """Refuse keys of [data] that do not go together; of a recipe, `where` says which."""
+def check(given: Mapping[str, Any], where: str = "") -> None:
+    """Refuse keys of [data] that do not go together, or mean no size and no fit.
+
+    Of a recipe, `where` says which.
+    """
     for rule in RULES:
         if rule.broken(set(given)):
             raise InputError(f"{where}: {rule.keys}" if where else rule.flags)
+    try:
+        frame(given)
+    except InputError as error:
+        raise InputError(f"{where}: {error}" if where else str(error)) from None
 
 
 def table(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,6 +140,15 @@ def table(options: Mapping[str, Any]) -> dict[str, Any]:
 def absolute(data: Mapping[str, Any]) -> dict[str, Any]:
     """A [data] that still holds when its recipe is fitted from elsewhere."""
     return {key: _absolute(value) if key in PATHS else value for key, value in data.items()}
+
+
+def frame(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a [data] says to which size images are brought, as `read` takes it."""
+    found = {key: data.get(key) for key in FRAME}
+    framing.as_fit(found["fit"])
+    if found["size"] is not None:
+        framing.read_size(found["size"])
+    return found
 
 
 def is_mnist(source: str) -> bool:
