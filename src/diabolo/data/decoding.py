@@ -161,7 +161,9 @@ def _framed(image: Image.Image, wanted: Size, fit: Fit) -> np.ndarray:
     if image.size == wanted:
         return np.asarray(image)
     box, size = place(image.size, wanted, fit)
-    pixels = np.asarray(image.resize(size, Image.Resampling.LANCZOS, box, reducing_gap=3.0))
+    enlarged = size[0] > box[2] - box[0]  # where a Lanczos filter would ring
+    kernel = Image.Resampling.BICUBIC if enlarged else Image.Resampling.LANCZOS
+    pixels = np.asarray(image.resize(size, kernel, box, reducing_gap=3.0))
     if image.mode == "F":  # whose values the filter may overshoot
         pixels = pixels.clip(*image.getextrema())
     missing = (wanted[1] - size[1], wanted[0] - size[0])

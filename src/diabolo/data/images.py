@@ -66,7 +66,7 @@ def find_images(folder: Path) -> Found:
         folder,
         [name for name, suffix in suffixes.items() if suffix in IMAGE_SUFFIXES],
         [f"{error.filename} cannot be read: {error.strerror}" for error in closed],
-        [_passed_over(count, suffix) for suffix, count in sorted(others.items())],
+        _passed_over(others),
     )
 
 
@@ -167,9 +167,12 @@ def _fill(
 # ---- what is said
 
 
-def _passed_over(count: int, suffix: str) -> str:
-    files = "1 file that ends" if count == 1 else f"{count:,} files that end"
-    return f"Passed over: {files} in {suffix}, which cannot be read; convert to .png or .jpg."
+def _passed_over(others: Counter[str]) -> list[str]:
+    """That there are images of kinds that cannot be read."""
+    if not others:
+        return []
+    kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(others.items()))
+    return [f"Passed over: {kinds}, which cannot be read; convert to .png or .jpg."]
 
 
 def _framed(read: Sequence[Form], target: Form, fit: Fit, *, chosen: bool) -> str:
