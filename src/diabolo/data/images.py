@@ -14,7 +14,7 @@ from diabolo.data import framing
 from diabolo.data.decoding import FLOAT32, UINT8, UINT16, Form, attempt, read_form, read_pixels
 from diabolo.data.files import quietly
 from diabolo.data.framing import HOW, Fit, Size
-from diabolo.data.samples import IMAGE_SUFFIXES, OTHER_IMAGES
+from diabolo.data.samples import IMAGE_SUFFIXES, OTHER_IMAGES, Samples
 from diabolo.errors import InputError
 
 LOST = {  # what is said of one image, and of many
@@ -70,17 +70,6 @@ def find_images(folder: Path) -> Found:
     )
 
 
-def alike(folder: Path, names: Sequence[str]) -> list[tuple[Size | None, list[str]]]:
-    """The images `names` in `folder`, parted into those that one array can hold as they are.
-
-    Each part with its size, None for those that cannot be read.
-    """
-    parts: dict[Form | str, list[str]] = {}
-    for name, form in zip(names, forms(folder, names), strict=True):
-        parts.setdefault(form, []).append(name)
-    return [(None if isinstance(form, str) else form.size, part) for form, part in parts.items()]
-
-
 def forms(folder: Path, names: Sequence[str]) -> list[Form | str]:
     """What the headers of the images `names` in `folder` say, or a sentence on why not."""
     with quietly(Image.DecompressionBombWarning), ThreadPoolExecutor() as pool:
@@ -121,6 +110,25 @@ def read_images(
     frame |= {"fit": way} if framed or fit else {}
     failures = [failed[name] for name in names if name in failed]
     return Images(array, kept, failures, notes + _lost(read, target), frame)
+
+
+def read_parts(folder: Path, names: Sequence[str]) -> tuple[list[Samples], list[str], list[str]]:
+    """Read the images `names` in `folder`, each in its own size, colours and depth.
+
+    Those that share these are one array. Then the failures and the notes, of all.
+    """
+    said = dict(zip(names, forms(folder, names), strict=True))
+    failed = {name: form for name, form in said.items() if isinstance(form, str)}
+    found = {name: form for name, form in said.items() if isinstance(form, Form)}
+    parts = list[Samples]()
+    for form in dict.fromkeys(found.values()):
+        part = [name for name, own in found.items() if own == form]
+        array, broken = _fill(folder, part, form, "crop")
+        failed |= broken
+        if len(array):
+            parts.append(Samples(array, [n for n in part if n not in broken], "folder"))
+    notes = _lost([form for name, form in found.items() if name not in failed])
+    return parts, [failed[name] for name in names if name in failed], notes
 
 
 def _odd(name: str, *, real: bool) -> str:
@@ -188,11 +196,12 @@ def _framed(read: Sequence[Form], target: Form, fit: Fit, *, chosen: bool) -> st
     return f"{why}: brought to {to}; size and fit change that."
 
 
-def _lost(read: Sequence[Form], target: Form) -> list[str]:
-    """What the images had that the array has not."""
+def _lost(read: Sequence[Form], target: Form | None = None) -> list[str]:
+    """What the images had that the array, of one target, has not."""
     lost = [*(kind for form in read for kind in form.lost)]
-    lost += ["bits" for form in read if form.dtype == UINT16 != target.dtype]
-    lost += ["colour" for form in read if target.gray and not form.gray]
+    if target is not None:
+        lost += ["bits" for form in read if form.dtype == UINT16 != target.dtype]
+        lost += ["colour" for form in read if target.gray and not form.gray]
     counts = Counter(lost)
     return [
         f"{_some(counts[kind], read, one, many)} {rest}."
@@ -203,6 +212,6 @@ def _lost(read: Sequence[Form], target: Form) -> list[str]:
 
 def _some(count: int, of: Sequence[Form], one: str, many: str) -> str:
     """The subject of a sentence, with its verb: 3 of 12 images have."""
-    if len(of) == 1:
-        return f"The image {one}"
+    if count == len(of):
+        return f"The image {one}" if count == 1 else f"All {count:,} images {many}"
     return f"{count:,} of {len(of):,} images {one if count == 1 else many}"

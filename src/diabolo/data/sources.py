@@ -87,19 +87,13 @@ def read_each(source: str | Path) -> list[Samples]:
     files = find_files(source)
     if files is None:
         return [read(source)]
-    from diabolo.data.images import alike, read_images
+    from diabolo.data.images import read_parts
 
-    failures, notes = list(files.failures), list(files.notes)
-    found = list[Samples]()
-    for size, part in alike(files.folder, files.names):
-        images = read_images(files.folder, part, size=size)
-        failures += images.failures
-        notes += images.notes
-        if images.names:
-            found.append(Samples(images.array, images.names, "folder"))
-    if not found:
+    parts, failures, notes = read_parts(files.folder, files.names)
+    if not parts:
         raise _none_usable(files, failures)
-    return [replace(found[0], failures=failures, notes=notes), *found[1:]]
+    failures, notes = files.failures + failures, files.notes + notes
+    return [replace(parts[0], failures=failures, notes=notes), *parts[1:]]
 
 
 def find_files(source: str | Path) -> "Found | None":

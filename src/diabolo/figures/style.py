@@ -103,7 +103,7 @@ def _write(text: Any) -> None:
     if "$" in content and not content.startswith(FORMATTED):
         text.set_parse_math(False)
     if not content.isascii():
-        text.set(text=legible(content), family=families(content))
+        text.set(text=legible(content), family=list(families(content)))
 
 
 def new_plot(height: int, rows: int = 1) -> tuple[Figure, Axes]:
@@ -132,7 +132,7 @@ def title_height(title: str | None) -> int:
 
 def text_width(text: str, size: float, weight: str = "normal") -> int:
     """Width in pixels of the widest line."""
-    font = FontProperties(families(text), weight=weight, size=size)  # type: ignore[arg-type]
+    font = FontProperties(family=list(families(text)), weight=weight, size=size)  # type: ignore[arg-type]
     measure, text = text_to_path.get_text_width_height_descent, legible(text)
     widths = [measure(line, font, ismath=False)[0] for line in text.split("\n")]
     return math.ceil(max(widths) * DPI / 72)
