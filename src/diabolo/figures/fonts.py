@@ -4,12 +4,14 @@ File names and columns come in every script. matplotlib takes the letters that i
 not from the others of a list, so the list has those installed fonts that are known to have many.
 """
 
+import logging
 import re
 import unicodedata
 from functools import lru_cache
 
 from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 
+Weight = str | int
 OWN = "sans-serif"
 RICH = re.compile(  # families that have the letters of more than Europe
     r"CJK|Han Sans|Han Serif|IPA|Takao|VL |WenQuanYi|Nanum|UnDotum|Baekmuk|Droid Sans Fallback"
@@ -17,21 +19,24 @@ RICH = re.compile(  # families that have the letters of more than Europe
     r"|Gothic Neo|Unicode|Unifont|^Noto Sans|^Lohit"
 )
 
+# A font that has one weight alone is as good.
+logging.getLogger("matplotlib.font_manager").addFilter(lambda said: "font weight" not in said.msg)
 
-def legible(text: str) -> str:
+
+def legible(text: str, weight: Weight = "normal") -> str:
     """Text without what cannot be drawn: `?` for what is not printable, the others escaped."""
     if text.isascii() and text.isprintable():
         return text
-    known = frozenset[str]().union(*map(_letters, families(text)))
+    known = frozenset[str]().union(*(_letters(f, weight) for f in families(text, weight)))
     return "".join(_drawn(letter, known) for letter in _composed(text))
 
 
-def families(text: str) -> tuple[str, ...]:
+def families(text: str, weight: Weight = "normal") -> tuple[str, ...]:
     """The fonts to write a text with: our own, and those that have letters that it lacks."""
     if text.isascii():
         return (OWN,)
-    missing = frozenset(filter(str.isprintable, _composed(text))) - _letters(OWN)
-    return (OWN, *_others(missing))
+    missing = frozenset(filter(str.isprintable, _composed(text))) - _letters(OWN, weight)
+    return (OWN, *_others(missing, weight))
 
 
 def _composed(text: str) -> str:
@@ -46,13 +51,13 @@ def _drawn(letter: str, known: frozenset[str]) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _others(missing: frozenset[str]) -> tuple[str, ...]:
+def _others(missing: frozenset[str], weight: Weight) -> tuple[str, ...]:
     """As few of the installed fonts as have, one after the other, most of the letters."""
     found = []
     for name in _rich():
-        if missing & _letters(name):
+        if missing & _letters(name, weight):
             found.append(name)
-            missing -= _letters(name)
+            missing -= _letters(name, weight)
         if not missing:
             break
     return tuple(found)
@@ -64,8 +69,9 @@ def _rich() -> tuple[str, ...]:
     return tuple(sorted({font.name for font in fontManager.ttflist if RICH.search(font.name)}))
 
 
-def _letters(family: str) -> frozenset[str]:
-    return _letters_in(findfont(FontProperties(family=[family])))
+def _letters(family: str, weight: Weight) -> frozenset[str]:
+    font = FontProperties(family=[family], weight=weight)  # type: ignore[arg-type]
+    return _letters_in(findfont(font))
 
 
 @lru_cache

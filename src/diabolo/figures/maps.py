@@ -86,7 +86,7 @@ def _name_classes(plot: Axes, names: np.ndarray, middles: Sequence[np.ndarray]) 
     halo = [withStroke(linewidth=3, foreground=PAPER)]
     style: dict[str, Any] = {"weight": "bold", "size": LARGE, "path_effects": halo}
     for name, (x, y) in zip(names, to_data.transform(places), strict=True):
-        plot.text(x, y, str(name), ha="center", va="center", **style)
+        plot.text(x, y, shortened(str(name), LONGEST), ha="center", va="center", **style)
 
 
 def table_rows(original: np.ndarray, output: np.ndarray, columns: Sequence[str]) -> Figure:

@@ -103,7 +103,8 @@ def _write(text: Any) -> None:
     if "$" in content and not content.startswith(FORMATTED):
         text.set_parse_math(False)
     if not content.isascii():
-        text.set(text=legible(content), family=list(families(content)))
+        weight = text.get_fontweight()
+        text.set(text=legible(content, weight), family=list(families(content, weight)))
 
 
 def new_plot(height: int, rows: int = 1) -> tuple[Figure, Axes]:
@@ -132,8 +133,9 @@ def title_height(title: str | None) -> int:
 
 def text_width(text: str, size: float, weight: str = "normal") -> int:
     """Width in pixels of the widest line."""
-    font = FontProperties(family=list(families(text)), weight=weight, size=size)  # type: ignore[arg-type]
-    measure, text = text_to_path.get_text_width_height_descent, legible(text)
+    family: Any = list(families(text, weight))
+    font = FontProperties(family=family, weight=weight, size=size)  # type: ignore[arg-type]
+    measure, text = text_to_path.get_text_width_height_descent, legible(text, weight)
     widths = [measure(line, font, ismath=False)[0] for line in text.split("\n")]
     return math.ceil(max(widths) * DPI / 72)
 
@@ -160,9 +162,10 @@ def class_legend(
     place: Literal["lower center", "outside lower center"] = "outside lower center",
 ) -> None:
     handles = [Line2D([], [], marker="o", ls="", color=c, ms=6) for c in colours]
-    texts = [str(name) for name in names]
+    columns = _legend_columns(names)
+    texts = [shortened(str(name), WIDTH // columns - 50) for name in names]
     style: dict[str, Any] = {"handletextpad": 0, "columnspacing": 1}
-    style["ncols"] = min(len(texts), _legend_columns(names))
+    style["ncols"] = min(len(texts), columns)
     figure.legend(handles, texts, loc=place, **style)
 
 
