@@ -19,6 +19,7 @@ from diabolo.data.framing import choose
 from diabolo.data.memory import read_image_bytes
 from diabolo.data.source import Rows
 from diabolo.errors import InputError
+from diabolo.inputs import as_rows
 
 RECIPE = 'base = "ae"\n[model]\nhidden = [6]\nlatent_dim = 2\nepochs = 1\nbatch_size = 16\n'
 RUBBISH = {
@@ -314,16 +315,19 @@ LAST = "has samples of shape (6, 8, 3), channels last, but images are (C, H, W)"
 
 
 def test_channels_last_are_refused_in_python():
-    X = np.zeros((5, 6, 8, 3), np.uint8)
-    source = Rows(torch.zeros(5, 144), shape=(6, 8, 3))
+    X = np.random.default_rng(0).integers(0, 256, (20, 6, 8, 3), dtype=np.uint8)
+    source = Rows(torch.rand(20, 144), shape=(6, 8, 3))
     for given in (X, source):
         with pytest.raises(InputError, match=re.escape(LAST)):
             Autoencoder(**SMALL).fit(given)
     model = Autoencoder(**SMALL).fit(np.moveaxis(X, -1, 1))
     with pytest.raises(InputError, match=re.escape("give np.moveaxis(X, -1, 1)")):
         model.transform(X)
-    for shape in ((5, 2, 4, 4), (5, 3, 6, 3), (5, 16, 4, 4)):
-        Autoencoder(**SMALL).fit(np.zeros(shape, np.uint8))
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 4), (3, 6, 3), (16, 4, 4), (6, 8)])
+def test_channels_first_and_none_are_taken(shape):
+    assert as_rows(np.zeros((5, *shape))).shape == (5, *shape)
 
 
 def test_channels_last_of_a_file_are_moved_and_said(tmp_path):
