@@ -64,7 +64,7 @@ def write_codes(path: str | Path, codes: np.ndarray, of: Samples) -> None:
     if of.labels is not None:
         beside["label"] = of.labels
     match kind_by_name(path):
-        case "csv" | "parquet":
+        case "csv" | "parquet" | "arrow" | "excel":
             columns = [f"code_{column}" for column in range(codes.shape[1])]
             write_table(path, codes, columns, beside)
         case "npz":
@@ -117,7 +117,7 @@ def _write(path: Path, array: np.ndarray, like: Samples | None) -> None:
                 np.savez(temporary, x=array)
         case "idx":
             write_idx(path, array)
-        case "csv" | "parquet":
+        case "csv" | "parquet" | "arrow" | "excel":
             rows = array.reshape(len(array), -1)
             write_table(path, rows, _columns(rows.shape[1], like))
         case _:

@@ -11,13 +11,13 @@ from diabolo.data.arrays import read_npy, read_npz
 from diabolo.data.files import why
 from diabolo.data.idx import looks_like_idx, read_idx
 from diabolo.data.mnist import Split, read_split
-from diabolo.data.samples import Kind, Samples, kind_by_name
-from diabolo.data.tables import read_table
+from diabolo.data.samples import TABLES, Kind, Samples, kind_by_name
+from diabolo.data.tables import read_code_columns, read_frame
 from diabolo.errors import InputError
 
 FORMS = (
     "a source is mnist, mnist:test, mnist:test:100 or mnist:test:3-7, an image, a folder of "
-    "images, .npy, .npz, IDX, .csv or .parquet"
+    "images, .npy, .npz, IDX, or a table: .csv, .tsv, .txt, .parquet, .arrow, .feather or .xlsx"
 )
 _MNIST = re.compile(r"mnist(?::(train|test)(?::(\d+)(?:-(\d+))?)?)?")
 
@@ -59,8 +59,9 @@ def read_codes(source: str | Path) -> np.ndarray:
     Of a table with the columns code_0, code_1, ... all others are left aside.
     """
     path = Path(source)
-    if kind_by_name(path) in ("csv", "parquet") and path.is_file():
-        return checked(path, read_table(path, codes=True)[0])
+    if kind_by_name(path) in TABLES and path.is_file():
+        codes = read_code_columns(path)
+        return read(source).array if codes is None else checked(path, codes)
     return read(source).array
 
 
@@ -161,17 +162,24 @@ def _read_images(path: Path, kind: Kind, image_shape: tuple[int, int, int] | Non
 
 
 def _read_file(path: Path, kind: Kind) -> Samples:
-    labels, columns = None, None
+    if kind in TABLES:
+        return _read_table(path, kind)
+    labels = None
     if kind == "npy":
         array = read_npy(path)
     elif kind == "npz":
         array, labels = read_npz(path)
-    elif kind == "idx":
-        array = read_idx(path)
     else:
-        array, columns = read_table(path)
+        array = read_idx(path)
     array = checked(path, array)
-    return Samples(array, _numbers(0, len(array)), kind, labels, columns)
+    return Samples(array, _numbers(0, len(array)), kind, labels)
+
+
+def _read_table(path: Path, kind: Kind) -> Samples:
+    frame = read_frame(path)
+    array = checked(path, frame.array()) if frame.numeric else frame.array()
+    names = _numbers(0, len(array))
+    return Samples(array, names, kind, frame.labels, frame.columns, frame=frame)
 
 
 def checked(path: Path | str, array: np.ndarray) -> np.ndarray:
