@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import BinaryIO
 
 from diabolo.errors import InputError
 
@@ -37,7 +38,9 @@ GROUPED = {
 }
 _DECIMAL = {
     ",": re.compile(r"[+\-\u2212]?(?:\d*,(?!\d{3}$)\d+|0,\d+|\d{1,3}(?:\.\d{3})+,\d+|\d{4,},\d+)"),
-    ".": re.compile(r"[+\-\u2212]?(?:\d*\.(?!\d{3}$)\d+|0\.\d+|\d{1,3}(?:,\d{3})+\.\d+|\d{4,}\.\d+)"),
+    ".": re.compile(
+        r"[+\-\u2212]?(?:\d*\.(?!\d{3}$)\d+|0\.\d+|\d{1,3}(?:,\d{3})+\.\d+|\d{4,}\.\d+)"
+    ),
 }
 _EITHER = re.compile(r"[+\-\u2212]?[1-9]\d{0,2},\d{3}")  # a fraction, or thousands
 
@@ -73,10 +76,9 @@ class Form:
         return [row[place].strip() for row in self.sample if place < len(row) and row[place]]
 
 
-def sniff(path: Path, head: int = HEAD) -> Form:
-    """How the table at `path` is written, judged by its first `head` bytes."""
-    with path.open("rb") as file:
-        data = file.read(head)
+def sniff(path: Path, file: BinaryIO, head: int = HEAD) -> Form:
+    """How a table is written, judged by its first `head` bytes; `path` is what it is called."""
+    data = file.read(head)
     encoding = find_encoding(data, path)
     text = codecs.getincrementaldecoder(encoding)("strict").decode(data)
     newline = "\r\n" if "\r\n" in text else "\n"

@@ -1,8 +1,4 @@
-"""What the columns of a table are: numbers, booleans, dates, categories, or text of its own kind.
-
-`kinds` says it of any pandas or polars table; `tidy` gives its columns the one pandas type that
-their kind has here; `parse` reads a column of text from a file.
-"""
+"""Columns of numbers, booleans, dates or categories, and how they stand in a file of text."""
 
 import re
 from dataclasses import dataclass
@@ -12,11 +8,16 @@ from typing import Any, Literal
 import numpy as np
 
 from diabolo.data.sniff import DATE, GROUPED
-from diabolo.errors import InputError
 
-ColumnKind = Literal["number", "boolean", "date", "category", "text"]
+ColumnKind = Literal["number", "boolean", "date", "category"]
 
 FEW, MANY = 20, 1000  # different texts: as many are always categories, more than MANY never
+INFERRED: dict[str, ColumnKind] = {  # what pandas calls objects
+    "boolean": "boolean",
+    **dict.fromkeys(["integer", "floating", "mixed-integer-float", "decimal"], "number"),
+    **dict.fromkeys(["date", "datetime", "datetime64"], "date"),
+    **dict.fromkeys(["string", "mixed", "mixed-integer", "empty"], "category"),
+}
 GAPS = ("?", "--", "–", "—", "#NV", "#DIV/0!", "#VALUE!", "#REF!", "#NUM!", "none", "na", "欠測")  # noqa: RUF001
 NUMERIC_GAPS = ("なし", "欠損", "없음", "결측", "無", "k.A.", "k. A.", "n/v", "#WERT!", "#ZAHL!")
 WORDS = (
@@ -53,91 +54,28 @@ class Parsed:
     wanted: str = ""
 
 
-def kinds(table: Any) -> dict[str, ColumnKind]:
-    """The kind of each column of a pandas or polars table (N, columns), by name."""
-    table = as_pandas(table)
-    return {str(name): kind_of(table.iloc[:, n]) for n, name in enumerate(table.columns)}
+def kind_of(cells: Any) -> ColumnKind | None:
+    """The kind of a pandas column (N,), by its type and, of objects, its values; None of others.
 
-
-def as_pandas(table: Any) -> Any:
-    """A table of pandas, or of another library that converts to one, as one of pandas."""
-    table = table.to_pandas() if hasattr(table, "to_pandas") else table
-    if not isinstance(table, import_module("pandas").DataFrame):
-        raise InputError(
-            f"A table is a DataFrame of pandas or polars, not {type(table).__name__}."
-        )
-    return table
-
-
-def kind_of(column: Any) -> ColumnKind:
-    """The kind of a pandas column (N,), by its type and, of objects and text, its values."""
+    Texts are categories.
+    """
     pandas = import_module("pandas")
-    types, dtype = pandas.api.types, column.dtype
-    if isinstance(dtype, pandas.CategoricalDtype) or "dictionary" in str(dtype):
+    types, dtype = pandas.api.types, cells.dtype
+    if isinstance(dtype, pandas.CategoricalDtype):
         return "category"
     if types.is_bool_dtype(dtype):
         return "boolean"
     if types.is_numeric_dtype(dtype):
-        return "text" if types.is_complex_dtype(dtype) else "number"
-    if types.is_datetime64_any_dtype(dtype) or str(dtype).startswith("date"):
+        return None if types.is_complex_dtype(dtype) else "number"
+    if types.is_datetime64_any_dtype(dtype):
         return "date"
-    found = types.infer_dtype(column, skipna=True)
-    if found in ("boolean", "datetime", "date", "datetime64"):
-        return "boolean" if found == "boolean" else "date"
-    if found in ("integer", "floating", "mixed-integer-float", "decimal"):
-        return "number"
-    return "category" if found in ("string", "empty") and _repeats(column) else "text"
+    return INFERRED.get(types.infer_dtype(cells, skipna=True))
 
 
-def _repeats(column: Any) -> bool:
-    different = column.nunique()
-    return bool(different <= max(FEW, min(column.count() / 2, MANY)))
-
-
-def tidy(table: Any) -> Any:
-    """A table of pandas or polars, each column in the type of its kind; gaps are NaN, NA or NaT.
-
-    Numbers are as NumPy has them (float64 where integers have gaps: Int64), booleans bool or
-    boolean, dates datetime64 without a zone, categories a pandas category; text is left alone.
-    """
-    pandas, table = import_module("pandas"), as_pandas(table)
-    columns = [tidied(table.iloc[:, n]) for n in range(table.shape[1])]
-    found = pandas.concat(columns, axis=1) if columns else table
-    return found.set_axis([str(name) for name in table.columns], axis=1)
-
-
-def tidied(column: Any) -> Any:
-    """One column, in the type of its kind."""
-    match kind_of(column):
-        case "number":
-            return _numbers(column)
-        case "boolean":
-            return column.astype("boolean" if column.isna().any() else "bool")
-        case "date":
-            dates = import_module("pandas").to_datetime(column.astype(object), utc=True)
-            return dates.dt.tz_localize(None)
-        case "category":
-            return _categories(column)
-        case _:
-            return column
-
-
-def _numbers(column: Any) -> Any:
-    """Numbers as NumPy has them, or Int64 for integers with gaps."""
-    if isinstance(column.dtype, np.dtype) and column.dtype != object:
-        return column
-    types = import_module("pandas").api.types
-    if types.is_integer_dtype(column.dtype):
-        return column.astype("Int64" if column.isna().any() else "int64")
-    return column.astype(object).where(column.notna(), np.nan).astype("float64")
-
-
-def _categories(column: Any) -> Any:
-    """A pandas category of texts (or what it has), the unused ones kept where it was one."""
-    pandas = import_module("pandas")
-    if isinstance(column.dtype, pandas.CategoricalDtype):
-        return column
-    return column.astype(object).where(column.notna(), None).astype("category")
+def is_free(cells: Any) -> bool:
+    """Whether the texts of a column are free: so many differ that few come again."""
+    different = cells.nunique()
+    return bool(different > max(FEW, min(cells.count() / 2, MANY)))
 
 
 def parse(column: Any, decimal: str = ".", kind: ColumnKind | None = None) -> Parsed:
