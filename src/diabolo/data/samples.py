@@ -58,6 +58,11 @@ class Samples:
     noisy: "np.ndarray | None" = None
     frame: "Frame | None" = None
 
+    @property
+    def notes(self) -> list[str]:
+        """A sentence on each thing that was recognised in a table."""
+        return [] if self.frame is None else self.frame.notes
+
 
 def kind_by_name(path: Path) -> Kind | None:
     """The kind of file that `path` names, "folder" for no suffix, None for an unknown one."""

@@ -41,6 +41,12 @@ class Options(TypedDict, total=False):
         "what should come of it: images of the same names in folders, rows in files",
     ]
     limit: Limit
+    index: Annotated[
+        str | None, Usage("--index NAME"), "the column that numbers the rows of a table, or none"
+    ]
+    label: Annotated[
+        str | None, Usage("--label NAME"), "the column of labels in a table, or none; not learnt"
+    ]
     patches: Annotated[
         int | None,
         Ge(1),
@@ -60,6 +66,7 @@ class Rule(NamedTuple):
 
 
 PIECES = {"patches", "patch_size"}
+ROLES = ("index", "label")  # of columns, which are recognised without these options
 NOT_BOTH = "give noisy and clean, or source and test, not both."
 RULES = (
     Rule(
@@ -82,12 +89,17 @@ RULES = (
         "Pairs are taken whole: leave --patches and --patch-size out.",
         "pairs are taken whole, leave patches and patch_size out.",
     ),
+    Rule(
+        lambda given: "noisy" in given and given & set(ROLES),
+        "Of pairs, index and label are found by themselves: leave --index and --label out.",
+        "of pairs, index and label are found by themselves, leave them out.",
+    ),
 )
 OPTIONS: dict[str, Argument] = {option.name: option for option in keys(Options)}
 RENAMED = {"data": "source"}  # option: key in [data], where the names differ
 KEYS: dict[str, type] = {RENAMED.get(name, name): o.hint for name, o in OPTIONS.items()}
 KEYS["validation"] = str
-PATHS = {key for key, kind in KEYS.items() if kind is str} - {"validation"}
+PATHS = {key for key, kind in KEYS.items() if kind is str} - {"validation", *ROLES}
 
 
 def check(given: Collection[str], where: str = "") -> None:

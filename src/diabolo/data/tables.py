@@ -64,7 +64,7 @@ def _parsed(column: Any, form: Form | None, place: int, kind: ColumnKind | None)
     found = kind_of(column)
     if found == "number" and kind in (None, "number"):
         return Parsed(_whole(column, form.column(place)))
-    if found == "boolean" and kind in (None, "boolean"):
+    if found == "boolean" and kind in (None, "number", "boolean"):
         seen = {cell.lower(): cell for cell in form.column(place)}
         words = (seen.get("true", "True"), seen.get("false", "False"))
         values = column.astype("boolean" if column.isna().any() else "bool")
@@ -255,18 +255,23 @@ def _arrow(path: Path, limit: int | None) -> Any:
 
 
 def write_frame(
-    path: str | Path, table: Any, like: Frame | None = None, *, aside: bool = True
+    path: str | Path,
+    table: Any,
+    like: Frame | None = None,
+    *,
+    rounded: bool = True,
+    aside: bool = True,
 ) -> None:
     """Write a table under its own columns, atomically, in the form that the suffix asks for.
 
-    With `like`, its columns have the types and texts that they had there, with what was set
-    `aside` (if there are as many rows) in their old order.
+    With `like`, its columns have the types and words that they have there, integers `rounded`,
+    with what was set `aside` (if there are as many rows) in their old order.
     """
     path = Path(path)
     pandas = _pandas(path)
     frame = table.to_pandas() if hasattr(table, "to_pandas") else table
     if like is not None:
-        frame = _dressed(pandas, frame, like, aside=aside)
+        frame = _dressed(pandas, frame, like, rounded=rounded, aside=aside)
     with atomically(path) as temporary:
         match path.suffix.lower():
             case ".csv" | ".tsv" | ".txt":
@@ -279,21 +284,21 @@ def write_frame(
                 frame.to_feather(temporary)
 
 
-def _dressed(pandas: Any, frame: Any, like: Frame, *, aside: bool) -> Any:
+def _dressed(pandas: Any, frame: Any, like: Frame, *, rounded: bool, aside: bool) -> Any:
     """The table with the types of another, and what is set aside there in its old place."""
-    found = {name: _typed(frame[name], like) for name in frame.columns}
+    found = {name: _typed(frame[name], like, rounded=rounded) for name in frame.columns}
     if aside and len(like) == len(frame):
         found |= {name: like.aside[name].set_axis(frame.index) for name in like.aside.columns}
     order = [name for name in like.order if name in found]
     return pandas.DataFrame({name: found[name] for name in (*order, *found)})
 
 
-def _typed(column: Any, like: Frame) -> Any:
-    """A column in the type that one of its name has: integers are rounded."""
-    if column.name not in like.table.columns:
+def _typed(column: Any, like: Frame, *, rounded: bool) -> Any:
+    """A column in the type that one of its name has."""
+    kind = like.kinds.get(column.name)
+    if kind is None or (kind == "number" and not rounded):
         return column
     dtype = like.table[column.name].dtype
-    kind = like.kinds[column.name]
     if kind == "number" and str(dtype).lower().startswith(("int", "uint")):
         column = column.round()
         return column.astype("Int64") if column.isna().any() else column.astype(dtype)
@@ -348,15 +353,17 @@ def write_table(
     array: np.ndarray,
     columns: list[str],
     beside: Mapping[str, np.ndarray] | None = None,
+    like: Frame | None = None,
 ) -> None:
     """Write `array` (N, D) under the header `columns`, atomically, in the form of the suffix.
 
-    `beside`: further columns (N,), which come first.
+    `beside`: further columns (N,), which come first. Of `like` it has the form and what is set
+    aside, but numbers are not rounded to its types.
     """
     frame = _pandas(path).DataFrame(array, columns=columns)
     for place, (name, values) in enumerate((beside or {}).items()):
         frame.insert(place, name, values)
-    write_frame(path, frame)
+    write_frame(path, frame, like, rounded=False)
 
 
 def read_code_columns(path: Path) -> np.ndarray | None:
