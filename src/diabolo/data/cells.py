@@ -136,7 +136,9 @@ def _read_numbers(texts: Any, decimal: str) -> tuple[Any, Written]:
     if decimal == ",":
         plain = plain.mask(plain.str.contains(".", regex=False, na=False))
         plain = plain.str.replace(",", ".", regex=False)
-    return pandas.to_numeric(plain, errors="coerce"), Written()
+    values = pandas.to_numeric(plain, errors="coerce")
+    whole = values.isna().any() and plain.dropna().str.fullmatch(r"[+-]?\d{1,15}").all()
+    return values.astype("Int64") if whole else values, Written()
 
 
 def _read_dates(texts: Any, decimal: str) -> tuple[Any, Written]:
@@ -146,15 +148,15 @@ def _read_dates(texts: Any, decimal: str) -> tuple[Any, Written]:
     nothing = pandas.Series(pandas.NaT, texts.index), Written()
     if sum(bool(re.fullmatch(DATE, text)) for text in some) <= len(some) / 2:
         return nothing
-    best = max(formats(), key=lambda form: _dated(some, form).notna().sum())
-    values = _dated(texts.str.normalize("NFKC"), best)
+    texts = texts.str.normalize("NFKC")
+    day = max(_DAYS, key=lambda day: sum(_dated(some, day + time).count() for time in _TIMES))
+    values, best = _dated(texts, day), day
+    for time in _TIMES[1:]:
+        if values.isna().sum() > texts.isna().sum():
+            best = day + time if (more := _dated(texts, day + time)).notna().any() else best
+            values = values.fillna(more)
     padded = not some.str.contains(r"(?:^|[^\d:])\d(?:\D|$)").any()
     return values, Written(date=best, padded=padded)
-
-
-def formats() -> list[str]:
-    """The formats of dates, with and without times."""
-    return [day + time for time in _TIMES for day in _DAYS]
 
 
 def _dated(texts: Any, form: str) -> Any:

@@ -50,7 +50,7 @@ class Form:
     """How a table is written as text; `skipped` are the lines above its header or first row.
 
     `names` is the header as it stands, None where there is none; `sample` are the first rows
-    below it, as text.
+    below it, as text; `suffix` is that of the file.
     """
 
     encoding: str = "utf-8"
@@ -61,6 +61,7 @@ class Form:
     titles: tuple[str, ...] = ()
     names: tuple[str, ...] | None = None
     sample: tuple[tuple[str, ...], ...] = ()
+    suffix: str = ".csv"
 
     @property
     def words(self) -> str:
@@ -102,6 +103,7 @@ def sniff(path: Path, file: BinaryIO, head: int = HEAD) -> Form:
         tuple(" ".join(filter(None, row)) for _, row in rows[:titles]),
         tuple(cell.strip() for cell in body[0]) if header else None,
         tuple(tuple(row) for row in body[header:]),
+        path.suffix.lower(),
     )
 
 
@@ -243,7 +245,8 @@ def has_header(rows: list[list[str]]) -> bool:
     if any(told):
         return True
     again = any(c and c in column for c, column in zip(first, columns, strict=True))
-    return not again and (not values or _rising(values))
+    years = all(re.fullmatch(r"(1[89]|2[01])\d\d", cell) for cell in values)
+    return not again and years
 
 
 def _numbered(first: list[str], below: list[list[str]]) -> bool:

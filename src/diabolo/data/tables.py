@@ -312,10 +312,10 @@ def _typed(column: Any, like: Frame, *, rounded: bool) -> Any:
 def _write_text(path: Path, frame: Any, like: Frame | None) -> None:
     """As `like` was written, if that was text; tabs in a .tsv."""
     form = (like.form if like is not None else None) or Form(names=())
-    separator = "," if form.separator == SPACES else form.separator
-    if path.suffix.lower() == ".tsv":
+    suffix, separator = path.suffix.lower(), form.separator
+    if suffix == ".tsv":
         separator = "\t"
-    elif path.suffix.lower() == ".csv" and separator == "\t":
+    elif separator == SPACES or (separator == "\t" and suffix != form.suffix):
         separator = ";" if form.decimal == "," else ","
     if like is not None:
         texts = {
