@@ -183,6 +183,41 @@ def test_columns_whose_kinds_are_known(tmp_path):
     assert frame.table["smokes"].tolist() == [True, True]
 
 
+DATES = {  # as text: day and hour of the first
+    "2024-03-01,2024-12-31": (1, 0),
+    "2024/3/1 9:05,2024/12/31 10:00": (1, 9),
+    "01.03.2024 09:05:07,31.12.2024 00:00:00": (1, 9),
+    "2024年3月1日,2024年12月31日": (1, 0),
+    "2024. 3. 1.,2024. 12. 31.": (1, 0),
+    "3/1/2024,12/31/2024": (1, 0),
+    "13/3/2024,1/12/2024": (13, 0),
+    "2024-03-01T09:05:00Z,2024-03-01T09:06:00Z": (1, 9),
+    "2024-03-01T09:05:00.25,2024-03-01T09:06:00.500000": (1, 9),
+    "2024-03-01T09:05:00+0000,2024-03-01T09:06:00+0000": (1, 9),
+}
+
+
+@pytest.mark.parametrize("dates", DATES)
+def test_dates(tmp_path, dates):
+    text = "\n".join(["day;n", *(f"{date};1" for date in dates.split(",")), ""])
+    frame = read_frame(put(tmp_path, text))
+    first = frame.table["day"][0]
+    assert (first.year, first.month, first.day, first.hour) == (2024, 3, *DATES[dates])
+    assert frame.notes[1:] == [
+        f'The dates of "day" are read as {"day/month" if "13/" in dates else "month/day"}/year.'
+    ] * ("/2024" in dates)
+    back = text_of(tmp_path / "o.csv", frame)
+    assert back == text.replace("00.25;", "00.250000;")
+
+
+def test_rows_that_are_cut_off(tmp_path):
+    frame = read_frame(put(tmp_path, 'a,b,c\n1,2,3\n\n1,"2\n"\n5,6,7\n1\n'))
+    assert frame.notes == [
+        "Rows with fewer cells than the header, which has 3: line 4 (2), line 7 (1).",
+        '3 cells are empty, in "b", "c".',
+    ]
+
+
 def test_names_that_come_twice(tmp_path):
     frame = read_frame(put(tmp_path, "a,a,b\n1,2,3.5\n4,5,6.5\n"))
     assert frame.columns == ["a", "a.2", "b"]

@@ -1,6 +1,5 @@
 """Columns of numbers, booleans, dates or categories, and how they stand in a file of text."""
 
-import re
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Literal
@@ -28,7 +27,10 @@ _DAYS = (
     *("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%Y年%m月%d日", "%Y년 %m월 %d일", "%Y. %m. %d."),
     *("%Y.%m.%d", "%Y. %m. %d", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y", "%d.%m.%y"),
 )
-_TIMES = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", "T%H:%M:%S", "T%H:%M:%S.%f", "T%H:%M")
+_TIMES = (
+    *("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", "T%H:%M", "T%H:%M:%S", "T%H:%M:%S.%f"),
+    *("T%H:%M:%SZ", "T%H:%M:%S.%fZ", "T%H:%M:%S%z", " %H:%M:%S%z"),
+)
 
 
 @dataclass(frozen=True)
@@ -144,12 +146,11 @@ def _read_numbers(texts: Any, decimal: str) -> tuple[Any, Written]:
 def _read_dates(texts: Any, decimal: str) -> tuple[Any, Written]:
     """Dates of the format that most texts have."""
     pandas = import_module("pandas")
-    some = texts.dropna().str.normalize("NFKC")[:FEW]
-    nothing = pandas.Series(pandas.NaT, texts.index), Written()
-    if sum(bool(re.fullmatch(DATE, text)) for text in some) <= len(some) / 2:
-        return nothing
-    texts = texts.str.normalize("NFKC")
-    day = max(_DAYS, key=lambda day: sum(_dated(some, day + time).count() for time in _TIMES))
+    some = texts.dropna()[:MANY].str.normalize("NFKC")
+    if some.str.fullmatch(DATE.pattern)[:FEW].mean() <= 0.5:
+        return pandas.Series(pandas.NaT, texts.index), Written()
+    texts, days = texts.str.normalize("NFKC"), some.str.replace(r"[ T]\d+:.*", "", regex=True)
+    day = max(_DAYS, key=lambda day: _dated(days, day).count())
     values, best = _dated(texts, day), day
     for time in _TIMES[1:]:
         if values.isna().sum() > texts.isna().sum():
@@ -161,7 +162,8 @@ def _read_dates(texts: Any, decimal: str) -> tuple[Any, Written]:
 
 def _dated(texts: Any, form: str) -> Any:
     pandas = import_module("pandas")
-    return pandas.to_datetime(texts, format=form, errors="coerce")
+    dates = pandas.to_datetime(texts, format=form, errors="coerce", utc=True)
+    return dates.dt.tz_localize(None).dt.as_unit("us")
 
 
 def as_text(column: Any, written: Written) -> Any:
@@ -171,5 +173,6 @@ def as_text(column: Any, written: Written) -> Any:
         return column.map({True: true, False: false})
     if not written.date:
         return column
-    texts = column.dt.strftime(written.date)
+    zoned = column.dt.tz_localize("UTC") if "%z" in written.date else column
+    texts = zoned.dt.strftime(written.date)
     return texts if written.padded else texts.str.replace(r"(?<![\d:])0(?=\d)", "", regex=True)

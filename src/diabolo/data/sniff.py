@@ -16,7 +16,7 @@ from typing import BinaryIO
 from diabolo.errors import InputError
 
 HEAD = 1 << 18  # bytes that are looked at
-ROWS = 300  # rows that are looked at
+ROWS = 300  # lines that are looked at
 SPACES = r"\s+"
 SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas", SPACES: "spaces"}
 ENCODINGS = {
@@ -85,11 +85,11 @@ def sniff(path: Path, file: BinaryIO, head: int = HEAD) -> Form:
     newline = "\r\n" if "\r\n" in text else "\n"
     if len(data) == head:
         text = text[: text.rfind("\n") + 1] or text
-    lines = text.removeprefix("\ufeff").splitlines(keepends=True)
+    lines = text.removeprefix("\ufeff").splitlines(keepends=True)[:ROWS]
     told = re.fullmatch(r'"?sep=(.)"?\s*', lines[0]) if lines else None
     start = 1 if told else 0
     separator = told[1] if told else _separator(lines, spaces=path.suffix.lower() != ".csv")
-    rows = split(lines[start:], separator)[: ROWS if len(lines) > ROWS else None]
+    rows = split(lines[start:], separator)
     titles, skipped = _titles(rows)
     body = [row for _, row in rows[titles:]]
     decimal = _decimal([cell.strip() for row in body for cell in row], separator)
@@ -195,11 +195,11 @@ PLAUSIBLE: dict[str, Callable[[str], float]] = {
 
 def _separator(lines: list[str], *, spaces: bool) -> str:
     """What splits most rows into the same number of cells, more than one; else a comma."""
-    some, best, found = lines[:ROWS], 0.0, ","
+    best, found = 0.0, ","
     for separator in SEPARATORS:
         if separator == SPACES and (best or not spaces):
             break
-        widths = Counter(len(row) for _, row in split(some, separator))
+        widths = Counter(len(row) for _, row in split(lines, separator))
         width, count = max(widths.items(), key=lambda item: item[1], default=(1, 0))
         share = count / max(widths.total(), 1)
         if width > 1 and share > max(best + 0.2, 0.5 if separator != SPACES else 0.99):

@@ -47,6 +47,7 @@ def read_frame(
     }
     table = frame.table.assign(**{name: column.values for name, column in parsed.items()})
     written = {name: column.written for name, column in parsed.items()}
+    frame.notes.extend(_ambiguous(written))
     found = set_aside(replace(frame, table=table, written=written), index, label, known)
     strays = {n: parsed[n] for n in found.columns if parsed[n].strays is not None}
     problems += _describe(path, frame, strays)
@@ -55,6 +56,13 @@ def read_frame(
     if not found.columns:
         raise InputError(f"{path} has no column to learn from: {' '.join(found.notes)}")
     return found
+
+
+def _ambiguous(written: Mapping[str, Written]) -> list[str]:
+    """A sentence on dates that could be read in two ways."""
+    words = {"%m/%d": "month/day/year", "%d/%m": "day/month/year"}
+    found = {name: words.get(column.date[:5]) for name, column in written.items()}
+    return [f'The dates of "{name}" are read as {way}.' for name, way in found.items() if way]
 
 
 def _parsed(column: Any, form: Form | None, place: int, kind: ColumnKind | None) -> Parsed:
@@ -125,12 +133,13 @@ def _read_text(
             frame = _read_csv(pandas, file, form, limit)
         except (pandas.errors.ParserWarning, pandas.errors.ParserError):
             frame, problems = _read_ragged(pandas, path, form, limit)
+        short = _short_rows(path, form) if _may_lack(frame) else []
     if form.names is None:
         frame.columns = [f"column_{n + 1}" for n in range(frame.shape[1])]
     else:
         names = [*form.names, *[""] * (frame.shape[1] - len(form.names))]
         frame.columns = names[: frame.shape[1]]
-    return frame, form, problems, _said(form, frame)
+    return frame, form, problems, [*_said(form, frame), *short]
 
 
 def _read_csv(pandas: Any, file: BinaryIO, form: Form, limit: int | None) -> Any:
@@ -154,6 +163,27 @@ def _read_csv(pandas: Any, file: BinaryIO, form: Form, limit: int | None) -> Any
         last = frame.notna().any(axis=1).to_numpy().nonzero()[0]
         frame = frame.iloc[: last[-1] + 1 if len(last) else 0]
     return frame
+
+
+def _may_lack(frame: Any) -> bool:
+    """Whether rows may have fewer cells than there are columns: then the last is empty."""
+    return frame.shape[1] > 1 and bool(frame.iloc[:, -1].isna().any())
+
+
+def _short_rows(path: Path, form: Form) -> list[str]:
+    """A sentence on the rows that have too few cells, which count as empty."""
+    if form.names is None or form.separator == SPACES:
+        return []
+    with _open(path) as file:
+        counts = [line.count(form.separator.encode()) for line in file][form.skipped :]
+    if form.encoding.startswith("utf-16") or min(counts[1:], default=0) < counts[0]:
+        width = len(form.names)
+        short = [
+            f"line {line} ({len(row)})" for line, row in _rows(path, form) if len(row) < width
+        ]
+        if short:
+            return [f"Rows with fewer cells than the header, which has {width}: {some(short)}."]
+    return []
 
 
 def _rows(path: Path, form: Form) -> list[tuple[int, list[str]]]:
