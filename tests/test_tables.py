@@ -218,6 +218,19 @@ def test_rows_that_are_cut_off(tmp_path):
     ]
 
 
+def test_codes_and_what_is_aside_keep_their_letters(tmp_path):
+    text = "id,a,zip,label\n001,1,01234,ja\n002,2,01234,nein\n003,4,99999,ja\n"
+    frame = read_frame(put(tmp_path, text))
+    assert frame.kinds == {"a": "number", "zip": "category"}
+    assert (frame.index, frame.labels.tolist()) == ("id", ["ja", "nein", "ja"])
+    assert text_of(tmp_path / "o.csv", frame) == text
+    long = "id,a\n123456789012345678901234,1\n123456789012345678901235,2\n"
+    frame = read_frame(put(tmp_path, long))
+    assert text_of(tmp_path / "o.csv", frame) == long
+    known = read_frame(put(tmp_path, "m\n01\n02\n"), kinds={"m": "number"})
+    assert known.table["m"].tolist() == [1, 2]
+
+
 def test_names_that_come_twice(tmp_path):
     frame = read_frame(put(tmp_path, "a,a,b\n1,2,3.5\n4,5,6.5\n"))
     assert frame.columns == ["a", "a.2", "b"]

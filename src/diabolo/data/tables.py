@@ -49,6 +49,7 @@ def read_frame(
     written = {name: column.written for name, column in parsed.items()}
     frame.notes.extend(_ambiguous(written))
     found = set_aside(replace(frame, table=table, written=written), index, label, known)
+    found = replace(found, aside=frame.table[[*found.aside.columns]])
     strays = {n: parsed[n] for n in found.columns if parsed[n].strays is not None}
     problems += _describe(path, frame, strays)
     if problems:
@@ -153,6 +154,7 @@ def _read_csv(pandas: Any, file: BinaryIO, form: Form, limit: int | None) -> Any
             encoding=form.encoding,
             header=None if form.names is None else 0,
             skiprows=form.skipped,
+            dtype=dict.fromkeys(form.padded(), "str"),
             na_values=list(GAPS),
             skipinitialspace=True,
             index_col=False,
