@@ -106,7 +106,7 @@ def sniff(path: Path, file: BinaryIO, head: int = HEAD) -> Form:
         decimal,
         newline,
         start + skipped,
-        tuple(" ".join(filter(None, row)) for _, row in rows[:titles]),
+        tuple(row[0].strip() for _, row in rows[:titles] if row[0].strip()),
         tuple(cell.strip() for cell in body[0]) if header else None,
         tuple(tuple(row) for row in body[header:]),
         path.suffix.lower(),
@@ -216,11 +216,12 @@ def _separator(lines: list[str], *, spaces: bool) -> str:
 
 
 def _titles(rows: list[tuple[int, list[str]]]) -> tuple[int, int]:
-    """How many rows above the header have only a first cell, and the lines they take."""
-    widths = Counter(len(row) for _, row in rows)
-    usual = widths.most_common(1)[0][0] if widths else 1
-    for number, (line, row) in enumerate(rows):
-        if usual < 2 or number > 10 or any(row[1:]) or is_value(row[0]) or not row[0].strip():
+    """How many rows above the header have a first cell at most, and the lines they take."""
+    filled = [sum(map(bool, map(str.strip, row))) for _, row in rows]
+    if not filled or Counter(filled).most_common(1)[0][0] < 2:
+        return 0, 0
+    for number, (line, row) in enumerate(rows[:10]):
+        if filled[number] > bool(row[0].strip()) or is_value(row[0]):
             return number, line - 1
     return 0, 0
 
