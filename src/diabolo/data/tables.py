@@ -12,11 +12,16 @@ from diabolo.data.files import atomically, quietly, why
 from diabolo.errors import InputError
 
 CODE = re.compile(r"code_\d{1,9}", re.ASCII)
+BLOCK = 65_536  # rows that are unpacked at a time
 KEPT = ("bool", "uint8", "uint16", "float16", "float32", "float64")
 
 
-def read_table(path: Path, *, codes: bool = False) -> tuple[np.ndarray, list[str]]:
+def read_table(
+    path: Path, *, codes: bool = False, limit: int | None = None
+) -> tuple[np.ndarray, list[str]]:
     """Return the values (N, D) of a .csv or .parquet file and its column names.
+
+    `limit`: only the first rows are read.
 
     `codes`: of a table that has the columns code_0, code_1, ... only these, in that order.
 
@@ -25,7 +30,7 @@ def read_table(path: Path, *, codes: bool = False) -> tuple[np.ndarray, list[str
     column is not numeric, or pandas is not installed.
     """
     pandas = _pandas(path)
-    frame = _read_frame(pandas, path)
+    frame = _read_frame(pandas, path, limit)
     if codes and (numbered := [name for name in frame.columns if CODE.fullmatch(str(name))]):
         frame = frame[sorted(numbered, key=lambda name: int(name.removeprefix("code_")))]
     if not len(frame):
@@ -61,17 +66,33 @@ def write_table(
             frame.to_parquet(temporary, engine="pyarrow", index=False)
 
 
-def _read_frame(pandas: Any, path: Path) -> Any:
+def _read_frame(pandas: Any, path: Path, limit: int | None) -> Any:
     try:
         if path.suffix.lower() != ".csv":
-            return pandas.read_parquet(path, engine="pyarrow")
+            return _read_parquet(pandas, path, limit)
         with quietly(pandas.errors.ParserWarning):
-            return pandas.read_csv(path, index_col=False, low_memory=False)
+            return pandas.read_csv(path, index_col=False, low_memory=False, nrows=limit)
     except pandas.errors.ParserWarning as error:
         raise InputError(f"{path} has rows with more cells than its header") from error
+    except MemoryError:
+        raise
     except Exception as error:  # damaged Parquet raises errors of many kinds
         reason = why(error).removeprefix("Error tokenizing data. C error: ")
         raise InputError(f"{path} cannot be read as a table: {reason}") from error
+
+
+def _read_parquet(pandas: Any, path: Path, limit: int | None) -> Any:
+    if limit is None:
+        return pandas.read_parquet(path, engine="pyarrow")
+    arrow, parquet = (importlib.import_module(name) for name in ("pyarrow", "pyarrow.parquet"))
+    with parquet.ParquetFile(path) as file:
+        blocks, rows = [], 0
+        for block in file.iter_batches(min(limit, BLOCK)):
+            blocks.append(block)
+            rows += len(block)
+            if rows >= limit:
+                break
+        return arrow.Table.from_batches(blocks, file.schema_arrow).slice(0, limit).to_pandas()
 
 
 def _pandas(path: Path) -> Any:
