@@ -165,7 +165,7 @@ def _write(path: Path, config: dict[str, Any], tensors: "dict[str, Tensor]") -> 
     with path.open("wb") as file:
         file.write(len(header).to_bytes(8, "little") + header)
         for place in places:
-            file.write(_bytes(tensors[place.name]))
+            file.write(_bytes(_plain(tensors[place.name])))
         file.flush()
         os.fsync(file.fileno())
 
@@ -204,16 +204,22 @@ def checksum(tensors: "dict[str, Tensor]") -> str:
     total = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         total.update(f"{name!r} {tensor.dtype} {list(tensor.shape)} ".encode())
-        total.update(_bytes(tensor))
+        total.update(_bytes(_plain(tensor)))
     return total.hexdigest()
 
 
-def _bytes(tensor: "Tensor") -> memoryview:
-    """The values of a tensor, in the order of its dimensions."""
+def _plain(tensor: "Tensor") -> "Tensor":
+    """A contiguous copy in the memory of the CPU."""
     import torch
 
-    plain = tensor.detach().cpu().contiguous()
-    return plain.view(-1).view(torch.uint8).numpy().data
+    return torch.empty(tensor.shape, dtype=tensor.dtype).copy_(tensor.detach())
+
+
+def _bytes(tensor: "Tensor") -> memoryview:
+    """The memory of a contiguous tensor."""
+    import torch
+
+    return tensor.view(-1).view(torch.uint8).numpy().data
 
 
 # ---- reading
