@@ -20,6 +20,8 @@ def read_npy_bytes(body: bytes) -> np.ndarray:
     try:
         with quietly():
             header = read_header(stream)
+    except MemoryError:
+        raise
     except Exception as error:  # a damaged header raises nearly anything
         raise InputError(f"The body is not a .npy file that can be read: {why(error)}.") from None
     data = memoryview(body)[stream.tell() :]

@@ -15,13 +15,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from diabolo import __version__
-from diabolo.errors import InputError
+from diabolo.errors import InputError, out_of_memory
 from diabolo.studio import programs, views
 from diabolo.studio.guard import Guard
 from diabolo.studio.opening import page_routes
 from diabolo.studio.service import Error, Service
 from diabolo.studio.training import BusyError
 
+UNKNOWN = "The service failed; what happened is in its terminal."
 REFUSALS = {
     400: "The body cannot be read.",
     401: "The token is missing or wrong.",
@@ -110,4 +111,5 @@ def _explain(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def failed(request: Request, error: Exception) -> JSONResponse:
-        return said(500, "The service failed; what happened is in its terminal.")
+        full = out_of_memory(error)
+        return said(507 if full else 500, full or UNKNOWN)
