@@ -1,4 +1,4 @@
-"""Nothing reads what it does not need, what runs out of memory says so, and the page comes first."""
+"""Nothing is read that is not needed, a full memory is called that, and the page comes first."""
 
 import resource
 import subprocess
