@@ -193,4 +193,4 @@ def test_a_fit_on_a_part_of_a_large_map_is_small(tmp_path):
         tmp_path / "run",
     ]
     subprocess.run([sys.executable, "-m", "diabolo", *map(str, words)], check=True)
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 1000 * 1024
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 800 * 1024
