@@ -96,7 +96,7 @@ def test_a_folder_of_everything_becomes_one_array_and_all_is_said(mixed):
     assert samples.array.shape == (24, 3, 48, 48)
     assert samples.array.dtype == np.uint8
     assert [re.sub(" [(].*", "", text) for text in samples.failures] == [*RUBBISH.values()]
-    assert samples.notes == [
+    assert samples.told == [
         PASSED,
         "The images differ in size, 20x20 to 86x42: brought to 48x48 (width x height), scaled to"
         " cover it and cut around the middle; size and fit change that.",
@@ -104,7 +104,7 @@ def test_a_folder_of_everything_becomes_one_array_and_all_is_said(mixed):
         "2 of 24 images have several frames or pages: the first is read.",
         "1 of 24 images is gray of 16 bits: reduced to 8, as the others have.",
     ]
-    assert samples.frame == {"size": "48x48", "fit": "crop"}
+    assert samples.framing == {"size": "48x48", "fit": "crop"}
     deep = samples.array[samples.names.index("deep.png")]
     assert (deep == round(40_000 / 257)).all()
     first = samples.array[[samples.names.index(n) for n in ("a.gif", "pages.tif", "print.jpg")]]
@@ -135,7 +135,7 @@ def test_images_of_one_small_size_stay_as_they_are(tmp_path):
         Image.fromarray(one).save(tmp_path / f"{n}.png")
     samples = read(tmp_path)
     np.testing.assert_array_equal(samples.array, pixels.transpose(0, 3, 1, 2))
-    assert (samples.notes, samples.frame) == ([], {})
+    assert (samples.told, samples.framing) == ([], {})
 
 
 def test_crop_pad_and_stretch(tmp_path):
@@ -209,8 +209,8 @@ def test_pairs_of_many_sizes_are_brought_to_one_alike(tmp_path):
     found = read_pairs(tmp_path / "noisy", tmp_path / "clean", size="16", fit="pad")
     assert found.array.shape == found.noisy.shape == (4, 3, 16, 16)
     assert np.abs(found.array / 2 - found.noisy).mean() < 1.5
-    assert found.notes[0].startswith("All 4 images were brought to 16x16")
-    assert found.frame == {"size": "16x16", "fit": "pad"}
+    assert found.told[0].startswith("All 4 images were brought to 16x16")
+    assert found.framing == {"size": "16x16", "fit": "pad"}
 
 
 # ---- a model, and every command on such a folder
@@ -335,5 +335,5 @@ def test_channels_last_of_a_file_are_moved_and_said(tmp_path):
     np.save(tmp_path / "x.npy", X)
     samples = read(tmp_path / "x.npy")
     np.testing.assert_array_equal(samples.array, np.moveaxis(X, -1, 1))
-    (note,) = samples.notes
+    (note,) = samples.told
     assert note.endswith("has its channels last: they are moved to the front, (3, 6, 8).")

@@ -195,7 +195,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         frame: dict[str, str] = {}
         if isinstance(X, Samples):
             y = X.labels if y is None else y
-            X, X_noisy, columns, frame = X.array, X.noisy, X.columns, X.frame
+            X, X_noisy, columns, frame = X.array, X.noisy, X.columns, X.framing
         taken, source = self._samples(X, y, X_noisy, plan.p.condition, start)
         peak = 0.0 if start is None else start.peak
         validation = taken.validation(self, X_val, paired=X_noisy is not None, peak=peak)

@@ -46,7 +46,7 @@ def denoise(
     out = runs.free_for_result(out, source, force=force)
     picture = runs.free_to_write(out.with_name(f"{out.name}-comparison.png"), force=force)
     parts = data.read_each(source)
-    runs.tell(parts[0].notes)
+    runs.tell(parts[0].told)
     if len(parts) > 1 and kind_by_name(out) != "folder":
         raise InputError(f"{source} has images of different sizes: give a folder as --out.")
     done, failures = comparing.each(parts, fitted, seed if corrupt else None)
@@ -67,9 +67,6 @@ def _training_images(path: str | Path, model: "Estimator") -> "np.ndarray | None
 
     None where the model is in no run, or these are no more.
     """
-    from diabolo.data.images import read_images
-    from diabolo.data.sources import find_files
-
     recipe = runs.recipe_beside(path)
     if recipe is None:
         return None
@@ -77,9 +74,9 @@ def _training_images(path: str | Path, model: "Estimator") -> "np.ndarray | None
         if recipe.patches:
             few = replace(recipe, data={**recipe.data, "patches": 4 * TUNED})
             return runs.load_split(few, model.seed_).train
-        if (files := find_files(recipe.source)) is not None:
-            return read_images(files.folder, files.names[:TUNED], model.image_shape_).array
-        array = data.read(recipe.source, image_shape=model.image_shape_).array[:TUNED]
+        array = data.read(
+            recipe.source, image_shape=model.image_shape_, fit=runs.fit_of(model), limit=TUNED
+        ).array
     except InputError:
         return None
     return array.reshape(-1, *(model.image_shape_ or ()))

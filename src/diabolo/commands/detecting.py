@@ -77,16 +77,15 @@ def fit(
     detector.validated()
     if runs.is_recipe(str(model)):
         recipe = recipes.read(model)
-        samples = data.read(source, size=size, fit=fit)
-        runs.tell(samples.notes)
+        samples = data.read(source, size=size, fit=fit, limit=limit)
         detector.set_params(model=_planned(recipe, seed, samples, source))
     elif size or fit:
         raise InputError("--size and --fit go with a RECIPE: a MODEL has its own.")
     else:
         fitted = runs.load_model(model)
-        samples = runs.read_for(fitted, source)
+        samples = replace(runs.read_for(fitted, source, limit), told=[])
         detector.set_params(model=fitted, prefit=True)
-    X = samples.array[:limit]
+    X = samples.array
     with _warnings_told() as told:
         detector.fit(X)
     known = _seen(model, detector, X) if detector.prefit and not detector.seen_ else 0
@@ -99,11 +98,11 @@ def fit(
     if not detector.prefit:
         record = detector.model_.fitted_
         detector.model_.fitted_ = replace(
-            record, columns=samples.columns, data={**record.data, **samples.frame}
+            record, columns=samples.columns, data={**record.data, **samples.framing}
         )
     detector.save(out)
     lines = _what_was_done(detector, len(X), model, known=known is not None)
-    return complete([*told, *lines, str(out)], samples.failures)
+    return complete([*samples.notes, *told, *lines, str(out)], samples.failures)
 
 
 @command(

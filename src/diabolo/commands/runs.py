@@ -15,7 +15,7 @@ from diabolo.data import Samples, atomically, spec
 from diabolo.data.files import check_place, is_special, remove_leftovers
 from diabolo.data.samples import IMAGE_SUFFIXES
 from diabolo.errors import InputError
-from diabolo.recipes import HELD_OUT, Recipe
+from diabolo.recipes import Recipe
 from diabolo.store import Checkpoints
 
 if TYPE_CHECKING:
@@ -51,13 +51,19 @@ class Split:
     failures: list[str] = field(default_factory=list)
     labels: "np.ndarray | None" = None  # of the training samples
     notes: list[str] = field(default_factory=list)
-    frame: dict[str, str] = field(default_factory=dict)
+    framing: dict[str, str] = field(default_factory=dict)
 
     @property
     def samples(self) -> Samples:
         """The training samples with all that is known of them."""
         return Samples(
-            self.train, [], "npy", self.labels, self.columns, noisy=self.noisy, frame=self.frame
+            self.train,
+            [],
+            "npy",
+            self.labels,
+            self.columns,
+            noisy=self.noisy,
+            framing=self.framing,
         )
 
 
@@ -82,30 +88,43 @@ def load_split(recipe: Recipe, seed: int) -> Split:
         training.columns,
         training.failures + testing.failures,
         train.labels,
-        training.notes + testing.notes,
-        training.frame,
+        training.notes + testing.told,
+        training.framing,
     )
 
 
 def _read_both(recipe: Recipe, seed: int) -> tuple[Samples, Samples]:
     """What a recipe trains and tests on."""
-    held_out = recipe.test == HELD_OUT
+    held_out = recipe.test in (spec.HELD_OUT, spec.HELD_OUT_FIRST)
     if recipe.patches:
         test = None if held_out else recipe.test
         return data.split_patches(recipe.source, test, seed=seed, **recipe.patches)
-    training = read_source(recipe)
+    training = read_source(recipe, _needed(recipe))
     if held_out:
         return _hold_out(training, seed)
-    fit = training.frame.get("fit")
-    return training, data.read(recipe.test, image_shape=_image_shape(training.array), fit=fit)
+    fit, roles = training.framing.get("fit"), _roles(recipe)
+    shape = _image_shape(training.array)
+    return training, data.read(recipe.test, image_shape=shape, fit=fit, **roles)
 
 
-def read_source(recipe: Recipe) -> Samples:
-    """The samples that a recipe names, whole, those to test on aside; of pairs with the noisy."""
+def read_source(recipe: Recipe, limit: int | None = None) -> Samples:
+    """The samples that a recipe names, those to test on aside; of pairs with the noisy."""
     frame = spec.frame(recipe.data)
     if recipe.pairs:
-        return data.read_pairs(*recipe.pairs, **frame)
-    return data.read(recipe.source, **frame)
+        return data.read_pairs(*recipe.pairs, limit=limit, **frame)
+    return data.read(recipe.source, limit=limit, **_roles(recipe), **frame)
+
+
+def _roles(recipe: Recipe) -> dict[str, Any]:
+    return {key: recipe.data[key] for key in spec.ROLES if key in recipe.data}
+
+
+def _needed(recipe: Recipe) -> int | None:
+    """How many samples, from the first on, are read to train on `limit` of them; None: all."""
+    limit: int | None = recipe.data.get("limit")
+    if limit is None or recipe.test == spec.HELD_OUT:
+        return None
+    return limit + (max(1, (limit - 1) // 9) if recipe.test == spec.HELD_OUT_FIRST else 0)
 
 
 def _check_alike(train: "np.ndarray", test: "np.ndarray", name: str) -> None:
@@ -131,7 +150,7 @@ def _hold_out(samples: Samples, seed: int) -> tuple[Samples, Samples]:
     order = np.random.default_rng(seed).permutation(n)
     held = max(1, n // 10)
     training, testing = (_subset(samples, np.sort(i)) for i in (order[held:], order[:held]))
-    return training, replace(testing, failures=[], notes=[])
+    return training, replace(testing, failures=[], told=[])
 
 
 def _subset(samples: Samples, index: "np.ndarray | slice") -> Samples:
@@ -143,6 +162,7 @@ def _subset(samples: Samples, index: "np.ndarray | slice") -> Samples:
         names=[samples.names[i] for i in np.arange(len(samples.names))[index]],
         labels=None if samples.labels is None else samples.labels[index],
         noisy=None if samples.noisy is None else samples.noisy[index],
+        frame=None if samples.frame is None else samples.frame.rows(index),
     )
 
 
@@ -272,13 +292,16 @@ def load_model(path: str | Path) -> "Estimator":
     return model
 
 
-def read_for(model: "Estimator", source: str | Path) -> Samples:
+def read_for(model: "Estimator", source: str | Path, limit: int | None = None) -> Samples:
     """Samples of INPUT: images with the model's channels and size, tables with its columns.
 
     What was done to images for that is told.
     """
-    samples = data.read(source, image_shape=model.image_shape_, fit=fit_of(model))
-    tell(samples.notes)
+    kinds: Any = dict.fromkeys(model.columns_ or (), "number")
+    samples = data.read(
+        source, image_shape=model.image_shape_, fit=fit_of(model), kinds=kinds, limit=limit
+    )
+    tell(samples.told)
     if model.columns_ and samples.columns and samples.columns != model.columns_:
         pairs = zip_longest(samples.columns, model.columns_)
         given, wanted = next((a, b) for a, b in pairs if a != b)

@@ -16,14 +16,19 @@ if TYPE_CHECKING:
 
 
 def read_pairs(
-    noisy: str | Path, clean: str | Path, *, size: str | None = None, fit: str | None = None
+    noisy: str | Path,
+    clean: str | Path,
+    *,
+    size: str | None = None,
+    fit: str | None = None,
+    limit: int | None = None,
 ) -> Samples:
     """The clean samples with their noisy partners; both sources are as `read` takes them.
 
     Of two folders, images whose paths are the same but for the suffix are a pair (a/1.jpg and
     a/1.png), and are read in the form of the clean ones; `size` and `fit` are as for `read`.
     `failures` names those without a partner of their size, and those that cannot be read. Of two
-    other sources, the rows are pairs.
+    other sources, the rows are pairs. `limit`: only the first pairs are read.
 
     Raises InputError where there are no pairs, or where their sides are not alike.
     """
@@ -35,9 +40,9 @@ def read_pairs(
         raise InputError(f"{folder} is a folder, {other} is none: give two folders or two files.")
     wanted, way = None if size is None else read_size(size), as_fit(fit)
     if all(folders):
-        pairs = _by_name(Path(noisy), Path(clean), wanted, way)
+        pairs = _by_name(Path(noisy), Path(clean), wanted, way, limit)
     elif wanted is None:
-        pairs = _by_row(noisy, clean)
+        pairs = _by_row(noisy, clean, limit)
     else:
         raise InputError(f"{clean} {NO_IMAGES}")
     assert pairs.noisy is not None
@@ -49,8 +54,8 @@ def _is_folder(source: str | Path) -> bool:
     return str(source).partition(":")[0] != "mnist" and Path(source).is_dir()
 
 
-def _by_row(noisy: str | Path, clean: str | Path) -> Samples:
-    given, wanted = read(noisy), read(clean)
+def _by_row(noisy: str | Path, clean: str | Path, limit: int | None) -> Samples:
+    given, wanted = read(noisy, limit=limit), read(clean, limit=limit)
     if len(given.array) != len(wanted.array):
         raise InputError(
             f"{noisy} has {len(given.array)} samples and {clean} has {len(wanted.array)}: they are"
@@ -61,14 +66,16 @@ def _by_row(noisy: str | Path, clean: str | Path) -> Samples:
     return replace(wanted, noisy=given.array)
 
 
-def _by_name(noisy: Path, clean: Path, size: Size | None, fit: Fit | None) -> Samples:
+def _by_name(
+    noisy: Path, clean: Path, size: Size | None, fit: Fit | None, limit: int | None
+) -> Samples:
     (given, closed), (wanted, closed_too) = _stems(noisy), _stems(clean)
     both = sorted(given.keys() & wanted.keys())
     if not both:
         raise InputError(
             f"No image in {noisy} has the name of one in {clean}: a pair has one name in both."
         )
-    pairs = [(given[stem], wanted[stem]) for stem in both]
+    pairs = [(given[stem], wanted[stem]) for stem in both[:limit]]
     odd = _of_other_sizes(noisy, clean, pairs)
     if len(odd) == len(pairs):
         raise _none_usable(len(pairs), next(iter(odd.values())))
@@ -86,8 +93,8 @@ def _by_name(noisy: Path, clean: Path, size: Size | None, fit: Fit | None) -> Sa
         "folder",
         failures=failures,
         noisy=second.array,
-        notes=first.notes,
-        frame=first.frame,
+        told=first.notes,
+        framing=first.frame,
     )
 
 

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import numpy as np
 
-Kind = Literal["image", "folder", "npy", "npz", "idx", "csv", "parquet", "mnist"]
+    from diabolo.data.tables import Frame
+
+Kind = Literal["image", "folder", "npy", "npz", "idx", "csv", "parquet", "arrow", "excel", "mnist"]
+TABLES: tuple[Kind, ...] = ("csv", "parquet", "arrow", "excel")
 
 IMAGE_SUFFIXES = {
     ".png": "PNG",
@@ -38,7 +41,12 @@ _ARRAY_SUFFIXES: dict[str, Kind] = {
     ".npy": "npy",
     ".npz": "npz",
     ".csv": "csv",
+    ".tsv": "csv",
+    ".txt": "csv",
     ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".xlsx": "excel",
 }
 
 
@@ -49,10 +57,11 @@ class Samples:
     `array` is (N, D), (N, H, W) or (N, C, H, W). `names` has one name a sample: the path relative
     to the folder, with slashes, for images; the index in the source, "0", "1", ..., for the rest.
     `labels` is (N,) where the source has them, `columns` the header of a table. `failures` has
-    one sentence for each file of a folder that could not be read, `notes` what was done to others
+    one sentence for each file of a folder that could not be read, `told` what was done to others
     that the user did not ask for. `noisy` is like `array`, row by row, where the samples are the
-    clean ones of pairs. `frame` has the size and the fit with which images were brought to one
-    size, as the data options of these names.
+    clean ones of pairs. `frame` is the table that they come from: `array` is of objects where it
+    does not only have numbers. `framing` has the size and the fit with which images were brought
+    to one size, as the data options of these names.
     """
 
     array: "np.ndarray"
@@ -62,8 +71,14 @@ class Samples:
     columns: list[str] | None = None
     failures: list[str] = field(default_factory=list)
     noisy: "np.ndarray | None" = None
-    notes: list[str] = field(default_factory=list)
-    frame: dict[str, str] = field(default_factory=dict)
+    frame: "Frame | None" = None
+    told: list[str] = field(default_factory=list)
+    framing: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> list[str]:
+        """A sentence on each thing that was recognised in a table, or done to images."""
+        return self.told + ([] if self.frame is None else self.frame.notes)
 
 
 def channels_last(shape: tuple[int, ...]) -> bool:

@@ -1,19 +1,28 @@
 """Reading samples from whatever a user points at."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from diabolo.data.arrays import read_npy, read_npz
+from diabolo.data.cells import ColumnKind
 from diabolo.data.files import why
-from diabolo.data.framing import Fit, Size, as_fit, read_size
+from diabolo.data.framing import as_fit, read_size
 from diabolo.data.idx import looks_like_idx, read_idx
-from diabolo.data.mnist import Split, read_split
-from diabolo.data.samples import OTHER_IMAGES, Kind, Samples, channels_last, kind_by_name
-from diabolo.data.tables import read_table
+from diabolo.data.mnist import COUNTS, Split, read_split
+from diabolo.data.samples import (
+    OTHER_IMAGES,
+    TABLES,
+    Kind,
+    Samples,
+    channels_last,
+    kind_by_name,
+)
+from diabolo.data.tables import read_code_columns, read_frame
 from diabolo.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,7 +30,7 @@ if TYPE_CHECKING:
 
 FORMS = (
     "a source is mnist, mnist:test, mnist:test:100 or mnist:test:3-7, an image, a folder of "
-    "images, .npy, .npz, IDX, .csv or .parquet"
+    "images, .npy, .npz, IDX, or a table: .csv, .tsv, .txt, .parquet, .arrow, .feather or .xlsx"
 )
 NO_IMAGES = "has no image files, which alone can be brought to another size: leave size out."
 _MNIST = re.compile(r"mnist(?::(train|test)(?::(\d+)(?:-(\d+))?)?)?")
@@ -33,6 +42,10 @@ def read(
     image_shape: tuple[int, int, int] | None = None,
     size: str | None = None,
     fit: str | None = None,
+    kinds: Mapping[str, ColumnKind] | None = None,
+    index: str | None = None,
+    label: str | None = None,
+    limit: int | None = None,
 ) -> Samples:
     """Read the samples of `source` in their stored dtype.
 
@@ -44,13 +57,17 @@ def read(
       (N, H, W) gray or (N, 3, H, W) RGB; see `diabolo.data.decoding` for orientation, transparency
       and 16 bits. In a folder they are gray only if all are. Images that differ in size are
       brought to one, as `notes` tell. A broken file is left out and named in `failures`.
-    - `.npy`; `.npz` with the array "x" or only one, and labels in "y"; IDX, gzip or not; `.csv`
-      and `.parquet` with a header row. Arrays are numbers, (N, D), (N, H, W) or (N, C, H, W);
-      (N, H, W, C) becomes that, as `notes` tell.
+    - `.npy`; `.npz` with the array "x" or only one, and labels in "y"; IDX, gzip or not. Arrays
+      are numbers, (N, D), (N, H, W) or (N, C, H, W); (N, H, W, C) becomes that, as `notes` tell.
+    - Tables: `.csv`, `.tsv`, `.txt`, `.parquet`, `.arrow`, `.feather` and `.xlsx`, as
+      `read_frame` reads them, with `kinds`, `index` and `label` as there.
 
     `image_shape`, (C, H, W), is what a model takes: images are then converted to C channels and
     that size. It says nothing about the other kinds. `size`, as "64" or "64x48" (width x height),
     and `fit`, "crop", "pad" or "stretch", are of images only: see `diabolo.data.framing`.
+
+    `limit`: only the first samples are read, of a folder the first image files, and the rest costs
+    neither time nor memory; nor is it looked at, so that what is wrong there is not found.
 
     Raises InputError where the source does not exist, cannot be read or holds no samples.
     """
@@ -58,13 +75,20 @@ def read(
     text = str(source)
     if not text:
         raise InputError(f"The name of the source is empty: {FORMS}")
-    mnist, path = text == "mnist" or text.startswith("mnist:"), Path(source)
-    kind = "mnist" if mnist else _kind_of(path)
+    if limit is not None and limit < 1:
+        raise InputError(f"A limit is at least 1, but is {limit}.")
+    digits = text == "mnist" or text.startswith("mnist:")
+    path = Path(source)
+    kind = "mnist" if digits else _kind_of(path)
+    if kind not in TABLES and (index or label):
+        raise InputError(f"{source} is no table: leave the names of its index and label out.")
     if kind in ("image", "folder"):
-        return _read_images(path, kind, image_shape, wanted, way)
+        return _read_images(path, kind, image_shape, size=wanted, fit=way, limit=limit)
     if wanted is not None:
         raise InputError(f"{source} {NO_IMAGES}")
-    return _read_mnist(text) if mnist else _read_file(path, kind)
+    if kind in TABLES:
+        return _read_table(path, kind, kinds=kinds, index=index, label=label, limit=limit)
+    return _read_mnist(text, limit) if digits else _read_file(path, kind, limit)
 
 
 def read_codes(source: str | Path) -> np.ndarray:
@@ -73,8 +97,9 @@ def read_codes(source: str | Path) -> np.ndarray:
     Of a table with the columns code_0, code_1, ... all others are left aside.
     """
     path = Path(source)
-    if kind_by_name(path) in ("csv", "parquet") and path.is_file():
-        return checked(path, read_table(path, codes=True)[0])
+    if kind_by_name(path) in TABLES and path.is_file():
+        codes = read_code_columns(path)
+        return read(source).array if codes is None else checked(path, codes)
     return read(source).array
 
 
@@ -93,7 +118,7 @@ def read_each(source: str | Path) -> list[Samples]:
     if not parts:
         raise _none_usable(files, failures)
     failures, notes = files.failures + failures, files.notes + notes
-    return [replace(parts[0], failures=failures, notes=notes), *parts[1:]]
+    return [replace(parts[0], failures=failures, told=notes), *parts[1:]]
 
 
 def find_files(source: str | Path) -> "Found | None":
@@ -122,7 +147,7 @@ def _none_usable(files: "Found", failures: list[str]) -> InputError:
     )
 
 
-def _read_mnist(source: str) -> Samples:
+def _read_mnist(source: str, limit: int | None) -> Samples:
     match = _MNIST.fullmatch(source)
     if match is None:
         raise InputError(
@@ -130,16 +155,18 @@ def _read_mnist(source: str) -> Samples:
             "(the first hundred) or mnist:test:3-7"
         )
     split, start, end = match.groups()
-    images, labels = read_split(cast(Split, split or "train"))
-    first, stop = 0, len(images)
+    split = cast(Split, split or "train")
+    first, stop = 0, COUNTS[split]
     if start is not None:
         first, stop = (0, int(start)) if end is None else (int(start), int(end) + 1)
-    if not first < stop <= len(images):
+    if not first < stop <= COUNTS[split]:
         raise InputError(
             f"{source} asks for no images or for some that are not there: there are "
-            f"{len(images)}, numbered 0 to {len(images) - 1}"
+            f"{COUNTS[split]}, numbered 0 to {COUNTS[split] - 1}"
         )
-    return Samples(images[first:stop], _numbers(first, stop), "mnist", labels[first:stop])
+    stop = stop if limit is None else min(stop, first + limit)
+    images, labels = read_split(split, limit=stop)
+    return Samples(images[first:], _numbers(first, stop), "mnist", labels[first:])
 
 
 def _kind_of(path: Path) -> Kind:
@@ -166,36 +193,43 @@ def _read_images(
     path: Path,
     kind: Kind,
     image_shape: tuple[int, int, int] | None,
-    size: Size | None,
-    fit: Fit | None,
+    *,
+    limit: int | None,
+    **frame: Any,
 ) -> Samples:
     from diabolo.data.images import Found, read_images
 
     files = files_in(path) if kind == "folder" else Found(path.parent, [path.name], [], [])
-    found = read_images(files.folder, files.names, image_shape, size=size, fit=fit)
-    failures, notes = files.failures + found.failures, files.notes + found.notes
+    files = files._replace(names=files.names[:limit])
+    found = read_images(files.folder, files.names, image_shape, **frame)
+    failures, told = files.failures + found.failures, files.notes + found.notes
     if not found.names:
         raise InputError(failures[0]) if kind == "image" else _none_usable(files, found.failures)
     return Samples(
-        found.array, found.names, kind, failures=failures, notes=notes, frame=found.frame
+        found.array, found.names, kind, failures=failures, told=told, framing=found.frame
     )
 
 
-def _read_file(path: Path, kind: Kind) -> Samples:
-    labels, columns = None, None
+def _read_file(path: Path, kind: Kind, limit: int | None) -> Samples:
+    labels = None
     if kind == "npy":
-        array = read_npy(path)
+        array = read_npy(path, limit)
     elif kind == "npz":
-        array, labels = read_npz(path)
-    elif kind == "idx":
-        array = read_idx(path)
+        array, labels = read_npz(path, limit)
     else:
-        array, columns = read_table(path)
-    array, notes = checked(path, array), list[str]()
+        array = read_idx(path, limit)
+    array, told = checked(path, array), list[str]()
     if channels_last(array.shape[1:]):
         array = np.ascontiguousarray(np.moveaxis(array, -1, 1))
-        notes = [f"{path} has its channels last: they are moved to the front, {array.shape[1:]}."]
-    return Samples(array, _numbers(0, len(array)), kind, labels, columns, notes=notes)
+        told = [f"{path} has its channels last: they are moved to the front, {array.shape[1:]}."]
+    return Samples(array, _numbers(0, len(array)), kind, labels, told=told)
+
+
+def _read_table(path: Path, kind: Kind, **known: Any) -> Samples:
+    frame = read_frame(path, **known)
+    array = checked(path, frame.array()) if frame.numeric else frame.array()
+    names = _numbers(0, len(array))
+    return Samples(array, names, kind, frame.labels, frame.columns, frame=frame)
 
 
 def checked(path: Path | str, array: np.ndarray) -> np.ndarray:

@@ -14,10 +14,13 @@ from diabolo.data import framing
 from diabolo.errors import InputError
 
 INPUT = (
-    "an image, a folder of images, .npy/.npz, IDX (.gz or not), CSV/Parquet, or mnist:test,"
-    " mnist:test:100 (the first hundred), mnist:test:3-7 (from number 3 to number 7)"
+    "an image, a folder of images, .npy/.npz, IDX (.gz or not), a table (CSV, Excel, Parquet,"
+    " Arrow), or mnist:test, mnist:test:100 (the first hundred), mnist:test:3-7 (from"
+    " number 3 to number 7)"
 )
 PATCHES, PATCH_SIZE = 20_000, 32
+HELD_OUT = "held out 10%"
+HELD_OUT_FIRST = "held out 10% of the first"  # of what a limit needs; the rest is not read
 
 SAMPLES = f"mnist, or training samples: {INPUT}"
 
@@ -55,6 +58,12 @@ class Options(TypedDict, total=False):
     limit: Limit
     size: Size
     fit: Fit
+    index: Annotated[
+        str | None, Usage("--index NAME"), "the column that numbers the rows of a table, or none"
+    ]
+    label: Annotated[
+        str | None, Usage("--label NAME"), "the column of labels in a table, or none; not learnt"
+    ]
     patches: Annotated[
         int | None,
         Ge(1),
@@ -74,6 +83,7 @@ class Rule(NamedTuple):
 
 
 PIECES, FRAME = {"patches", "patch_size"}, {"size", "fit"}
+ROLES = ("index", "label")  # of columns, which are recognised without these options
 NOT_BOTH = "give noisy and clean, or source and test, not both."
 RULES = (
     Rule(
@@ -101,6 +111,11 @@ RULES = (
         "Patches are cut from images as they are: leave --size and --fit out.",
         "patches are cut from images as they are, leave size and fit out.",
     ),
+    Rule(
+        lambda given: "noisy" in given and given & set(ROLES),
+        "Of pairs, index and label are found by themselves: leave --index and --label out.",
+        "of pairs, index and label are found by themselves, leave them out.",
+    ),
 )
 OPTIONS: dict[str, Argument] = {option.name: option for option in keys(Options)}
 RENAMED = {"data": "source"}  # option: key in [data], where the names differ
@@ -118,8 +133,9 @@ def check(given: Mapping[str, Any], where: str = "") -> None:
 
     Of a recipe, `where` says which.
     """
+    keys = {key for key, value in given.items() if value not in (HELD_OUT, HELD_OUT_FIRST)}
     for rule in RULES:
-        if rule.broken(set(given)):
+        if rule.broken(keys):
             raise InputError(f"{where}: {rule.keys}" if where else rule.flags)
     try:
         frame(given)
