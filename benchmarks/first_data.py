@@ -218,17 +218,6 @@ def _windows(signal: np.ndarray, width: int, step: int) -> np.ndarray:
     return np.lib.stride_tricks.sliding_window_view(signal, width)[::step].copy()
 
 
-def table(path: Path) -> Given:
-    """The `X` of an .npz; its `y` says what is odd, and is no label."""
-    return np.load(path)["X"], None
-
-
-def normal(path: Path) -> Given:
-    """Those rows of an .npz that are not odd."""
-    found = np.load(path)
-    return found["X"][found["y"] == 0], None
-
-
 # ---- all of them
 
 PICTURES = (digits8, mnist, faces, icons32, icons64)
@@ -239,15 +228,36 @@ TABLES = (breast_cancer, wine, iris, diabetes, linnerud, membrane, eeg, ecg)
 def names(folder: Path | None) -> dict[str, Callable[[], Given]]:
     """How to load each set, by name; `folder` has more tables."""
     found = {load.__name__: load for load in PICTURES + TABLES}
-    for path in sorted(folder.glob("*.npz")) if folder else []:
-        found[path.stem.split("_", 1)[-1].lower()] = lambda path=path: table(path)
-    return found
+    return found | {
+        name: lambda path=path: (np.load(path)["X"], None) for name, path in tables(folder).items()
+    }
+
+
+def tables(folder: Path | None) -> dict[str, Path]:
+    """The .npz of a folder, by their names without a number."""
+    paths = sorted(folder.glob("*.npz")) if folder else []
+    return {path.stem.split("_", 1)[-1].lower(): path for path in paths}
 
 
 @cache
 def read(name: str, folder: Path | None = None) -> DataSet:
     """The set of that name."""
     return DataSet(name, *named("set", name, names(folder))())
+
+
+def normal(name: str, folder: Path | None = None) -> DataSet:
+    """Of a table the rows that are not odd: the benign tumours, or those where `y` is 0."""
+    if name == "breast_cancer":
+        x, y = breast_cancer()
+        return DataSet(name, x[y == 1])
+    found = np.load(named("table", name, tables(folder)))
+    return DataSet(name, found["X"][found["y"] == 0])
+
+
+def halves(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which of n rows train, and which test."""
+    order = np.random.default_rng(seed).permutation(n)
+    return np.sort(order[: (n + 1) // 2]), np.sort(order[(n + 1) // 2 :])
 
 
 def every(wanted: list[str] | None, folder: Path | None = None) -> Iterator[DataSet]:
