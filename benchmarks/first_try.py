@@ -5,6 +5,7 @@
 
 reconstruct   error of what is held out, beside PCA with the same code
 features      accuracy of a logistic regression on the codes, beside PCA's
+mnist         error on the test digits with a code of 32, after 1 epoch and after 20
 alarms        of a detector among normal rows of five tables, beside what theory allows
 filling       a fifth of the cells of five tables, beside scikit-learn's imputers
 memory        of `diabolo fit ae --limit 5000` on 3 GB
@@ -13,47 +14,30 @@ memory        of `diabolo fit ae --limit 5000` on 3 GB
 """
 
 import argparse
-import csv
 import os
-import subprocess
-import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from scipy.stats import betabinom, norm
 from sklearn.decomposition import PCA
-from sklearn.experimental import enable_iterative_imputer  # noqa: F401
-from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from benchmarks.first_data import DataSet, every, halves, normal, read
+from benchmarks.first_data import DataSet, every, halves
+from benchmarks.first_rows import head, line, measured, middle
+from benchmarks.first_uses import alarms, filling, memory
 from benchmarks.table import Row
-from diabolo import AnomalyDetector, Autoencoder
+from diabolo import Autoencoder
+from diabolo.data import load_mnist
 from diabolo.params import named, parse
 
 NOTHING = 1e-10  # an error that float32's rounding makes
 TIMES, SECONDS = 20, 20.0  # the time rule: so many times PCA's, or so long
 LOSS = 0.005  # of accuracy, that is allowed
-RATE = 0.05  # of false alarms
-WATCHED = "breast_cancer", "pima", "yeast", "vowels", "cardio"
-FILLED = "breast_cancer", "wine", "diabetes", "vowels", "cardio"
-BIG = 1_000_000, 3072  # bytes
-FIT = """
-import sys
-from diabolo.cli import main
-code = main(sys.argv[1:])
-status = dict(line.split(":", 1) for line in open("/proc/self/status"))
-sys.exit(code or f"peak: {int(status['VmHWM'].split()[0]) // 1024} MB")
-"""
 
 
 def main() -> None:
@@ -89,47 +73,6 @@ def given(text: str) -> tuple[str, Any]:
     name, _, value = text.partition("=")
     declared = {p.name: p for p in Autoencoder.declared()}
     return name, parse(named("parameter", name, declared), value)
-
-
-def measured(
-    measure: Callable[..., Row], options: argparse.Namespace, sets: Iterable[DataSet]
-) -> Iterator[tuple[DataSet, list[Row]]]:
-    """Each set with a row for each seed; all rows also go into the file that is asked for."""
-    rows: list[Row] = []
-    seeds, changes = options.seeds, dict(options.given)
-    with ProcessPoolExecutor(options.jobs) as pool:
-        runner: Any = map if options.jobs == 1 else pool.map
-        for data in sets:
-            n = len(seeds)
-            found = list(runner(measure, [data] * n, seeds, [changes] * n))
-            rows += [{"set": data.name, "seed": s} | r for s, r in zip(seeds, found, strict=True)]
-            write(options.csv, rows)
-            yield data, found
-
-
-def write(path: Path | None, rows: list[Row]) -> None:
-    """All rows so far, where there is a file for them."""
-    if path:
-        with path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, rows[0])
-            writer.writeheader()
-            writer.writerows(rows)
-
-
-def head(*cells: str) -> None:
-    """Begin a table in Markdown."""
-    line(*cells)
-    print("|---" * len(cells) + "|", flush=True)
-
-
-def line(name: str, *cells: Any) -> None:
-    """A row of it."""
-    print("|", " | ".join([name.ljust(16), *(str(c).rjust(7) for c in cells)]), "|", flush=True)
-
-
-def middle(rows: list[Row], key: str) -> float:
-    """The median over the seeds."""
-    return median(row[key] for row in rows)
 
 
 # ---- reconstruct
@@ -225,102 +168,27 @@ def classifier(*first: Any) -> Pipeline:
     return make_pipeline(*first, StandardScaler(), LogisticRegression(max_iter=2000))
 
 
-# ---- alarms
+# ---- mnist
 
 
-def alarms(options: argparse.Namespace) -> None:
-    """False alarms among fresh normal rows, a split for each seed.
-
-    Theory: of m fresh rows, Beta-binomial(m, l, n + 1 - l) are flagged where n calibrate and
-    l = floor(rate (n + 1)); equal scores make it fewer. Bands hold 95 % of the single rates and,
-    for their mean, 99 %.
-    """
-    sets = (normal(name, options.data) for name in options.sets or WATCHED)
-    head(
-        "table", "rows", "held", "fresh", "mean, %", "band", "sd", "theory", "band of one", "in it"
-    )
-    for data, rows in measured(alarmed, options, sets):
-        held, fresh = rows[0]["held"], rows[0]["fresh"]
-        flagged = int(RATE * (held + 1))
-        law = betabinom(fresh, flagged, held + 1 - flagged)
-        rates = np.array([row["alarms"] for row in rows])
-        wide = norm.ppf(0.995) * law.std() / len(rows) ** 0.5
-        least, most = law.ppf([0.025, 0.975])
-        inside = np.mean((rates >= least) & (rates <= most))
-        unit = 100 / fresh
-        line(
-            data.name,
-            *(len(data.X), held, fresh, f"{rates.mean() * unit:.2f}"),
-            f"{(law.mean() - wide) * unit:.2f}-{(law.mean() + wide) * unit:.2f}",
-            *(f"{sd * unit:.2f}" for sd in (rates.std(), law.std())),
-            f"{least * unit:.1f}-{most * unit:.1f}",
-            f"{100 * inside:.1f} %",
-        )
+def mnist(options: argparse.Namespace) -> None:
+    """Test error after one pass over the 60,000 digits and after twenty, beside PCA's."""
+    (x, _), (t, _) = load_mnist()
+    rows, tested = (a.reshape(len(a), -1) / np.float32(255) for a in (x, t))
+    pca = PCA(32, random_state=0).fit(rows)
+    theirs = np.square(pca.inverse_transform(pca.transform(tested)) - tested).mean()
+    print(f"PCA: {theirs:.5f}", flush=True)
+    for epochs in (1, 20):
+        changes = {"latent_dim": 32, "epochs": epochs, **dict(options.given)}
+        errors = []
+        for seed in options.seeds:
+            model = Autoencoder(random_state=seed).set_params(**changes).fit(x)
+            errors.append(np.square((model.reconstruct(t) - t) / 255).mean())
+        by_seed = " ".join(f"{error:.5f}" for error in errors)
+        print(f"epochs {epochs}: {median(errors):.5f}, by seed {by_seed}", flush=True)
 
 
-def alarmed(data: DataSet, seed: int, changes: dict[str, Any]) -> Row:
-    """How many of the fresh rows a detector flags that was fitted on the others."""
-    known, fresh = halves(len(data.X), seed)
-    model = Autoencoder().set_params(**changes) if changes else None
-    detector = AnomalyDetector(model, false_alarm_rate=RATE, random_state=seed)
-    odd = detector.fit(data.X[known]).predict(data.X[fresh]) < 0
-    held = len(detector.calibration_scores_)
-    return {"held": held, "fresh": len(fresh), "alarms": int(odd.sum())}
-
-
-# ---- filling
-
-
-def filling(options: argparse.Namespace) -> None:
-    """Error of what is filled in, at the cells that were taken away, in standardised columns."""
-    sets = (read(name, options.data) for name in options.sets or FILLED)
-    ways = ("mean", "neighbours", "iterative", "ours")
-    head("RMSE", "N", "D", *ways, "ours / iterative", "by seed", "")
-    for data, rows in measured(filled, options, sets):
-        ratios = [row["ours"] / row["iterative"] for row in rows]
-        figures = [f"{middle(rows, way):.3f}" for way in ways]
-        seeds = " ".join(f"{ratio:.3f}" for ratio in ratios)
-        words = "loses" if median(ratios) > 1 else ""
-        line(data.name, *data.X.shape, *figures, f"{median(ratios):.3f}", seeds, words)
-
-
-def filled(data: DataSet, seed: int, changes: dict[str, Any]) -> Row:
-    """Each way's error; the imputers see standardised columns, ours the table as it is."""
-    X = data.X.astype(np.float64)
-    gone = np.random.default_rng(seed).random(X.shape) < 0.2
-    holes = np.where(gone, np.nan, X)
-    unit, seen = StandardScaler().fit(X), StandardScaler().fit(holes)
-    ways = {"mean": SimpleImputer(), "neighbours": KNNImputer()}
-    ways["iterative"] = IterativeImputer(random_state=seed)
-    found = {
-        name: seen.inverse_transform(way.fit_transform(seen.transform(holes)))
-        for name, way in ways.items()
-    }
-    found["ours"] = Autoencoder(random_state=seed).set_params(**changes).fit(holes).fill(holes)
-    return {
-        name: float(np.sqrt(np.square((values - X) / unit.scale_)[gone].mean()))
-        for name, values in found.items()
-    }
-
-
-# ---- memory
-
-
-def memory(_: argparse.Namespace) -> None:
-    """The most memory that a training takes which needs 5,000 rows of a file of 3 GB."""
-    with TemporaryDirectory() as folder:
-        path = Path(folder, "big.npy")
-        rows = np.lib.format.open_memmap(path, "w+", np.uint8, BIG)  # sparse: takes no disk
-        rows[:5000] = np.random.default_rng(0).integers(0, 256, (5000, BIG[1]))
-        del rows
-        words = ["fit", "ae", "--data", path, "--limit", "5000", "--out", Path(folder, "run")]
-        done = subprocess.run(
-            [sys.executable, "-c", FIT, *words], capture_output=True, text=True, check=False
-        )
-    print(done.stderr.strip().splitlines()[-1])
-
-
-FIGURES = {f.__name__: f for f in (reconstruct, features, alarms, filling, memory)}
+FIGURES = {f.__name__: f for f in (reconstruct, features, mnist, alarms, filling, memory)}
 
 if __name__ == "__main__":
     main()
