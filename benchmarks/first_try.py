@@ -179,7 +179,7 @@ def mnist(options: argparse.Namespace) -> None:
     theirs = np.square(pca.inverse_transform(pca.transform(tested)) - tested).mean()
     print(f"PCA: {theirs:.5f}", flush=True)
     for epochs in (1, 20):
-        changes = {"latent_dim": 32, "epochs": epochs, **dict(options.given)}
+        changes = dict(options.given) | {"latent_dim": 32, "epochs": epochs}
         errors = []
         for seed in options.seeds:
             model = Autoencoder(random_state=seed).set_params(**changes).fit(x)
