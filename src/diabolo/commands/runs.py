@@ -14,7 +14,7 @@ from diabolo.data import Samples, atomically, spec
 from diabolo.data.files import check_place, is_special, remove_leftovers
 from diabolo.data.samples import IMAGE_SUFFIXES
 from diabolo.errors import InputError
-from diabolo.recipes import HELD_OUT, Recipe
+from diabolo.recipes import Recipe
 from diabolo.store import Checkpoints
 
 if TYPE_CHECKING:
@@ -84,17 +84,26 @@ def load_split(recipe: Recipe, seed: int) -> Split:
 
 def _read_both(recipe: Recipe, seed: int) -> tuple[Samples, Samples]:
     """What a recipe trains and tests on."""
-    held_out = recipe.test == HELD_OUT
+    held_out = recipe.test in (spec.HELD_OUT, spec.HELD_OUT_FIRST)
     if recipe.patches:
         test = None if held_out else recipe.test
         return data.split_patches(recipe.source, test, seed=seed, **recipe.patches)
     roles = {key: recipe.data[key] for key in spec.ROLES if key in recipe.data}
-    training = (
-        data.read_pairs(*recipe.pairs) if recipe.pairs else data.read(recipe.source, **roles)
-    )
+    if recipe.pairs:
+        training = data.read_pairs(*recipe.pairs, limit=_needed(recipe))
+    else:
+        training = data.read(recipe.source, limit=_needed(recipe), **roles)
     if held_out:
         return _hold_out(training, seed)
     return training, data.read(recipe.test, image_shape=_image_shape(training.array), **roles)
+
+
+def _needed(recipe: Recipe) -> int | None:
+    """How many samples, from the first on, are read to train on `limit` of them; None: all."""
+    limit: int | None = recipe.data.get("limit")
+    if limit is None or recipe.test == spec.HELD_OUT:
+        return None
+    return limit + (max(1, (limit - 1) // 9) if recipe.test == spec.HELD_OUT_FIRST else 0)
 
 
 def _check_alike(train: "np.ndarray", test: "np.ndarray", name: str) -> None:
@@ -262,10 +271,10 @@ def load_model(path: str | Path) -> "Estimator":
     return model
 
 
-def read_for(model: "Estimator", source: str | Path) -> Samples:
+def read_for(model: "Estimator", source: str | Path, limit: int | None = None) -> Samples:
     """Samples of INPUT: images with the model's channels and size, tables with its columns."""
     kinds: Any = dict.fromkeys(model.columns_ or (), "number")
-    samples = data.read(source, image_shape=model.image_shape_, kinds=kinds)
+    samples = data.read(source, image_shape=model.image_shape_, kinds=kinds, limit=limit)
     if model.columns_ and samples.columns and samples.columns != model.columns_:
         pairs = zip_longest(samples.columns, model.columns_)
         given, wanted = next((a, b) for a, b in pairs if a != b)
