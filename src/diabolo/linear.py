@@ -13,29 +13,36 @@ A. J. Izenman, "Reduced-Rank Regression for the Multivariate Linear Model", 1975
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from diabolo.errors import InputError
 
 BLOCK_ROWS = 2048
+SUBSPACE = 1024  # principal components of the source that a denoiser is found in
+RIDGES = (1e-6, 1e-4, 1e-3, 1e-2, 0.1, 1.0)  # times the components' mean variance, that are tried
 
 
 @dataclass(frozen=True, eq=False)
 class LinearMap:
-    """x -> x F1 [F2] + offset, for rows x: (B, D) -> (B, D) in the type of x.
+    """x -> x F1 [F2] + offset [+ x], for rows x: (B, D) -> (B, D) in the type of x.
 
     A map of low rank k keeps two factors, (D, k) and (k, D). Ranks that bind nothing share a map.
+    With `beside`, x itself is added.
     """
 
     factors: tuple[np.ndarray, ...]
     offset: np.ndarray
+    beside: bool = False
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         y = x.astype(np.float64)
         for factor in self.factors:
             y = y @ factor
-        y += self.offset
+        y = y + self.offset
+        if self.beside:
+            y += x
         return y.astype(np.result_type(x.dtype, np.float32))
 
 
@@ -46,19 +53,19 @@ def fit_linear(
 
     The blocks, each (B, D), are read once. Where source and target are the same object, their
     product is computed once. Products and totals are float64: time O(N D^2 + D^3), memory
-    about eight D x D matrices (0.3 GB at D = 2048, 1.1 GB at 4096). Directions in which the
+    about ten D x D matrices (0.3 GB at D = 2048, 1.4 GB at 4096). Directions in which the
     source does not vary are left out; a rank above the number of the others is no error.
     """
     for rank in ranks:
         if rank is not None and rank < 1:
             raise InputError(f"the rank of a linear map is at least 1; this is {rank}")
-    moments = _Moments()
+    moments = Moments()
     for source, target in pairs:
         moments.add(source, target)
     return _solve(moments, ranks)
 
 
-class _Moments:
+class Moments:
     """Means and centred cross products of (source, target), in one pass.
 
     Rows are shifted by the mean of the first block, so that no digits cancel in the end.
@@ -106,13 +113,14 @@ class _Moments:
             self.xy += x.T @ y
 
     def covariances(self) -> tuple[np.ndarray, np.ndarray]:
-        """Sxx and Sxy; one object where source and target are the same. Call it once."""
-        self.xx -= np.outer(self.sum_x, self.sum_x / self.count)
-        self.xx /= self.count
-        if not self.same:
-            self.xy -= np.outer(self.sum_x, self.sum_y / self.count)
-            self.xy /= self.count
-        return self.xx, self.xy
+        """Sxx and Sxy; one object where source and target are the same."""
+        xx = self.xx - np.outer(self.sum_x, self.sum_x / self.count)
+        xx /= self.count
+        if self.same:
+            return xx, xx
+        xy = self.xy - np.outer(self.sum_x, self.sum_y / self.count)
+        xy /= self.count
+        return xx, xy
 
     def means(self) -> tuple[np.ndarray, np.ndarray]:
         """E x and E y."""
@@ -127,7 +135,7 @@ def _slices(length: int) -> Iterator[slice]:
         yield slice(start, start + BLOCK_ROWS)
 
 
-def _solve(moments: _Moments, ranks: Sequence[int | None]) -> list[LinearMap]:
+def _solve(moments: Moments, ranks: Sequence[int | None]) -> list[LinearMap]:
     if moments.count == 0:
         raise InputError("a linear map needs at least one pair of rows to be fitted")
     mean_x, mean_y = moments.means()
@@ -172,3 +180,90 @@ def _directions(whitened: np.ndarray, ranks: Sequence[int]) -> np.ndarray:
 
 def _low_rank(weights: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return weights @ directions, np.ascontiguousarray(directions.T)
+
+
+class Reduced(NamedTuple):
+    """y ~ mean_y + ((x - mean_x) encode') decode, for rows x; numbers of the code have variance 1.
+
+    `encode` and `decode` are (k, D); `variances` (k,) say how much of the targets' variance each
+    number of the code brings. k is the rank asked for, or what the rows allow.
+    """
+
+    mean_x: np.ndarray
+    mean_y: np.ndarray
+    encode: np.ndarray
+    decode: np.ndarray
+    variances: np.ndarray
+
+
+def reduced(source: np.ndarray, target: np.ndarray, rank: int, *, seed: int = 0) -> Reduced:
+    """The best affine map of a rank, in two factors, from rows (N, D) to rows (N, D).
+
+    With one object for both principal components, otherwise the best linear denoiser, with the
+    ridge that does best for the last tenth of the rows. Where D is large, randomised methods find
+    the components (N. Halko, P.-G. Martinsson, J. A. Tropp, "Finding Structure with Randomness",
+    2011), and the denoiser sees the first `SUBSPACE` of them.
+    """
+    if source is target:
+        found = _principal(source, rank, seed)
+        components, variances = found.components_, found.explained_variance_
+        mean = found.mean_
+    else:
+        found = _principal(source, SUBSPACE, seed)
+        scores, mean = found.transform(source), target.mean(0)
+        weights = _ridge(scores, target - mean)
+        spread = np.sqrt(np.square(scores).mean(0))
+        components, variances = _strongest(spread[:, None] * weights, rank, seed)
+    kept = variances > np.finfo(np.float32).eps * variances.max(initial=0)
+    components, scale = components[kept], np.sqrt(variances[kept])[:, None]
+    encode = components if source is target else components @ weights.T @ found.components_
+    return Reduced(found.mean_, mean, encode / scale, components * scale, variances[kept])
+
+
+def fit_principal(
+    pairs: Iterable[tuple[np.ndarray, np.ndarray]], ranks: Sequence[int]
+) -> list[LinearMap]:
+    """The principal components of each rank as a map, from blocks (row, row) of few, wide rows.
+
+    All rows are kept; nothing of size D x D is made.
+    """
+    rows = np.concatenate([target for _, target in pairs])
+    found = reduced(rows, rows, max(ranks))
+    mean, components = found.mean_y, found.decode / np.sqrt(found.variances)[:, None]
+    kept = [components[:rank] for rank in ranks]
+    return [LinearMap((part.T, part), mean - mean @ part.T @ part) for part in kept]
+
+
+def _principal(rows: np.ndarray, rank: int, seed: int) -> Any:
+    from sklearn.decomposition import PCA
+
+    return PCA(min(rank, *rows.shape), random_state=seed).fit(rows)
+
+
+def _strongest(matrix: np.ndarray, rank: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first right singular vectors (k, D), with their squared singular values (k,)."""
+    from sklearn.utils.extmath import randomized_svd
+
+    _, values, vectors = randomized_svd(matrix, min(rank, *matrix.shape), random_state=seed)
+    return vectors, np.square(values)
+
+
+def _ridge(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Weights (r, D) of y ~ x weights, with the ridge that does best for the last tenth."""
+    kept = len(x) - max(len(x) // 10, 1)
+    ridges = np.square(x).mean() * np.array(RIDGES, x.dtype)
+    best = -1
+    if kept:
+        values, vectors, rotated = _normal_equations(x[:kept], y[:kept])
+        held = x[kept:] @ vectors
+        errors = [np.square((held / (values + r)) @ rotated - y[kept:]).mean() for r in ridges]
+        best = int(np.argmin(errors))
+    values, vectors, rotated = _normal_equations(x, y)
+    weights: np.ndarray = (vectors / (values + ridges[best])) @ rotated
+    return weights
+
+
+def _normal_equations(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """X'X / N as eigenvalues and vectors, and X'Y / N in their terms."""
+    values, vectors = np.linalg.eigh(x.T @ x / len(x))
+    return values.clip(0), vectors, (x @ vectors).T @ y / len(x)

@@ -179,7 +179,7 @@ def _notes(plan: Recipe, found: "CodeSizes") -> list[str]:
         )
     better = [
         str(k)
-        for k, a, b in zip(found.sizes, found.mse, found.pca_mse or [], strict=False)
+        for k, a, b in zip(found.sizes, found.mse, found.pca_mse, strict=False)
         if b < a
     ]
     if better:
