@@ -15,12 +15,13 @@ import diabolo
 SOURCE = Path(diabolo.__file__).parent
 LEVELS = [
     "errors arguments inputs params draw layers backprop divergence optim train progress data"
-    " metrics linear figures",
+    " metrics linear denoiser figures",
     "scaling networks corruption condition bottleneck store intake",
     "likelihood",
     "net",
     "infer",
     "doctor",
+    "trial",
     "fitted",
     "fitting",
     "estimator",

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diabolo import doctor
+from diabolo import doctor, trial
 from diabolo.data.source import ROWS, Source
 from diabolo.doctor import Finding
 from diabolo.errors import InputError, Interrupted
@@ -362,7 +362,7 @@ class Fit:
         columns, losses = None, record.history["val_loss"]
         if record.image_shape is None and record.dtype == "float32":
             columns = record.columns or list(record.intake.names)
-        return doctor.examine(
+        found = doctor.examine(
             self.net,
             self.source.head(EXAMINED),
             self.codes,
@@ -370,6 +370,8 @@ class Fit:
             columns=columns,
             val_losses=[] if self.plan.p.early_stopping or None in losses else losses,
         )
+        held = self.training.validation
+        return [*found, *trial.tried(self.net, self.source, held, record.seed)]
 
     def _due(self, *, within_epoch: bool) -> bool:
         return self.checkpoints is not None and self.checkpoints.due(within_epoch=within_epoch)

@@ -56,15 +56,16 @@ def fit(
     ] = "reconstruction",
     seed: Annotated[int | None, Ge(0), "of split and training"] = None,
     limit: Annotated[int | None, Ge(1), "use the first N samples"] = None,
-    force: Force = False,
+    force: Annotated[bool, "replace what is there, and save even a broken detector"] = False,
 ) -> list[str]:
     """Learn what is normal from normal samples.
 
     Fits a detector on DATA and writes it; returns what was done, in lines. The model of a RECIPE
     learns from most of DATA, and the rest calibrates; a MODEL is left as it is. Raises
-    `InputError` for a mistake, before anything is written, and `IncompleteError` after the work if
-    some files were bad.
+    `InputError` for a mistake, before anything is written, or unless `force` where the model is
+    broken, and `IncompleteError` after the work if some files were bad.
     """
+    from diabolo.doctor import refusal
     from diabolo.tasks.anomaly import AnomalyDetector
 
     out = _free_file(out, model, source, force=force)
@@ -92,6 +93,8 @@ def fit(
         )
     if not detector.prefit:
         detector.model_.fitted_ = replace(detector.model_.fitted_, columns=samples.columns)
+    if not force and (why := refusal(detector.model_.findings_)):
+        raise InputError(why[0].replace("The model", "The detector's model"))
     detector.save(out)
     lines = _what_was_done(detector, len(X), model, known=known is not None)
     return complete([*told, *lines, str(out)], samples.failures)

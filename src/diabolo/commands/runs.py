@@ -143,11 +143,12 @@ def new_folder(out: str | Path | None, recipe: str, *, force: bool, root: Path =
         check_place(folder / MODEL)
         return folder
     folder = Path(out)
-    free_to_write(folder, force=force)
+    broken = is_broken(folder)
+    free_to_write(folder, force=force or broken)
     if folder.is_file():
         raise InputError(f"{folder} is a file, not a run folder: give another --out.")
     check_place(folder / MODEL)
-    if folder.is_dir() and any(folder.iterdir()) and not is_run(folder):
+    if folder.is_dir() and any(folder.iterdir()) and not (broken or is_run(folder)):
         raise InputError(f"{folder} is not a run folder: it is left alone, give another --out.")
     return folder
 
@@ -155,6 +156,11 @@ def new_folder(out: str | Path | None, recipe: str, *, force: bool, root: Path =
 def is_run(folder: Path) -> bool:
     """Whether a folder holds a run, finished or not."""
     return (folder / MODEL).is_file() or bool(Checkpoints(folder).found())
+
+
+def is_broken(folder: Path) -> bool:
+    """Whether a folder holds what a run leaves of a broken model: all but the model."""
+    return not is_run(folder) and all((folder / n).is_file() for n in (CONFIG, HISTORY, REPORT))
 
 
 def is_complete(folder: Path) -> bool:
