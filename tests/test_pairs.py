@@ -19,9 +19,9 @@ from diabolo.corruption import GaussianNoise
 from diabolo.data import read_pairs
 from diabolo.data.mnist import read_split
 from diabolo.data.source import Rows
+from diabolo.denoiser import fit_denoiser
 from diabolo.errors import IncompleteError, InputError
 from diabolo.fitting import Fit
-from diabolo.denoiser import fit_denoiser
 
 pytestmark = pytest.mark.filterwarnings("ignore::diabolo.doctor.DoctorWarning")
 SMALL = {"latent_dim": 3, "hidden": (6,), "epochs": 2, "batch_size": 16, "random_state": 0}

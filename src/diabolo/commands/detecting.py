@@ -13,7 +13,7 @@ from annotated_types import Ge, Gt, Lt
 
 from diabolo import data, recipes
 from diabolo.arguments import Usage
-from diabolo.commands import Force, Input, ModelOrRecipe, command, family, runs
+from diabolo.commands import Input, ModelOrRecipe, command, family, runs
 from diabolo.commands.training import new_model
 from diabolo.data.files import check_file, check_place, folder_atomically, quietly
 from diabolo.data.spec import INPUT

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from diabolo import infer, metrics
-from diabolo.estimator import Estimator
 from diabolo.denoiser import fit_denoiser
+from diabolo.estimator import Estimator
 from diabolo.linear import LinearMap, fit_linear, fit_principal
 from diabolo.net import Net
 from diabolo.train import generator
