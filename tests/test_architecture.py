@@ -21,6 +21,7 @@ LEVELS = [
     "net",
     "infer",
     "doctor",
+    "unlike",
     "trial",
     "fitted",
     "fitting",

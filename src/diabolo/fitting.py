@@ -126,6 +126,7 @@ def _begin(
             config=plan.config,
             history={name: list(values) for name, values in start.history.items()},
             findings=[],
+            usual={},
             metrics={},
             moments={},
         )
@@ -257,7 +258,9 @@ class Fit:
     def finish(self, callback: Callable[[Fitted], object] | None) -> Fitted:
         """Train to the end; the record with what is wrong with the model."""
         record = self.train(callback)
-        return replace(record, findings=doctor.found(self.stopped, *self._examine(record)))
+        held, findings = self.training.validation, [self.stopped, *self._examine(record)]
+        more, usual = trial.tried(self.net, self.source, held, record.seed)
+        return replace(record, findings=doctor.found(*findings, *more), usual=usual)
 
     def train(self, callback: Callable[[Fitted], object] | None) -> Fitted:
         """Train; the record after the last epoch."""
@@ -362,7 +365,7 @@ class Fit:
         columns, losses = None, record.history["val_loss"]
         if record.image_shape is None and record.dtype == "float32":
             columns = record.columns or list(record.intake.names)
-        found = doctor.examine(
+        return doctor.examine(
             self.net,
             self.source.head(EXAMINED),
             self.codes,
@@ -370,8 +373,6 @@ class Fit:
             columns=columns,
             val_losses=[] if self.plan.p.early_stopping or None in losses else losses,
         )
-        held = self.training.validation
-        return [*found, *trial.tried(self.net, self.source, held, record.seed)]
 
     def _due(self, *, within_epoch: bool) -> bool:
         return self.checkpoints is not None and self.checkpoints.due(within_epoch=within_epoch)

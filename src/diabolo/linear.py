@@ -221,14 +221,14 @@ def reduced(source: np.ndarray, target: np.ndarray, rank: int, *, seed: int = 0)
 
 
 def fit_principal(
-    pairs: Iterable[tuple[np.ndarray, np.ndarray]], ranks: Sequence[int]
+    pairs: Iterable[tuple[np.ndarray, np.ndarray]], ranks: Sequence[int | None]
 ) -> list[LinearMap]:
-    """The principal components of each rank as a map, from blocks (row, row) of few, wide rows.
+    """The principal components of each rank (None: all) as a map, from blocks (row, row) of few, wide rows.
 
     All rows are kept; nothing of size D x D is made.
     """
     rows = np.concatenate([target for _, target in pairs])
-    found = reduced(rows, rows, max(ranks))
+    found = reduced(rows, rows, max(rank or min(rows.shape) for rank in ranks))
     mean, components = found.mean_y, found.decode / np.sqrt(found.variances)[:, None]
     kept = [components[:rank] for rank in ranks]
     return [LinearMap((part.T, part), mean - mean @ part.T @ part) for part in kept]

@@ -15,29 +15,43 @@ from diabolo import doctor
 from diabolo.data.source import Source
 from diabolo.denoiser import fit_denoiser
 from diabolo.doctor import Finding
-from diabolo.infer import in_blocks
 from diabolo.linear import LinearMap, fit_principal
 from diabolo.net import Net
 from diabolo.train import generator
+from diabolo.unlike import outputs, signs, usual
 
 MOST, VALUES, FEWEST = 2048, 2**22, 64  # samples; values in them; samples however wide
 WORTH = 16  # samples that teach the plain methods something
 
 
 class Trial(NamedTuple):
-    """Scaled rows of samples, as the network saw them, as they are, and what it made of them."""
+    """Scaled rows of samples, as the network saw them, as they are, and what it made of them.
+
+    `signs` (N, 3) are those of `diabolo.unlike`; where they differ, of both kinds of rows.
+    """
 
     seen: np.ndarray
     clean: np.ndarray
     output: np.ndarray
+    signs: np.ndarray
+
+    @property
+    def mean(self) -> np.ndarray:
+        """The mean sample, (D,)."""
+        return np.nan_to_num(np.nanmean(self.clean, axis=0))
 
     def error(self, output: np.ndarray) -> float:
         """The mean squared error of an output (N, D), or of one for all samples (D,)."""
         return float(np.nanmean(np.square(output - self.clean, dtype=np.float64)))
 
 
-def tried(net: Net, source: Source, validation: Source | None, seed: int) -> list[Finding]:
-    """What is wrong with what a network makes of samples that it learnt from, or validates on."""
+def tried(
+    net: Net, source: Source, validation: Source | None, seed: int
+) -> tuple[list[Finding], dict[str, list[float]]]:
+    """What is wrong with what a network makes of samples that it learnt from, or validates on.
+
+    And by what signs others are known to be unlike these.
+    """
     most = min(MOST, max(VALUES // net.features, FEWEST))
     draw = generator(seed, "trial")
     learnt = torch.randperm(len(source), generator=draw)[: 2 * most]
@@ -46,10 +60,13 @@ def tried(net: Net, source: Source, validation: Source | None, seed: int) -> lis
     else:
         learnt, held = learnt[:most], torch.randperm(len(validation), generator=draw)[:most]
     if not (len(learnt) and len(held)):
-        return []
-    return compared(
-        net, _trial(net, source, learnt, seed), _trial(net, validation or source, held, seed + 1)
+        return [], {}
+    first, second = (
+        _trial(net, samples, index, seed + n)
+        for n, (samples, index) in enumerate([(source, learnt), (validation or source, held)])
     )
+    plain = 0.0 if validation is not None else second.error(first.mean)
+    return compared(net, first, second), usual(second.signs, first.signs, plain)
 
 
 def compared(net: Net, learnt: Trial, held: Trial) -> list[Finding]:
@@ -57,7 +74,7 @@ def compared(net: Net, learnt: Trial, held: Trial) -> list[Finding]:
     error, clean = held.error(held.output), np.nan_to_num(held.clean)
     findings = [
         doctor.exploding_output(clean, held.output),
-        doctor.worse_than_mean(error, held.error(np.nan_to_num(np.nanmean(learnt.clean, axis=0)))),
+        doctor.worse_than_mean(error, held.error(learnt.mean)),
     ]
     if held.seen is not held.clean:
         findings.append(doctor.worse_than_nothing(error, held.error(held.seen)))
@@ -86,14 +103,9 @@ def _trial(net: Net, source: Source, index: Tensor, seed: int) -> Trial:
     """What a network makes of the samples of an index, corrupted as in training."""
     batch = source.take(index.sort().values.to(net.device))
     draw = generator(seed, "trial", device=net.device.type)
-
-    def output(seen: Tensor, *given: Tensor) -> Tensor:
-        beside = given[0] if given else None
-        codes = net.bottleneck.mean_layer()(net.encoding(beside)(net.shaped(seen)))
-        return net.likelihood.mean(net.decoded(codes, beside))
-
     with torch.inference_mode():
         seen, clean = net.seen(batch, draw)
-    made = in_blocks(net, output, seen, *batch.beside).clamp(net.scaling.low, net.scaling.high)
-    rows = seen.cpu().numpy()
-    return Trial(rows, rows if seen is clean else clean.cpu().numpy(), made.numpy())
+    kinds = [seen] if seen is clean else [seen, clean]
+    found = np.concatenate([signs(net, rows, *batch.beside) for rows in kinds])
+    rows = [kind.cpu().numpy() for kind in kinds]
+    return Trial(rows[0], rows[-1], outputs(net, seen, *batch.beside), found)

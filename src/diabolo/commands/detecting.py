@@ -124,6 +124,7 @@ def score(
     path = runs.free_folder(out, [source], (SCORES, WORST), force=force)
     detector = _load_detector(file)
     samples = runs.read_for(detector.model_, source)
+    runs.tell_unlike(detector.model_, samples)
     found = _judge(detector, samples)
     with folder_atomically(path) as folder, quietly():
         _write_scores(folder / SCORES, found)

@@ -278,6 +278,13 @@ def condition_of(model: "Estimator", samples: Samples) -> "np.ndarray | None":
     return None if model.condition is None else samples.labels
 
 
+def tell_unlike(model: "Estimator", samples: Samples) -> None:
+    """Warn on stderr of samples that are unlike those which the model was trained on."""
+    from diabolo.doctor import tell
+
+    tell(model.unlike(samples.array, condition=condition_of(model, samples)), aloud=True)
+
+
 def read_one(model: "Estimator", source: str) -> "np.ndarray":
     """The one sample that a source must be, (1, ...)."""
     samples = read_for(model, source)
