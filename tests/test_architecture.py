@@ -14,16 +14,17 @@ import diabolo
 
 SOURCE = Path(diabolo.__file__).parent
 LEVELS = [
-    "errors arguments inputs params draw layers backprop divergence optim train progress data"
-    " metrics linear denoiser figures",
+    "errors arguments inputs params draw layers beside backprop divergence optim train progress"
+    " data metrics linear denoiser figures",
     "scaling networks corruption condition bottleneck store intake",
     "likelihood",
     "net",
-    "infer",
+    "infer begin",
     "doctor",
     "unlike",
     "trial",
     "fitted",
+    "defaults",
     "fitting",
     "estimator",
     "models tasks",

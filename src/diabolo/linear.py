@@ -223,9 +223,9 @@ def reduced(source: np.ndarray, target: np.ndarray, rank: int, *, seed: int = 0)
 def fit_principal(
     pairs: Iterable[tuple[np.ndarray, np.ndarray]], ranks: Sequence[int | None]
 ) -> list[LinearMap]:
-    """The principal components of each rank (None: all) as a map, from blocks (row, row) of few, wide rows.
+    """The principal components of each rank (None: all) as a map, from blocks (row, row).
 
-    All rows are kept; nothing of size D x D is made.
+    All rows are kept, and nothing of size D x D is made: for few, wide rows.
     """
     rows = np.concatenate([target for _, target in pairs])
     found = reduced(rows, rows, max(rank or min(rows.shape) for rank in ranks))

@@ -127,7 +127,7 @@ class Net(nn.Module):
         def learn(batch: Batch, generator: Generator, step: int, weight: float) -> Tensor:
             seen, clean = self.seen(batch, generator)
             tape = backprop.forward(layers, seen)
-            nll, gradient = self.likelihood.nll_and_gradient(tape[-1][-1], clean)
+            nll, gradient = self.likelihood.nll_and_gradient(tape[-1][2], clean)
             backprop.backward(tape, gradient.mul_(weight))
             return nll
 

@@ -69,6 +69,15 @@ class Likelihood(Parameters, ABC):
         """`mean` as the last layer of a decoder."""
         return _Mean(self)
 
+    def begin(self, mean: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """A last layer that gives about mean + z weight, for codes z: of (D,) and (K, D).
+
+        Its weight (`per_value` D, K) and bias (`per_value` D,).
+        """
+        further = mean.new_zeros((self.per_value - 1) * len(mean))
+        whole = torch.cat([weight.t(), weight.new_zeros(len(further), len(weight))])
+        return whole, torch.cat([mean, further])
+
     def usual_activation(self, scaling: str | None, *, bounded: bool) -> str:
         """The output activation for data so scaled where none is given, and one may bound it."""
         return OUTPUTS.get(scaling or "", "identity") if bounded else "identity"
