@@ -6,7 +6,8 @@
 Biased Estimation for Nonorthogonal Problems", 1970, eq. 2.1). The penalty s is the one that does
 best for a tenth of the pairs; without end it leaves E r alone, and nothing at all is tried too.
 Of rank k, what is fitted is projected onto its first k principal directions, as in
-`diabolo.linear`; of any rank, that is done too where it is better for the held-out pairs.
+`diabolo.linear`; of any rank, that is done too where it is better for the held-out pairs, and
+nothing at all where what is gained for them is less than its standard error.
 """
 
 import math
@@ -19,7 +20,7 @@ from diabolo.errors import InputError
 from diabolo.linear import LinearMap, Moments
 
 RIDGES = (0.0, 1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, math.inf)  # of the mean variance
-HELD = 10  # one pair in so many chooses among them
+HELD, FEW, FEW_HELD = 10, 100, 3  # one pair in so many chooses among them; of a few, in so many
 MOST_HELD = 2048  # pairs
 EXACT = 2**22  # numbers of a sample that is worked on in float64
 
@@ -32,26 +33,43 @@ def fit_denoiser(
     The blocks are read once. Up to D rows are kept as they are, more in their D x D products, so
     that the time is O(N D min(N, D)): of wide samples, give a few.
     """
-    learnt, held = _Pairs(), list[tuple[np.ndarray, np.ndarray]]()
-    for source, target in pairs:
-        missing = target - source
-        chosen = np.arange(len(source)) % HELD == 0
-        if sum(len(x) for x, _ in held) >= MOST_HELD:
-            chosen[:] = False
-        held.append((source[chosen], missing[chosen]))
-        learnt.add(source[~chosen], missing[~chosen])
-    if not held:
-        raise InputError("a linear denoiser needs at least one pair of rows to be fitted")
+    learnt, x, missing = _parted(pairs)
     if learnt.count < 2:
-        return [LinearMap((), np.zeros(held[0][0].shape[1])) for _ in ranks]
-    x, missing = (np.concatenate(parts) for parts in zip(*held, strict=True))
+        return [LinearMap((), np.zeros(x.shape[1])) for _ in ranks]
     first = learnt.basis()
     ridge, shifted = _best(first, x, missing)
     tried = {rank: first.denoiser(ridge, shifted, rank) for rank in {None, *ranks}}
-    errors = {rank: float(np.square(f(x) - x - missing).mean()) for rank, f in tried.items()}
+    errors = {rank: np.square(f(x) - x - missing).mean(1) for rank, f in tried.items()}
+    free = min(errors, key=lambda rank: float(errors[rank].mean()))
     learnt.add(x, missing)
-    basis, free = learnt.basis(), min(errors, key=errors.__getitem__)
-    return [basis.denoiser(ridge, shifted, free if r is None else r) for r in ranks]
+    basis, best = learnt.basis(), LinearMap((), np.zeros(x.shape[1]))
+    if _sure(np.square(missing).mean(1) - errors[free]):
+        best = basis.denoiser(ridge, shifted, free)
+    return [best if r is None else basis.denoiser(ridge, shifted, r) for r in ranks]
+
+
+def _parted(
+    pairs: Iterable[tuple[np.ndarray, np.ndarray]],
+) -> tuple["_Pairs", np.ndarray, np.ndarray]:
+    """Pairs to learn from, and x and r of others that are held out."""
+    learnt, held, count = _Pairs(), list[tuple[np.ndarray, np.ndarray]](), 0
+    for source, target in pairs:
+        missing = target - source
+        chosen = np.arange(len(source)) % (HELD if len(source) > FEW else FEW_HELD) == 0
+        chosen &= count < MOST_HELD
+        held.append((source[chosen], missing[chosen]))
+        learnt.add(source[~chosen], missing[~chosen])
+        count += int(chosen.sum())
+    if count == 0:
+        raise InputError("a linear denoiser needs at least one pair of rows to be fitted")
+    x, missing = (np.concatenate(parts) for parts in zip(*held, strict=True))
+    return learnt, x, missing
+
+
+def _sure(gain: np.ndarray) -> bool:
+    """Whether what is gained for held-out pairs is more than chance; of few, by far."""
+    n = len(gain)
+    return n > 1 and bool(gain.mean() > (1 + 4 / n) * gain.std() / math.sqrt(n))
 
 
 @dataclass(frozen=True)

@@ -35,13 +35,7 @@ CONVERGED = 0.01  # of the first epoch's loss; below it a factor means little
 FAR, FAR_SHARE = 10.0, 0.01  # spans of the samples that outputs may be off; share that may be
 SHOWN = 5  # column names in a sentence
 BROKEN = frozenset(  # findings with which a model is of no use, whatever one wants of it
-    {
-        "mean output",
-        "black output",
-        "constant output",
-        "exploding output",
-        "worse than the mean",
-    }
+    {"mean output", "black output", "constant output", "exploding output", "worse than the mean"}
 )
 
 
