@@ -27,7 +27,7 @@ WORTH = 16  # samples that teach the plain methods something
 class Trial(NamedTuple):
     """Scaled rows of samples, as the network saw them, as they are, and what it made of them.
 
-    `signs` (N, 3) are those of `diabolo.unlike`; where they differ, of both kinds of rows.
+    `signs` (N, 4) are those of `diabolo.unlike`; where they differ, of both kinds of rows.
     """
 
     seen: np.ndarray

@@ -1,8 +1,9 @@
 """Signs that data are unlike those that a model was trained on.
 
-Of each sample, in scaled units: its mean value, the spread of its values, and how far the model's
-reconstruction of it is off. A model file has three quantiles of each; other data are unlike those
-where the median of a sign lies far outside of nearly all of them.
+Of each sample, in scaled units: its mean value, the spread of its values, how far the model's
+reconstruction of it is off (the mean squared error), and that as a share of its values' variance.
+A model file has three quantiles of each; other data are unlike those where the median of a sign
+lies far outside of nearly all of them.
 """
 
 from collections.abc import Mapping
@@ -15,22 +16,29 @@ from diabolo.doctor import Finding, found
 from diabolo.infer import in_blocks
 from diabolo.net import Net
 
-SIGNS = ("mean", "spread", "error")
-WORDS = {"mean": "the mean value", "spread": "the spread", "error": "the reconstruction error"}
+WORDS = {
+    "mean": "the mean value",
+    "spread": "the spread",
+    "error": "the reconstruction error",
+    "share": "its share of the variance",
+}
+SIGNS = tuple(WORDS)
 QUANTILES = (0.005, 0.5, 0.995)
 ROOM = 0.5  # of the range between the outer two, on either side of it
-FACTOR = 3.0  # of the highest usual error
-EXACT = 1e-6  # an error that is none
+FACTOR = {"error": 3.0, "share": 2.0}  # of the highest usual one
+LEAST = {"error": 1e-6, "share": 1.0}  # that is high
+EXACT = 1e-6  # a variance that is none
 LOOKED = 256  # samples that are looked at
 Usual = Mapping[str, list[float]]  # sign -> its quantiles
 
 
 def signs(net: Net, scaled: Tensor, *given: Tensor) -> np.ndarray:
-    """The signs (N, 3) of scaled samples (N, D); gaps do not count."""
+    """The signs (N, 4) of scaled samples (N, D); gaps do not count."""
     rows, output = scaled.cpu().numpy(), outputs(net, scaled, *given)
-    off = np.square(output - rows, dtype=np.float64)
-    each = [np.nanmean(rows, 1), np.nanstd(rows, 1), np.nanmean(off, 1)]
-    return np.nan_to_num(np.stack(each, 1).astype(np.float64))
+    error = np.nanmean(np.square(output - rows, dtype=np.float64), 1)
+    spread = np.nanstd(rows, 1)
+    share = error / np.maximum(np.square(spread), EXACT)
+    return np.nan_to_num(np.stack([np.nanmean(rows, 1), spread, error, share], 1))
 
 
 def outputs(net: Net, scaled: Tensor, *given: Tensor) -> np.ndarray:
@@ -46,7 +54,7 @@ def outputs(net: Net, scaled: Tensor, *given: Tensor) -> np.ndarray:
 
 
 def usual(held: np.ndarray, learnt: np.ndarray, error: float = 0.0) -> dict[str, list[float]]:
-    """What signs (N, 3) of samples that were held out, and of others, are usually like.
+    """What signs (N, 4) of samples that were held out, and of others, are usually like.
 
     `error` is one that is still usual, where none were held out: a model that overfits is too good
     at those in training.
@@ -55,13 +63,13 @@ def usual(held: np.ndarray, learnt: np.ndarray, error: float = 0.0) -> dict[str,
     if not (len(held) and np.isfinite(both).all()):
         return {}
     known = np.quantile(both, QUANTILES, axis=0)
-    known[:, -1] = np.quantile(held[:, -1], QUANTILES)
-    known[-1, -1] = max(known[-1, -1], error / FACTOR)
+    known[:, 2:] = np.quantile(held[:, 2:], QUANTILES, axis=0)
+    known[-1, 2] = max(known[-1, 2], error / FACTOR["error"])
     return dict(zip(SIGNS, known.T.tolist(), strict=True))
 
 
 def unlike(known: Usual, seen: np.ndarray) -> Finding | None:
-    """Signs (N, 3) that are far from those that are usual; nothing without these."""
+    """Signs (N, 4) that are far from those that are usual; nothing without these."""
     now = dict(zip(SIGNS, np.median(seen, axis=0).tolist(), strict=True)) if len(seen) else {}
     odd = [name for name in now if name in known and _far(name, known[name], now[name])]
     if not odd:
@@ -84,12 +92,12 @@ def looked(known: Usual, net: Net, rows: Tensor, *given: Tensor) -> list[Finding
 
 def _far(name: str, known: list[float], now: float) -> bool:
     low, _, high = known
-    if name == "error":
-        return now > FACTOR * max(high, EXACT)
+    if name in FACTOR:
+        return now > FACTOR[name] * max(high, LEAST[name])
     room = ROOM * (high - low) + EXACT
     return not low - room <= now <= high + room
 
 
 def _there(name: str, known: list[float]) -> str:
     low, _, high = known
-    return f"up to {high:.3g}" if name == "error" else f"{low:.3g} to {high:.3g}"
+    return f"up to {high:.3g}" if name in FACTOR else f"{low:.3g} to {high:.3g}"
