@@ -10,6 +10,7 @@ Of rank k, what is fitted is projected onto its first k principal directions, as
 nothing at all where what is gained for them is less than its standard error.
 """
 
+import copy
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -140,7 +141,7 @@ class _Pairs:
         return self._from_rows() if self.moments is None else self._from_moments(self.moments)
 
     def _from_moments(self, moments: Moments) -> _Basis:
-        xx, xy = moments.covariances()
+        xx, xy = copy.deepcopy(moments).covariances()
         variances, directions = _kept(*np.linalg.eigh(xx), xx.dtype)
         return _Basis(*moments.means(), directions, variances, directions.T @ xy)
 
