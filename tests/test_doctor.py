@@ -317,7 +317,7 @@ def test_exploding_beyond_any_guess():
 @pytest.mark.parametrize("learning_rate", [1.0, 10.0, 1e3, 1e30])
 def test_a_training_that_explodes(digits, learning_rate):
     parts = {"latent_dim": 4, "hidden": (16,), "output_activation": "identity", "batch_size": 16}
-    model = Autoencoder(**parts, learning_rate=learning_rate, epochs=1, random_state=0)
+    model = Autoencoder(**PLAIN, **parts, learning_rate=learning_rate, epochs=1, random_state=0)
     with pytest.raises(InputError, match=r"the loss grows from 0|stops being finite"):
         model.fit(digits)
 
