@@ -20,7 +20,7 @@ WORDS = {
     "mean": "the mean value",
     "spread": "the spread",
     "error": "the reconstruction error",
-    "share": "its share of the variance",
+    "share": "the error as a share of the variance",
 }
 SIGNS = tuple(WORDS)
 QUANTILES = (0.005, 0.5, 0.995)
