@@ -14,13 +14,14 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from diabolo import doctor, fitting, intake, networks, params, store
+from diabolo import doctor, fitting, intake, networks, params, store, unlike
 from diabolo.bottleneck import Bottleneck
 from diabolo.condition import Condition
 from diabolo.corruption import Corruption
 from diabolo.data.samples import Samples
 from diabolo.data.source import Source
 from diabolo.defaults import suited
+from diabolo.doctor import Finding
 from diabolo.errors import InputError, Interrupted
 from diabolo.fitted import Fitted, Plan
 from diabolo.infer import in_blocks, trace
@@ -344,6 +345,17 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         net = self._net()
         y = in_blocks(net, net.decode, torch.from_numpy(temperature * z.numpy()), *beside)
         return y.reshape(-1, *self.sample_shape_).numpy()
+
+    def unlike(self, X: Any, *, condition: Any = None) -> list[Finding]:
+        """How X differs from what the model was trained on, where that is far: a finding, or none.
+
+        By some of the samples and what the model makes of them. No use of a model asks this by
+        itself: it would cost each call, and a pipeline makes many. Models of older files say
+        nothing.
+        """
+        rows = self.rows(X)
+        beside = self.given(condition, len(rows))
+        return unlike.looked(self.fitted_.usual, self._net(), rows, *beside)
 
     def layers(self, X: Any = None) -> list[Layer]:
         """The layers of the fitted network, or of the one that samples like X would be given."""

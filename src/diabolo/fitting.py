@@ -18,7 +18,7 @@ import torch
 from scipy.special import stdtrit
 from torch import Tensor
 
-from diabolo import doctor
+from diabolo import doctor, trial
 from diabolo.begin import begin
 from diabolo.beside import Beside
 from diabolo.data.source import ROWS, Source
@@ -137,6 +137,7 @@ def _begin(
             config=plan.config,
             history={name: list(values) for name, values in start.history.items()},
             findings=[],
+            usual={},
             metrics={},
             moments={},
         )
@@ -274,7 +275,9 @@ class Fit:
         if whole is not None and not self._better():
             begin(self.net, whole, record.seed)
             record = self._seen(EXAMINED)
-        return replace(record, findings=doctor.found(self.stopped, *self._examine(record)))
+        held, findings = self.training.validation, [self.stopped, *self._examine(record)]
+        more, usual = trial.tried(self.net, self.source, held, record.seed)
+        return replace(record, findings=doctor.found(*findings, *more), usual=usual)
 
     def _better(self) -> bool:
         """Whether the net is surely better than where it began: by Student's t-test of the pairs

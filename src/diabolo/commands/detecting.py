@@ -13,7 +13,7 @@ from annotated_types import Ge, Gt, Lt
 
 from diabolo import data, recipes
 from diabolo.arguments import Usage
-from diabolo.commands import Force, Input, ModelOrRecipe, command, family, runs
+from diabolo.commands import Input, ModelOrRecipe, command, family, runs
 from diabolo.commands.training import new_model
 from diabolo.data import spec
 from diabolo.data.files import check_file, check_place, folder_atomically, quietly
@@ -59,15 +59,16 @@ def fit(
     limit: Annotated[int | None, Ge(1), "use the first N samples"] = None,
     size: spec.Size = None,
     fit: spec.Fit = None,
-    force: Force = False,
+    force: Annotated[bool, "replace what is there, and save even a broken detector"] = False,
 ) -> list[str]:
     """Learn what is normal from normal samples.
 
     Fits a detector on DATA and writes it; returns what was done, in lines. The model of a RECIPE
     learns from most of DATA, and the rest calibrates; a MODEL is left as it is. Raises
-    `InputError` for a mistake, before anything is written, and `IncompleteError` after the work if
-    some files were bad.
+    `InputError` for a mistake, before anything is written, or unless `force` where the model is
+    broken, and `IncompleteError` after the work if some files were bad.
     """
+    from diabolo.doctor import refusal
     from diabolo.tasks.anomaly import AnomalyDetector
 
     out = _free_file(out, model, source, force=force)
@@ -100,6 +101,8 @@ def fit(
         detector.model_.fitted_ = replace(
             record, columns=samples.columns, data={**record.data, **samples.framing}
         )
+    if not force and (why := refusal(detector.model_.findings_)):
+        raise InputError(why[0].replace("The model", "The detector's model"))
     detector.save(out)
     lines = _what_was_done(detector, len(X), model, known=known is not None)
     return complete([*samples.notes, *told, *lines, str(out)], samples.failures)
@@ -129,6 +132,7 @@ def score(
     path = runs.free_folder(out, [source], (SCORES, WORST), force=force)
     detector = _load_detector(file)
     samples = runs.read_for(detector.model_, source)
+    runs.tell_unlike(detector.model_, samples)
     found = _judge(detector, samples)
     with folder_atomically(path) as folder, quietly():
         _write_scores(folder / SCORES, found)

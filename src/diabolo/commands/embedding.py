@@ -108,6 +108,7 @@ def draw_map(
     out = runs.png(runs.free_for_result(out, source, force=force))
     fitted = runs.load_model(model)
     samples = runs.read_for(fitted, source)
+    runs.tell_unlike(fitted, samples)
     if by == "label" and samples.labels is None:
         raise InputError(f"{source} has no labels to colour by: give --by error.")
     labels = samples.labels if by != "error" else None

@@ -61,6 +61,7 @@ def evaluate(
         split = runs.load_split(recipe, fitted.seed_)
         return complete(runs.measure(fitted, recipe, split)[0], split.failures)
     test = runs.read_for(fitted, source or "")
+    runs.tell_unlike(fitted, test)
     condition = runs.condition_of(fitted, test)
     numbers = measure(fitted, test.array, condition=condition, seed=fitted.seed_)
     return complete(numbers, test.failures)

@@ -179,11 +179,12 @@ def new_folder(out: str | Path | None, recipe: str, *, force: bool, root: Path =
         check_place(folder / MODEL)
         return folder
     folder = Path(out)
-    free_to_write(folder, force=force)
+    broken = is_broken(folder)
+    free_to_write(folder, force=force or broken)
     if folder.is_file():
         raise InputError(f"{folder} is a file, not a run folder: give another --out.")
     check_place(folder / MODEL)
-    if folder.is_dir() and any(folder.iterdir()) and not is_run(folder):
+    if folder.is_dir() and any(folder.iterdir()) and not (broken or is_run(folder)):
         raise InputError(f"{folder} is not a run folder: it is left alone, give another --out.")
     return folder
 
@@ -191,6 +192,11 @@ def new_folder(out: str | Path | None, recipe: str, *, force: bool, root: Path =
 def is_run(folder: Path) -> bool:
     """Whether a folder holds a run, finished or not."""
     return (folder / MODEL).is_file() or bool(Checkpoints(folder).found())
+
+
+def is_broken(folder: Path) -> bool:
+    """Whether a folder holds what a run leaves of a broken model: all but the model."""
+    return not is_run(folder) and all((folder / n).is_file() for n in (CONFIG, HISTORY, REPORT))
 
 
 def is_complete(folder: Path) -> bool:
@@ -325,6 +331,13 @@ def tell(notes: Sequence[str]) -> None:
 def condition_of(model: "Estimator", samples: Samples) -> "np.ndarray | None":
     """The labels of samples, where the model has learnt with them as its condition."""
     return None if model.condition is None else samples.labels
+
+
+def tell_unlike(model: "Estimator", samples: Samples) -> None:
+    """Warn on stderr of samples that are unlike those which the model was trained on."""
+    from diabolo.doctor import tell
+
+    tell(model.unlike(samples.array, condition=condition_of(model, samples)), aloud=True)
 
 
 def read_one(model: "Estimator", source: str) -> "np.ndarray":

@@ -181,9 +181,7 @@ def _notes(plan: Recipe, found: "CodeSizes") -> list[str]:
             " rank."
         )
     better = [
-        str(k)
-        for k, a, b in zip(found.sizes, found.mse, found.pca_mse or [], strict=False)
-        if b < a
+        str(k) for k, a, b in zip(found.sizes, found.mse, found.pca_mse, strict=False) if b < a
     ]
     if better:
         notes.append(
