@@ -38,6 +38,16 @@ SMALL = {
     "random_state": 0,
     "device": "cpu",
 }
+PLAIN = {  # the network alone, and the loop of the articles
+    "linear": False,
+    "activation": "relu",
+    "scaling": "unit",
+    "batch_size": 128,
+    "learning_rate": 1e-3,
+    "schedule": "constant",
+    "validation_fraction": 0.0,
+    "early_stopping": None,
+}
 
 
 def case(name, network):
