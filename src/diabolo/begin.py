@@ -11,7 +11,8 @@ from diabolo.linear import Reduced, reduced
 from diabolo.net import Net
 from diabolo.train import generator
 
-ROWS, PRODUCTS = 4096, 2**34  # samples that are looked at: at least; products of their covariance
+ROWS, PRODUCTS = 4096, 2**34  # samples that are looked at, or so many products of their values
+VALUES = 2**26  # of all samples that are looked at, at most
 
 
 @torch.autocast("cpu", enabled=False)
@@ -35,7 +36,7 @@ def begin(net: Net, source: Source, seed: int) -> None:
 def _found(net: Net, source: Source, size: int, seed: int) -> Reduced:
     """The best linear method for scaled rows, as the encoder sees them and as they should be."""
     draw = generator(seed, "begin")
-    most = max(ROWS, PRODUCTS // net.features**2)
+    most = min(max(ROWS, PRODUCTS // net.features**2), VALUES // net.features + size)
     batch = source.take(torch.randperm(len(source), generator=draw)[:most].sort().values)
     seen, clean = net.seen(batch, draw)
     x = seen.numpy()

@@ -49,7 +49,7 @@ class Given:
 
     def latent_dim(self) -> int:
         """K."""
-        return max(1, min(CODE, self.intake.features // SHARE))
+        return min(CODE, -(-self.intake.features // SHARE))
 
     def scaling(self) -> str:
         """Columns of a table have units of their own; pixels share one, and so do bits.
