@@ -35,6 +35,8 @@ SMALL = {
     "hidden": (6,),
     "epochs": 2,
     "batch_size": 16,
+    "validation_fraction": 0.0,
+    "early_stopping": None,
     "random_state": 0,
     "device": "cpu",
 }

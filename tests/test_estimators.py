@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL, floats
+from conftest import PLAIN, SMALL, floats
 from scipy.linalg import subspace_angles
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
@@ -416,12 +416,12 @@ def test_a_warm_start_of_another_network_is_refused_or_saved_as_it_is(make, tmp_
 
 def test_validation_by_fraction_and_by_set(make):
     X = images()
-    plain = make().fit(X)
+    plain = make(linear=False).fit(X)
     assert plain.history_["val_loss"] == [None, None]
-    watched = make().fit(X, X_val=images(9, seed=1))
+    watched = make(linear=False).fit(X, X_val=images(9, seed=1))
     assert same(weights(plain), weights(watched))
     assert all(np.isfinite(watched.history_["val_loss"]))
-    held = make(validation_fraction=0.25).fit(X)
+    held = make(linear=False, validation_fraction=0.25).fit(X)
     assert not same(weights(plain), weights(held))
     assert len(held.step_loss_) == 2 * 2
     assert len(plain.step_loss_) == 2 * 3
@@ -429,7 +429,7 @@ def test_validation_by_fraction_and_by_set(make):
 
 def test_the_validation_loss_is_that_of_the_held_out_rows():
     X = images()
-    model = Autoencoder(**SMALL).fit(X, X_val=X[:9])
+    model = Autoencoder(**PLAIN | SMALL).fit(X, X_val=X[:9])
     per_pixel = np.mean((model.reconstruct(X[:9]) - X[:9].astype(float)) ** 2) / 255**2
     assert model.history_["val_loss"][-1] == pytest.approx(per_pixel, rel=1e-4)
     marked = X.copy()
@@ -451,7 +451,8 @@ def dark_and_bright():
 def test_early_stopping_puts_the_best_weights_back(make):
     dark, bright = dark_and_bright()
     states = []
-    model = make(early_stopping=2, epochs=20, learning_rate=1e-2).fit(
+    plain = PLAIN | SMALL | {"learning_rate": 1e-2}
+    model = make(**plain | {"early_stopping": 2, "epochs": 20}).fit(
         dark, X_val=bright, callback=lambda m: states.append(weights(m))
     )
     losses = model.history_["val_loss"]
@@ -459,7 +460,7 @@ def test_early_stopping_puts_the_best_weights_back(make):
     assert len(losses) == 3
     assert same(weights(model), states[0])
     assert not same(weights(model), states[2])
-    without = make(epochs=3, learning_rate=1e-2).fit(dark, X_val=bright)
+    without = make(**plain | {"epochs": 3}).fit(dark, X_val=bright)
     assert same(weights(without), states[2])
 
 
@@ -489,7 +490,8 @@ def test_the_best_epoch_is_the_one_of_least_validation_loss(
             yield Epoch(1.0, loss, 1.0, np.ones(1, np.float32))
 
     monkeypatch.setattr(Training, "__iter__", marking)
-    model = Autoencoder(**SMALL | {"early_stopping": patience}).fit(floats(), X_val=floats())
+    plain = PLAIN | SMALL | {"early_stopping": patience}
+    model = Autoencoder(**plain).fit(floats(), X_val=floats())
     assert len(model.history_["epoch"]) == epochs
     assert set(model.net_.decoder[-1].bias.tolist()) == {best}
 
@@ -504,8 +506,9 @@ def interrupt_at(epoch):
 
 def test_an_interrupt_leaves_the_best_model_and_is_raised_again(make, tmp_path):
     dark, bright = dark_and_bright()
-    best = make(epochs=1, learning_rate=1e-2).fit(dark)
-    model = make(epochs=20, learning_rate=1e-2)
+    plain = PLAIN | SMALL | {"learning_rate": 1e-2}
+    best = make(**plain | {"epochs": 1}).fit(dark)
+    model = make(**plain | {"epochs": 20})
     with pytest.raises(KeyboardInterrupt):
         model.fit(dark, X_val=bright, callback=interrupt_at(3))
     assert len(model.history_["epoch"]) == 3
@@ -632,6 +635,7 @@ def test_a_linear_autoencoder_spans_the_subspace_of_pca(scaling):
         batch_size=64,
         learning_rate=2e-2,
         schedule="one_cycle",
+        validation_fraction=0.0,
         random_state=0,
         device="cpu",
     ).fit(X)

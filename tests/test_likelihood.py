@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from conftest import PLAIN
 from torch import nn
 from torch.distributions import Bernoulli as BernoulliLaw
 from torch.distributions import Normal, kl_divergence
@@ -143,8 +144,8 @@ def test_the_loss_per_feature_is_the_fields_usual_one():
 
 
 def fitted(kind, X, **parameters):
-    plain = {"latent_dim": 3, "hidden": (5,), "epochs": 1, "random_state": 0, "device": "cpu"}
-    return kind(**plain | parameters).fit(X)
+    small = {"latent_dim": 3, "hidden": (5,), "epochs": 1, "random_state": 0, "device": "cpu"}
+    return kind(**PLAIN | small | parameters).fit(X)
 
 
 @pytest.fixture
