@@ -15,7 +15,7 @@ from torch.distributions import MultivariateNormal
 from diabolo import VAE, Autoencoder, load, recipes
 from diabolo.begin import begin
 from diabolo.beside import Beside
-from diabolo.corruption.noise import GaussianNoise
+from diabolo.corruption import GaussianNoise, SaltAndPepper
 from diabolo.data.source import Rows
 from diabolo.defaults import AUTO, FOUND, Given
 from diabolo.linear import RIDGES, reduced
@@ -204,7 +204,7 @@ def test_where_there_is_a_curve_the_model_is_better_than_pca():
     pca = PCA(1).fit(standardised(X))
     scaled = (new - X.mean(0)) / X.std(0)
     linear = np.square(pca.inverse_transform(pca.transform(scaled)) - scaled).mean()
-    assert np.square((model.reconstruct(new) - new) / X.std(0)).mean() < 0.5 * linear
+    assert np.square((model.reconstruct(new) - new) / X.std(0)).mean() < 0.75 * linear
 
 
 # ---- what is found from the data
@@ -217,7 +217,7 @@ def found(X, kind=Autoencoder, **parameters):
 def test_the_values_that_are_found_for_a_table_images_and_a_handful():
     rows = np.zeros((1500, 30), np.float32)
     assert found(rows) == {
-        "latent_dim": 15,
+        "latent_dim": 10,
         "scaling": "standard",
         "hidden": (128,),
         "batch_size": 64,
@@ -243,6 +243,7 @@ def test_the_values_that_are_found_for_a_table_images_and_a_handful():
     assert few["early_stopping"] is None
     assert found(images[:50], VAE)["scaling"] == "standard"
     assert found(rows, likelihood="bernoulli")["scaling"] == "unit"
+    assert found(rows, corruption=SaltAndPepper())["scaling"] == "unit"
     assert found(images[:50], network="conv")["hidden"] == (32, 64)
     assert found(rows, epochs=7)["epochs"] == 7
 

@@ -92,7 +92,7 @@ class Plan:
         """
         p, shape = self.p, intake.image_shape or intake.sample_shape
         given = 0 if intake.condition is None else intake.condition.size
-        likelihood = self._likelihood(intake, shape)
+        likelihood = self._likelihood(intake, scaling, shape)
         pair = self._own() if self.own else self._pair(shape, likelihood.per_value, given, draw)
         net = Net(
             *pair,
@@ -158,17 +158,19 @@ class Plan:
         )
         return networks.build(network, sizes, p.init, draw)
 
-    def _likelihood(self, intake: Intake, shape: tuple[int, ...]) -> Likelihood:
+    def _likelihood(
+        self, intake: Intake, scaling: Scaling, shape: tuple[int, ...]
+    ) -> Likelihood:
         """With its output activation; both must suit each other, the scaling and the network."""
-        p = self.p
-        bounded = self.own or (p.network.bounded and not self.linear(shape))
+        p, linear = self.p, self.linear(shape)
+        bounded = self.own or (p.network.bounded and not linear)
         usual = p.likelihood.usual_activation(p.scaling, bounded=bounded)
         activation = p.output_activation or usual
         if not self.own:
             p.network.check_output(activation)
         p.likelihood.check(p.scaling, activation, intake.dtype)
         found: Likelihood = p.likelihood.after(activation)
-        return found
+        return found.within(scaling.low, scaling.high) if linear else found
 
     def _build(self, net: Net, draw: Generator) -> None:
         """Let the bottleneck see what the encoder gives; refuse an own pair that does not fit."""

@@ -74,13 +74,13 @@ def fit(
     detector.validated()
     if runs.is_recipe(str(model)):
         recipe = recipes.read(model)
-        samples = data.read(source)
+        samples = data.read(source, limit=limit)
         detector.set_params(model=_planned(recipe, seed, samples, source))
     else:
         fitted = runs.load_model(model)
-        samples = runs.read_for(fitted, source)
+        samples = runs.read_for(fitted, source, limit)
         detector.set_params(model=fitted, prefit=True)
-    X = samples.array[:limit]
+    X = samples.array
     with _warnings_told() as told:
         detector.fit(X)
     known = _seen(model, detector, X) if detector.prefit and not detector.seen_ else 0
@@ -94,7 +94,7 @@ def fit(
         detector.model_.fitted_ = replace(detector.model_.fitted_, columns=samples.columns)
     detector.save(out)
     lines = _what_was_done(detector, len(X), model, known=known is not None)
-    return complete([*told, *lines, str(out)], samples.failures)
+    return complete([*samples.notes, *told, *lines, str(out)], samples.failures)
 
 
 @command(

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diabolo import data, recipes
-from diabolo.data import Samples, atomically
+from diabolo.data import Samples, atomically, spec
 from diabolo.data.files import check_place, is_special, remove_leftovers
 from diabolo.data.samples import IMAGE_SUFFIXES
 from diabolo.errors import InputError
-from diabolo.recipes import HELD_OUT, Recipe
+from diabolo.recipes import Recipe
 from diabolo.store import Checkpoints
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Split:
     columns: list[str] | None = None
     failures: list[str] = field(default_factory=list)
     labels: "np.ndarray | None" = None  # of the training samples
+    notes: list[str] = field(default_factory=list)
 
     @property
     def samples(self) -> Samples:
@@ -77,19 +78,32 @@ def load_split(recipe: Recipe, seed: int) -> Split:
         training.columns,
         training.failures + testing.failures,
         train.labels,
+        training.notes,
     )
 
 
 def _read_both(recipe: Recipe, seed: int) -> tuple[Samples, Samples]:
     """What a recipe trains and tests on."""
-    held_out = recipe.test == HELD_OUT
+    held_out = recipe.test in (spec.HELD_OUT, spec.HELD_OUT_FIRST)
     if recipe.patches:
         test = None if held_out else recipe.test
         return data.split_patches(recipe.source, test, seed=seed, **recipe.patches)
-    training = data.read_pairs(*recipe.pairs) if recipe.pairs else data.read(recipe.source)
+    roles = {key: recipe.data[key] for key in spec.ROLES if key in recipe.data}
+    if recipe.pairs:
+        training = data.read_pairs(*recipe.pairs, limit=_needed(recipe))
+    else:
+        training = data.read(recipe.source, limit=_needed(recipe), **roles)
     if held_out:
         return _hold_out(training, seed)
-    return training, data.read(recipe.test, image_shape=_image_shape(training.array))
+    return training, data.read(recipe.test, image_shape=_image_shape(training.array), **roles)
+
+
+def _needed(recipe: Recipe) -> int | None:
+    """How many samples, from the first on, are read to train on `limit` of them; None: all."""
+    limit: int | None = recipe.data.get("limit")
+    if limit is None or recipe.test == spec.HELD_OUT:
+        return None
+    return limit + (max(1, (limit - 1) // 9) if recipe.test == spec.HELD_OUT_FIRST else 0)
 
 
 def _check_alike(train: "np.ndarray", test: "np.ndarray", name: str) -> None:
@@ -127,6 +141,7 @@ def _subset(samples: Samples, index: "np.ndarray | slice") -> Samples:
         names=[samples.names[i] for i in np.arange(len(samples.names))[index]],
         labels=None if samples.labels is None else samples.labels[index],
         noisy=None if samples.noisy is None else samples.noisy[index],
+        frame=None if samples.frame is None else samples.frame.rows(index),
     )
 
 
@@ -256,9 +271,10 @@ def load_model(path: str | Path) -> "Estimator":
     return model
 
 
-def read_for(model: "Estimator", source: str | Path) -> Samples:
+def read_for(model: "Estimator", source: str | Path, limit: int | None = None) -> Samples:
     """Samples of INPUT: images with the model's channels and size, tables with its columns."""
-    samples = data.read(source, image_shape=model.image_shape_)
+    kinds: Any = dict.fromkeys(model.columns_ or (), "number")
+    samples = data.read(source, image_shape=model.image_shape_, kinds=kinds, limit=limit)
     if model.columns_ and samples.columns and samples.columns != model.columns_:
         pairs = zip_longest(samples.columns, model.columns_)
         given, wanted = next((a, b) for a, b in pairs if a != b)

@@ -65,6 +65,10 @@ class Likelihood(Parameters, ABC):
         copied.activation = ACTIVATIONS[activation]()
         return copied
 
+    def within(self, low: float, high: float) -> Self:
+        """The same likelihood for scaled values that all lie in a range."""
+        return self
+
     def layer(self) -> nn.Module:
         """`mean` as the last layer of a decoder."""
         return _Mean(self)
