@@ -96,7 +96,8 @@ def test_a_gradient_reaches_every_parameter(make):
 
 
 def test_training_lowers_the_loss_and_moves_every_parameter(make):
-    model = make(activation="elu", epochs=10, learning_rate=1e-2)
+    plain = PLAIN | SMALL | {"activation": "elu", "epochs": 10, "learning_rate": 1e-2}
+    model = make(**plain)
     states = []
     model.fit(images(), callback=lambda m: states.append(weights(m)))
     assert model.history_["loss"][-1] < model.history_["loss"][0]
@@ -105,8 +106,9 @@ def test_training_lowers_the_loss_and_moves_every_parameter(make):
 
 
 def test_the_seed_decides_everything(make):
-    X, options = images(), {"corruption": GaussianNoise(0.3), "validation_fraction": 0.25}
-    first, again, other = (make(**options, random_state=seed).fit(X) for seed in (7, 7, 8))
+    X, options = images(), PLAIN | SMALL
+    options |= {"corruption": GaussianNoise(0.3), "validation_fraction": 0.25}
+    first, again, other = (make(**options | {"random_state": seed}).fit(X) for seed in (7, 7, 8))
     assert same(weights(first), weights(again))
     assert history(first) == history(again)
     np.testing.assert_array_equal(first.step_loss_, again.step_loss_)
@@ -385,7 +387,8 @@ def test_the_history_counts_and_the_callback_sees_it(make):
 
 def test_warm_start_continues(make):
     X = images()
-    model = make(warm_start=True, validation_fraction=0.25).fit(X)
+    plain = PLAIN | SMALL | {"validation_fraction": 0.25}
+    model = make(**plain, warm_start=True).fit(X)
     before, first = history(model), weights(model)
     model.fit(X)
     assert model.history_["epoch"] == [1, 2, 3, 4]
@@ -533,9 +536,10 @@ def test_an_interrupt_within_an_epoch_leaves_the_last_finished_one(make, monkeyp
                 raise KeyboardInterrupt
 
     X = images()
-    two = make(epochs=2).fit(X)
+    plain = PLAIN | SMALL
+    two = make(**plain | {"epochs": 2}).fit(X)
     monkeypatch.setattr(fitting, "Progress", Interrupting)
-    model = make(epochs=5)
+    model = make(**plain | {"epochs": 5})
     with pytest.raises(KeyboardInterrupt):
         model.fit(X)
     assert history(model) == history(two)

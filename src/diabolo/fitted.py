@@ -158,9 +158,7 @@ class Plan:
         )
         return networks.build(network, sizes, p.init, draw)
 
-    def _likelihood(
-        self, intake: Intake, scaling: Scaling, shape: tuple[int, ...]
-    ) -> Likelihood:
+    def _likelihood(self, intake: Intake, scaling: Scaling, shape: tuple[int, ...]) -> Likelihood:
         """With its output activation; both must suit each other, the scaling and the network."""
         p, linear = self.p, self.linear(shape)
         bounded = self.own or (p.network.bounded and not linear)

@@ -48,7 +48,7 @@ class _Box:
 
 
 COLUMN, BAR, BOX_GAP, LINE = 262, 26, 30, 21
-WAY = "LinearWay"  # a layer beside the others of its part, which adds to what they give
+WAY = "+ LinearWay"  # a layer beside the others of its part, which adds to what they give
 
 
 def architecture(
@@ -101,8 +101,7 @@ def _in_turn(layers: Sequence[Layer]) -> list[Layer]:
         if way.name == WAY:
             end = turn[last[way.part]]
             both = end.parameters + way.parameters
-            name = f"{end.name} with a linear way"
-            turn[last[way.part]] = _Box(end.part, name, end.shape, both)
+            turn[last[way.part]] = _Box(end.part, f"{end.name} {WAY}", end.shape, both)
     return turn
 
 
