@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import PLAIN
 from PIL import Image
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
@@ -38,8 +39,12 @@ from diabolo.params import from_config
 SMALL = {
     "latent_dim": 3,
     "hidden": (6,),
+    "scaling": "unit",
     "epochs": 1,
     "batch_size": 16,
+    "learning_rate": 1e-3,
+    "validation_fraction": 0.0,
+    "early_stopping": None,
     "random_state": 0,
     "device": "cpu",
 }
@@ -377,7 +382,7 @@ PYTHON = {
         "Give X_val or validation_fraction, not both.",
     ),
     "a loss that grows to infinity": (
-        lambda: fit(learning_rate=1e30, epochs=9),
+        lambda: fit(**PLAIN | {"batch_size": 16, "learning_rate": 1e30}, epochs=9),
         InputError,
         "The loss stops being finite in step 2 of epoch 1, where it was 0.1049 a step before; the"
         " first layer that is not finite is encoder.0 (Linear). Use a lower learning_rate, or"
