@@ -88,15 +88,15 @@ class Trainer:
             texts = {**texts, "corruption.image": str(listing.within(self.root, mark))}
         parameters = given(recipes.read(recipe).model, texts)
         plan = training.changed(recipes.read(recipe), parameters, spec.table(options))
-        epochs = training.new_model(plan).epochs
+        asked = training.new_model(plan).epochs
         with self._lock:
             if self._state.state in BUSY:
                 raise BusyError("There is a training already: stop it first.")
             folder = runs.new_folder(None, plan.name, force=False, root=self.root)
             run = folder.relative_to(self.root).as_posix()
             self._run({"recipe": recipe, "parameters": parameters, "out": folder, **options})
-            self._state = State(state="starting", run=run, recipe=recipe)
-            self._state.epochs = 0 if epochs == AUTO else epochs
+            epochs = 0 if asked == AUTO else asked
+            self._state = State(state="starting", run=run, recipe=recipe, epochs=epochs)
             self._begun = time.monotonic()
         return self.state
 
