@@ -88,14 +88,14 @@ class Trainer:
             texts = {**texts, "corruption.image": str(listing.within(self.root, mark))}
         parameters = given(recipes.read(recipe).model, texts)
         plan = training.changed(recipes.read(recipe), parameters, spec.table(options))
-        asked = training.new_model(plan).epochs
+        asked = training.new_model(plan).validated().epochs
         with self._lock:
             if self._state.state in BUSY:
                 raise BusyError("There is a training already: stop it first.")
             folder = runs.new_folder(None, plan.name, force=False, root=self.root)
             run = folder.relative_to(self.root).as_posix()
             self._run({"recipe": recipe, "parameters": parameters, "out": folder, **options})
-            epochs = 0 if asked == AUTO else asked
+            epochs = 0 if asked == AUTO else int(asked)
             self._state = State(state="starting", run=run, recipe=recipe, epochs=epochs)
             self._begun = time.monotonic()
         return self.state
