@@ -233,7 +233,9 @@ def test_a_recipe_without_a_code_of_its_own_gets_one(tmp_path, capsys):
     command = f"size {tmp_path / 'x.npy'} --out {tmp_path / 'out'} --epochs 1 --sizes 2,3"
     assert main([*command.split(), "--recipe", "conv-dae"]) == 0
     printed = capsys.readouterr().out
-    assert "The code of conv-dae is its last hidden layer: here it has a code of its own." in printed
+    assert (
+        "The code of conv-dae is its last hidden layer: here it has a code of its own." in printed
+    )
     assert "linear mse" in printed
     assert "linear has the smaller mse at 2, 3: there the model needs more --epochs" in printed
     assert "No size is suggested: a knee needs at least three --sizes." in printed

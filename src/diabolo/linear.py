@@ -251,7 +251,8 @@ def _left(rows: np.ndarray, given: np.ndarray | None) -> tuple[np.ndarray, np.nd
 def _principal(rows: np.ndarray, rank: int, seed: int) -> Any:
     from sklearn.decomposition import PCA
 
-    return PCA(min(rank, *rows.shape), random_state=seed).fit(rows)
+    with np.errstate(invalid="ignore"):  # of rows without variance
+        return PCA(min(rank, *rows.shape), random_state=seed).fit(rows)
 
 
 def _strongest(matrix: np.ndarray, rank: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
