@@ -377,7 +377,7 @@ def test_what_has_no_partner_is_named_and_the_rest_is_used(pairs, tmp_path, caps
         f"diabolo: {noisy}/0/00.png has no partner in {clean}",
         f"diabolo: {clean}/1/01.png has no partner in {noisy}",
         f"diabolo: {noisy}/2/02.png is not an image that can be read",
-        f"diabolo: {noisy}/0/03.bmp is 20x10 (width x height), the clean ones are 28x28 images",
+        f"diabolo: {noisy}/0/03.bmp is 20x10 (width x height), its clean partner 28x28",
     }
     assert numbers(tmp_path / "run")["samples"] == 51  # of 56
     left = read_pairs(noisy, clean)
@@ -441,8 +441,8 @@ COMMANDS = {  # in a folder made by `mistaken`
     ),
     "--noisy empty --clean C": "empty is a folder without images",
     "--noisy small --clean C": (
-        "None of the 2 pairs can be used; the first: small/a.png is 3x2 (width x height), the"
-        " clean ones are 4x4 images"
+        "None of the 2 pairs can be used; the first: small/a.png is 3x2 (width x height), its"
+        " clean partner 4x4"
     ),
 }
 

@@ -192,9 +192,10 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         if not (callback is None or callable(callback)):
             raise InputError(f"callback must be a function, but is {callback!r}.")
         start, columns = self.__dict__.get("fitted_") if plan.p.warm_start else None, None
+        frame: dict[str, str] = {}
         if isinstance(X, Samples):
             y = X.labels if y is None else y
-            X, X_noisy, columns = X.array, X.noisy, X.columns
+            X, X_noisy, columns, frame = X.array, X.noisy, X.columns, X.framing
         taken, source = self._samples(X, y, X_noisy, plan.p.condition, start)
         peak = 0.0 if start is None else start.peak
         validation = taken.validation(self, X_val, paired=X_noisy is not None, peak=peak)
@@ -206,6 +207,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
                 validation,
                 start=start,
                 columns=columns,
+                frame=frame,
                 checkpoint=checkpoint,
                 callback=None if callback is None else lambda r: callback(self._with(r)),
             )

@@ -46,6 +46,7 @@ def denoise(
     out = runs.free_for_result(out, source, force=force)
     picture = runs.free_to_write(out.with_name(f"{out.name}-comparison.png"), force=force)
     parts = data.read_each(source)
+    runs.tell(parts[0].told)
     if len(parts) > 1 and kind_by_name(out) != "folder":
         raise InputError(f"{source} has images of different sizes: give a folder as --out.")
     done, failures = comparing.each(parts, fitted, seed if corrupt else None)
@@ -73,7 +74,9 @@ def _training_images(path: str | Path, model: "Estimator") -> "np.ndarray | None
         if recipe.patches:
             few = replace(recipe, data={**recipe.data, "patches": 4 * TUNED})
             return runs.load_split(few, model.seed_).train
-        array = data.read(recipe.source, image_shape=model.image_shape_, limit=TUNED).array
+        array = data.read(
+            recipe.source, image_shape=model.image_shape_, fit=runs.fit_of(model), limit=TUNED
+        ).array
     except InputError:
         return None
     return array.reshape(-1, *(model.image_shape_ or ()))

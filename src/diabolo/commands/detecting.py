@@ -15,6 +15,7 @@ from diabolo import data, recipes
 from diabolo.arguments import Usage
 from diabolo.commands import Force, Input, ModelOrRecipe, command, family, runs
 from diabolo.commands.training import new_model
+from diabolo.data import spec
 from diabolo.data.files import check_file, check_place, folder_atomically, quietly
 from diabolo.data.spec import INPUT
 from diabolo.errors import InputError, complete
@@ -56,6 +57,8 @@ def fit(
     ] = "reconstruction",
     seed: Annotated[int | None, Ge(0), "of split and training"] = None,
     limit: Annotated[int | None, Ge(1), "use the first N samples"] = None,
+    size: spec.Size = None,
+    fit: spec.Fit = None,
     force: Force = False,
 ) -> list[str]:
     """Learn what is normal from normal samples.
@@ -74,11 +77,13 @@ def fit(
     detector.validated()
     if runs.is_recipe(str(model)):
         recipe = recipes.read(model)
-        samples = data.read(source, limit=limit)
+        samples = data.read(source, size=size, fit=fit, limit=limit)
         detector.set_params(model=_planned(recipe, seed, samples, source))
+    elif size or fit:
+        raise InputError("--size and --fit go with a RECIPE: a MODEL has its own.")
     else:
         fitted = runs.load_model(model)
-        samples = runs.read_for(fitted, source, limit)
+        samples = replace(runs.read_for(fitted, source, limit), told=[])
         detector.set_params(model=fitted, prefit=True)
     X = samples.array
     with _warnings_told() as told:
@@ -91,7 +96,10 @@ def fit(
             " false-alarm rate is not guaranteed: fit the detector on others."
         )
     if not detector.prefit:
-        detector.model_.fitted_ = replace(detector.model_.fitted_, columns=samples.columns)
+        record = detector.model_.fitted_
+        detector.model_.fitted_ = replace(
+            record, columns=samples.columns, data={**record.data, **samples.framing}
+        )
     detector.save(out)
     lines = _what_was_done(detector, len(X), model, known=known is not None)
     return complete([*samples.notes, *told, *lines, str(out)], samples.failures)

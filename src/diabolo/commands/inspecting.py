@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from diabolo import data, layers, recipes, store
+from diabolo import layers, recipes, store
 from diabolo.arguments import Usage
 from diabolo.commands import Model, ModelOrRecipe, command, runs
 from diabolo.data.spec import INPUT
@@ -128,4 +128,4 @@ def _few(recipe: recipes.Recipe) -> "np.ndarray":
         return np.zeros((2, 3, *[recipe.patches["size"]] * 2), np.uint8)
     if recipe.patches:
         return runs.load_split(recipe, 0).train[:2]
-    return data.read(recipe.source, limit=2).array
+    return runs.read_source(recipe, 2).array

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -50,11 +51,20 @@ class Split:
     failures: list[str] = field(default_factory=list)
     labels: "np.ndarray | None" = None  # of the training samples
     notes: list[str] = field(default_factory=list)
+    framing: dict[str, str] = field(default_factory=dict)
 
     @property
     def samples(self) -> Samples:
         """The training samples with all that is known of them."""
-        return Samples(self.train, [], "npy", self.labels, self.columns, noisy=self.noisy)
+        return Samples(
+            self.train,
+            [],
+            "npy",
+            self.labels,
+            self.columns,
+            noisy=self.noisy,
+            framing=self.framing,
+        )
 
 
 def load_split(recipe: Recipe, seed: int) -> Split:
@@ -78,7 +88,8 @@ def load_split(recipe: Recipe, seed: int) -> Split:
         training.columns,
         training.failures + testing.failures,
         train.labels,
-        training.notes,
+        training.notes + testing.told,
+        training.framing,
     )
 
 
@@ -88,14 +99,24 @@ def _read_both(recipe: Recipe, seed: int) -> tuple[Samples, Samples]:
     if recipe.patches:
         test = None if held_out else recipe.test
         return data.split_patches(recipe.source, test, seed=seed, **recipe.patches)
-    roles = {key: recipe.data[key] for key in spec.ROLES if key in recipe.data}
-    if recipe.pairs:
-        training = data.read_pairs(*recipe.pairs, limit=_needed(recipe))
-    else:
-        training = data.read(recipe.source, limit=_needed(recipe), **roles)
+    training = read_source(recipe, _needed(recipe))
     if held_out:
         return _hold_out(training, seed)
-    return training, data.read(recipe.test, image_shape=_image_shape(training.array), **roles)
+    fit, roles = training.framing.get("fit"), _roles(recipe)
+    shape = _image_shape(training.array)
+    return training, data.read(recipe.test, image_shape=shape, fit=fit, **roles)
+
+
+def read_source(recipe: Recipe, limit: int | None = None) -> Samples:
+    """The samples that a recipe names, those to test on aside; of pairs with the noisy."""
+    frame = spec.frame(recipe.data)
+    if recipe.pairs:
+        return data.read_pairs(*recipe.pairs, limit=limit, **frame)
+    return data.read(recipe.source, limit=limit, **_roles(recipe), **frame)
+
+
+def _roles(recipe: Recipe) -> dict[str, Any]:
+    return {key: recipe.data[key] for key in spec.ROLES if key in recipe.data}
 
 
 def _needed(recipe: Recipe) -> int | None:
@@ -129,7 +150,7 @@ def _hold_out(samples: Samples, seed: int) -> tuple[Samples, Samples]:
     order = np.random.default_rng(seed).permutation(n)
     held = max(1, n // 10)
     training, testing = (_subset(samples, np.sort(i)) for i in (order[held:], order[:held]))
-    return training, replace(testing, failures=[])
+    return training, replace(testing, failures=[], told=[])
 
 
 def _subset(samples: Samples, index: "np.ndarray | slice") -> Samples:
@@ -272,15 +293,33 @@ def load_model(path: str | Path) -> "Estimator":
 
 
 def read_for(model: "Estimator", source: str | Path, limit: int | None = None) -> Samples:
-    """Samples of INPUT: images with the model's channels and size, tables with its columns."""
+    """Samples of INPUT: images with the model's channels and size, tables with its columns.
+
+    What was done to images for that is told.
+    """
     kinds: Any = dict.fromkeys(model.columns_ or (), "number")
-    samples = data.read(source, image_shape=model.image_shape_, kinds=kinds, limit=limit)
+    samples = data.read(
+        source, image_shape=model.image_shape_, fit=fit_of(model), kinds=kinds, limit=limit
+    )
+    tell(samples.told)
     if model.columns_ and samples.columns and samples.columns != model.columns_:
         pairs = zip_longest(samples.columns, model.columns_)
         given, wanted = next((a, b) for a, b in pairs if a != b)
         found, expected = _column(given), _column(wanted)
         raise InputError(f"{source} has {found} where the model has {expected}: give its columns.")
     return samples
+
+
+def fit_of(model: "Estimator") -> str | None:
+    """How the images that a model learnt from were brought to its size."""
+    fit = model.data_.get("fit")
+    return None if fit is None else str(fit)
+
+
+def tell(notes: Sequence[str]) -> None:
+    """Say what was done to the samples, beside what a command prints."""
+    for note in notes:
+        print(note, file=sys.stderr, flush=True)
 
 
 def condition_of(model: "Estimator", samples: Samples) -> "np.ndarray | None":

@@ -122,6 +122,7 @@ def _train(
     say(f"Number of {pairs}{what} in the dataset: {len(split.train)}")
     for note in split.notes:
         say(note)
+    plan = replace(plan, data=plan.data | split.framing)
     run = _Run(folder, plan, split, model, resumed=resumed)
     kept = _RunCheckpoints(run, resumed=resumed)
 

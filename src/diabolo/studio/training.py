@@ -102,7 +102,7 @@ class Trainer:
 
     def _below(self, name: str, value: Any) -> Any:
         """The value of a data option; a path, where it is below the folder."""
-        path = spec.OPTIONS[name].hint is str and not spec.is_mnist(value)
+        path = name in spec.SOURCES and not spec.is_mnist(value)
         return str(listing.within(self.root, value)) if path else value
 
     def stop(self) -> State:
