@@ -36,9 +36,23 @@ SMALL = {
     "latent_dim": 3,
     "hidden": (6,),
     "epochs": 2,
+    "scaling": "unit",
     "batch_size": 16,
+    "learning_rate": 1e-3,
+    "validation_fraction": 0.0,
+    "early_stopping": None,
     "random_state": 0,
     "device": "cpu",
+}
+PLAIN = {  # the network alone, and the loop of the articles
+    "linear": False,
+    "activation": "relu",
+    "scaling": "unit",
+    "batch_size": 128,
+    "learning_rate": 1e-3,
+    "schedule": "constant",
+    "validation_fraction": 0.0,
+    "early_stopping": None,
 }
 
 

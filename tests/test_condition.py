@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import failed, run
+from conftest import PLAIN, failed, run
 from fastapi.testclient import TestClient
 from sklearn.utils.estimator_checks import check_estimator
 from torch import nn
@@ -121,7 +121,7 @@ def test_the_usual_condition_is_of_all_samples_in_any_order():
 def test_the_loss_is_that_of_the_conditional_bound():
     """-log p(x | z, y) + KL(q(z | x, y) || N(0, I)), in float64 (Sohn et al. 2015, eq. 4)."""
     X = rows().astype(np.float64)
-    model = VAE(**SMALL, condition="labels").fit(X, Y)
+    model = VAE(**PLAIN | SMALL, condition="labels").fit(X, Y)
     net = model.net_.double()
     x, given = torch.from_numpy(X), torch.eye(4, dtype=torch.float64)[Y]
     found = net.loss(Batch(x, x, given), generator(0, "noise"), 0)

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from conftest import BROKEN
+from conftest import BROKEN, PLAIN
 from torch import nn
 from torch.distributions import Normal, kl_divergence
 
@@ -144,7 +144,12 @@ def test_a_unit_is_active_above_a_variance_of_a_hundredth():
 def test_a_vae_under_a_great_beta_collapses(digits):
     def examined(beta):
         model = VAE(
-            latent_dim=4, hidden=(32,), beta=beta, epochs=40, learning_rate=0.01, random_state=0
+            **PLAIN | {"learning_rate": 0.01},
+            latent_dim=4,
+            hidden=(32,),
+            beta=beta,
+            epochs=40,
+            random_state=0,
         ).fit(digits)
         net, rows = model.net_, model.rows(digits)
         batch = Batch(rows, rows)
@@ -317,7 +322,8 @@ def test_exploding_beyond_any_guess():
 @pytest.mark.parametrize("learning_rate", [1.0, 10.0, 1e3, 1e30])
 def test_a_training_that_explodes(digits, learning_rate):
     parts = {"latent_dim": 4, "hidden": (16,), "output_activation": "identity", "batch_size": 16}
-    model = Autoencoder(**PLAIN, **parts, learning_rate=learning_rate, epochs=1, random_state=0)
+    parts |= {"learning_rate": learning_rate}
+    model = Autoencoder(**PLAIN | parts, epochs=1, random_state=0)
     with pytest.raises(InputError, match=r"the loss grows from 0|stops being finite"):
         model.fit(digits)
 
@@ -377,7 +383,8 @@ def test_a_layer_whose_output_overflows_is_broken():
 
 @pytest.mark.parametrize("Model", [Autoencoder, VAE])
 def test_the_broken_layer_of_a_net(Model, digits):
-    net = Model(**PLAIN, latent_dim=2, hidden=(8,), epochs=1, random_state=0).fit(digits).net_
+    parameters = {"latent_dim": 2, "hidden": (8,), "linear": False, "epochs": 1}
+    net = Model(**parameters, random_state=0).fit(digits).net_
     x = torch.from_numpy(digits[:8].reshape(8, -1))
     assert doctor.broken_layer(net, lambda: net.decode(net.encode(x))) is None
     with torch.no_grad():
@@ -424,13 +431,8 @@ def test_a_finding_warns_and_travels_with_the_file(tmp_path, capsys):
 @pytest.mark.parametrize(("rate", "name"), [(3.0, "exploding loss"), (None, "loss not finite")])
 def test_a_training_that_goes_wrong_stops_with_its_last_good_weights(digits, rate, name):
     options = {"latent_dim": 4, "hidden": (16,), "output_activation": "identity", "epochs": 20}
-    model = Autoencoder(
-        **PLAIN | options | {"schedule": "one_cycle"},
-        learning_rate=rate or 1e-3,
-        batch_size=16,
-        random_state=0,
-        device="cpu",
-    )
+    options |= {"learning_rate": rate or 1e-3, "schedule": "one_cycle", "batch_size": 16}
+    model = Autoencoder(**PLAIN | options, random_state=0, device="cpu")
     after = []
 
     def callback(model):
@@ -452,7 +454,7 @@ def test_a_training_that_goes_wrong_stops_with_its_last_good_weights(digits, rat
 
 
 def test_a_loss_that_is_never_finite_is_refused_and_located(digits):
-    model = Autoencoder(**PLAIN, hidden=(16,), learning_rate=1e30, random_state=0)
+    model = Autoencoder(**PLAIN | {"learning_rate": 1e30}, hidden=(16,), random_state=0)
     with pytest.raises(InputError, match=r"in step 2 of epoch 1.*encoder\.\d \(Linear\)"):
         model.fit(digits)
 
@@ -460,8 +462,8 @@ def test_a_loss_that_is_never_finite_is_refused_and_located(digits):
 def test_overfitting_is_found_unless_training_stops_early():
     x, held = draw(40, 20), draw(200, 20, seed=1)
     options = {"latent_dim": 4, "hidden": (128, 128), "epochs": 60, "learning_rate": 5e-3}
-    options = PLAIN | options | {"scaling": "standard"}
-    model = Autoencoder(**options, batch_size=8, random_state=0)
+    options |= {"scaling": "standard", "batch_size": 8}
+    model = Autoencoder(**PLAIN | options, random_state=0)
     with pytest.warns(DoctorWarning, match="rising validation loss"):
         model.fit(x, X_val=held)
     model.set_params(early_stopping=3).fit(x, X_val=held)

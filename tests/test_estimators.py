@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL, floats
+from conftest import PLAIN, SMALL, floats
 from scipy.linalg import subspace_angles
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
@@ -96,7 +96,8 @@ def test_a_gradient_reaches_every_parameter(make):
 
 
 def test_training_lowers_the_loss_and_moves_every_parameter(make):
-    model = make(activation="elu", epochs=10, learning_rate=1e-2)
+    plain = PLAIN | SMALL | {"activation": "elu", "epochs": 10, "learning_rate": 1e-2}
+    model = make(**plain)
     states = []
     model.fit(images(), callback=lambda m: states.append(weights(m)))
     assert model.history_["loss"][-1] < model.history_["loss"][0]
@@ -105,8 +106,9 @@ def test_training_lowers_the_loss_and_moves_every_parameter(make):
 
 
 def test_the_seed_decides_everything(make):
-    X, options = images(), {"corruption": GaussianNoise(0.3), "validation_fraction": 0.25}
-    first, again, other = (make(**options, random_state=seed).fit(X) for seed in (7, 7, 8))
+    X, options = images(), PLAIN | SMALL
+    options |= {"corruption": GaussianNoise(0.3), "validation_fraction": 0.25}
+    first, again, other = (make(**options | {"random_state": seed}).fit(X) for seed in (7, 7, 8))
     assert same(weights(first), weights(again))
     assert history(first) == history(again)
     np.testing.assert_array_equal(first.step_loss_, again.step_loss_)
@@ -385,7 +387,8 @@ def test_the_history_counts_and_the_callback_sees_it(make):
 
 def test_warm_start_continues(make):
     X = images()
-    model = make(warm_start=True, validation_fraction=0.25).fit(X)
+    plain = PLAIN | SMALL | {"validation_fraction": 0.25}
+    model = make(**plain, warm_start=True).fit(X)
     before, first = history(model), weights(model)
     model.fit(X)
     assert model.history_["epoch"] == [1, 2, 3, 4]
@@ -416,12 +419,12 @@ def test_a_warm_start_of_another_network_is_refused_or_saved_as_it_is(make, tmp_
 
 def test_validation_by_fraction_and_by_set(make):
     X = images()
-    plain = make().fit(X)
+    plain = make(linear=False).fit(X)
     assert plain.history_["val_loss"] == [None, None]
-    watched = make().fit(X, X_val=images(9, seed=1))
+    watched = make(linear=False).fit(X, X_val=images(9, seed=1))
     assert same(weights(plain), weights(watched))
     assert all(np.isfinite(watched.history_["val_loss"]))
-    held = make(validation_fraction=0.25).fit(X)
+    held = make(linear=False, validation_fraction=0.25).fit(X)
     assert not same(weights(plain), weights(held))
     assert len(held.step_loss_) == 2 * 2
     assert len(plain.step_loss_) == 2 * 3
@@ -429,7 +432,7 @@ def test_validation_by_fraction_and_by_set(make):
 
 def test_the_validation_loss_is_that_of_the_held_out_rows():
     X = images()
-    model = Autoencoder(**SMALL).fit(X, X_val=X[:9])
+    model = Autoencoder(**PLAIN | SMALL).fit(X, X_val=X[:9])
     per_pixel = np.mean((model.reconstruct(X[:9]) - X[:9].astype(float)) ** 2) / 255**2
     assert model.history_["val_loss"][-1] == pytest.approx(per_pixel, rel=1e-4)
     marked = X.copy()
@@ -451,7 +454,8 @@ def dark_and_bright():
 def test_early_stopping_puts_the_best_weights_back(make):
     dark, bright = dark_and_bright()
     states = []
-    model = make(early_stopping=2, epochs=20, learning_rate=1e-2).fit(
+    plain = PLAIN | SMALL | {"learning_rate": 1e-2}
+    model = make(**plain | {"early_stopping": 2, "epochs": 20}).fit(
         dark, X_val=bright, callback=lambda m: states.append(weights(m))
     )
     losses = model.history_["val_loss"]
@@ -459,7 +463,7 @@ def test_early_stopping_puts_the_best_weights_back(make):
     assert len(losses) == 3
     assert same(weights(model), states[0])
     assert not same(weights(model), states[2])
-    without = make(epochs=3, learning_rate=1e-2).fit(dark, X_val=bright)
+    without = make(**plain | {"epochs": 3}).fit(dark, X_val=bright)
     assert same(weights(without), states[2])
 
 
@@ -489,7 +493,8 @@ def test_the_best_epoch_is_the_one_of_least_validation_loss(
             yield Epoch(1.0, loss, 1.0, np.ones(1, np.float32))
 
     monkeypatch.setattr(Training, "__iter__", marking)
-    model = Autoencoder(**SMALL | {"early_stopping": patience}).fit(floats(), X_val=floats())
+    plain = PLAIN | SMALL | {"early_stopping": patience}
+    model = Autoencoder(**plain).fit(floats(), X_val=floats())
     assert len(model.history_["epoch"]) == epochs
     assert set(model.net_.decoder[-1].bias.tolist()) == {best}
 
@@ -504,8 +509,9 @@ def interrupt_at(epoch):
 
 def test_an_interrupt_leaves_the_best_model_and_is_raised_again(make, tmp_path):
     dark, bright = dark_and_bright()
-    best = make(epochs=1, learning_rate=1e-2).fit(dark)
-    model = make(epochs=20, learning_rate=1e-2)
+    plain = PLAIN | SMALL | {"learning_rate": 1e-2}
+    best = make(**plain | {"epochs": 1}).fit(dark)
+    model = make(**plain | {"epochs": 20})
     with pytest.raises(KeyboardInterrupt):
         model.fit(dark, X_val=bright, callback=interrupt_at(3))
     assert len(model.history_["epoch"]) == 3
@@ -530,9 +536,10 @@ def test_an_interrupt_within_an_epoch_leaves_the_last_finished_one(make, monkeyp
                 raise KeyboardInterrupt
 
     X = images()
-    two = make(epochs=2).fit(X)
+    plain = PLAIN | SMALL
+    two = make(**plain | {"epochs": 2}).fit(X)
     monkeypatch.setattr(fitting, "Progress", Interrupting)
-    model = make(epochs=5)
+    model = make(**plain | {"epochs": 5})
     with pytest.raises(KeyboardInterrupt):
         model.fit(X)
     assert history(model) == history(two)
@@ -632,6 +639,7 @@ def test_a_linear_autoencoder_spans_the_subspace_of_pca(scaling):
         batch_size=64,
         learning_rate=2e-2,
         schedule="one_cycle",
+        validation_fraction=0.0,
         random_state=0,
         device="cpu",
     ).fit(X)

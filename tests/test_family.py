@@ -219,7 +219,7 @@ def densities(net, x, clean, draws):
 def weighted():
     """A network in float64 whose posteriors are far from the true ones, and a batch."""
     X = floats(200)
-    net = double(fitted(IWAE, X, samples=4, epochs=1))
+    net = double(fitted(IWAE, X, samples=4, epochs=1, linear=False))
     return net, torch.from_numpy(X[:5]).double()
 
 
@@ -388,7 +388,7 @@ def test_a_run_tells_its_terms_and_the_page_opens_it(kind, tmp_path):
 
 
 def test_a_collapse_is_told_without_a_kl_that_there_is_not():
-    model = fitted(IWAE, floats(200), epochs=30)
+    model = fitted(IWAE, floats(200), scaling="unit", epochs=30)
     found = {finding.name: finding for finding in model.findings_}["posterior collapse"]
     assert found.what == "0 of the 3 numbers of the code are active."
     assert "beta" not in found.fix

@@ -9,7 +9,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from conftest import run
+from conftest import PLAIN, run
 from fastapi.testclient import TestClient
 from scipy.spatial.distance import cdist
 from torch import nn
@@ -252,9 +252,10 @@ def test_the_critic_takes_a_step_of_its_own():
 
 def test_the_optimiser_leaves_the_critic_alone(digits, monkeypatch):
     monkeypatch.setattr(AdversarialCode, "after_step", lambda *_: None)
-    model = AdversarialAutoencoder(**SMALL, epochs=2)
+    plain = PLAIN | SMALL
+    model = AdversarialAutoencoder(**plain, epochs=2)
     before = model.planned(digits).state_dict()
-    first = AdversarialAutoencoder(**SMALL, epochs=1).fit(digits).net_
+    first = AdversarialAutoencoder(**plain, epochs=1).fit(digits).net_
     more = model.fit(digits).net_
     names = [name for name in before if "critic" in name]
     assert len(names) == 6
@@ -263,7 +264,7 @@ def test_the_optimiser_leaves_the_critic_alone(digits, monkeypatch):
             assert torch.equal(tensor, first.state_dict()[name]), name
     assert not torch.equal(more.encoder[0].weight, first.encoder[0].weight)
     monkeypatch.undo()
-    after = AdversarialAutoencoder(**SMALL, epochs=2).fit(digits).net_.state_dict()
+    after = AdversarialAutoencoder(**plain, epochs=2).fit(digits).net_.state_dict()
     assert not any(torch.equal(after[name], more.state_dict()[name]) for name in names)
 
 
@@ -291,7 +292,7 @@ def energy(codes):
 def test_the_critic_brings_the_codes_to_the_prior():
     random = np.random.default_rng(0)
     X = (random.normal(size=(600, 2)) @ random.normal(size=(2, 10)) * 2 + 5).astype(np.float32)
-    options = SMALL | {"latent_dim": 2, "scaling": "standard", "epochs": 60}
+    options = PLAIN | SMALL | {"latent_dim": 2, "scaling": "standard", "epochs": 60}
     codes = {
         weight: AdversarialAutoencoder(**options, adversarial=weight).fit(X).transform(X)
         for weight in (0.0, 1.0)

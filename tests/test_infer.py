@@ -13,13 +13,20 @@ SIZES = {"digits": (784, (128, 64), 32), "table": (30, (16,), 4), "odd": (7, (5,
 
 def by_hand(model, x):
     """Encoder and decoder as W X' + b, on one block alone."""
-    y = model.net_.scaling(x)
-    for layer in [*model.encoder_[0], *model.net_.decoder, model.net_.likelihood.activation]:
-        if isinstance(layer, torch.nn.Linear):
-            y = (layer.weight @ y.t()).t().contiguous() + layer.bias
-        else:
-            y = layer(y)
-    return model.net_.scaling.inverse(y)
+    net, y = model.net_, model.net_.scaling(x)
+    for part in (net.encoder, net.decoder):
+        y = product(part.linear, y) + stacked(part.layers, y)
+    return net.scaling.inverse(net.likelihood.activation(y))
+
+
+def stacked(layers, y):
+    for layer in layers:
+        y = product(layer, y) if isinstance(layer, torch.nn.Linear) else layer(y)
+    return y
+
+
+def product(layer, y):
+    return (layer.weight @ y.t()).t().contiguous() + layer.bias
 
 
 @pytest.mark.parametrize("activation", ["relu", "silu", "tanh"])

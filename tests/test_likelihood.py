@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from conftest import PLAIN
 from torch import nn
 from torch.distributions import Bernoulli as BernoulliLaw
 from torch.distributions import Normal, kl_divergence
@@ -86,17 +87,17 @@ def test_the_law_of_a_bernoulli_is_torchs():
     torch.testing.assert_close(law.mean, Bernoulli().mean(logits), rtol=0, atol=0)
 
 
-PLAIN = {
+LOSSES = {
     Bernoulli: lambda p, x: nn.functional.binary_cross_entropy(p, x, reduction="none").sum(1),
     Gaussian: lambda p, x: 0.5 * nn.functional.mse_loss(p, x, reduction="none").sum(1),
 }
 
 
-@pytest.mark.parametrize("kind", PLAIN)
+@pytest.mark.parametrize("kind", LOSSES)
 def test_value_and_gradient_are_those_of_the_plain_formula(kind):
     likelihood, weights = kind().after("sigmoid"), draw(6, seed=3)
     output, target = (3 * draw(6, 40)).requires_grad_(), draw(6, 40, seed=1).sigmoid()
-    plain = PLAIN[kind](output.sigmoid(), target)
+    plain = LOSSES[kind](output.sigmoid(), target)
     found = likelihood.nll(output, target)
     torch.testing.assert_close(found, plain, rtol=1e-12, atol=1e-12)
     (expected,) = torch.autograd.grad((plain * weights).sum(), output)
@@ -106,7 +107,7 @@ def test_value_and_gradient_are_those_of_the_plain_formula(kind):
     assert torch.autograd.gradcheck(lambda x: likelihood.nll(x, target), output)
 
 
-@pytest.mark.parametrize("kind", PLAIN)
+@pytest.mark.parametrize("kind", LOSSES)
 def test_the_nll_is_in_float32_where_the_products_are_not(kind):
     output, target = draw(6, 40).float(), draw(6, 40, seed=1).sigmoid().float()
     likelihood = kind().after("sigmoid")
@@ -143,8 +144,8 @@ def test_the_loss_per_feature_is_the_fields_usual_one():
 
 
 def fitted(kind, X, **parameters):
-    plain = {"latent_dim": 3, "hidden": (5,), "epochs": 1, "random_state": 0, "device": "cpu"}
-    return kind(**plain | parameters).fit(X)
+    small = {"latent_dim": 3, "hidden": (5,), "epochs": 1, "random_state": 0, "device": "cpu"}
+    return kind(**PLAIN | small | parameters).fit(X)
 
 
 @pytest.fixture

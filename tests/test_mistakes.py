@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import PLAIN
 from PIL import Image
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
@@ -38,8 +39,12 @@ from diabolo.params import from_config
 SMALL = {
     "latent_dim": 3,
     "hidden": (6,),
+    "scaling": "unit",
     "epochs": 1,
     "batch_size": 16,
+    "learning_rate": 1e-3,
+    "validation_fraction": 0.0,
+    "early_stopping": None,
     "random_state": 0,
     "device": "cpu",
 }
@@ -159,7 +164,7 @@ SEED = (
 USED_SEED = (
     "random_state must be an integer of at least 0 and at most 9223372036854775807, but is {}."
 )
-HIDDEN = "hidden must be a list, each an integer of at least 1 or None, but is {}."
+HIDDEN = "hidden must be a list, each an integer of at least 1 or 'auto' or None, but is {}."
 ACTIVATION = about("activation must be one of ")
 NETWORK = (
     "network must be one of 'conv', 'dense', 'residual', 'subpixel' or 2 values, each of type"
@@ -191,6 +196,7 @@ NO_CODES = "Codes must be numbers of shape (N, K)."
 NO_MODEL = "model.safetensors is not a model file of diabolo, or is cut off."
 NO_DEVICE = "There is no device {!r} here: use 'auto' or 'cpu'."
 NO_GENERAL = "{} must be an integer of at least 1, but is {}."
+NO_COUNT = "{} must be an integer of at least 1 or 'auto', but is {}."
 DENSE = "X has 5 features, but Autoencoder is expecting 63 features as input."
 SPARSE = about("parse")
 
@@ -210,25 +216,25 @@ PYTHON = {
         "There is no parameter 'epoch'; did you mean 'epochs'?",
     ),
     # hyperparameters: type and range
-    "epochs=0": (lambda: fit(epochs=0), InputError, NO_GENERAL.format("epochs", 0)),
-    "epochs as text": (lambda: fit(epochs="32"), InputError, NO_GENERAL.format("epochs", "'32'")),
-    "epochs=2.5": (lambda: fit(epochs=2.5), InputError, NO_GENERAL.format("epochs", 2.5)),
-    "epochs=None": (lambda: fit(epochs=None), InputError, NO_GENERAL.format("epochs", None)),
+    "epochs=0": (lambda: fit(epochs=0), InputError, NO_COUNT.format("epochs", 0)),
+    "epochs as text": (lambda: fit(epochs="32"), InputError, NO_COUNT.format("epochs", "'32'")),
+    "epochs=2.5": (lambda: fit(epochs=2.5), InputError, NO_COUNT.format("epochs", 2.5)),
+    "epochs=None": (lambda: fit(epochs=None), InputError, NO_COUNT.format("epochs", None)),
     "batch_size=True": (
         lambda: fit(batch_size=True),
         InputError,
-        NO_GENERAL.format("batch_size", True),
+        NO_COUNT.format("batch_size", True),
     ),
     "latent_dim=-1": (
         lambda: fit(latent_dim=-1),
         InputError,
-        "latent_dim must be an integer of at least 1 or None, but is -1.",
+        "latent_dim must be an integer of at least 1 or 'auto' or None, but is -1.",
     ),
     **{
         f"learning_rate={value}": (
             lambda value=value: fit(learning_rate=value),
             InputError,
-            f"learning_rate must be a number above 0, but is {value}.",
+            f"learning_rate must be a number above 0 or 'auto', but is {value}.",
         )
         for value in (0, -1.0, float("inf"), float("nan"))
     },
@@ -275,7 +281,7 @@ PYTHON = {
     "validation_fraction=1": (
         lambda: fit(validation_fraction=1.0),
         InputError,
-        "validation_fraction must be a number of at least 0 and below 1, but is 1.0.",
+        "validation_fraction must be a number of at least 0 and below 1 or 'auto', but is 1.0.",
     ),
     "verbose=2": (
         lambda: fit(verbose=2),
@@ -377,7 +383,7 @@ PYTHON = {
         "Give X_val or validation_fraction, not both.",
     ),
     "a loss that grows to infinity": (
-        lambda: fit(learning_rate=1e30, epochs=9),
+        lambda: fit(**PLAIN | {"batch_size": 16, "learning_rate": 1e30}, epochs=9),
         InputError,
         "The loss stops being finite in step 2 of epoch 1, where it was 0.1049 a step before; the"
         " first layer that is not finite is encoder.0 (Linear). Use a lower learning_rate, or"
@@ -936,12 +942,14 @@ COMMANDS = {
     "encode dae d.npy --out o.npy --seed 1": about("There is no option '--seed'"),
     "evaluate dae --jsno": "There is no option '--jsno'; did you mean '--json'?",
     # values of flags
-    "fit dae-32 --epochs 0": "epochs must be an integer of at least 1, but is '0'.",
-    "fit dae-32 --epochs many": "epochs must be an integer of at least 1, but is 'many'.",
-    "fit dae-32 --epochs 1.5": "epochs must be an integer of at least 1, but is '1.5'.",
-    "fit dae-32 --learning-rate nan": "learning_rate must be a number above 0, but is 'nan'.",
+    "fit dae-32 --epochs 0": "epochs must be an integer of at least 1 or 'auto', but is '0'.",
+    "fit dae-32 --epochs many": NO_COUNT.format("epochs", "'many'"),
+    "fit dae-32 --epochs 1.5": "epochs must be an integer of at least 1 or 'auto', but is '1.5'.",
+    "fit dae-32 --learning-rate nan": (
+        "learning_rate must be a number above 0 or 'auto', but is 'nan'."
+    ),
     "fit dae-32 --hidden 64,x": (
-        "hidden must be a list, each an integer of at least 1 or None, but is '64,x'."
+        "hidden must be a list, each an integer of at least 1 or 'auto' or None, but is '64,x'."
     ),
     "fit dae-32 --network cnn": (
         "network must be one of 'conv', 'dense', 'residual', 'subpixel', but is 'cnn'."
@@ -1007,7 +1015,7 @@ COMMANDS = {
     "fit no-table.toml": "no-table.toml: model must be a table, but is 5.",
     "fit kind.toml": "There is no kind 'VEA'; did you mean 'VAE'?",
     "fit parameter.toml": "There is no parameter 'latentdim'; did you mean 'latent_dim'?",
-    "fit text.toml": "epochs must be an integer of at least 1, but is '3'.",
+    "fit text.toml": "epochs must be an integer of at least 1 or 'auto', but is '3'.",
     "fit part.toml": "There is no kind 'gausian'; did you mean 'gaussian'?",
     "fit no-part.toml": f"{CORRUPTION} 'gaussian'.",
     "fit key.toml": "There is no key in key.toml: 'modle'; did you mean 'model'?",

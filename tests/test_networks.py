@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from conftest import PLAIN
 from torch import nn
 
 from diabolo import VAE, Autoencoder, networks
@@ -164,7 +165,7 @@ PARTS = {"ae-32": (25_120, 25_872), "vae-conv": (119_200, 108_993)}
 @pytest.mark.parametrize("name", ARTICLES)
 def test_the_articles_networks_have_the_articles_parameters(name, digits):
     kind, parameters, total = ARTICLES[name]
-    model = kind(**parameters, epochs=1, random_state=0, device="cpu")
+    model = kind(**PLAIN | parameters, epochs=1, random_state=0, device="cpu")
     planned = model.layers(digits[:1])
     table = model.fit(digits[:8]).layers()
     assert planned == table
@@ -177,7 +178,7 @@ def test_the_articles_networks_have_the_articles_parameters(name, digits):
 
 def test_the_layer_table_of_the_convolutional_vae(digits):
     kind, parameters, _ = ARTICLES["vae-conv"]
-    table = kind(**parameters, epochs=1, random_state=0, device="cpu").layers(digits[:1])
+    table = kind(**PLAIN | parameters, device="cpu").layers(digits[:1])
     shapes = [la.shape for la in table if la.parameters or la.part == "code"]
     assert shapes == [
         (32, 14, 14),

@@ -25,6 +25,7 @@ from diabolo.fitting import Fit
 
 pytestmark = pytest.mark.filterwarnings("ignore::diabolo.doctor.DoctorWarning")
 SMALL = {"latent_dim": 3, "hidden": (6,), "epochs": 2, "batch_size": 16, "random_state": 0}
+SMALL |= {"linear": False, "scaling": "unit", "validation_fraction": 0.0, "early_stopping": None}
 RANDOM = np.random.default_rng(0)
 CLEAN = RANDOM.random((40, 6), dtype=np.float32)
 NOISY = RANDOM.random((40, 6), dtype=np.float32)

@@ -281,7 +281,7 @@ parts = {"network": "normed", "likelihood": Spread(floor=0.2), "corruption": Hal
 model = Autoencoder(**small, **parts, epochs=30).fit(X)
 losses = model.history_["loss"]
 assert losses[-1] < losses[0] - 0.1, losses
-assert model.net_.decoder[0].out_features == 12
+assert model.net_.decoder.layers[0].out_features == 12
 assert model.loss_unit_ == "nats per feature"
 np.testing.assert_allclose(model.corrupt(X), 0.75 * X, rtol=1e-5)
 z = torch.from_numpy(model.transform(X))

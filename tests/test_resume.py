@@ -266,7 +266,8 @@ def test_a_model_file_is_no_checkpoint(tmp_path):
 
 def test_the_checkpoint_of_another_training_is_refused(tmp_path):
     x = read_split("test")[0][:64]
-    small = {"hidden": (4,), "latent_dim": 2, "epochs": 1} | COMMON
+    small = {"hidden": (4,), "latent_dim": 2, "scaling": "unit", "epochs": 1} | COMMON
+    small |= {"validation_fraction": 0.0, "early_stopping": None}
     Autoencoder(**small).fit(x, checkpoint=tmp_path)
     before = (tmp_path / CHECKPOINT).read_bytes()
     with pytest.raises(InputError, match=r"whose learning_rate is 0.001 and not 0.1: give"):

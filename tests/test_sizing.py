@@ -21,7 +21,7 @@ from diabolo.tasks.sizing import check_sizes, code_sizes, knee
 
 D, RANK, NOISE = 12, 4, 1e-3
 SCALES = np.array([2, 1.6, 1.3, 1])
-SETTINGS = {"random_state": 0, "device": "cpu", "batch_size": 50}
+SETTINGS = {"random_state": 0, "device": "cpu", "batch_size": 50, "validation_fraction": 0.0}
 
 
 def subspace(n=600, seed=0):
@@ -231,9 +231,11 @@ def test_a_recipe_without_a_code_of_its_own_gets_one(tmp_path, capsys):
     X = subspace(200).reshape(-1, 3, 4)
     np.save(tmp_path / "x.npy", (X - X.min()) / np.ptp(X))
     command = f"size {tmp_path / 'x.npy'} --out {tmp_path / 'out'} --epochs 1 --sizes 2,3"
-    assert main([*command.split(), "--recipe", "dae"]) == 0
+    assert main([*command.split(), "--recipe", "conv-dae"]) == 0
     printed = capsys.readouterr().out
-    assert "The code of dae is its last hidden layer: here it has a code of its own." in printed
+    assert (
+        "The code of conv-dae is its last hidden layer: here it has a code of its own." in printed
+    )
     assert "linear mse" in printed
     assert "linear has the smaller mse at 2, 3: there the model needs more --epochs" in printed
     assert "No size is suggested: a knee needs at least three --sizes." in printed

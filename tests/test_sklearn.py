@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 import sklearn
 import torch
-from conftest import SMALL, floats
+from conftest import PLAIN, SMALL, floats
 from matplotlib.figure import Figure
 from scipy import sparse, stats
 from sklearn import base
@@ -617,7 +617,7 @@ def test_pipelining_a_reduction_and_a_logistic_regression(numerals):
     pipe = Pipeline(
         [
             ("scaler", StandardScaler()),
-            ("ae", Autoencoder(random_state=0)),
+            ("ae", Autoencoder(epochs=20, random_state=0)),
             ("logistic", LogisticRegression(max_iter=10000, tol=0.1)),
         ]
     )
@@ -635,7 +635,10 @@ def test_selecting_among_reductions(numerals):
     )
     grid = [
         {"reduce_dim": [PCA()], "reduce_dim__n_components": [2]},
-        {"reduce_dim": [Autoencoder(random_state=0)], "reduce_dim__latent_dim": [2, 16]},
+        {
+            "reduce_dim": [Autoencoder(epochs=20, random_state=0)],
+            "reduce_dim__latent_dim": [2, 16],
+        },
     ]
     search = GridSearchCV(pipe, grid, cv=2, error_score="raise").fit(X[:600], y[:600])
     pca, narrow, wide = search.cv_results_["mean_test_score"]
@@ -652,7 +655,7 @@ def test_faces_by_codes_and_a_support_vector_machine():
     )
     scaler = StandardScaler()
     X_train, X_test = scaler.fit_transform(X_train), scaler.transform(X_test)
-    ae = Autoencoder(latent_dim=30, random_state=0).fit(X_train)
+    ae = Autoencoder(latent_dim=30, epochs=20, random_state=0).fit(X_train)
     search = RandomizedSearchCV(
         SVC(kernel="rbf", class_weight="balanced"),
         {"C": stats.loguniform(1e0, 1e3), "gamma": stats.loguniform(1e-4, 1e-1)},
@@ -687,7 +690,7 @@ def test_a_plot_of_iris():
 def test_clusters_of_reduced_digits(numerals):
     """auto_examples/cluster/plot_kmeans_digits.html"""
     X, _, y, _ = numerals
-    reduced = Autoencoder(latent_dim=2, random_state=0).fit_transform(X)
+    reduced = Autoencoder(latent_dim=2, epochs=20, random_state=0).fit_transform(X)
     found = KMeans(n_clusters=10, n_init=4, random_state=0).fit_predict(reduced)
     assert adjusted_rand_score(y, found) > 0.2
 
@@ -755,7 +758,7 @@ def test_partial_fit_returns_self_and_adds_one_epoch(make):
 def test_passes_over_whole_batches_are_the_epochs_of_fit(model, optimizer):
     """The weights and the optimiser's moments go on; with one batch there is no order of rows."""
     X, whole = rank_two(64), {"batch_size": 64, "learning_rate": 0.01, "optimizer": optimizer}
-    model.set_params(**whole)
+    model.set_params(**PLAIN | whole)
     if isinstance(model, VAE):
         model.set_params(beta=0.0)
     fitted = clone(model).set_params(epochs=8).fit(X)
@@ -812,7 +815,8 @@ def test_the_noise_of_each_call_is_new():
 )
 def test_streaming_in_chunks_comes_near_to_fit(model):
     X = rank_two()
-    model.set_params(latent_dim=2, hidden=(32,), learning_rate=3e-3)
+    more = {"latent_dim": 2, "hidden": (32,), "batch_size": 16, "learning_rate": 3e-3}
+    model.set_params(**PLAIN | more)
     if isinstance(model, VAE):
         model.set_params(beta=1e-3)
     if isinstance(model, IWAE):  # whose terms have no weight: the likelihood has a larger one
@@ -833,7 +837,7 @@ def test_streaming_in_chunks_comes_near_to_fit(model):
 
 def test_partial_fit_goes_on_after_fit():
     X = rank_two(64)
-    model = small(learning_rate=0.01, epochs=3).fit(X)
+    model = small(**PLAIN | {"batch_size": 16, "learning_rate": 0.01}, epochs=3).fit(X)
     before, scaling = weights(model), model.net_.scaling.shift.clone()
     model.set_params(learning_rate=1e-9).partial_fit(X * 0.5)
     np.testing.assert_allclose(weights(model), before, atol=1e-6)

@@ -349,6 +349,7 @@ def test_a_form_that_is_sent_back_unchanged_is_the_recipe(client, name):
 def test_a_form_has_the_bounds_of_the_declaration():
     fields = {field.name: field for field in forms.fields(recipes.read("conv-dae"))}
     assert (fields["epochs"].type, fields["epochs"].minimum) == ("integer", 1)
+    assert (fields["epochs"].choices, fields["hidden"].type) == (["auto"], "list")
     assert fields["learning_rate"].exclusive_minimum == 0
     assert fields["validation_fraction"].exclusive_maximum == 1
     assert fields["schedule"].choices == ["constant", "one_cycle", "cosine"]

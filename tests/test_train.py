@@ -7,6 +7,7 @@ from itertools import chain
 import numpy as np
 import pytest
 import torch
+from conftest import PLAIN
 from torch import nn
 
 from diabolo import VAE, Autoencoder
@@ -258,18 +259,17 @@ def article(X, loss, epochs, epsilon):
 )
 def test_training_is_the_articles_loop(digits, likelihood, loss, nats_per_unit):
     """The engine's loss is nats per feature, half the mean squared error: epsilon halves too."""
-    model = Autoencoder(
-        hidden=(16,),
-        latent_dim=6,
-        code_activation="relu",
-        init="torch",
-        likelihood=likelihood,
-        epochs=2,
-        batch_size=32,
-        epsilon=1e-5 * nats_per_unit,
-        random_state=0,
-        device="cpu",
-    ).fit(digits[:250])
+    parameters = PLAIN | {
+        "hidden": (16,),
+        "latent_dim": 6,
+        "code_activation": "relu",
+        "init": "torch",
+        "likelihood": likelihood,
+        "epochs": 2,
+        "batch_size": 32,
+        "epsilon": 1e-5 * nats_per_unit,
+    }
+    model = Autoencoder(**parameters, random_state=0, device="cpu").fit(digits[:250])
     network, losses = article(digits[:250], loss, 2, 1e-5)
     np.testing.assert_allclose(model.step_loss_, losses, rtol=1e-5)
     ours = nn.Sequential(model.encoder_, model.decoder_)

@@ -1,9 +1,11 @@
 """Where training begins: a network with a linear way at the best linear method.
 
-That is PCA, for a VAE probabilistic PCA, for a denoising model the best linear denoiser.
+That is PCA, for a VAE probabilistic PCA, for a denoising model the best linear denoiser; each of
+what the best linear guess from the condition leaves over, where there is one.
 """
 
 import torch
+from torch import Tensor
 
 from diabolo.beside import Beside
 from diabolo.data.source import Source
@@ -17,27 +19,33 @@ VALUES = 2**26  # of all samples that are looked at, at most
 
 @torch.autocast("cpu", enabled=False)
 def begin(net: Net, source: Source, seed: int) -> None:
-    """Set the linear way of a network on the CPU, where it has one, to what suits the samples."""
-    encoder, decoder = net.encoder, net.decoder
+    """Set the linear way of a network, where it has one, to what suits the samples."""
+    encoder, decoder, device = net.encoder, net.decoder, net.device
     if not (isinstance(encoder, Beside) and isinstance(decoder, Beside)):
         return
-    size = net.probe[0]
-    found = _found(net, source, size, seed)
-    encode, decode, variances, mean_x, mean_y = (
+    size, usual = net.probe[0], getattr(net.cpu(), "usual", torch.empty(0))
+    mean_x, mean_y, encode, decode, variances, of_x, of_y = (
         torch.from_numpy(part).float()
-        for part in (found.encode, found.decode, found.variances, found.mean_x, found.mean_y)
+        for part in _found(net, source.to(torch.device("cpu")), usual, size, seed)
     )
     scale, further = net.bottleneck.begin(variances)
     encode, decode = scale[:, None] * encode, scale[:, None] * decode
-    encoder.begin(encode, -encode @ mean_x, size, further)
-    decoder.begin(*net.likelihood.begin(mean_y, decode))
+    beside = -encode @ of_x.t()
+    places = (encoder.linear.in_features - net.features) // max(len(usual), 1)
+    everywhere = beside.repeat_interleave(places, 1) / max(places, 1)
+    bias = -encode @ mean_x - beside @ usual
+    encoder.begin(torch.cat([encode, everywhere], 1), bias, size, further)
+    unused = decode.new_zeros(size - len(decode), net.features)
+    weight, bias = net.likelihood.begin(mean_y, torch.cat([decode, unused, of_y]))
+    decoder.begin(weight, bias - weight[:, size:] @ usual)
+    net.to(device)
 
 
-def _found(net: Net, source: Source, size: int, seed: int) -> Reduced:
+def _found(net: Net, source: Source, usual: Tensor, size: int, seed: int) -> Reduced:
     """The best linear method for scaled rows, as the encoder sees them and as they should be."""
     draw = generator(seed, "begin")
     most = min(max(ROWS, PRODUCTS // net.features**2), VALUES // net.features + size)
     batch = source.take(torch.randperm(len(source), generator=draw)[:most].sort().values)
     seen, clean = net.seen(batch, draw)
-    x = seen.numpy()
-    return reduced(x, x if seen is clean else clean.numpy(), size, seed=seed)
+    x, given = seen.numpy(), None if batch.given is None else (batch.given - usual).numpy()
+    return reduced(x, x if seen is clean else clean.numpy(), size, given=given, seed=seed)

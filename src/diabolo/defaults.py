@@ -14,6 +14,7 @@ import numpy as np
 from diabolo import networks
 from diabolo.bottleneck import Bottleneck
 from diabolo.data.source import Source
+from diabolo.errors import InputError
 from diabolo.fitted import Fitted, Plan
 from diabolo.intake import Intake
 
@@ -47,6 +48,17 @@ class Given:
     def _images(self) -> bool:
         return networks.takes_images(self.p.network)
 
+    @property
+    def _ranged(self) -> bool:
+        """Whether the corruption refuses samples whose values have no range."""
+        shape = self.intake.image_shape or self.intake.sample_shape
+        try:
+            if self.p.corruption is not None:
+                self.p.corruption.check(shape, -math.inf, math.inf)
+        except InputError:
+            return True
+        return False
+
     def latent_dim(self) -> int:
         """K."""
         return min(CODE, -(-self.intake.features // SHARE))
@@ -57,7 +69,7 @@ class Given:
         Where codes are drawn, the units of the loss matter: a few pixels in [0, 1] hold less
         than a nat, which no code is worth.
         """
-        if self.p.likelihood.support is not None:
+        if self.p.likelihood.support is not None or self._ranged:
             return "unit"
         if self.bottleneck.sampling:
             return "standard"

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from annotated_types import Ge, Gt, Lt
 from pydantic import InstanceOf
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
@@ -20,7 +20,7 @@ from diabolo.condition import Condition
 from diabolo.corruption import Corruption
 from diabolo.data.samples import Samples
 from diabolo.data.source import Source
-from diabolo.defaults import suited
+from diabolo.defaults import FOUND, suited
 from diabolo.doctor import Finding
 from diabolo.errors import InputError, Interrupted
 from diabolo.fitted import Fitted, Plan
@@ -360,6 +360,13 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
     def layers(self, X: Any = None) -> list[Layer]:
         """The layers of the fitted network, or of the one that samples like X would be given."""
         return trace(self._net() if X is None else self.planned(X))
+
+    def suited(self, X: Any) -> Self:
+        """A copy with values for the parameters that are "auto", those that X would give them."""
+        plan = suited(self._plan(), *self._samples(X, None, None, None, None), validation=False)
+        found = {name: getattr(plan.p, name) for name in FOUND}
+        twin: Self = clone(self).set_params(**found)
+        return twin
 
     def planned(self, X: Any) -> Net:
         """The untrained network that samples like X would be given, without a condition."""

@@ -192,10 +192,11 @@ def _low_rank(weights: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, 
 
 
 class Reduced(NamedTuple):
-    """y ~ mean_y + ((x - mean_x) encode') decode, for rows x; numbers of the code have variance 1.
+    """y ~ mean_y + c of_y + ((x - mean_x - c of_x) encode') decode, for rows x and conditions c.
 
-    `encode` and `decode` are (k, D); `variances` (k,) say how much of the targets' variance each
-    number of the code brings. k is the rank asked for, or what the rows allow.
+    Numbers of the code have variance 1. `encode` and `decode` are (k, D), `of_x` and `of_y`
+    (M, D); `variances` (k,) say how much of the targets' variance each number of the code brings.
+    k is the rank asked for, or what the rows allow.
     """
 
     mean_x: np.ndarray
@@ -203,17 +204,30 @@ class Reduced(NamedTuple):
     encode: np.ndarray
     decode: np.ndarray
     variances: np.ndarray
+    of_x: np.ndarray
+    of_y: np.ndarray
 
 
-def reduced(source: np.ndarray, target: np.ndarray, rank: int, *, seed: int = 0) -> Reduced:
+def reduced(
+    source: np.ndarray,
+    target: np.ndarray,
+    rank: int,
+    *,
+    given: np.ndarray | None = None,
+    seed: int = 0,
+) -> Reduced:
     """The best affine map of a rank, in two factors, from rows (N, D) to rows (N, D).
 
     With one object for both principal components, otherwise the best linear denoiser, with the
-    ridge that does best for the last tenth of the rows. Where D is large, randomised methods find
+    ridge that does best for every tenth row. Both of what the best guess from the conditions
+    `given` (N, M), with such a ridge, leaves over. Where D is large, randomised methods find
     the components (N. Halko, P.-G. Martinsson, J. A. Tropp, "Finding Structure with Randomness",
     2011), and the denoiser sees the first `SUBSPACE` of them.
     """
-    if source is target:
+    same = source is target
+    source, of_x = _left(source, given)
+    target, of_y = (source, of_x) if same else _left(target, given)
+    if same:
         found = _principal(source, rank, seed)
         components, variances = found.components_, found.explained_variance_
         mean = found.mean_
@@ -225,8 +239,17 @@ def reduced(source: np.ndarray, target: np.ndarray, rank: int, *, seed: int = 0)
         components, variances = _strongest(spread[:, None] * weights, rank, seed)
     kept = variances > np.finfo(np.float32).eps * variances.max(initial=0)
     components, scale = components[kept], np.sqrt(variances[kept])[:, None]
-    encode = components if source is target else components @ weights.T @ found.components_
-    return Reduced(found.mean_, mean, encode / scale, components * scale, variances[kept])
+    encode = components if same else components @ weights.T @ found.components_
+    encode, decode = encode / scale, components * scale
+    return Reduced(found.mean_, mean, encode, decode, variances[kept], of_x, of_y)
+
+
+def _left(rows: np.ndarray, given: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """What the best linear guess from the conditions leaves of rows; its weights (M, D)."""
+    if given is None:
+        return rows, rows[:0]
+    weights = _ridge(given, rows - rows.mean(0))
+    return rows - given @ weights, weights
 
 
 def fit_principal(
@@ -246,7 +269,8 @@ def fit_principal(
 def _principal(rows: np.ndarray, rank: int, seed: int) -> Any:
     from sklearn.decomposition import PCA
 
-    return PCA(min(rank, *rows.shape), random_state=seed).fit(rows)
+    with np.errstate(invalid="ignore"):  # of rows without variance
+        return PCA(min(rank, *rows.shape), random_state=seed).fit(rows)
 
 
 def _strongest(matrix: np.ndarray, rank: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -258,14 +282,14 @@ def _strongest(matrix: np.ndarray, rank: int, seed: int) -> tuple[np.ndarray, np
 
 
 def _ridge(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Weights (r, D) of y ~ x weights, with the ridge that does best for the last tenth."""
-    kept = len(x) - max(len(x) // 10, 1)
+    """Weights (r, D) of y ~ x weights, with the ridge that does best for every tenth row."""
+    held = np.arange(len(x)) % 10 == 0
     ridges = np.square(x).mean() * np.array(RIDGES, x.dtype)
     best = -1
-    if kept:
-        values, vectors, rotated = _normal_equations(x[:kept], y[:kept])
-        held = x[kept:] @ vectors
-        errors = [np.square((held / (values + r)) @ rotated - y[kept:]).mean() for r in ridges]
+    if not held.all():
+        values, vectors, rotated = _normal_equations(x[~held], y[~held])
+        seen = x[held] @ vectors
+        errors = [np.square((seen / (values + r)) @ rotated - y[held]).mean() for r in ridges]
         best = int(np.argmin(errors))
     values, vectors, rotated = _normal_equations(x, y)
     weights: np.ndarray = (vectors / (values + ridges[best])) @ rotated

@@ -275,7 +275,8 @@ def _describe_one(hint: Any) -> str:
         base, *metadata = typing.get_args(hint)
         bounds = " and ".join(filter(None, map(in_words, metadata)))
     if typing.get_origin(base) is Literal:
-        return f"one of {', '.join(map(repr, typing.get_args(base)))}"
+        choices = typing.get_args(base)
+        return f"{'one of ' if len(choices) > 1 else ''}{', '.join(map(repr, choices))}"
     if typing.get_origin(base) is tuple:
         items = [a for a in typing.get_args(base) if a is not Ellipsis]
         inner = _describe_one(items[0])

@@ -112,10 +112,13 @@ def _can_be_shown(layer: layers.Layer) -> bool:
 
 def _planned(recipe: recipes.Recipe) -> str:
     """The layer table that a recipe's model would have on its data."""
+    from diabolo.defaults import AUTO
     from diabolo.models import kinds
     from diabolo.params import from_config
 
-    return from_config(recipe.model, kinds()).summary(_few(recipe))  # type: ignore[attr-defined]
+    model: Any = from_config(recipe.model, kinds())
+    counted = model.hidden == AUTO and "source" in recipe.data
+    return str(model.summary(runs.load_split(recipe, 0).train if counted else _few(recipe)))
 
 
 def _few(recipe: recipes.Recipe) -> "np.ndarray":

@@ -105,7 +105,7 @@ def _write(folder: Path, found: "CodeSizes", plan: Recipe, samples: dict[str, in
         "recipe": plan.name,
         "data": plan.source,
         "seed": model.seed_,
-        "epochs": model.epochs,
+        "epochs": model.fitted_config_["epochs"],
         "samples": samples,
         "sample_bytes": found.sample_bytes,
         "suggested": found.suggested,

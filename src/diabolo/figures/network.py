@@ -48,6 +48,7 @@ class _Box:
 
 
 COLUMN, BAR, BOX_GAP, LINE = 262, 26, 30, 21
+WAY = "+ LinearWay"  # a layer beside the others of its part, which adds to what they give
 
 
 def architecture(
@@ -55,7 +56,8 @@ def architecture(
 ) -> Figure:
     """The autoencoder, its encoder and its decoder, from top to bottom, side by side.
 
-    Each box is a layer with its activation, its output shape and its number of parameters.
+    Each box is a layer with its activation, its output shape and its number of parameters; a
+    linear way beside the layers of a part is in the box of the layer that it adds to.
     The parts are "encoder", "code" and "decoder"; the parameters of the code count as the
     encoder's. Without a layer of the part "code", the last output of the encoder is shown as it.
     """
@@ -81,7 +83,7 @@ def architecture(
 
 def _boxes(layers: Sequence[Layer], input_shape: tuple[int, ...]) -> list[_Box]:
     boxes = [_Box("input", "Input", input_shape)]
-    for layer in layers:
+    for layer in _in_turn(layers):
         if layer.part == "decoder" and not any(b.part in ("code", "decoder") for b in boxes):
             boxes.append(_Box("code", "Code", boxes[-1].shape))
         if _folds(layer, boxes[-1]):
@@ -89,6 +91,18 @@ def _boxes(layers: Sequence[Layer], input_shape: tuple[int, ...]) -> list[_Box]:
         else:
             boxes.append(_Box(layer.part, layer.name, layer.shape, layer.parameters))
     return boxes
+
+
+def _in_turn(layers: Sequence[Layer]) -> list[Layer]:
+    """The layers without linear ways, which go into the last of their part that learns."""
+    turn: list[Layer] = [layer for layer in layers if layer.name != WAY]
+    last = {layer.part: i for i, layer in enumerate(turn) if layer.parameters}
+    for way in layers:
+        if way.name == WAY:
+            end = turn[last[way.part]]
+            both = end.parameters + way.parameters
+            turn[last[way.part]] = _Box(end.part, f"{end.name} {WAY}", end.shape, both)
+    return turn
 
 
 def _folds(layer: Layer, box: _Box) -> bool:

@@ -11,6 +11,7 @@ import torch
 from annotated_types import Ge
 from torch import Generator, Tensor, nn
 
+from diabolo.beside import Beside
 from diabolo.bottleneck import Bottleneck, Code, Encoder
 from diabolo.estimator import Estimator
 
@@ -51,13 +52,23 @@ def contracted(encoder: Encoder, x: Tensor) -> tuple[Tensor, Tensor]:
 def parted(encoder: Encoder) -> tuple[Encoder, Encoder, Tensor | None]:
     """What comes first, a linear layer Wx + b that narrows, with WW'; and the rest.
 
-    As ||JW||^2 = sum(JWW' * J), the wide Jacobian of x is then not needed. Other encoders are all
-    rest, after the identity and None.
+    As ||JW||^2 = sum(JWW' * J), the wide Jacobian of x is then not needed. With a linear way
+    beside the layers, W has its rows above those of the first layer. Other encoders are all rest,
+    after the identity and None.
     """
-    if type(encoder) is nn.Sequential and len(encoder):
-        layer, rest = encoder[0], encoder[1:]
-        if type(layer) is nn.Linear and layer.out_features < layer.in_features:
-            return layer, rest, layer.weight @ layer.weight.t()
+    way = [encoder.linear] if isinstance(encoder, Beside) else []
+    layers = encoder.layers if isinstance(encoder, Beside) else encoder
+    if type(layers) is nn.Sequential and len(layers) and type(layers[0]) is nn.Linear:
+        first, rest = [*way, layers[0]], layers[1:]
+        weight = torch.cat([layer.weight for layer in first])
+        if len(weight) < weight.shape[1]:
+            sizes = [layer.out_features for layer in first]
+
+            def further(y: Tensor) -> Tensor:
+                *beside, inner = y.split(sizes, 1)
+                return sum(beside, start=rest(inner))
+
+            return lambda x: torch.cat([f(x) for f in first], 1), further, weight @ weight.t()
     return nn.Identity(), encoder, None
 
 

@@ -21,6 +21,7 @@ from diabolo import recipes, store
 from diabolo.commands import listing, runs, training
 from diabolo.commands.parameters import given
 from diabolo.data import spec
+from diabolo.defaults import AUTO
 from diabolo.errors import InputError, Interrupted, out_of_memory, unknown
 from diabolo.studio.pictures import Picture, pictures
 from diabolo.tasks.evaluation import corrupted, pictured
@@ -46,7 +47,7 @@ class State(BaseModel):
     run: str | None = None
     recipe: str | None = None
     epoch: int = 0
-    epochs: int = 0
+    epochs: int = 0  # as long as they are not known
     seconds: float = 0.0
     history: dict[str, list[float | None]] = {}
     message: str = ""
@@ -88,13 +89,14 @@ class Trainer:
             texts = {**texts, "corruption.image": str(listing.within(self.root, mark))}
         parameters = given(recipes.read(recipe).model, texts)
         plan = training.changed(recipes.read(recipe), parameters, spec.table(options))
-        epochs = training.new_model(plan).validated().epochs
+        asked = training.new_model(plan).validated().epochs
         with self._lock:
             if self._state.state in BUSY:
                 raise BusyError("There is a training already: stop it first.")
             folder = runs.new_folder(None, plan.name, force=False, root=self.root)
             run = folder.relative_to(self.root).as_posix()
             self._run({"recipe": recipe, "parameters": parameters, "out": folder, **options})
+            epochs = 0 if asked == AUTO else int(asked)
             self._state = State(state="starting", run=run, recipe=recipe, epochs=epochs)
             self._begun = time.monotonic()
         return self.state
@@ -210,6 +212,7 @@ def _news(model: Any, test: Any) -> dict[str, Any]:
     return {
         "state": "running",
         "epoch": len(model.history_["epoch"]),
+        "epochs": model.fitted_config_["epochs"],
         "history": model.history_,
         "pictures": _shown(model, test) if pictured(model) else None,
     }

@@ -46,7 +46,7 @@ def compare(model: Estimator, X: Any, *, rounds: int = 3) -> Timing:
     for _ in range(rounds):
         fitted = clone(model).set_params(**settings).fit(X)
         timing.seconds.append(fitted.history_["seconds"][1])
-        timing.floor.append(floor(fitted.net_, fitted.validated().batch_size, len(X)))
+        timing.floor.append(floor(fitted.net_, fitted.fitted_config_["batch_size"], len(X)))
     return timing
 
 
@@ -76,8 +76,8 @@ def _step(net: Net, batch_size: int) -> tuple[list[tuple[Tensor, Tensor, Tensor]
     """The products (a, b, out) of a step's linear layers; the multiplications of the others."""
     products: list[tuple[Tensor, Tensor, Tensor]] = []
     multiplications = 0
-    for number, (layer, image) in enumerate(_layers(net)):
-        ways = 3 if number else 2
+    for layer, image, first in _layers(net):
+        ways = 2 if first else 3
         if isinstance(layer, nn.Linear):
             products += islice(_linear(layer, batch_size), ways)
         else:
@@ -85,15 +85,20 @@ def _step(net: Net, batch_size: int) -> tuple[list[tuple[Tensor, Tensor, Tensor]
     return products, multiplications
 
 
-def _layers(net: Net) -> list[tuple[nn.Module, Tensor]]:
+def _layers(net: Net) -> list[tuple[nn.Module, Tensor, bool]]:
     """The layers that multiply, in their order, each with what it gives for one sample or takes.
 
-    A convolution works once for each pixel it gives, a transposed one for each it takes.
+    A convolution works once for each pixel it gives, a transposed one for each it takes. And
+    whether a layer sees the sample itself.
     """
-    found: list[tuple[nn.Module, Tensor]] = []
+    found: list[tuple[nn.Module, Tensor, bool]] = []
+    samples: list[Tensor] = []
 
     def note(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        found.append((layer, inputs[0] if isinstance(layer, nn.ConvTranspose2d) else output))
+        samples.append(inputs[0])
+        first = inputs[0].data_ptr() == samples[0].data_ptr()
+        image = inputs[0] if isinstance(layer, nn.ConvTranspose2d) else output
+        found.append((layer, image, first))
 
     layers = [m for m in net.modules() if isinstance(m, nn.Linear | Convolution)]
     with watched(layers, note), torch.inference_mode():

@@ -268,9 +268,9 @@ def _jobs(model: Estimator, sizes: int, X: Any) -> int:
     """How many models are trained at once."""
     if find_device(model.device).type != "cpu":
         return 1
-    planned = clone(model).set_params(latent_dim=1)
+    planned = clone(model).set_params(latent_dim=1).suited(X)
     parameters = sum(layer.parameters for layer in planned.layers(X[:2]))
-    work = 3.0 * parameters * len(X) * model.epochs * sizes
+    work = 3.0 * parameters * len(X) * planned.epochs * sizes
     return 1 if work < SMALL and not takes_images(model.validated().network) else _cores()
 
 

@@ -211,7 +211,7 @@ const ENDS = { done: "The training is done, and its model is in use.", stopped: 
 function inWords({ epoch, epochs, seconds, history }, going) {
   const trained = (history.seconds ?? []).reduce((sum, value) => sum + value, 0);
   const left = going && epoch ? `, about ${duration((trained / epoch) * (epochs - epoch))} left` : "";
-  return `Epoch ${epoch} of ${epochs}, ${duration(seconds)}${going ? " so far" : ""}${left}`;
+  return `Epoch ${epoch}${epochs ? ` of ${epochs}` : ""}, ${duration(seconds)}${going ? " so far" : ""}${left}`;
 }
 
 function duration(seconds) {
