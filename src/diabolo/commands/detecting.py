@@ -246,6 +246,8 @@ def _load_detector(file: str | Path) -> "AnomalyDetector":
 def _judge(detector: "AnomalyDetector", samples: "Samples") -> _Found:
     import numpy as np
 
+    from diabolo.tasks.anomaly import column_names
+
     scores = detector.score_samples(samples.array)
     flagged, shares = scores < detector.offset_, None
     columns = np.empty(0, object)
@@ -253,7 +255,7 @@ def _judge(detector: "AnomalyDetector", samples: "Samples") -> _Found:
         errors = detector.errors(samples.array).astype(np.float64)
         total = errors.sum(axis=1, keepdims=True)
         shares = errors / np.where(total > 0, total, 1)
-        columns = detector._column_names()
+        columns = column_names(detector.model_)
     return _Found(samples, scores, detector.p_values_of(scores), flagged, shares, columns)
 
 

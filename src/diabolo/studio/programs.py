@@ -19,17 +19,15 @@ from diabolo.data import memory
 from diabolo.data.sources import checked
 from diabolo.errors import InputError
 from diabolo.studio.opened import Opened
-from diabolo.studio.service import TEMPERATURE, Name, Seed, Served
+from diabolo.studio.service import BINARY, BODY, BYTES, TEMPERATURE, Name, Seed, Served
 from diabolo.tasks.denoising import denoise as in_tiles
 from diabolo.tasks.evaluation import pictured
 
 NPY, PNG, JSON = "application/x-npy", "image/png", "application/json"
-BYTES = "application/octet-stream"
 MOST = 10_000  # samples that are generated at a time
 NUMBERS = 1 << 26  # in them
 GAP = 2  # pixels between the images of a sheet
 Format = Literal["npy", "json", "png"]
-BINARY = {"schema": {"type": "string", "format": "binary"}}
 
 
 class Samples(BaseModel):
@@ -97,14 +95,21 @@ async def reconstruct(service: Served, request: Request, model: Name = "") -> Re
 
 
 @api.post("/denoise", **_described(Samples, Samples, NPY, PNG))
-async def denoise(service: Served, request: Request, model: Name = "") -> Response:
+async def denoise(
+    service: Served,
+    request: Request,
+    model: Name = "",
+    job: Annotated[str, Query(max_length=100, description="A name for /api/progress.")] = "",
+) -> Response:
     """What the model makes of images of any size, in overlapping tiles."""
     opened = await service.take(model)
     form, x = await _samples(request, opened, any_size=True)
     if x.shape[1:] == opened.model.sample_shape_:
         clean = await service.batch(opened.model.reconstruct, x)
     else:
-        clean = await service.heavily(lambda: in_tiles(opened.model, x))
+        clean = await service.watched(
+            job, request, lambda told: in_tiles(opened.model, x, progress=told)
+        )
     return await _answer(form, clean, opened, x.dtype)
 
 
@@ -168,7 +173,7 @@ async def generate(
     return await _answer(format, _sheet(new, opened) if format == "png" else new, opened)
 
 
-@api.post("/upload", status_code=201, openapi_extra={"requestBody": {"content": {BYTES: BINARY}}})
+@api.post("/upload", status_code=201, openapi_extra=BODY)
 async def upload(service: Served, request: Request) -> Uploaded:
     """Keep a model file and give its path. Only where the service takes uploads."""
     if not service.uploads:

@@ -228,14 +228,7 @@ class AnomalyDetector(OutlierMixin, Parameters):
         errors = np.asarray(self.errors(X))
         if self.model_.image_shape_ is not None:
             raise InputError("Images have no columns: look at the heatmaps of errors(X).")
-        return self._column_names()[errors.argmax(axis=1)]
-
-    def _column_names(self) -> np.ndarray:
-        """The names of a table's columns: x0, x1, ... where it has none."""
-        names = getattr(self, "feature_names_in_", self.model_.columns_)
-        if names is None:
-            names = [f"x{i}" for i in range(self.n_features_in_)]
-        return np.asarray(names, dtype=object)
+        return column_names(self.model_)[errors.argmax(axis=1)]
 
     def save(self, path: str | Path) -> None:
         """Write detector and model to one .safetensors file; `diabolo.load` reads it."""
@@ -269,6 +262,14 @@ class AnomalyDetector(OutlierMixin, Parameters):
             raise ValueError("the scales of its detector are not positive.")
         self._set(model, tensors, scores.numpy())
         self.model, self.prefit, self.seen_ = model, True, int(seen)
+
+
+def column_names(model: Estimator) -> np.ndarray:
+    """The names of a table's columns: x0, x1, ... where it has none."""
+    names = getattr(model, "feature_names_in_", model.columns_)
+    if names is None:
+        names = [f"x{i}" for i in range(model.n_features_in_)]
+    return np.asarray(names, dtype=object)
 
 
 # ---- the scores
