@@ -64,9 +64,11 @@ def read_rows(model: Estimator, name: str, body: bytes) -> Any:
         path = Path(folder) / f"rows{Path(name).suffix.lower()}"
         path.write_bytes(body)
         try:
-            return runs.read_for(model, path).array
+            array = runs.read_for(model, path).array
+            model.rows(array)  # which refuses what it cannot take
         except InputError as error:
             raise InputError(str(error).replace(str(path), name)) from None
+    return array
 
 
 def _cell(value: float) -> Cell:

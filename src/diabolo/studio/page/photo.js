@@ -12,8 +12,10 @@ export function mount(section, studio) {
   const after = el("img", { alt: "After", draggable: false });
   const at = el("input", { type: "range", min: 0, max: 100, value: 50, step: 0.5, "aria-label": "Where before ends and after begins" });
   const frame = el("div", { class: "compare-frame" }, before, after, el("span", { class: "edge", "aria-hidden": "true" }));
-  const compare = el("div", { class: "compare", hidden: true }, frame,
-    el("div", { class: "compare-words" }, el("span", {}, "Before"), at, el("span", {}, "After")));
+  const full = el("input", { type: "checkbox", onchange: () => compare.classList.toggle("full", full.checked) });
+  const compare = el("div", { class: "compare", hidden: true },
+    el("div", { class: "compare-words" }, el("span", {}, "Before"), at, el("span", {}, "After"), el("label", { class: "check" }, full, "Full size")),
+    el("div", { class: "compare-scroll", role: "region", "aria-label": "Before and after", tabIndex: 0 }, frame));
   const progress = el("progress", { max: 1, "aria-label": "Progress" });
   const words = el("p", { "aria-live": "polite", class: "muted" });
   const stop = button("Stop", () => running?.abort(), "stop");
@@ -60,7 +62,7 @@ export function mount(section, studio) {
       const seconds = (performance.now() - begun) / 1000;
       if (mine === running) await present(photograph, blob, seconds);
     } catch (error) {
-      if (mine === running) show(mine.signal.aborted ? "Stopped." : error.message);
+      if (mine === running) show(mine.signal.aborted ? "Stopped." : error.message.replace("The body", photograph.name));
     } finally {
       clearInterval(timer);
     }
