@@ -194,7 +194,7 @@ class RecipeNames(BaseModel):
 
 
 class Form(BaseModel):
-    """A recipe as a form."""
+    """A recipe as a form; `files`: what is there that it could be trained on."""
 
     name: str
     title: str
@@ -203,6 +203,7 @@ class Form(BaseModel):
     kind: str
     fields: list[forms.Field]
     data: list[forms.Field]
+    files: list[str]
 
 
 _Options: Any = create_model(  # type: ignore[call-overload]

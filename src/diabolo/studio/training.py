@@ -21,7 +21,7 @@ from diabolo import recipes
 from diabolo.commands import listing, runs, training
 from diabolo.commands.parameters import given
 from diabolo.data import spec
-from diabolo.errors import InputError, Interrupted, unknown
+from diabolo.errors import IncompleteError, InputError, Interrupted, unknown
 from diabolo.studio.pictures import Picture, pictures
 from diabolo.tasks.evaluation import corrupted, pictured
 
@@ -40,7 +40,7 @@ class Shown(BaseModel):
 
 
 class State(BaseModel):
-    """How far the training is."""
+    """How far the training is; `said`: the lines that the command line would have printed."""
 
     state: Literal["idle", "starting", "running", "stopping", "done", "stopped", "failed"] = "idle"
     run: str | None = None
@@ -50,6 +50,7 @@ class State(BaseModel):
     seconds: float = 0.0
     history: dict[str, list[float | None]] = {}
     message: str = ""
+    said: list[str] = []
     pictures: Shown | None = None
 
 
@@ -94,7 +95,8 @@ class Trainer:
             folder = runs.new_folder(None, plan.name, force=False, root=self.root)
             run = folder.relative_to(self.root).as_posix()
             self._run({"recipe": recipe, "parameters": parameters, "out": folder, **options})
-            self._state = State(state="starting", run=run, recipe=recipe, epochs=epochs)
+            begun = {"state": "starting", "message": "Starting: it takes some seconds."}
+            self._state = State(**begun, run=run, recipe=recipe, epochs=epochs)
             self._begun = time.monotonic()
         return self.state
 
@@ -145,7 +147,9 @@ class Trainer:
         with self._lock:
             if self._state.state == "stopping" and news.get("state") == "running":
                 del news["state"]
-            self._state = self._state.model_copy(update={**news, "seconds": self._seconds()})
+            said = [*self._state.said, *news.pop("said", "").splitlines()]
+            kept = {**news, "said": said, "seconds": self._seconds()}
+            self._state = self._state.model_copy(update=kept)
 
 
 def work(pipe: Connection, arguments: dict[str, Any]) -> None:
@@ -155,7 +159,7 @@ def work(pipe: Connection, arguments: dict[str, Any]) -> None:
     try:
         training.fit(
             **arguments,
-            say=lambda text: _send(pipe, {"state": "running", "message": text.splitlines()[0]}),
+            say=lambda text: _send(pipe, {"state": "running", "message": "", "said": text}),
             watch=lambda model, test: _send(pipe, _news(model, test)),
         )
         ended: dict[str, Any] = {"state": "done"}
@@ -164,10 +168,17 @@ def work(pipe: Connection, arguments: dict[str, Any]) -> None:
     except KeyboardInterrupt:
         ended = _stopped(arguments["out"])
     except InputError as error:
-        ended = {"state": "failed", "message": str(error)}
+        ended = _failed(error)
     except OSError as error:
         ended = {"state": "failed", "message": f"{error.filename}: {error.strerror}."}
     _send(pipe, ended)
+
+
+def _failed(error: InputError) -> dict[str, Any]:
+    """The end of a training that failed, or only had to leave out what could not be read."""
+    if isinstance(error, IncompleteError) and error.result is not None:
+        return {"state": "done", "said": str(error)}
+    return {"state": "failed", "message": str(error)}
 
 
 def _stopped(folder: Path) -> dict[str, Any]:

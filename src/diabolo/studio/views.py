@@ -262,6 +262,7 @@ def form(
         kind=recipe.model["kind"],
         fields=forms.fields(recipe),
         data=forms.data_fields(recipe),
+        files=listing.data(service.root),
     )
 
 
