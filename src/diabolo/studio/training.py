@@ -95,8 +95,8 @@ class Trainer:
             folder = runs.new_folder(None, plan.name, force=False, root=self.root)
             run = folder.relative_to(self.root).as_posix()
             self._run({"recipe": recipe, "parameters": parameters, "out": folder, **options})
-            begun = {"state": "starting", "message": "Starting: it takes some seconds."}
-            self._state = State(**begun, run=run, recipe=recipe, epochs=epochs)
+            self._state = State(state="starting", run=run, recipe=recipe, epochs=epochs)
+            self._state.message = "Starting: it takes some seconds."
             self._begun = time.monotonic()
         return self.state
 

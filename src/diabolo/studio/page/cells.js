@@ -76,7 +76,7 @@ function line({ name }, onedit) {
       if (!onedit) value.textContent = text(cell);
       else if (document.activeElement !== value) last = value.value = cell ?? "";
       made.textContent = text(output);
-      bar.style.width = `calc(${size} * (100% - 3.5rem))`;
+      bar.style.setProperty("--size", size);
       share.textContent = words;
       node.classList.toggle("odd", odd);
     },

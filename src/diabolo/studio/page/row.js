@@ -9,7 +9,7 @@ const NAMED = 5; // odd cells in words
 
 export function mount(section, studio) {
   const steps = stepper(studio);
-  const table = cells({ made: "Reconstruction", share: "Share of the error", onedit: (row) => studio.setImage(row) });
+  const table = cells({ made: "Recon\u00adstruction", share: "Share of the error", onedit: (row) => studio.setImage(row) });
   const title = el("h2", { class: "verdict" });
   const words = el("p", { "aria-live": "polite" });
   const odd = el("ul", { class: "odd-cells" });
