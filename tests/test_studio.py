@@ -20,6 +20,7 @@ import pytest
 from conftest import FEW, failed, run
 from fastapi.testclient import TestClient
 from PIL import Image
+from starlette.requests import ClientDisconnect
 
 from diabolo import AnomalyDetector, Autoencoder, load, recipes
 from diabolo.commands import parameters
@@ -31,6 +32,7 @@ from diabolo.studio import forms, guard, programs
 from diabolo.studio.app import create_app
 from diabolo.studio.batching import ROWS, Batcher
 from diabolo.studio.service import HEAVY, Service
+from diabolo.tasks.evaluation import in_units
 
 NPY = {"content-type": "application/x-npy"}
 TRAIN = {
@@ -182,9 +184,76 @@ def test_a_table_is_served_too(root, client):
     about = client.get("/api/model?model=table.safetensors").json()
     assert about["shape"] is None
     assert about["samples"] is None
-    assert "no pictures" in sentence(
-        client.post("/api/view", json={"model": "table.safetensors", "code": [0.0, 0.0]}), 422
-    )
+    assert [column["name"] for column in about["columns"]] == ["x0", "x1", "x2", "x3", "x4"]
+    asked = {"model": "table.safetensors"}
+    row = client.post("/api/view", json=asked | {"image": [*rows[0].tolist()[:4], "0,25"]}).json()
+    edited = rows[:1].copy()
+    edited[0, 4] = 0.25
+    np.testing.assert_array_equal(np.float32([row["output"]]), fitted.reconstruct(edited))
+    squares = np.square(in_units(fitted, edited) - in_units(fitted, fitted.reconstruct(edited)))[0]
+    np.testing.assert_allclose(row["error"], squares / squares.sum(), rtol=1e-4)
+    assert (row["psnr"], row["odd_cells"]) == (None, None)
+    code = client.post("/api/view", json=asked | {"code": row["code"]}).json()
+    assert code["output"] == row["output"]
+    asked["name"] = "own.csv"
+    items = client.post("/api/rows", params=asked, content="a,b,c,d,e\n1,2,3,4,.5\n").json()
+    assert items == {
+        "total": 1,
+        "items": [{"index": 0, "label": None, "picture": [1, 2, 3, 4, 0.5]}],
+    }
+    for body, words in [("a,b\n1,2\n", "5 features"), ("", "own.csv cannot be read")]:
+        assert words in sentence(client.post("/api/rows", params=asked, content=body), 422)
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        ([1, 2, 3, 4], "rows of 5 cells, not 4"),
+        ([1, 2, 3, 4, "five"], "The column 'x4' takes a number, not 'five'."),
+        ([1, 2, 3, 4, ""], "The column 'x4' is empty: give a number."),
+        ([1, 2, 3, 4, None], "The column 'x4' is empty: give a number."),
+        ({"shape": [1, 1, 1], "pixels": "AA=="}, "not a picture"),
+    ],
+)
+def test_a_bad_row_is_answered_by_a_sentence(client, image, words):
+    asked = {"model": "table.safetensors", "image": image}
+    assert words in sentence(client.post("/api/view", json=asked), 422)
+
+
+def test_the_cells_that_make_a_row_odd_are_those_without_whose_errors_it_is_usual(tmp_path):
+    x = np.random.default_rng(0).normal(size=(400, 1)) * [1, 2, 3, 4]
+    model = Autoencoder(hidden=(), latent_dim=1, epochs=60, scaling="standard", random_state=0)
+    detector = AnomalyDetector(model, random_state=0).fit(x.astype(np.float32))
+    detector.save(tmp_path / "d.safetensors")
+    row = np.float32([[1, 2, 40, 4]])
+    with TestClient(create_app(Service(tmp_path))) as client:
+        asked = {"model": "d.safetensors"}
+        look = client.post("/api/view", json=asked | {"image": row[0].tolist()}).json()
+        usual = client.post("/api/view", json=asked | {"image": [1, 2, 3, 4]}).json()
+    assert (look["odd"], usual["odd"], usual["odd_cells"]) == (True, False, None)
+    errors, odd = detector.errors(row)[0], look["odd_cells"]
+    assert odd[0] == 2 == errors.argmax()
+    assert errors[odd[:-1]].sum() < errors.sum() + 4 * detector.offset_ <= errors[odd].sum()
+
+
+def test_a_long_request_tells_how_far_it_is_and_ends_when_nobody_waits(tmp_path):
+    service, seen = Service(tmp_path), []
+
+    class Asker:
+        async def is_disconnected(self):
+            seen.append(dict(service.jobs))
+            return len(seen) > 1
+
+    def slow(told):
+        for n in range(1000):
+            told(n / 1000)
+            time.sleep(0.01)
+
+    with pytest.raises(ClientDisconnect):
+        asyncio.run(service.watched("mine", Asker(), slow))
+    service.close()
+    assert 0 < seen[0]["mine"] < seen[1]["mine"] < 0.5
+    assert service.jobs == {}
 
 
 # ---- joining
@@ -324,6 +393,7 @@ def test_the_views_of_a_model(client, digits):
     new = client.get("/api/new?model=runs/ae&n=3&nearest=true").json()
     assert "Gaussian" in new["law"]
     assert all(item["nearest"]["distance"] > 0 for item in new["items"])
+    assert client.get("/api/progress?job=none").json() == {"done": None}
     normal = client.get("/api/normal?model=runs/ae").json()
     assert sum(normal["counts"]) == normal["count"] == 2000
     kinds = client.get("/api/corruptions").json()["corruptions"]
@@ -648,6 +718,9 @@ def test_a_training_becomes_the_run_that_the_command_line_makes(tmp_path, digits
         assert ended["state"] == "done", ended
         assert (ended["epoch"], ended["epochs"]) == (2, 2)
         assert len(ended["pictures"]["output"]) == 10
+        assert ended["said"][0] == "Number of images in the dataset: 205"  # a fifth validates
+        assert ended["said"][1].startswith("Its reconstructions of the test samples have")
+        assert client.get("/api/recipes/ae").json()["files"] == ["x.npy"]
         assert client.get("/api/models").json()["default"] == folder
     out = tmp_path / "own"
     words = ["--data", tmp_path / "x.npy", "--epochs", 2, "--hidden", 16, "--limit", 256]
@@ -755,4 +828,4 @@ def test_the_whole_api_answers_as_it_is_described(server, examples, tmp_path):
         check=False,
     )
     assert found.returncode == 0, found.stdout[-3000:]
-    assert "21 / 21" in found.stdout or "Tested: 21" in found.stdout, found.stdout[-3000:]
+    assert "23 / 23" in found.stdout or "Tested: 23" in found.stdout, found.stdout[-3000:]
