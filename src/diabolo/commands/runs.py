@@ -2,6 +2,7 @@
 
 import csv
 import json
+import tempfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -264,6 +265,19 @@ def read_for(model: "Estimator", source: str | Path) -> Samples:
         given, wanted = next((a, b) for a, b in pairs if a != b)
         found, expected = _column(given), _column(wanted)
         raise InputError(f"{source} has {found} where the model has {expected}: give its columns.")
+    return samples
+
+
+def read_body_for(model: "Estimator", name: str, body: bytes) -> Samples:
+    """As `read_for`, the bytes of a file of that name."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"samples{Path(name).suffix.lower()}"
+        path.write_bytes(body)
+        try:
+            samples = read_for(model, path)
+            model.rows(samples.array)  # which refuses what it cannot take
+        except InputError as error:
+            raise InputError(str(error).replace(str(path), name)) from None
     return samples
 
 

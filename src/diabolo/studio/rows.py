@@ -1,14 +1,11 @@
 """Samples on the wire: a picture of an image, of a table's row its cells."""
 
-import tempfile
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 from annotated_types import Len
 from pydantic import BaseModel
 
-from diabolo.commands import runs
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
 from diabolo.studio.pictures import Picture, pictures, stored
@@ -56,19 +53,6 @@ def taken(model: Estimator, given: Sample) -> np.ndarray:
         raise InputError(f"The model takes rows of {len(names)} cells, not {found}.")
     cells = zip(names, given, strict=True)
     return np.array([[_stored(str(name), cell, model.dtype_) for name, cell in cells]])
-
-
-def read_rows(model: Estimator, name: str, body: bytes) -> Any:
-    """The rows of a table file of a name, as the command line reads it for a model."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"rows{Path(name).suffix.lower()}"
-        path.write_bytes(body)
-        try:
-            array = runs.read_for(model, path).array
-            model.rows(array)  # which refuses what it cannot take
-        except InputError as error:
-            raise InputError(str(error).replace(str(path), name)) from None
-    return array
 
 
 def _cell(value: float) -> Cell:

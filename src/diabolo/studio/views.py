@@ -13,7 +13,7 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from diabolo import recipes
-from diabolo.commands import listing
+from diabolo.commands import listing, runs
 from diabolo.corruption import Corruption
 from diabolo.errors import InputError
 from diabolo.params import from_config, to_config
@@ -48,7 +48,7 @@ from diabolo.studio.answers import (
 from diabolo.studio.looking import finite, look
 from diabolo.studio.opened import Opened
 from diabolo.studio.pictures import need_pictures, pictures
-from diabolo.studio.rows import columns, read_rows, sent, taken
+from diabolo.studio.rows import columns, sent, taken
 from diabolo.studio.service import BODY, TEMPERATURE, Name, Seed, Served, Service
 from diabolo.studio.training import BUSY, State
 from diabolo.tasks.evaluation import pictured
@@ -112,7 +112,7 @@ async def rows(
     opened, body = await service.take(model), await request.body()
 
     def read() -> Items:
-        X = read_rows(opened.model, name, body)
+        X = runs.read_body_for(opened.model, name, body).array
         first = enumerate(sent(opened.model, X[:ROWS]))
         return Items(total=len(X), items=[Item(index=i, label=None, picture=r) for i, r in first])
 
