@@ -23,7 +23,7 @@ from diabolo.data.source import Source
 from diabolo.errors import InputError, Interrupted
 from diabolo.fitted import Fitted, Plan
 from diabolo.infer import in_blocks, trace
-from diabolo.inputs import as_array, as_codes, find_device, find_seed, like
+from diabolo.inputs import as_codes, find_device, find_seed, like
 from diabolo.intake import Intake
 from diabolo.layers import Layer, as_text
 from diabolo.likelihood import Likelihood
@@ -120,6 +120,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
+        tags.input_tags.allow_nan = True
         tags.target_tags.required = self.condition is not None
         return tags
 
@@ -249,7 +250,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         if z.ndim != 2 or z.shape[1] != k:
             raise InputError(f"Codes must have shape (N, {k}), but have {tuple(z.shape)}.")
         y = in_blocks(net, net.decode, z, *self.given(condition, len(z)), wide=True)
-        return like(X, y.reshape(-1, *self.sample_shape_))
+        return self.fitted_.intake.samples(y, X)
 
     def reconstruct(self, X: Any, *, condition: Any = None) -> Any:
         """Decoded mean codes: an array of the shape and in the units of X."""
@@ -320,7 +321,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
             beside = self.given(condition, n)
         net = self._net()
         y = in_blocks(net, net.decode, torch.from_numpy(temperature * z.numpy()), *beside)
-        return y.reshape(-1, *self.sample_shape_).numpy()
+        return self.fitted_.intake.samples(y)
 
     def layers(self, X: Any = None) -> list[Layer]:
         """The layers of the fitted network, or of the one that samples like X would be given."""
@@ -329,7 +330,9 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
     def planned(self, X: Any) -> Net:
         """The untrained network that samples like X would be given, without a condition."""
         plan, (taken, source) = self._plan(), self._samples(X, None, None, None, None)
-        scaling = learn_scaling(plan.p.scaling, source, image=taken.image_shape is not None)
+        scaling = learn_scaling(
+            plan.p.scaling, source, image=taken.image_shape is not None, table=taken.table
+        )
         return plan.net(taken, scaling, torch.Generator().manual_seed(0))
 
     def given(self, condition: Any, n: int) -> list[Tensor]:
@@ -388,7 +391,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
     ) -> Any:
         rows = self.rows(X)
         out = in_blocks(self._net(), function, rows, *self.given(condition, len(rows)), wide=wide)
-        return like(X, out.reshape(as_array(X).shape) if keep_shape else out)
+        return self.fitted_.intake.like(X, out) if keep_shape else like(X, out)
 
 
 class Autoencoder(Estimator):

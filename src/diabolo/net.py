@@ -207,7 +207,7 @@ class Net(nn.Module):
 
     def shaped(self, batch: Tensor) -> Tensor:
         """A flat batch (B, D) in the shape that the encoder takes."""
-        return batch.reshape(-1, *self.input_shape)
+        return self.scaling.filled(batch).reshape(-1, *self.input_shape)
 
     def encode(self, x: Tensor, given: Tensor | None = None) -> Tensor:
         """Mean codes (B, K) of stored values (B, D)."""
