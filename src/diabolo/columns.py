@@ -172,15 +172,24 @@ class Columns(tuple[Column, ...]):
         frame = frame[list(given.columns)].set_axis(given.index)
         return frame if given is like else type(like)(frame)
 
-    def _of_array(self, X: Any) -> np.ndarray:
-        if any(column.kind != "number" for column in self):
+    def check_form(self, X: Any) -> None:
+        """Refuse an array where more than numbers is wanted."""
+        if not is_frame(X) and any(c.categories or c.kind == "date" for c in self):
             raise InputError(
                 f"X must be a table with the columns of the training, {_some(self.names)}, such as"
                 " a DataFrame of pandas."
             )
+
+    def _of_array(self, X: Any) -> np.ndarray:
         if X.shape[1:] != (len(self),):
             raise InputError(f"X has {X.shape[1]} features, but {len(self)} are expected.")
-        return _narrow(np.asarray(X, dtype=np.float64))
+        rows = _narrow(np.asarray(X, dtype=np.float64))
+        if np.isinf(rows).any():
+            raise InputError(
+                "X contains infinity or values too large for float32: scale it down, or drop those"
+                " samples."
+            )
+        return rows
 
 
 def is_frame(X: Any) -> bool:
@@ -196,6 +205,17 @@ def mixed(X: Any) -> bool:
     frame = as_frame(X)
     kinds = {kind_of(frame.iloc[:, i]) for i in range(frame.shape[1])}
     return not (kinds <= {"number"} or kinds == {"boolean"}) or bool(frame.isna().any(axis=None))
+
+
+def filled(X: Any, found: Any) -> Any:
+    """The table X with its gaps, and nothing else, from a table like it."""
+    given, other = as_frame(X), as_frame(found)
+    frame = given.copy()
+    for i, name in enumerate(given.columns):
+        cells, gap = given.iloc[:, i], given.iloc[:, i].isna()
+        if gap.any():
+            frame[name] = cells.where(~gap, other[name])
+    return frame if given is X else type(X)(frame)
 
 
 def learn(X: Any) -> Columns:

@@ -258,6 +258,14 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
             X, self._net().reconstruct, condition=condition, keep_shape=True, wide=True
         )
 
+    def fill(self, X: Any, *, condition: Any = None) -> Any:
+        """X with its gaps filled in, each from the rest of its row; nothing else is changed."""
+        net, rows = self._net(), self.rows(X)
+        if self.fitted_.intake.table is None:
+            return copy.copy(X)
+        found = in_blocks(net, net.fill, rows, *self.given(condition, len(rows)))
+        return self.fitted_.intake.fill(X, found)
+
     def corrupt(
         self, X: Any, *, corruption: Corruption | None = None, random_state: Any = None
     ) -> Any:

@@ -73,6 +73,16 @@ class Intake:
             return self.table.frame(rows.numpy(), X)
         return like(X, rows.reshape(as_array(X).shape))
 
+    def fill(self, X: Any, rows: Tensor) -> Any:
+        """X with its gaps, and nothing else, from rows (N, D)."""
+        found = self.like(X, rows)
+        if columns.is_frame(X):
+            return columns.filled(X, found)
+        if isinstance(X, Tensor):
+            return torch.where(X.isnan(), found.to(X), X)
+        array = as_array(X)
+        return np.where(np.isnan(array), found, array)
+
     def samples(self, rows: Tensor, beside: Any = None) -> Any:
         """New samples (N, *shape of a sample) of rows (N, D); a table as it was in training."""
         if self.table is not None and self.table.names:
@@ -219,6 +229,7 @@ def _table(X: Any, image_shape: tuple[int, ...] | None) -> Columns | None:
 
 def _of_table(owner: Any, X: Any, table: Columns) -> Tensor:
     """A table with such columns as a tensor (N, D)."""
+    table.check_form(X)
     array = X if columns.is_frame(X) else as_rows(X)
     if len(array) == 0:
         raise InputError(

@@ -7,11 +7,17 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from diabolo.columns import Columns
 from diabolo.data.source import ROWS, Source
+from diabolo.draw import uniform
+from diabolo.gaps import conditional_mean, fit_gaussian
+
+WIDEST = 128  # values of a row that a Gaussian is learnt of
+HIDDEN = 0.4  # the largest share of a row's cells that are hidden in training
+ROWS_OF_EM = 2000  # that it is learnt from
 
 
 class Scaling(nn.Module):
@@ -48,7 +54,11 @@ class Scaling(nn.Module):
         return (scaled * self.scale).add_(self.shift)
 
     def filled(self, scaled: Tensor) -> Tensor:
-        """Scaled values as an encoder takes them: with 0 in gaps, where there may be some."""
+        """Scaled values as an encoder takes them: without gaps, where there may be some."""
+        return scaled
+
+    def hidden(self, scaled: Tensor, generator: Generator) -> Tensor:
+        """A scaled batch with what is hidden from the encoder in training."""
         return scaled
 
 
@@ -67,13 +77,23 @@ class TableScaling(Scaling):
     number: Tensor  # (E,): whether it is a number
     numbers: Tensor  # those that are numbers
     places: Tensor  # (C, M): where the values of the C columns of categories lie; E for none
+    mean: Tensor  # (E,), and
+    precision: Tensor  # (E, E): of a Gaussian of scaled rows; empty of a wide table
     back: Tensor  # where those of categories lie in (C * M)
     order: Tensor  # (D,): of the columns among numbers, columns of categories, and empty ones
 
     def __init__(
-        self, shift: Tensor, scale: Tensor, peak: Tensor, sizes: Sequence[int | None]
+        self,
+        shift: Tensor,
+        scale: Tensor,
+        peak: Tensor,
+        sizes: Sequence[int | None],
+        gaussian: tuple[Tensor, Tensor] | None = None,
     ) -> None:
         super().__init__(shift, scale, -math.inf, math.inf, peak)
+        mean, precision = gaussian or (torch.zeros_like(shift), torch.empty(0, 0))
+        self.register_buffer("mean", mean)
+        self.register_buffer("precision", precision)
         found = [
             (i, k, n is None) for i, n in enumerate(sizes) for k in range(1 if n is None else n)
         ]
@@ -121,8 +141,16 @@ class TableScaling(Scaling):
         found = torch.cat([numbers, categories], 1)
         return F.pad(found, (0, len(self.order) - found.shape[1]), value=empty)[:, self.order]
 
+    def hidden(self, scaled: Tensor, generator: Generator) -> Tensor:
+        """Cells become gaps, of each row another share of them."""
+        share = HIDDEN * uniform(scaled[:, :1], generator)
+        cells = uniform(scaled.new_empty(len(scaled), len(self.order)), generator) < share
+        return scaled.masked_fill(cells[:, self.column], math.nan)
+
     def filled(self, scaled: Tensor) -> Tensor:
-        return torch.where(scaled.isnan(), 0.0, scaled)
+        if not len(self.precision):
+            return torch.where(scaled.isnan(), 0.0, scaled)
+        return conditional_mean(scaled, self.mean, self.precision)
 
 
 def learn_table(columns: Columns, source: Source) -> TableScaling:
@@ -147,7 +175,11 @@ def learn_table(columns: Columns, source: Source) -> TableScaling:
     share = (total + middle * count + 0.5) / (count + 0.5 * many)
     shift = torch.where(raw.number, middle + off, share).float()
     scale = torch.where(raw.number, spread, 1.0).float()
-    return TableScaling(shift, _nonzero(scale), peak, sizes)
+    found = TableScaling(shift, _nonzero(scale), peak, sizes)
+    if e > WIDEST:
+        return found
+    few = source.take(torch.linspace(0, len(source) - 1, min(len(source), ROWS_OF_EM)).long())
+    return TableScaling(shift, found.scale, peak, sizes, fit_gaussian(found(few.target)))
 
 
 def learn_scaling(
@@ -198,7 +230,8 @@ def read_scaling(
     if not (shift.isfinite().all() and scale.isfinite().all() and scale.all() and low < high):
         raise ValueError("the scaling has values that are none.")
     if columns is not None:
-        return TableScaling(shift, scale, peak, columns.sizes)
+        gaussian = tensors["scaling.mean"], tensors["scaling.precision"]
+        return TableScaling(shift, scale, peak, columns.sizes, gaussian)
     return Scaling(shift, scale, low, high, peak)
 
 
