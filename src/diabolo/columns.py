@@ -200,8 +200,8 @@ def is_frame(X: Any) -> bool:
 def mixed(X: Any) -> bool:
     """Whether a table or an array has more than numbers that are all there."""
     if not is_frame(X):
-        kind = getattr(getattr(X, "dtype", None), "kind", "")
-        return kind == "f" and X.ndim == 2 and bool(np.isnan(X).any())
+        floats = isinstance(X, np.ndarray) and X.dtype.kind == "f" and X.ndim == 2
+        return floats and bool(np.isnan(X).any())
     frame = as_frame(X)
     kinds = {kind_of(frame.iloc[:, i]) for i in range(frame.shape[1])}
     return not (kinds <= {"number"} or kinds == {"boolean"}) or bool(frame.isna().any(axis=None))

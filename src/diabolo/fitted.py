@@ -174,7 +174,9 @@ class Plan:
             y = _attempt(f"decoder cannot take codes of shape {tuple(z.shape)}", net.decoded, z)
         wanted = net.likelihood.per_value * net.features
         if (found := y[0].numel() - net.likelihood.beside) != wanted:
-            raise InputError(f"The decoder gives {found} values a sample, but one has {wanted}.")
+            raise InputError(
+                f"The decoder gives {found} values a sample, but a sample has {wanted}."
+            )
 
 
 def _attempt(failure: str, run: Callable[..., Any], *given: Any) -> Any:
