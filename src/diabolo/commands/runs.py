@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diabolo import data, recipes
-from diabolo.data import Samples, atomically
+from diabolo.data import Samples, atomically, spec
 from diabolo.data.files import check_place, is_special, remove_leftovers
 from diabolo.data.samples import IMAGE_SUFFIXES
 from diabolo.errors import InputError
@@ -49,6 +49,7 @@ class Split:
     columns: list[str] | None = None
     failures: list[str] = field(default_factory=list)
     labels: "np.ndarray | None" = None  # of the training samples
+    notes: list[str] = field(default_factory=list)
 
     @property
     def samples(self) -> Samples:
@@ -77,6 +78,7 @@ def load_split(recipe: Recipe, seed: int) -> Split:
         training.columns,
         training.failures + testing.failures,
         train.labels,
+        training.notes,
     )
 
 
@@ -86,10 +88,13 @@ def _read_both(recipe: Recipe, seed: int) -> tuple[Samples, Samples]:
     if recipe.patches:
         test = None if held_out else recipe.test
         return data.split_patches(recipe.source, test, seed=seed, **recipe.patches)
-    training = data.read_pairs(*recipe.pairs) if recipe.pairs else data.read(recipe.source)
+    roles = {key: recipe.data[key] for key in spec.ROLES if key in recipe.data}
+    training = (
+        data.read_pairs(*recipe.pairs) if recipe.pairs else data.read(recipe.source, **roles)
+    )
     if held_out:
         return _hold_out(training, seed)
-    return training, data.read(recipe.test, image_shape=_image_shape(training.array))
+    return training, data.read(recipe.test, image_shape=_image_shape(training.array), **roles)
 
 
 def _check_alike(train: "np.ndarray", test: "np.ndarray", name: str) -> None:
@@ -127,6 +132,7 @@ def _subset(samples: Samples, index: "np.ndarray | slice") -> Samples:
         names=[samples.names[i] for i in np.arange(len(samples.names))[index]],
         labels=None if samples.labels is None else samples.labels[index],
         noisy=None if samples.noisy is None else samples.noisy[index],
+        frame=None if samples.frame is None else samples.frame.rows(index),
     )
 
 
@@ -258,7 +264,8 @@ def load_model(path: str | Path) -> "Estimator":
 
 def read_for(model: "Estimator", source: str | Path) -> Samples:
     """Samples of INPUT: images with the model's channels and size, tables with its columns."""
-    samples = data.read(source, image_shape=model.image_shape_)
+    kinds: Any = dict.fromkeys(model.columns_ or (), "number")
+    samples = data.read(source, image_shape=model.image_shape_, kinds=kinds)
     if model.columns_ and samples.columns and samples.columns != model.columns_:
         pairs = zip_longest(samples.columns, model.columns_)
         given, wanted = next((a, b) for a, b in pairs if a != b)
