@@ -131,6 +131,15 @@ class Columns(tuple[Column, ...]):
         return tuple(c.categories if c.categories is None else len(c.categories) for c in self)
 
     @property
+    def values_named(self) -> list[str]:
+        """What each of the network's values is of: a column, or a category of one."""
+        return [
+            f"{name}" if column.categories is None else f"{name}={category}"
+            for name, column in zip(self.names or range(len(self)), self, strict=True)
+            for category in (column.categories if column.categories is not None else [None])
+        ]
+
+    @property
     def width(self) -> int:
         """E, the number of values that the network has for a row."""
         return sum(column.width for column in self)
@@ -146,7 +155,7 @@ class Columns(tuple[Column, ...]):
         if not self.names and frame.shape[1] == len(self):
             frame = frame.set_axis(range(len(self)), axis=1)
         names = self.names or tuple(range(len(self)))
-        _refuse(_strangers(list(frame.columns), list(names)))
+        check_names("X", list(frame.columns), list(names))
         rows = np.empty((len(frame), len(self)), np.float32)
         problems: list[str] = []
         for i, (name, column) in enumerate(zip(names, self, strict=True)):
@@ -361,19 +370,16 @@ def _distinct(cells: Any) -> list[Any]:
     return list(dict.fromkeys(cells.tolist()))
 
 
-def _strangers(given: list[Any], wanted: list[Any]) -> list[str]:
-    """What is wrong with the names of columns, in words."""
+def check_names(what: str, given: list[Any], wanted: list[Any]) -> None:
+    """Refuse a table (`what`) that does not have the columns that are wanted, in any order."""
     missing = [name for name in wanted if name not in given]
     extra = [name for name in given if name not in wanted]
-    found = [f"X lacks the column{'s'[: len(missing) > 1]} {_some(missing)}"] if missing else []
-    if extra:
-        found.append(
-            f"has {_some(extra)}, which the model does not know"
-            if missing
-            else f"X has {_some(extra)}, which the model does not know: leave out"
-        )
     twice = sorted({str(name) for name in given if given.count(name) > 1})
-    return found + [f"X has {name!r} twice" for name in twice]
+    found = [f"lacks {_some(missing)}"] if missing else []
+    found += [f"has {_some(extra)}, which the model does not know"] if extra else []
+    found += [f"has {_some(twice)} twice"] if twice else []
+    if found:
+        raise InputError(f"{what} {' and '.join(found)}: give the columns of the training.")
 
 
 def _refuse(problems: list[str]) -> None:

@@ -211,7 +211,10 @@ def worse_than_linear(numbers: dict[str, Any]) -> Finding | None:
 
     Both are in `numbers`, as metrics.json has them; the linear method has the same code size.
     """
-    ours, linear = numbers["test"]["mse"], (numbers.get("linear") or {}).get("mse", math.inf)
+    ours, linear = (
+        numbers["test"].get("mse", 0.0),
+        (numbers.get("linear") or {}).get("mse", math.inf),
+    )
     if ours <= WORSE * linear or ours < EXACT:
         return None
     beta = " or a smaller beta" if "kl" in numbers["test"] else ""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from diabolo import doctor, fitting, intake, networks, params, store
 from diabolo.bottleneck import Bottleneck
+from diabolo.columns import is_frame
 from diabolo.condition import Condition
 from diabolo.corruption import Corruption
 from diabolo.data.samples import Samples
@@ -172,10 +173,12 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         if not (callback is None or callable(callback)):
             raise InputError(f"callback must be a function, but is {callback!r}.")
         start, columns = self.__dict__.get("fitted_") if plan.p.warm_start else None, None
+        table = plan.p.likelihood.tabular
         if isinstance(X, Samples):
             y = X.labels if y is None else y
             X, X_noisy, columns = X.array, X.noisy, X.columns
-        taken, source = self._samples(X, y, X_noisy, plan.p.condition, start)
+            table |= is_frame(X)
+        taken, source = self._samples(X, y, X_noisy, plan.p.condition, start, table=table)
         peak = 0.0 if start is None else start.peak
         validation = taken.validation(self, X_val, paired=X_noisy is not None, peak=peak)
         try:
@@ -202,7 +205,8 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         The learning rate is constant; the optimiser goes on from the last `partial_fit`.
         """
         plan, start = self._plan(), self.__dict__.get("fitted_")
-        taken, source = self._samples(X, y, None, plan.p.condition, start)
+        table = plan.p.likelihood.tabular
+        taken, source = self._samples(X, y, None, plan.p.condition, start, table=table)
         self.fitted_ = fitting.fit_more(plan, taken, source, start)
         return self
 
@@ -218,12 +222,25 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         return twin
 
     def _samples(
-        self, X: Any, y: Any, X_noisy: Any, condition: Condition | None, start: Fitted | None
+        self,
+        X: Any,
+        y: Any,
+        X_noisy: Any,
+        condition: Condition | None,
+        start: Fitted | None,
+        *,
+        table: bool = False,
     ) -> tuple[Intake, Source]:
-        """What samples are, and those to learn from."""
+        """What samples are, and those to learn from; a `table` may have gaps later on."""
         if start is None:
             return intake.learn(
-                self, X, y, X_noisy, condition=condition, image_shape=self.image_shape
+                self,
+                X,
+                y,
+                X_noisy,
+                condition=condition,
+                image_shape=self.image_shape,
+                table=table,
             )
         return start.intake, start.intake.source(self, X, y, X_noisy, peak=start.peak)
 
@@ -337,7 +354,9 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
 
     def planned(self, X: Any) -> Net:
         """The untrained network that samples like X would be given, without a condition."""
-        plan, (taken, source) = self._plan(), self._samples(X, None, None, None, None)
+        plan = self._plan()
+        table = plan.p.likelihood.tabular
+        taken, source = self._samples(X, None, None, None, None, table=table)
         scaling = learn_scaling(
             plan.p.scaling, source, image=taken.image_shape is not None, table=taken.table
         )

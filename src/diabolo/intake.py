@@ -179,29 +179,32 @@ def learn(
     *,
     condition: Condition | None = None,
     image_shape: tuple[int, ...] | None = None,
+    table: bool = False,
 ) -> tuple[Intake, Source]:
     """What the samples X are, and X as a source; `image_shape` as it was given.
 
+    `table`: rows are those of a table that may have gaps, even if these have none.
     `condition` learns from y, one for each sample.
     """
     names: tuple[str, ...] = ()
-    table = None
+    known = None
     if isinstance(X, Source):
         shape, stored = X.shape, str(X.dtype).removeprefix("torch.")
         if stored not in TYPES:
             raise InputError(f"A source is of {', '.join(TYPES)}, not {stored}: convert it.")
         source: Source = X
     else:
-        table = _table(X, image_shape)
-        array = as_rows(X) if table is None else X
+        known = None if image_shape else _table(X, sure=table)
+        array = as_rows(X) if known is None else X
         shape = tuple(np.shape(array)[1:])
-        if table is not None:
-            rows, names = _of_table(owner, X, table).numpy(), table.names
+        if known is not None:
+            rows = _of_table(owner, X, known).numpy()
+            names = known.names if all(isinstance(n, str) for n in known.names) else ()
         else:
             rows, names = _checked(owner, array, None)
         source, stored = Rows(_tensor(rows), shape=shape), str(rows.dtype)
     learnt = _condition(owner, condition, y)
-    taken = Intake(shape, _image_shape(shape, image_shape), stored, names, learnt, table)
+    taken = Intake(shape, _image_shape(shape, image_shape), stored, names, learnt, known)
     if X_noisy is not None and isinstance(source, Rows):
         source = replace(source, noisy=taken.partner(owner, X, X_noisy, "X_noisy"))
     return taken, taken._beside(source, y)
@@ -219,10 +222,10 @@ def _condition(owner: Any, condition: Condition | None, y: Any) -> Condition | N
     return condition.learn(y)
 
 
-def _table(X: Any, image_shape: tuple[int, ...] | None) -> Columns | None:
-    """What the columns of a table are, where it has categories or gaps."""
+def _table(X: Any, *, sure: bool) -> Columns | None:
+    """What the columns of a table are, where it has categories or gaps, or is `sure` to be one."""
     array = X if columns.is_frame(X) else as_rows(X)
-    if image_shape is not None or not columns.mixed(array):
+    if len(array.shape) != 2 or not (sure or columns.mixed(array)):
         return None
     return columns.learn(array)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diabolo import data, recipes
+from diabolo.columns import check_names, is_frame
 from diabolo.data import Samples, atomically, spec
 from diabolo.data.files import check_place, is_special, remove_leftovers
 from diabolo.data.samples import IMAGE_SUFFIXES
@@ -42,7 +43,7 @@ METRICS, HISTORY, FIGURES, REPORT = "metrics.json", "history.csv", "figures", "r
 class Split:
     """The data of a run; of pairs, `train` is clean."""
 
-    train: "np.ndarray"
+    train: Any
     validation: Samples | None
     test: Samples
     noisy: "np.ndarray | None" = None
@@ -94,11 +95,18 @@ def _read_both(recipe: Recipe, seed: int) -> tuple[Samples, Samples]:
     )
     if held_out:
         return _hold_out(training, seed)
-    return training, data.read(recipe.test, image_shape=_image_shape(training.array), **roles)
+    kinds = None if training.frame is None else training.frame.kinds
+    test = data.read(recipe.test, image_shape=_image_shape(training.array), kinds=kinds, **roles)
+    if is_frame(training.array) and test.frame is not None:
+        test = replace(test, array=test.frame.table)
+    return training, test
 
 
-def _check_alike(train: "np.ndarray", test: "np.ndarray", name: str) -> None:
+def _check_alike(train: Any, test: Any, name: str) -> None:
     """Refuse test samples that a model of the training samples could not take."""
+    if is_frame(train):
+        check_names(f"The table {name}", list(test.columns), list(train.columns))
+        return
     if train.shape[1:] != test.shape[1:]:
         raise InputError(
             f"The test samples of {name} have shape {test.shape[1:]}, those to train on"
@@ -128,7 +136,7 @@ def _subset(samples: Samples, index: "np.ndarray | slice") -> Samples:
 
     return replace(
         samples,
-        array=samples.array[index],
+        array=samples.array.iloc[index] if is_frame(samples.array) else samples.array[index],
         names=[samples.names[i] for i in np.arange(len(samples.names))[index]],
         labels=None if samples.labels is None else samples.labels[index],
         noisy=None if samples.noisy is None else samples.noisy[index],
@@ -264,8 +272,17 @@ def load_model(path: str | Path) -> "Estimator":
 
 def read_for(model: "Estimator", source: str | Path) -> Samples:
     """Samples of INPUT: images with the model's channels and size, tables with its columns."""
+    table = model.fitted_.intake.table
     kinds: Any = dict.fromkeys(model.columns_ or (), "number")
+    if table is not None:
+        kinds = {column.name: column.kind for column in table}
     samples = data.read(source, image_shape=model.image_shape_, kinds=kinds)
+    if samples.frame is not None:
+        known = samples.frame.array() if table is None else samples.frame.table
+        samples = replace(samples, array=known)
+    if table is not None and samples.frame is not None:
+        check_names(f"The table {source}", list(samples.array.columns), list(table.names))
+        return samples
     if model.columns_ and samples.columns and samples.columns != model.columns_:
         pairs = zip_longest(samples.columns, model.columns_)
         given, wanted = next((a, b) for a, b in pairs if a != b)
@@ -293,9 +310,11 @@ def _column(name: str | None) -> str:
     return "no column" if name is None else f"the column {name!r}"
 
 
-def as_samples(model: "Estimator", array: "np.ndarray") -> Samples:
+def as_samples(model: "Estimator", array: Any) -> Samples:
     """What the model made, with the names of its columns where it has them."""
     names = [str(number) for number in range(len(array))]
+    if is_frame(array):
+        return Samples(array, names, "csv", columns=model.columns_)
     stored = array[:0].astype(model.dtype_)
     return Samples(stored, names, "csv" if model.columns_ else "npy", columns=model.columns_)
 

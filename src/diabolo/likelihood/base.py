@@ -29,6 +29,7 @@ class Likelihood(Parameters, ABC):
     """
 
     per_value: ClassVar[int] = 1  # numbers that the decoder gives for each value
+    tabular: ClassVar[bool] = False  # whether it is of rows with categories or gaps
     beside = 0  # numbers behind these that are alike for all samples
     unit: ClassVar[str] = "nats per feature"  # what `per_feature` gives
     support: ClassVar[tuple[float, float] | None] = None  # ends of what has a likelihood

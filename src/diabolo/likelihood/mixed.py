@@ -30,6 +30,7 @@ class Mixed(Likelihood, kind="mixed"):
     Of outputs without these they are 1.
     """
 
+    tabular = True
     scaling: ClassVar[TableScaling]  # of the table, see `of_table`
 
     def of_table(self, scaling: Scaling) -> Self:
@@ -93,13 +94,12 @@ class Mixed(Likelihood, kind="mixed"):
     def check(self, scaling: str | None, activation: str, dtype: str) -> None:
         if not hasattr(self, "scaling"):
             raise InputError(
-                "A mixed likelihood is for tables with categories or gaps: use"
-                " likelihood='gaussian'."
+                "A mixed likelihood is for tables: use likelihood='gaussian' for images."
             )
         if activation != "identity":
             raise InputError(
                 "A table with categories or gaps has no one output activation: leave"
-                " output_activation out."
+                " output_activation out, or use the recipe ae."
             )
 
 
