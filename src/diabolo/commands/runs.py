@@ -96,10 +96,18 @@ def _read_both(recipe: Recipe, seed: int) -> tuple[Samples, Samples]:
     if held_out:
         return _hold_out(training, seed)
     kinds = None if training.frame is None else training.frame.kinds
-    test = data.read(recipe.test, image_shape=_image_shape(training.array), kinds=kinds, **roles)
-    if is_frame(training.array) and test.frame is not None:
-        test = replace(test, array=test.frame.table)
-    return training, test
+    shape = _image_shape(training.array)
+    testing = data.read(recipe.test, image_shape=shape, kinds=kinds, **roles)
+    if is_frame(training.array) and testing.frame is not None:
+        testing = _with_columns(testing, training.columns or [])
+    return training, testing
+
+
+def _with_columns(samples: Samples, names: Sequence[Any]) -> Samples:
+    """A table of which a model takes columns of these names, in any order."""
+    assert samples.frame is not None
+    frame = samples.frame.only(names)
+    return replace(samples, array=frame.table, columns=frame.columns, frame=frame)
 
 
 def _check_alike(train: Any, test: Any, name: str) -> None:
@@ -277,12 +285,12 @@ def read_for(model: "Estimator", source: str | Path) -> Samples:
     if table is not None:
         kinds = {column.name: column.kind for column in table}
     samples = data.read(source, image_shape=model.image_shape_, kinds=kinds)
-    if samples.frame is not None:
-        known = samples.frame.array() if table is None else samples.frame.table
-        samples = replace(samples, array=known)
     if table is not None and samples.frame is not None:
+        samples = _with_columns(samples, table.names)
         check_names(f"The table {source}", list(samples.array.columns), list(table.names))
         return samples
+    if is_frame(samples.array) and samples.frame is not None:
+        samples = replace(samples, array=samples.frame.array())
     if model.columns_ and samples.columns and samples.columns != model.columns_:
         pairs = zip_longest(samples.columns, model.columns_)
         given, wanted = next((a, b) for a, b in pairs if a != b)
