@@ -626,11 +626,11 @@ def test_images_in_a_table_are_one_row_each(tmp_path):
 
 
 BAD_TABLES = {
-    "text": ("a,b\n1,x\n", 'column "b" of {} is not numeric'),
-    "mixed": ("a,b\n1,1\n2,?\n", 'column "b" of {} is not numeric'),
+    "text": ("a\nx\n1\n2\n", 'column "a" holds numbers, but "x" in line 2'),
+    "mixed": ("a,b\n1,1\n2,2!\n3,3\n", 'column "b" holds numbers, but "2!" in line 3'),
     "empty": ("", "{} cannot be read as a table: No columns to parse"),
     "header": ("a,b\n", "{} holds no samples: there are no rows"),
-    "ragged": ("a,b\n1,2\n1,2,3\n", "{} cannot be read as a table"),
+    "ragged": ("a,b\n1,2\n1,2,3\n", "{} has rows with more cells than its header"),
     "wide": ("a,b\n1,2,3\n1,2,3\n", "{} has rows with more cells than its header"),
 }
 

@@ -891,7 +891,7 @@ def test_a_mistake_in_python_raises_one_sentence(name, tmp_path, monkeypatch):
 
 FORMS = (
     "a source is mnist, mnist:test, mnist:test:100 or mnist:test:3-7, an image, a folder of"
-    " images, .npy, .npz, IDX, .csv or .parquet"
+    " images, .npy, .npz, IDX, or a table: .csv, .tsv, .txt, .parquet, .arrow, .feather or .xlsx"
 )
 RANGE = "asks for no images or for some that are not there: there are 10000, numbered 0 to 9999"
 EXISTS = "exists: give another --out, or --force to replace it."
@@ -1049,10 +1049,21 @@ COMMANDS = {
     "fit dae-32 --data cut-idx3-ubyte": (
         "cut-idx3-ubyte is cut off: 3 dimensions need 12 bytes of sizes, 2 follow"
     ),
-    "fit dae-32 --data words.csv": 'column "c" of words.csv is not numeric: drop it or encode it',
-    "fit dae-32 --data dates.csv": 'column "a" of dates.csv is not numeric: drop it or encode it',
+    "fit dae-32 --data words.csv": (
+        'words.csv holds cells that do not fit: column "b" holds numbers, but "two" in line 2;'
+        ' column "c" holds numbers, but "x" in line 4; correct or empty them'
+    ),
+    "fit dae-32 --data dates.csv": (
+        'dates.csv holds cells that do not fit: column "a" holds dates, but "soon" in line 4;'
+        " correct or empty them"
+    ),
+    "fit dae-32 --data t.csv --label d": about("There is no column 'd'; "),
+    "fit dae-32 --data d.npy --index d": (
+        "d.npy is no table: leave the names of its index and label out."
+    ),
     "fit dae-32 --data ragged.csv": (
-        "ragged.csv cannot be read as a table: Expected 3 fields in line 3, saw 4"
+        "ragged.csv has rows with more cells than its header, which has 3: line 3 (4): give each"
+        " row as many cells"
     ),
     "fit dae-32 --data wide.csv --test t.csv": (
         "The test samples of t.csv have shape (3,), those to train on (4,)."
@@ -1279,15 +1290,15 @@ TOML = {
     "base-36": "base = 36",
 }
 CSV = {
-    "words": "a,b,c\n1,2,x\n",
-    "dates": "a,b,c\n2020-01-01,2,3\n",
+    "words": "a,b,c\n1,two,3\n1,2,3\n1,2,x\n1,2,3\n",
+    "dates": "a,b,c\n2020-01-01,2,3\n2020-01-02,2,3\nsoon,2,3\n",
     "ragged": "a,b,c\n1,2,3\n1,2,3,4\n",
     "wide": "a,b,c,d\n1,2,3,4\n5,6,7,8\n",
     "turned": "b,a,c\n1,2,3\n",
     "empty": "",
     "header": "a,b,c\n",
     "row": "a,b,c\n1,2,3\n",
-    "gap": "a,b,c\n" + "1,,3\n" * 9,
+    "gap": "a,b,c\n" + "1,,3\n1,2,3\n" * 9,
     "infinite": "a,b,c\n" + "1,inf,3\n" * 9,
 }
 

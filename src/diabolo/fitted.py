@@ -15,6 +15,7 @@ from torch import Generator, Tensor, nn
 
 from diabolo import __version__, networks
 from diabolo.bottleneck import Bottleneck
+from diabolo.columns import Columns
 from diabolo.doctor import Finding
 from diabolo.errors import InputError
 from diabolo.infer import trace
@@ -46,6 +47,7 @@ class Header(BaseModel):
     dtype: Literal["bool", "uint8", "uint16", "float32"]
     feature_names: Names
     columns: Names | None = None
+    table: Annotated[list[dict[Text, Plain | Annotated[list[Plain], FAST]]], FAST] | None = None
     condition: dict[Text, Annotated[list[Plain], FAST]] | None = None
     seed: Annotated[int, Ge(0)]
     history: dict[str, Annotated[list[int | float | None], FAST]]
@@ -88,12 +90,14 @@ class Plan:
 
         Raises `InputError` where the parts do not fit each other or the samples.
         """
-        p, shape = self.p, intake.image_shape or intake.sample_shape
+        p, shape = self.p, intake.shape
         given = 0 if intake.condition is None else intake.condition.size
-        likelihood = self._likelihood(intake)
+        likelihood = self._likelihood(intake, scaling)
         pair = self._own() if self.own else self._pair(shape, likelihood.per_value, given, draw)
+        encoder, decoder = pair
         net = Net(
-            *pair,
+            encoder,
+            likelihood.behind(decoder),
             bottleneck=self.bottleneck,
             likelihood=likelihood,
             corruption=copy.deepcopy(p.corruption),
@@ -138,15 +142,17 @@ class Plan:
         )
         return networks.build(network, sizes, p.init, draw)
 
-    def _likelihood(self, intake: Intake) -> Likelihood:
+    def _likelihood(self, intake: Intake, scaling: Scaling) -> Likelihood:
         """With its output activation; both must suit each other, the scaling and the network."""
-        p = self.p
-        usual = p.likelihood.usual_activation(p.scaling, bounded=self.own or p.network.bounded)
+        p, likelihood = self.p, self.p.likelihood
+        if intake.table is not None:
+            likelihood = likelihood.of_table(scaling)
+        usual = likelihood.usual_activation(p.scaling, bounded=self.own or p.network.bounded)
         activation = p.output_activation or usual
         if not self.own:
             p.network.check_output(activation)
-        p.likelihood.check(p.scaling, activation, intake.dtype)
-        found: Likelihood = p.likelihood.after(activation)
+        likelihood.check(p.scaling, activation, intake.dtype)
+        found: Likelihood = likelihood.after(activation)
         return found
 
     def _build(self, net: Net, draw: Generator) -> None:
@@ -167,9 +173,9 @@ class Plan:
             z = _attempt(where, net.bottleneck, encode, x).mean
             y = _attempt(f"decoder cannot take codes of shape {tuple(z.shape)}", net.decoded, z)
         wanted = net.likelihood.per_value * net.features
-        if y[0].numel() != wanted:
+        if (found := y[0].numel() - net.likelihood.beside) != wanted:
             raise InputError(
-                f"The decoder gives {y[0].numel()} values a sample, but a sample has {wanted}."
+                f"The decoder gives {found} values a sample, but a sample has {wanted}."
             )
 
 
@@ -265,6 +271,8 @@ class Fitted:
             "metrics": self.metrics,
             "versions": self.versions,
         }
+        if self.intake.table is not None:
+            config["table"] = self.intake.table.header()
         if self.intake.condition is not None:
             config["condition"] = self.intake.condition.learnt
         learnt = {"step_loss": self.step_loss, "code_range": self.code_range}
@@ -283,7 +291,10 @@ class Fitted:
         if condition is not None:
             condition = condition.with_learnt(config["condition"])
         shape, names = tuple(config["sample_shape"]), tuple(config["feature_names"])
-        intake = Intake(shape, image, config["dtype"], names, condition)
+        table = None if config["table"] is None else Columns.read(config["table"])
+        intake = Intake(shape, image, config["dtype"], names, condition, table)
+        if table is not None and shape != (len(table),):
+            raise ValueError("its columns do not fit its samples.")
         for names in (config["feature_names"], config["columns"]):
             if names and len(names) != intake.features:
                 raise ValueError("the names of its columns do not fit its samples.")
@@ -291,7 +302,7 @@ class Fitted:
         steps, codes = (tensors.pop(name).numpy() for name in ("step_loss", "code_range"))
         if len(plan.p.hidden or ()) > len(tensors):
             raise ValueError("it has more layers than tensors.")
-        net = plan.net(intake, read_scaling(tensors, intake.features), None)
+        net = plan.net(intake, read_scaling(tensors, intake.features, table), None)
         with torch.device("cpu" if plan.own else "meta"):
             shape = (plan.bottleneck.outputs * codes.shape[-1],) if codes.ndim else ()
             plan.bottleneck.build(shape, torch.Generator() if plan.own else None)

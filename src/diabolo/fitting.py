@@ -138,7 +138,9 @@ def _begin(
 
 def _new_net(plan: Plan, intake: Intake, source: Source, seed: int) -> Any:
     """The network that learns from a source, with its scaling and first weights."""
-    scaling = learn_scaling(plan.p.scaling, source, image=intake.image_shape is not None)
+    scaling = learn_scaling(
+        plan.p.scaling, source, image=intake.image_shape is not None, table=intake.table
+    )
     net = plan.net(intake, scaling, torch.Generator().manual_seed(seed))
     if intake.condition is not None:
         net.get_buffer("usual").copy_(_conditions(source).mean(0))

@@ -19,6 +19,8 @@ from diabolo.data.source import Batch
 from diabolo.likelihood import Likelihood
 from diabolo.scaling import Scaling
 
+TRUST = 0.5
+
 
 class Net(nn.Module):
     """An autoencoder on flat batches of stored values."""
@@ -141,7 +143,8 @@ class Net(nn.Module):
         """Scaled batches of what the encoder sees and of what it should give."""
         source, target, _ = batch
         clean = self.scaling(target)
-        return self.corrupt(clean if source is target else self.scaling(source), generator), clean
+        seen = self.corrupt(clean if source is target else self.scaling(source), generator)
+        return self.scaling.hidden(seen, generator), clean
 
     def terms(
         self,
@@ -207,7 +210,7 @@ class Net(nn.Module):
 
     def shaped(self, batch: Tensor) -> Tensor:
         """A flat batch (B, D) in the shape that the encoder takes."""
-        return batch.reshape(-1, *self.input_shape)
+        return self.scaling.filled(batch).reshape(-1, *self.input_shape)
 
     def encode(self, x: Tensor, given: Tensor | None = None) -> Tensor:
         """Mean codes (B, K) of stored values (B, D)."""
@@ -217,6 +220,14 @@ class Net(nn.Module):
     def decode(self, z: Tensor, given: Tensor | None = None) -> Tensor:
         """Stored values (B, D) of codes (B, K)."""
         return self.scaling.inverse(self.likelihood.mean(self.decoded(z, given)))
+
+    def fill(self, x: Tensor, given: Tensor | None = None) -> Tensor:
+        """Stored values (B, D), of which only gaps are filled in, from the rest of their row."""
+        scaled = self.scaling(x)
+        output = self.likelihood.mean(self.decoded(self.encode(x, given), given))
+        linear = self.scaling.filled(scaled)
+        found = self.scaling.inverse(torch.lerp(linear, output, TRUST))
+        return torch.where(x.isnan(), found, x)
 
     def reconstruct(self, x: Tensor, given: Tensor | None = None) -> Tensor:
         """Stored values (B, D) of the mean codes of stored values (B, D)."""

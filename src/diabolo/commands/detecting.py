@@ -94,7 +94,7 @@ def fit(
         detector.model_.fitted_ = replace(detector.model_.fitted_, columns=samples.columns)
     detector.save(out)
     lines = _what_was_done(detector, len(X), model, known=known is not None)
-    return complete([*told, *lines, str(out)], samples.failures)
+    return complete([*samples.notes, *told, *lines, str(out)], samples.failures)
 
 
 @command(

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diabolo import data, recipes
-from diabolo.data import Samples, atomically
+from diabolo.columns import check_names, is_frame
+from diabolo.data import Samples, atomically, spec
 from diabolo.data.files import check_place, is_special, remove_leftovers
 from diabolo.data.samples import IMAGE_SUFFIXES
 from diabolo.errors import InputError
@@ -43,13 +44,14 @@ METRICS, HISTORY, FIGURES, REPORT = "metrics.json", "history.csv", "figures", "r
 class Split:
     """The data of a run; of pairs, `train` is clean."""
 
-    train: "np.ndarray"
+    train: Any
     validation: Samples | None
     test: Samples
     noisy: "np.ndarray | None" = None
     columns: list[str] | None = None
     failures: list[str] = field(default_factory=list)
     labels: "np.ndarray | None" = None  # of the training samples
+    notes: list[str] = field(default_factory=list)
 
     @property
     def samples(self) -> Samples:
@@ -78,6 +80,7 @@ def load_split(recipe: Recipe, seed: int) -> Split:
         training.columns,
         training.failures + testing.failures,
         train.labels,
+        training.notes,
     )
 
 
@@ -87,14 +90,32 @@ def _read_both(recipe: Recipe, seed: int) -> tuple[Samples, Samples]:
     if recipe.patches:
         test = None if held_out else recipe.test
         return data.split_patches(recipe.source, test, seed=seed, **recipe.patches)
-    training = data.read_pairs(*recipe.pairs) if recipe.pairs else data.read(recipe.source)
+    roles = {key: recipe.data[key] for key in spec.ROLES if key in recipe.data}
+    training = (
+        data.read_pairs(*recipe.pairs) if recipe.pairs else data.read(recipe.source, **roles)
+    )
     if held_out:
         return _hold_out(training, seed)
-    return training, data.read(recipe.test, image_shape=_image_shape(training.array))
+    kinds = None if training.frame is None else training.frame.kinds
+    shape = _image_shape(training.array)
+    testing = data.read(recipe.test, image_shape=shape, kinds=kinds, **roles)
+    if is_frame(training.array) and testing.frame is not None:
+        testing = _with_columns(testing, training.columns or [])
+    return training, testing
 
 
-def _check_alike(train: "np.ndarray", test: "np.ndarray", name: str) -> None:
+def _with_columns(samples: Samples, names: Sequence[Any]) -> Samples:
+    """A table of which a model takes columns of these names, in any order."""
+    assert samples.frame is not None
+    frame = samples.frame.only(names)
+    return replace(samples, array=frame.table, columns=frame.columns, frame=frame)
+
+
+def _check_alike(train: Any, test: Any, name: str) -> None:
     """Refuse test samples that a model of the training samples could not take."""
+    if is_frame(train):
+        check_names(f"The table {name}", list(test.columns), list(train.columns))
+        return
     if train.shape[1:] != test.shape[1:]:
         raise InputError(
             f"The test samples of {name} have shape {test.shape[1:]}, those to train on"
@@ -124,10 +145,11 @@ def _subset(samples: Samples, index: "np.ndarray | slice") -> Samples:
 
     return replace(
         samples,
-        array=samples.array[index],
+        array=samples.array.iloc[index] if is_frame(samples.array) else samples.array[index],
         names=[samples.names[i] for i in np.arange(len(samples.names))[index]],
         labels=None if samples.labels is None else samples.labels[index],
         noisy=None if samples.noisy is None else samples.noisy[index],
+        frame=None if samples.frame is None else samples.frame.rows(index),
     )
 
 
@@ -259,7 +281,17 @@ def load_model(path: str | Path) -> "Estimator":
 
 def read_for(model: "Estimator", source: str | Path) -> Samples:
     """Samples of INPUT: images with the model's channels and size, tables with its columns."""
-    samples = data.read(source, image_shape=model.image_shape_)
+    table = model.fitted_.intake.table
+    kinds: Any = dict.fromkeys(model.columns_ or (), "number")
+    if table is not None:
+        kinds = {column.name: column.kind for column in table}
+    samples = data.read(source, image_shape=model.image_shape_, kinds=kinds)
+    if table is not None and samples.frame is not None:
+        samples = _with_columns(samples, table.names)
+        check_names(f"The table {source}", list(samples.array.columns), list(table.names))
+        return samples
+    if is_frame(samples.array) and samples.frame is not None:
+        samples = replace(samples, array=samples.frame.array())
     if model.columns_ and samples.columns and samples.columns != model.columns_:
         pairs = zip_longest(samples.columns, model.columns_)
         given, wanted = next((a, b) for a, b in pairs if a != b)
@@ -300,9 +332,11 @@ def _column(name: str | None) -> str:
     return "no column" if name is None else f"the column {name!r}"
 
 
-def as_samples(model: "Estimator", array: "np.ndarray") -> Samples:
+def as_samples(model: "Estimator", array: Any) -> Samples:
     """What the model made, with the names of its columns where it has them."""
     names = [str(number) for number in range(len(array))]
+    if is_frame(array):
+        return Samples(array, names, "csv", columns=model.columns_)
     stored = array[:0].astype(model.dtype_)
     return Samples(stored, names, "csv" if model.columns_ else "npy", columns=model.columns_)
 

@@ -120,6 +120,8 @@ def _train(
     pairs = "pairs of " if plan.pairs else ""
     what = "patches" if plan.patches else _what(split.train)
     say(f"Number of {pairs}{what} in the dataset: {len(split.train)}")
+    for note in split.notes:
+        say(note)
     run = _Run(folder, plan, split, model, resumed=resumed)
     kept = _RunCheckpoints(run, resumed=resumed)
 

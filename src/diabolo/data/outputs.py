@@ -10,14 +10,14 @@ from numpy.typing import DTypeLike
 
 from diabolo.data.files import atomically, check_file, folder_atomically
 from diabolo.data.idx import write_idx
-from diabolo.data.samples import Samples, kind_by_name
-from diabolo.data.tables import write_table
+from diabolo.data.samples import TABLES, Samples, kind_by_name
+from diabolo.data.tables import write_frame, write_table
 from diabolo.errors import InputError
 
 
 def write(
     path: str | Path,
-    array: np.ndarray,
+    array: Any,
     like: Samples | None = None,
     *,
     dtype: DTypeLike | None = None,
@@ -33,9 +33,9 @@ def write(
       zeros to sort in order. Floats must lie in [0, 1] and are scaled to 255, but a gray TIFF
       holds floats as they are; bool is written as 0 and 255; 16-bit gray stays 16-bit.
     - .npy; .npz (array "x"); names with "idx" or "ubyte" or ending in .gz: IDX.
-    - .csv and .parquet: one row a sample under the columns of `like`; without a table there
-      "0", "1", ..., or "code_0", "code_1", ... where rows are not as wide as the samples of
-      `like`.
+    - a table, .csv, .tsv, .txt, .parquet, .arrow, .feather or .xlsx: one row a sample under the
+      columns of `like`, in its form; without a table there "0", "1", ..., or "code_0", "code_1",
+      ... where rows are not as wide as the samples of `like`. A DataFrame can be written as one.
 
     Raises InputError where the form cannot hold the values or the path cannot be written.
     """
@@ -43,6 +43,9 @@ def write(
     kind = kind_by_name(path)
     if kind != "folder":
         check_file(path)
+    if hasattr(array, "columns"):
+        _write_frame(path, array, like)
+        return
     array = np.asarray(array)
     if array.ndim == 0 or array.size == 0:
         raise InputError(f"there are no samples to write to {path}: shape {array.shape}")
@@ -64,7 +67,7 @@ def write_codes(path: str | Path, codes: np.ndarray, of: Samples) -> None:
     if of.labels is not None:
         beside["label"] = of.labels
     match kind_by_name(path):
-        case "csv" | "parquet":
+        case "csv" | "parquet" | "arrow" | "excel":
             columns = [f"code_{column}" for column in range(codes.shape[1])]
             write_table(path, codes, columns, beside)
         case "npz":
@@ -117,14 +120,25 @@ def _write(path: Path, array: np.ndarray, like: Samples | None) -> None:
                 np.savez(temporary, x=array)
         case "idx":
             write_idx(path, array)
-        case "csv" | "parquet":
+        case "csv" | "parquet" | "arrow" | "excel":
             rows = array.reshape(len(array), -1)
-            write_table(path, rows, _columns(rows.shape[1], like))
+            columns = _columns(rows.shape[1], like)
+            own = like is not None and columns == like.columns
+            write_table(path, rows, columns, like=like.frame if like and own else None)
         case _:
             raise InputError(
                 f"{path} names no kind that can be written: end it in an image suffix, .npy, "
                 ".npz, .csv, .parquet or .idx, or in none for a folder of images"
             )
+
+
+def _write_frame(path: Path, table: Any, like: Samples | None) -> None:
+    if kind_by_name(path) not in TABLES:
+        raise InputError(
+            f"{path} cannot hold a table: end it in .csv, .tsv, .txt, .parquet, .arrow,"
+            " .feather or .xlsx"
+        )
+    write_frame(path, table, None if like is None else like.frame)
 
 
 def _write_image(path: Path, array: np.ndarray) -> None:

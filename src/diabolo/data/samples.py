@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import numpy as np
 
-Kind = Literal["image", "folder", "npy", "npz", "idx", "csv", "parquet", "mnist"]
+    from diabolo.data.tables import Frame
+
+Kind = Literal["image", "folder", "npy", "npz", "idx", "csv", "parquet", "arrow", "excel", "mnist"]
+TABLES: tuple[Kind, ...] = ("csv", "parquet", "arrow", "excel")
 
 IMAGE_SUFFIXES = {
     ".png": "PNG",
@@ -25,7 +28,12 @@ _ARRAY_SUFFIXES: dict[str, Kind] = {
     ".npy": "npy",
     ".npz": "npz",
     ".csv": "csv",
+    ".tsv": "csv",
+    ".txt": "csv",
     ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".xlsx": "excel",
 }
 
 
@@ -37,16 +45,23 @@ class Samples:
     to the folder, with slashes, for images; the index in the source, "0", "1", ..., for the rest.
     `labels` is (N,) where the source has them, `columns` the header of a table. `failures` has
     one sentence for each file of a folder that could not be read. `noisy` is like `array`, row by
-    row, where the samples are the clean ones of pairs.
+    row, where the samples are the clean ones of pairs. `frame` is the table that they come from:
+    `array` is its DataFrame where it has more than numbers that are all there.
     """
 
-    array: "np.ndarray"
+    array: Any
     names: list[str]
     kind: Kind
     labels: "np.ndarray | None" = None
     columns: list[str] | None = None
     failures: list[str] = field(default_factory=list)
     noisy: "np.ndarray | None" = None
+    frame: "Frame | None" = None
+
+    @property
+    def notes(self) -> list[str]:
+        """A sentence on each thing that was recognised in a table."""
+        return [] if self.frame is None else self.frame.notes
 
 
 def kind_by_name(path: Path) -> Kind | None:

@@ -1,28 +1,38 @@
 """Reading samples from whatever a user points at."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
+from diabolo.columns import mixed
 from diabolo.data.arrays import read_npy, read_npz
+from diabolo.data.cells import ColumnKind
 from diabolo.data.files import why
 from diabolo.data.idx import looks_like_idx, read_idx
 from diabolo.data.mnist import Split, read_split
-from diabolo.data.samples import Kind, Samples, kind_by_name
-from diabolo.data.tables import read_table
+from diabolo.data.samples import TABLES, Kind, Samples, kind_by_name
+from diabolo.data.tables import read_code_columns, read_frame
 from diabolo.errors import InputError
 
 FORMS = (
     "a source is mnist, mnist:test, mnist:test:100 or mnist:test:3-7, an image, a folder of "
-    "images, .npy, .npz, IDX, .csv or .parquet"
+    "images, .npy, .npz, IDX, or a table: .csv, .tsv, .txt, .parquet, .arrow, .feather or .xlsx"
 )
 _MNIST = re.compile(r"mnist(?::(train|test)(?::(\d+)(?:-(\d+))?)?)?")
 
 
-def read(source: str | Path, *, image_shape: tuple[int, int, int] | None = None) -> Samples:
+def read(
+    source: str | Path,
+    *,
+    image_shape: tuple[int, int, int] | None = None,
+    kinds: Mapping[str, ColumnKind] | None = None,
+    index: str | None = None,
+    label: str | None = None,
+) -> Samples:
     """Read the samples of `source` in their stored dtype.
 
     - `mnist` or `mnist:train`: the 60,000 training digits, `mnist:test`: the 10,000 test digits;
@@ -33,8 +43,10 @@ def read(source: str | Path, *, image_shape: tuple[int, int, int] | None = None)
       or (N, 3, H, W) RGB; see `diabolo.data.images` for orientation, transparency and 16 bits.
       In a folder they are gray only if all are. A file that is broken or has another size than
       most is left out and named in `failures`.
-    - `.npy`; `.npz` with the array "x" or only one, and labels in "y"; IDX, gzip or not; `.csv`
-      and `.parquet` with a header row. Arrays are numbers, (N, D), (N, H, W) or (N, C, H, W).
+    - `.npy`; `.npz` with the array "x" or only one, and labels in "y"; IDX, gzip or not. Arrays
+      are numbers, (N, D), (N, H, W) or (N, C, H, W).
+    - Tables: `.csv`, `.tsv`, `.txt`, `.parquet`, `.arrow`, `.feather` and `.xlsx`, as
+      `read_frame` reads them, with `kinds`, `index` and `label` as there.
 
     `image_shape`, (C, H, W), is what a model takes: images are then converted to C channels, and
     only those of that size are accepted. It says nothing about the other kinds.
@@ -44,10 +56,15 @@ def read(source: str | Path, *, image_shape: tuple[int, int, int] | None = None)
     text = str(source)
     if not text:
         raise InputError(f"The name of the source is empty: {FORMS}")
-    if text == "mnist" or text.startswith("mnist:"):
-        return _read_mnist(text)
+    digits = text == "mnist" or text.startswith("mnist:")
     path = Path(source)
-    kind = _kind_of(path)
+    kind = "mnist" if digits else _kind_of(path)
+    if kind in TABLES:
+        return _read_table(path, kind, kinds=kinds, index=index, label=label)
+    if index or label:
+        raise InputError(f"{source} is no table: leave the names of its index and label out.")
+    if digits:
+        return _read_mnist(text)
     if kind in ("image", "folder"):
         return _read_images(path, kind, image_shape)
     return _read_file(path, kind)
@@ -59,8 +76,9 @@ def read_codes(source: str | Path) -> np.ndarray:
     Of a table with the columns code_0, code_1, ... all others are left aside.
     """
     path = Path(source)
-    if kind_by_name(path) in ("csv", "parquet") and path.is_file():
-        return checked(path, read_table(path, codes=True)[0])
+    if kind_by_name(path) in TABLES and path.is_file():
+        codes = read_code_columns(path)
+        return read(source).array if codes is None else checked(path, codes)
     return read(source).array
 
 
@@ -161,17 +179,22 @@ def _read_images(path: Path, kind: Kind, image_shape: tuple[int, int, int] | Non
 
 
 def _read_file(path: Path, kind: Kind) -> Samples:
-    labels, columns = None, None
+    labels = None
     if kind == "npy":
         array = read_npy(path)
     elif kind == "npz":
         array, labels = read_npz(path)
-    elif kind == "idx":
-        array = read_idx(path)
     else:
-        array, columns = read_table(path)
+        array = read_idx(path)
     array = checked(path, array)
-    return Samples(array, _numbers(0, len(array)), kind, labels, columns)
+    return Samples(array, _numbers(0, len(array)), kind, labels)
+
+
+def _read_table(path: Path, kind: Kind, **known: Any) -> Samples:
+    frame = read_frame(path, **known)
+    array = frame.table if mixed(frame.table) else checked(path, frame.array())
+    names = _numbers(0, len(array))
+    return Samples(array, names, kind, frame.labels, frame.columns, frame=frame)
 
 
 def checked(path: Path | str, array: np.ndarray) -> np.ndarray:

@@ -13,8 +13,8 @@ from diabolo.arguments import Argument, Usage, keys
 from diabolo.errors import InputError
 
 INPUT = (
-    "an image, a folder of images, .npy/.npz, IDX (.gz or not), CSV/Parquet, or mnist:test,"
-    " mnist:test:100 (the first hundred), mnist:test:3-7 (from number 3 to number 7)"
+    "an image, a folder of images, .npy/.npz, IDX (.gz or not), a table (CSV, Excel, Parquet,"
+    " Arrow), or mnist:test, mnist:test:100 (the first hundred), mnist:test:3-7 (from number 3 to number 7)"
 )
 PATCHES, PATCH_SIZE = 20_000, 32
 
@@ -41,6 +41,12 @@ class Options(TypedDict, total=False):
         "what should come of it: images of the same names in folders, rows in files",
     ]
     limit: Limit
+    index: Annotated[
+        str | None, Usage("--index NAME"), "the column that numbers the rows of a table, or none"
+    ]
+    label: Annotated[
+        str | None, Usage("--label NAME"), "the column of labels in a table, or none; not learnt"
+    ]
     patches: Annotated[
         int | None,
         Ge(1),
@@ -60,6 +66,7 @@ class Rule(NamedTuple):
 
 
 PIECES = {"patches", "patch_size"}
+ROLES = ("index", "label")  # of columns, which are recognised without these options
 NOT_BOTH = "give noisy and clean, or source and test, not both."
 RULES = (
     Rule(
@@ -82,12 +89,17 @@ RULES = (
         "Pairs are taken whole: leave --patches and --patch-size out.",
         "pairs are taken whole, leave patches and patch_size out.",
     ),
+    Rule(
+        lambda given: "noisy" in given and given & set(ROLES),
+        "Of pairs, index and label are found by themselves: leave --index and --label out.",
+        "of pairs, index and label are found by themselves, leave them out.",
+    ),
 )
 OPTIONS: dict[str, Argument] = {option.name: option for option in keys(Options)}
 RENAMED = {"data": "source"}  # option: key in [data], where the names differ
 KEYS: dict[str, type] = {RENAMED.get(name, name): o.hint for name, o in OPTIONS.items()}
 KEYS["validation"] = str
-PATHS = {key for key, kind in KEYS.items() if kind is str} - {"validation"}
+PATHS = {key for key, kind in KEYS.items() if kind is str} - {"validation", *ROLES}
 
 
 def check(given: Collection[str], where: str = "") -> None:
