@@ -4,14 +4,15 @@ import math
 from typing import Any
 
 import numpy as np
+import torch
 
 from diabolo import metrics
 from diabolo.estimator import Estimator
+from diabolo.scaling import TableScaling
 from diabolo.studio.answers import Look
 from diabolo.studio.opened import Opened
 from diabolo.studio.pictures import picture
 from diabolo.studio.rows import sent
-from diabolo.tasks.anomaly import AnomalyDetector
 from diabolo.tasks.evaluation import in_units, pictured, shown
 
 
@@ -35,7 +36,7 @@ def look(
         found["p_value"] = float(detector.p_values_of(scores)[0])
         found["odd"] = bool(scores[0] < detector.offset_)
         if found["odd"] and not pictured(model):
-            found["odd_cells"] = _odd_cells(detector, np.array(found["error"]), found["mse"])
+            found["odd_cells"] = _odd_cells(np.array(found["error"]), found, detector.offset_)
     return Look(**found)
 
 
@@ -60,15 +61,22 @@ def _pictures_differ(
 def _rows_differ(
     model: Estimator, clean: np.ndarray, seen: np.ndarray, output: np.ndarray
 ) -> dict[str, Any]:
-    squares = (in_units(model, output)[0] - in_units(model, clean)[0]).astype(np.float64) ** 2
-    shares = squares / (squares.sum() or 1)
-    return {"error": shares.tolist(), "mse": float(squares.mean())}
+    made, before = (in_units(model, torch.from_numpy(X))[0] for X in (output, clean))
+    squares = (made.astype(np.float64) - before) ** 2
+    mse = float(np.nanmean(squares)) if np.isfinite(squares).any() else 0.0
+    squares, scaling = np.nan_to_num(squares), model.net_.scaling
+    if isinstance(scaling, TableScaling):  # which has several values of a category
+        squares = np.bincount(scaling.column.cpu(), squares, model.n_features_in_)
+    return {"error": (squares / (squares.sum() or 1)).tolist(), "mse": mse}
 
 
-def _odd_cells(detector: AnomalyDetector, shares: np.ndarray, mse: float) -> list[int]:
-    """The cells, the oddest first, without whose errors an odd row would be a usual one."""
+def _odd_cells(shares: np.ndarray, found: dict[str, Any], threshold: float) -> list[int]:
+    """The cells, the oddest first, without whose errors an odd row would be a usual one.
+
+    Only the oddest where its score is another than the mean of its errors.
+    """
     order = np.argsort(-shares, kind="stable")
-    if detector.fitted_config_["criterion"] != "reconstruction":
+    if not math.isclose(-found["score"], found["mse"], rel_tol=1e-3):
         return order[:1].tolist()
-    left = mse * (1 - np.cumsum(shares[order]))
-    return order[: 1 + int(np.argmax(left <= -detector.offset_))].tolist()
+    left = found["mse"] * (1 - np.cumsum(shares[order]))
+    return order[: 1 + int(np.argmax(left <= -threshold))].tolist()

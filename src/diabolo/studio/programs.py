@@ -5,6 +5,8 @@ Answers are those of Python and of the command line, to the bit; images are roun
 """
 
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -19,6 +21,7 @@ from diabolo.data import memory
 from diabolo.data.sources import checked
 from diabolo.errors import InputError
 from diabolo.studio.opened import Opened
+from diabolo.studio.rows import sent
 from diabolo.studio.service import BINARY, BODY, BYTES, TEMPERATURE, Name, Seed, Served
 from diabolo.tasks.denoising import denoise as in_tiles
 from diabolo.tasks.evaluation import pictured
@@ -128,7 +131,7 @@ async def decode(service: Served, request: Request, model: Name = "") -> Respons
     opened = await service.take(model)
     body, form = await request.body(), _form(request)
     codes = await run_in_threadpool(_read, body, form, "codes", opened)
-    return await _answer(form, await service.batch(opened.model.inverse_transform, codes), opened)
+    return await _answer(form, await service.batch(opened.decode, codes), opened)
 
 
 @api.post(
@@ -167,9 +170,7 @@ async def generate(
     most = NUMBERS // opened.model.n_features_in_
     if n > most:
         raise InputError(f"{n} samples of this model are too many at a time: at most {most}.")
-    new = await service.heavily(
-        lambda: opened.law[0].sample(n, temperature=temperature, random_state=seed)
-    )
+    new = await service.heavily(lambda: opened.sample(n, temperature, seed))
     return await _answer(format, _sheet(new, opened) if format == "png" else new, opened)
 
 
@@ -227,15 +228,17 @@ async def _answer(
     if form == "npy":
         return Response(await run_in_threadpool(memory.npy_bytes, array), media_type=NPY)
     if form == "json":
-        return Response(await run_in_threadpool(_json, name, array), media_type=JSON)
+        rows: Callable[[], list[Any]] = array.tolist
+        if name == "samples" and opened.model.fitted_.intake.table is not None:
+            rows = partial(sent, opened.model, array)  # in words
+        return Response(await run_in_threadpool(_json, name, rows), media_type=JSON)
     kind = np.dtype(dtype or opened.model.dtype_)
     return Response(await run_in_threadpool(memory.png_bytes, array, kind), media_type=PNG)
 
 
-def _json(name: str, array: np.ndarray) -> str:
-    """An array under a name, row by row: other threads wait while one call writes."""
-    rows = (json.dumps(row.tolist()) for row in array)
-    return f'{{"{name}": [{", ".join(rows)}]}}'
+def _json(name: str, rows: Callable[[], list[Any]]) -> str:
+    """Rows under a name, one by one: other threads wait while one call writes."""
+    return f'{{"{name}": [{", ".join(map(json.dumps, rows()))}]}}'
 
 
 def _sheet(images: np.ndarray, opened: Opened) -> np.ndarray:

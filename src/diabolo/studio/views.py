@@ -48,7 +48,8 @@ from diabolo.studio.answers import (
 from diabolo.studio.looking import finite, look
 from diabolo.studio.opened import Opened
 from diabolo.studio.pictures import need_pictures, pictures
-from diabolo.studio.rows import columns, sent, taken
+from diabolo.studio.rows import columns, given, sent, taken
+from diabolo.studio.rows import rows as as_rows
 from diabolo.studio.service import BODY, TEMPERATURE, Name, Seed, Served, Service
 from diabolo.studio.training import BUSY, State
 from diabolo.tasks.evaluation import pictured
@@ -90,7 +91,7 @@ def samples(
 ) -> Items:
     """Some of the samples that belong to a model."""
     opened = service.shelf.take(model)
-    array, labels = _part(opened, part)
+    array, labels = opened.part(part)
     images = sent(opened.model, array[start : start + count])
     return Items(
         total=len(array),
@@ -112,7 +113,7 @@ async def rows(
     opened, body = await service.take(model), await request.body()
 
     def read() -> Items:
-        X = runs.read_body_for(opened.model, name, body).array
+        X = as_rows(opened.model, runs.read_body_for(opened.model, name, body).array)
         first = enumerate(sent(opened.model, X[:ROWS]))
         return Items(total=len(X), items=[Item(index=i, label=None, picture=r) for i, r in first])
 
@@ -134,7 +135,7 @@ async def view(service: Served, question: Question) -> Look:
     opened, clean, seen = await run_in_threadpool(_asked, service, question)
     if seen is None:
         codes = np.array([question.code], np.float32)
-        output = await service.batch(opened.model.inverse_transform, codes)
+        output = await service.batch(opened.decode, codes)
         return look(opened, (codes, output, np.array([math.nan])))
     return look(opened, await service.batch(opened.look, seen), clean, seen)
 
@@ -144,7 +145,7 @@ async def decode(service: Served, asked: Decoding) -> Pictures:
     """The pictures, or the rows, of codes."""
     opened = await service.take(asked.model)
     codes = _codes(asked.codes)
-    output = await service.batch(opened.model.inverse_transform, codes)
+    output = await service.batch(opened.decode, codes)
     return Pictures(pictures=sent(opened.model, output))
 
 
@@ -157,7 +158,7 @@ async def plane(
     """The map of test samples by their codes."""
     opened = await service.take(model)
     places = (await service.heavily(lambda: opened.map(count))).round(4).tolist()
-    _, labels = _part(opened, "test")
+    _, labels = opened.part("test")
     points = [Point(x=x, y=y, label=_label(labels, n), index=n) for n, (x, y) in enumerate(places)]
     return Map(points=points, labels=sorted({p.label for p in points if p.label is not None}))
 
@@ -173,9 +174,9 @@ async def codes(
 ) -> CodeList:
     """The codes of test samples."""
     opened = await service.take(model)
-    array, _ = await run_in_threadpool(_part, opened, "test")
+    array = await run_in_threadpool(lambda: opened.test)
     _need_index(max(index), array)
-    found = await service.batch(opened.model.transform, array[np.array(index)])
+    found = await service.batch(opened.encode, array[np.array(index)])
     return CodeList(codes=found.tolist())
 
 
@@ -195,12 +196,11 @@ async def new(
         need_pictures(opened.model)
 
     def draw() -> Drawn:
-        law, name = opened.law
-        drawn = law.sample(n, temperature=temperature, random_state=seed)
+        drawn = opened.sample(n, temperature, seed)
         images = sent(opened.model, drawn)
         beside = _nearest(opened, drawn) if nearest else [None] * n
         pairs = zip(images, beside, strict=True)
-        return Drawn(law=name, items=[New(picture=a, nearest=b) for a, b in pairs])
+        return Drawn(law=opened.law[1], items=[New(picture=a, nearest=b) for a, b in pairs])
 
     found: Drawn = await service.heavily(draw)
     return found
@@ -327,14 +327,14 @@ def _asked(
     if question.image is not None:
         clean = taken(model, question.image)
     else:
-        array, _ = _part(opened, "test")
-        _need_index(question.sample or 0, array)
-        clean = array[question.sample][None]
+        _need_index(question.sample or 0, opened.test)
+        clean = opened.test[question.sample][None]
     if question.corruption is None:
         return opened, clean, clean
     corruption = _corruption(service, question.corruption)
-    seen = model.corrupt(clean, corruption=corruption, random_state=question.seed)
-    return opened, clean, seen
+    x = given(model, clean)
+    seen = model.corrupt(x, corruption=corruption, random_state=question.seed)
+    return opened, clean, as_rows(model, seen)
 
 
 def _corruption(service: Service, config: dict[str, Any]) -> Corruption:
@@ -356,14 +356,6 @@ def _nearest(opened: Opened, new: np.ndarray) -> list[Nearest]:
         Nearest(index=i, label=_label(split.labels, i), distance=d / (high - low), picture=image)
         for i, d, image in zip(found.indices, found.distances, images, strict=True)
     ]
-
-
-def _part(opened: Opened, part: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """The samples of a part, and their labels."""
-    split = opened.data
-    return (
-        (split.train, split.labels) if part == "train" else (split.test.array, split.test.labels)
-    )
 
 
 def _need_index(index: int, array: np.ndarray) -> None:

@@ -24,7 +24,7 @@ export function mount(section, studio) {
     const { info, image } = studio;
     const view = await post("view", request(studio));
     if (image !== studio.image) return;
-    if (normal.model !== studio.model) normal = { model: studio.model, ...(await scores(studio.model)) };
+    if (view.score !== null && normal.model !== studio.model) normal = { model: studio.model, ...(await scores(studio.model)) };
     const { title: short, words: sentence } = verdict(view, info);
     mapped.hidden = draw.hidden = Boolean(info.columns);
     table.node.hidden = !info.columns;

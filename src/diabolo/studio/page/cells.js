@@ -52,8 +52,15 @@ export function cells({ made: heading, share: measure, percent = true, first = 4
   };
 }
 
-function line({ name }, onedit) {
-  const value = onedit ? el("input", { type: "text", inputMode: "decimal", autocomplete: "off", "aria-label": `Value of ${name}` }) : el("span");
+function control({ name, kind, choices, gaps }) {
+  const label = { "aria-label": `Value of ${name}` };
+  if (choices) return el("select", label, ...(gaps ? [new Option("–", "")] : []), ...choices.map((choice) => new Option(choice, choice)));
+  return el("input", { type: "text", inputMode: kind === "number" ? "decimal" : "text", autocomplete: "off", ...label });
+}
+
+function line(column, onedit) {
+  const { name } = column;
+  const value = onedit ? control(column) : el("span");
   const made = el("td", { class: "number" });
   const bar = el("span", { class: "bar" });
   const share = el("span", { class: "share" });
@@ -61,8 +68,9 @@ function line({ name }, onedit) {
   let last;
   if (onedit) {
     value.oninput = () => {
-      value.setAttribute("aria-invalid", !isNumber(value.value));
-      if (isNumber(value.value)) onedit((last = value.value));
+      const fits = suits(value.value, column);
+      value.setAttribute("aria-invalid", !fits);
+      if (fits) onedit((last = value.value));
     };
     value.onchange = () => {
       value.value = last;
@@ -83,8 +91,10 @@ function line({ name }, onedit) {
   };
 }
 
-function isNumber(words) {
-  return words.trim() !== "" && Number.isFinite(Number(words.replace(",", ".")));
+function suits(words, { kind, choices, gaps }) {
+  if (!words.trim()) return gaps;
+  if (kind === "date") return /^\d{4}-\d\d-\d\d/.test(words) && Number.isFinite(Date.parse(words.slice(0, 10)));
+  return Boolean(choices) || Number.isFinite(Number(words.replace(",", ".")));
 }
 
 export function text(cell) {

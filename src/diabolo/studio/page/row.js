@@ -37,7 +37,7 @@ export function mount(section, studio) {
   function present() {
     if (studio.view !== "row" || !studio.image) return;
     steps.update();
-    refresh(table.node.contains(document.activeElement) && document.activeElement.type === "text");
+    refresh(table.node.contains(document.activeElement) && document.activeElement.closest("td"));
   }
   studio.on("image", present);
   return { show: present };
