@@ -14,14 +14,15 @@ import diabolo
 
 SOURCE = Path(diabolo.__file__).parent
 LEVELS = [
-    "errors arguments inputs params draw layers backprop divergence optim train progress data"
-    " metrics linear figures columns gaps",
+    "errors arguments inputs params draw layers beside backprop divergence optim train progress"
+    " data metrics linear figures columns gaps",
     "scaling networks corruption condition bottleneck store intake",
     "likelihood",
     "net",
-    "infer",
+    "infer begin",
     "doctor",
     "fitted",
+    "defaults",
     "fitting",
     "estimator",
     "models tasks",

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from diabolo import VAE, Autoencoder, backprop
+from diabolo.beside import Beside
 from diabolo.data.source import Batch
 from diabolo.networks import ACTIVATIONS
 from diabolo.train import generator
@@ -15,6 +16,16 @@ from diabolo.train import generator
 
 def drawn(*shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def beside(activation="relu", **options):
+    """The same layers, each part with a linear way beside it."""
+    parts = Beside(5, 4, layers(activation, **options)), Beside(4, 3, nn.Linear(4, 3))
+    parts[0].layers.append(nn.Linear(3, 4))
+    module = nn.Sequential(*parts).double()
+    for number, parameter in enumerate(module.parameters()):
+        parameter.data = drawn(*parameter.shape, seed=number)
+    return module
 
 
 def layers(activation="relu", **options):
@@ -30,14 +41,15 @@ def layers(activation="relu", **options):
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("bias", [True, False])
-def test_the_gradients_are_autograds(activation, bias):
-    module, x, slope = layers(activation, bias=bias), drawn(6, 5, seed=8), drawn(6, 3, seed=9)
+@pytest.mark.parametrize("made", [layers, beside])
+def test_the_gradients_are_autograds(made, activation, bias):
+    module, x, slope = made(activation, bias=bias), drawn(6, 5, seed=8), drawn(6, 3, seed=9)
     module(x).backward(slope)
     expected = [p.grad for p in module.parameters()]
     module.zero_grad()
     with torch.no_grad():
         tape = backprop.forward(backprop.chain(module), x)
-        torch.testing.assert_close(tape[-1][-1], module(x))
+        torch.testing.assert_close(tape[-1][2], module(x))
         backprop.backward(tape, slope)
     for parameter, gradient in zip(module.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-12, atol=1e-12)
@@ -121,7 +133,7 @@ def test_a_layer_frozen_while_training_stays_from_then_on(digits):
         model.net_.encoder[0].weight.requires_grad_(False)
         seen.append(model.net_.encoder[0].weight.detach().clone())
 
-    Autoencoder(hidden=(8,), latent_dim=4, epochs=3, device="cpu").fit(
+    Autoencoder(hidden=(8,), latent_dim=4, linear=False, epochs=3, device="cpu").fit(
         digits[:64], callback=freeze
     )
     assert torch.equal(seen[0], seen[1])

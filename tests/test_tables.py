@@ -4,6 +4,7 @@ import datetime as dt
 from pathlib import Path
 
 import numpy as np
+import openpyxl
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -216,6 +217,41 @@ def test_rows_that_are_cut_off(tmp_path):
         "Rows with fewer cells than the header, which has 3: line 4 (2), line 7 (1).",
         '3 cells are empty, in "b", "c".',
     ]
+
+
+def test_codes_and_what_is_aside_keep_their_letters(tmp_path):
+    text = "id,a,zip,label\n001,1,01234,ja\n002,2,01234,nein\n003,4,99999,ja\n"
+    frame = read_frame(put(tmp_path, text))
+    assert frame.kinds == {"a": "number", "zip": "category"}
+    assert (frame.index, frame.labels.tolist()) == ("id", ["ja", "nein", "ja"])
+    assert text_of(tmp_path / "o.csv", frame) == text
+    long = "id,a\n123456789012345678901234,1\n123456789012345678901235,2\n"
+    frame = read_frame(put(tmp_path, long))
+    assert text_of(tmp_path / "o.csv", frame) == long
+    known = read_frame(put(tmp_path, "m\n01\n02\n"), kinds={"m": "number"})
+    assert known.table["m"].tolist() == [1, 2]
+
+
+def test_a_workbook(tmp_path):
+    book = openpyxl.Workbook()
+    rows = [["Bericht 2024"], [], ["Nr", "Größe", "an", "Tag"]]
+    rows += [[n, n / 4, n % 2 == 0, dt.datetime(2024, 3, n)] for n in range(1, 9)]
+    for row in [*rows, [9, "kaputt", True, None]]:
+        book.active.append(row)
+    book.create_sheet("Zwei")
+    book.save(tmp_path / "a.xlsx")
+    words = 'column "Größe" holds numbers, but "kaputt" in line 12'
+    assert words in refused(tmp_path / "a.xlsx")
+    frame = read_frame(tmp_path / "a.xlsx", limit=8)
+    assert frame.kinds == {"Größe": "number", "an": "boolean", "Tag": "date"}
+    assert frame.notes == [
+        'Of the sheets, only the first is read: "Sheet".',
+        "Above the header, passed over: Bericht 2024.",
+        'Taken as the index, and not learnt: "Nr".',
+    ]
+    write_frame(tmp_path / "b.xlsx", frame.table, frame)
+    found = openpyxl.load_workbook(tmp_path / "b.xlsx").active
+    assert [[cell.value for cell in row] for row in found.iter_rows()] == rows[2:]
 
 
 def test_names_that_come_twice(tmp_path):

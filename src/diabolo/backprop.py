@@ -5,11 +5,13 @@ back-propagating errors", 1986), without the bookkeeping that takes a third of a
 step.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from diabolo.beside import Beside
 
 aten = torch.ops.aten
 DERIVATIVES: dict[type[nn.Module], Callable[[Any, Tensor, Tensor, Tensor], Tensor]] = {
@@ -28,22 +30,29 @@ DERIVATIVES: dict[type[nn.Module], Callable[[Any, Tensor, Tensor, Tensor], Tenso
     nn.Tanh: lambda _, gradient, x, y: aten.tanh_backward(gradient, y),
     nn.Sigmoid: lambda _, gradient, x, y: aten.sigmoid_backward(gradient, y),
 }
-Tape = list[tuple[nn.Module, Tensor, Tensor]]
+Tape = list[tuple[nn.Module, Tensor, Tensor, "Tape"]]
 
 
 def chain(*parts: nn.Module) -> list[nn.Module] | None:
     """The layers of `parts` in their order; None where they are no plain chain.
 
     That is `nn.Sequential`s of linear layers and activations without hooks, each there once, with
-    parameters of their own that all learn.
+    parameters of their own that all learn; or such a chain with a linear way beside it.
     """
     layers = [layer for part in parts for layer in _layers(part)]
-    known = all(type(layer) is nn.Linear or type(layer) in DERIVATIVES for layer in layers)
+    known = all(_known(layer) for layer in layers)
     hooked = any(_changed(module) for part in parts for module in part.modules())
     parameters = [p for layer in layers for p in layer.parameters()]
     once = len({id(p) for p in parameters}) == len(parameters)
     learning = all(p.requires_grad and p.is_contiguous() for p in parameters)
     return layers if known and not hooked and once and learning else None
+
+
+def _known(layer: nn.Module) -> bool:
+    """Whether the gradients of a layer are written out here."""
+    if isinstance(layer, Beside):
+        return all(map(_known, _layers(layer.layers)))
+    return type(layer) is nn.Linear or type(layer) in DERIVATIVES
 
 
 def _changed(module: nn.Module) -> bool:
@@ -65,24 +74,39 @@ def _layers(module: nn.Module) -> Iterator[nn.Module]:
         yield module
 
 
-def forward(layers: list[nn.Module], x: Tensor) -> Tape:
-    """Each layer with its input and its output, for a batch (B, D)."""
+def forward(layers: Iterable[nn.Module], x: Tensor) -> Tape:
+    """Each layer with its input and its output, for a batch (B, D), and the tape of its own."""
     tape: Tape = []
     for layer in layers:
-        y = layer.forward(x)
-        tape.append((layer, x, y))
+        inner: Tape = []
+        if isinstance(layer, Beside):
+            inner = forward(_layers(layer.layers), x)
+            y = layer.linear.forward(x).add_(inner[-1][2])
+        else:
+            y = layer.forward(x)
+        tape.append((layer, x, y, inner))
         x = y
     return tape
 
 
-def backward(tape: Tape, gradient: Tensor) -> None:
-    """Set the parameters' gradients, from that at the output."""
-    for position, (layer, x, y) in reversed(list(enumerate(tape))):
-        if isinstance(layer, nn.Linear):
-            layer.weight.grad = gradient.t() @ x
-            if layer.bias is not None:
-                layer.bias.grad = gradient.sum(0)
-            if position:
-                gradient = gradient @ layer.weight
+def backward(tape: Tape, gradient: Tensor, *, whole: bool = False) -> Tensor:
+    """Set the parameters' gradients, from that at the output; `whole`: give that at the input."""
+    for position, (layer, x, y, inner) in reversed(list(enumerate(tape))):
+        wanted = whole or position > 0
+        if isinstance(layer, Beside):
+            deep = backward(inner, gradient, whole=wanted)
+            gradient = _through(layer.linear, x, gradient, wanted=wanted)
+            gradient = gradient + deep if wanted else gradient
+        elif isinstance(layer, nn.Linear):
+            gradient = _through(layer, x, gradient, wanted=wanted)
         else:
             gradient = DERIVATIVES[type(layer)](layer, gradient, x, y)
+    return gradient
+
+
+def _through(layer: nn.Linear, x: Tensor, gradient: Tensor, *, wanted: bool) -> Tensor:
+    """Set the gradients of a linear layer; that at its input, if it is wanted."""
+    layer.weight.grad = gradient.t() @ x
+    if layer.bias is not None:
+        layer.bias.grad = gradient.sum(0)
+    return gradient @ layer.weight if wanted else gradient

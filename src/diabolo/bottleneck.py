@@ -66,6 +66,14 @@ class Bottleneck(nn.Module):
         Weights are drawn from the generator; without one, only their shapes matter.
         """
 
+    def begin(self, variances: Tensor) -> tuple[Tensor, Tensor]:
+        """Where training begins with linear codes that explain so much variance each, (K,).
+
+        What the codes, of variance 1, are multiplied by, (K,), and the biases of what else the
+        encoder gives.
+        """
+        return torch.ones_like(variances), variances.new_empty(0)
+
     def forward(
         self, encoder: Encoder, x: Tensor, generator: Generator | None = None, step: int = 0
     ) -> Code:

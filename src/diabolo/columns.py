@@ -1,7 +1,8 @@
 """What the columns of a table are: cells as numbers, and numbers as cells.
 
 The stored value of a cell is a float32: a number as it is, of a category its place among the
-`categories`, of a date the days since the `first`; NaN for a gap, an empty cell.
+`categories`, of a date the days since the `first`; NaN for a gap, an empty cell. A category that
+was not there in training is -1, and counts as a gap where nothing else is said.
 """
 
 import warnings
@@ -64,9 +65,8 @@ class Column:
         if self.kind == "number":
             return _as_type(pandas.Series(values.astype(np.float64)), self.dtype)
         known = np.array([*(self.categories or ()), None], dtype=object)
-        code = np.where(np.isnan(values), len(known) - 1, values).astype(int)
+        code = np.nan_to_num(values, nan=-1).astype(int)
         if self.dtype == "category":
-            code = np.where(np.isnan(values), -1, code)
             kept = pandas.Index(list(self.categories or ()))
             return pandas.Series(
                 pandas.Categorical.from_codes(code, kept, ordered=self.ordered)  # type: ignore[arg-type]
@@ -92,8 +92,8 @@ class Column:
             return "a gap"
         cell = self.cells(np.array([value], np.float32))[0]
         if self.kind == "number":
-            return f"{cell}" if float(cell).is_integer() else f"{cell:.4g}"
-        return str(cell)
+            return f"{int(cell)}" if float(cell).is_integer() else f"{cell:.6g}"
+        return str(cell).removesuffix(" 00:00:00")
 
 
 class Columns(tuple[Column, ...]):
@@ -315,7 +315,8 @@ def _places(cells: Any, categories: Sequence[Any]) -> tuple[np.ndarray, list[Any
     given = cells.astype(object)
     place = pandas.Index(list(categories), dtype=object).get_indexer(given)
     unknown = _distinct(given[(place < 0) & cells.notna().to_numpy()])
-    return np.where(place < 0, np.nan, place).astype(np.float32), unknown
+    gap = cells.isna().to_numpy() | (len(categories) == 0)
+    return np.where(gap, np.nan, place).astype(np.float32), unknown
 
 
 def _numbers(cells: Any) -> np.ndarray:

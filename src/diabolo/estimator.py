@@ -21,6 +21,7 @@ from diabolo.condition import Condition
 from diabolo.corruption import Corruption
 from diabolo.data.samples import Samples
 from diabolo.data.source import Source
+from diabolo.defaults import suited
 from diabolo.errors import InputError, Interrupted
 from diabolo.fitted import Fitted, Plan
 from diabolo.infer import in_blocks, trace
@@ -35,6 +36,7 @@ from diabolo.scaling import learn_scaling
 from diabolo.store import Checkpoints
 from diabolo.train import generator
 
+Auto = Literal["auto"]  # found from the data, see `defaults`
 Temperature = Annotated[float, Ge(0)]
 
 
@@ -50,11 +52,16 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
     an underscore behind: `history_`, `findings_`, `seed_`, `code_size_`, `net_`, ...
     """
 
-    latent_dim: Annotated[Count | None, "K, numbers in a code; none: the last hidden layer."] = 32
+    latent_dim: Annotated[
+        Count | Auto | None,
+        "K, numbers in a code; auto: a third of a sample's, at most 32; none: the last hidden"
+        " layer.",
+    ] = "auto"
     hidden: Annotated[
-        tuple[Count, ...] | None,
-        "Units (not dense: channels) of the encoder's layers; the decoder mirrors them.",
-    ] = None
+        tuple[Count, ...] | Auto | None,
+        "Units (not dense: channels) of the encoder's layers; the decoder mirrors them. auto: by"
+        " the number and size of the samples; none: the network's own.",
+    ] = "auto"
     network: Annotated[
         Part[Network] | tuple[InstanceOf[nn.Module], InstanceOf[nn.Module]],
         "Kind of network, or your own pair (encoder, decoder) without the output activation.",
@@ -63,7 +70,12 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         tuple[Count, Count, Count] | None,
         "C,H,W of an image, of flat input to a convolutional network.",
     ] = None
-    activation: Annotated[networks.Activation, "After every hidden layer."] = "relu"
+    linear: Annotated[
+        bool,
+        "A linear way beside the layers, which begins at the best linear method (PCA); only where"
+        " there is a latent_dim, and no activation after code or output.",
+    ] = True
+    activation: Annotated[networks.Activation, "After every hidden layer."] = "leaky_relu"
     code_activation: Annotated[networks.Activation, "After the code."] = "identity"
     output_activation: Annotated[
         networks.Activation | None,
@@ -77,9 +89,10 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         Part[Likelihood], "Of the data: gaussian (also: mse) or bernoulli (also: bce)."
     ] = "gaussian"
     scaling: Annotated[
-        Literal["unit", "symmetric", "standard"] | None,
-        "To [0, 1], to [-1, 1], to mean 0 and variance 1, or none.",
-    ] = "unit"
+        Literal["auto", "unit", "symmetric", "standard"] | None,
+        "To [0, 1], to [-1, 1], to mean 0 and variance 1, or none; auto: standard for tables of"
+        " floats, else unit.",
+    ] = "auto"
     corruption: Annotated[
         InstanceOf[Corruption] | None, "What the input suffers in training; none: nothing."
     ] = None
@@ -87,25 +100,33 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         Part[Condition] | None,
         "What encoder and decoder are given beside a sample: the y of fit, as labels or values.",
     ] = None
-    epochs: Annotated[Count, "Passes over the training data."] = 20
-    batch_size: Annotated[Count, "Samples in a step."] = 128
+    epochs: Annotated[
+        Count | Auto, "Passes over the training data; auto: more where there are few samples."
+    ] = "auto"
+    batch_size: Annotated[
+        Count | Auto, "Samples in a step; auto: 128, or a sixteenth of the samples."
+    ] = "auto"
     drop_last: Annotated[bool, "Leave out an epoch's last, partial batch."] = False
     optimizer: Annotated[Literal["adam", "adamw", "sgd"], "SGD has momentum 0.9."] = "adam"
     learning_rate: Annotated[
-        Annotated[float, Gt(0)], "Step size; the peak of a schedule that varies."
-    ] = 1e-3
+        Annotated[float, Gt(0)] | Auto,
+        "Step size; the peak of a schedule that varies. auto: 0.001, less for wide samples.",
+    ] = "auto"
     epsilon: Annotated[
         Annotated[float, Gt(0)], "Adam's epsilon, for the loss in nats per feature."
     ] = 1e-8
     schedule: Annotated[
         Literal["constant", "one_cycle", "cosine"], "Learning rate over the whole training."
-    ] = "constant"
+    ] = "one_cycle"
     validation_fraction: Annotated[
-        Annotated[float, Ge(0), Lt(1)], "Share of the samples, drawn by the seed, for validation."
-    ] = 0.0
+        Annotated[float, Ge(0), Lt(1)] | Auto,
+        "Share of the samples, drawn by the seed, for validation; auto: a tenth, of 30 or more.",
+    ] = "auto"
     early_stopping: Annotated[
-        Count | None, "Epochs without a better validation loss to stop after; none: never."
-    ] = None
+        Count | Auto | None,
+        "Epochs without a better validation loss to stop after, with the weights of the best;"
+        " auto: half of them; none: never, with the last weights.",
+    ] = "auto"
     warm_start: Annotated[bool, "Continue from the weights of the last fit."] = False
     device: Annotated[str, "auto (CUDA where there is one), cpu, cuda, cuda:1, ..."] = "auto"
     precision: Annotated[
@@ -357,6 +378,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         plan = self._plan()
         table = plan.p.likelihood.tabular
         taken, source = self._samples(X, None, None, None, None, table=table)
+        plan = suited(plan, taken, source, validation=False)
         scaling = learn_scaling(
             plan.p.scaling, source, image=taken.image_shape is not None, table=taken.table
         )

@@ -69,6 +69,7 @@ class Header(BaseModel):
             places = error.errors()[0]["loc"][:1]  # none where a name is no text
             entry = next((p for p in places if p in cls.model_fields), "names of entries")
             raise InputError(f"{path} is damaged: its header has no valid {entry}.") from None
+        header.model = {"linear": False, **header.model}  # which older files do not know
         shape, image = header.sample_shape, header.image_shape
         if image != [1, *shape][-3:] if len(shape) > 1 else image and math.prod(image) != shape[0]:
             raise InputError(f"{path} is damaged: its shapes do not agree.")
@@ -115,6 +116,19 @@ class Plan:
         """Whether the network is a pair of the user's own modules."""
         return isinstance(self.p.network, tuple)
 
+    @property
+    def bounded(self) -> bool:
+        """Whether an activation may squash what the decoder gives."""
+        return self.own or (self.p.network.bounded and not self.linear)
+
+    @property
+    def linear(self) -> bool:
+        """Whether a linear way leads beside the network: nothing may squash code or mean."""
+        p = self.p
+        squashed = p.code_activation != "identity" or p.output_activation not in (None, "identity")
+        hidden = () if self.own else p.network.hidden if p.hidden is None else p.hidden
+        return bool(p.linear and hidden and p.latent_dim is not None and not squashed)
+
     def _own(self) -> tuple[nn.Module, nn.Module]:
         encoder, decoder = copy.deepcopy(self.p.network)
         last = list(decoder.modules())[-1]
@@ -139,6 +153,7 @@ class Plan:
             self.bottleneck.outputs,
             per_value,
             given,
+            self.linear,
         )
         return networks.build(network, sizes, p.init, draw)
 
@@ -147,7 +162,7 @@ class Plan:
         p, likelihood = self.p, self.p.likelihood
         if intake.table is not None:
             likelihood = likelihood.of_table(scaling)
-        usual = likelihood.usual_activation(p.scaling, bounded=self.own or p.network.bounded)
+        usual = likelihood.usual_activation(p.scaling, bounded=self.bounded)
         activation = p.output_activation or usual
         if not self.own:
             p.network.check_output(activation)

@@ -15,10 +15,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import stdtrit
 from torch import Tensor
 
 from diabolo import doctor
+from diabolo.begin import begin
+from diabolo.beside import Beside
 from diabolo.data.source import ROWS, Source
+from diabolo.defaults import suited
 from diabolo.doctor import Finding
 from diabolo.errors import InputError, Interrupted
 from diabolo.fitted import HISTORY, Fitted, Plan, versions
@@ -33,6 +37,7 @@ from diabolo.store import Checkpoints, Contents, checksum
 from diabolo.train import Best, Epoch, Training, generator, prefixed, under
 
 STATE, BEST = "training ", "best "  # prefixes of the tensors that are not the model's
+SURE = 0.95  # that training was worth it
 EXAMINED, FEW = 2048, 256  # training samples that a model is looked at with; for a checkpoint
 FREE = {"device", "verbose", "warm_start"}  # parameters that may differ when a fit goes on
 NEW = "none"  # of a parameter that an older file does not know
@@ -68,12 +73,14 @@ def fit(
     `callback` is given the record so far after each epoch. An interrupt raises `Interrupted` with
     the record of the best model so far.
     """
+    plan = suited(plan, intake, source, validation=validation is not None, start=start)
     checkpoints = _checkpoints(checkpoint)
     kept = None if checkpoints is None else checkpoints.read()
     data = source.digest()
     if validation is not None:
         data |= {f"validation_{name}": value for name, value in validation.digest().items()}
     seed = plan.p.random_state if kept is None else _kept_seed(kept)
+    whole = source
     record, source, validation = _begin(
         plan, intake, source, validation, start=start, random_state=seed
     )
@@ -81,13 +88,14 @@ def fit(
     run = Fit(plan, record, source, validation, checkpoints=checkpoints)
     if kept is not None:
         run.resume(kept)
-    return run.finish(callback)
+    return run.finish(callback, whole if start is None else None)
 
 
 def fit_more(plan: Plan, intake: Intake, source: Source, start: Fitted | None) -> Fitted:
     """Train for one epoch on a source, at a constant rate, from where `start` is."""
     p = plan.p
     p.epochs, p.schedule, p.validation_fraction, p.early_stopping = 1, "constant", 0, None
+    plan = suited(plan, intake, source, validation=False, start=start)
     record, source, _ = _begin(
         plan, intake, source, None, start=start, random_state=p.random_state
     )
@@ -113,10 +121,11 @@ def _begin(
     seed = find_seed(random_state) if start is None else start.seed
     if start is not None:
         _check_same_model(plan.config, start.config)
-    source, validation = _split(source, validation, plan.p, seed)
+    whole, (source, validation) = source, _split(source, validation, plan.p, seed)
     device = find_device(plan.p.device)
     if start is None:
-        net = _new_net(plan, intake, source, seed)
+        net = _new_net(plan, intake, whole, seed)
+        begin(net, source, seed)
         nothing = np.empty((2, 0), np.float32)
         record = Fitted(net, plan.config, intake, seed, nothing)
     else:
@@ -256,10 +265,32 @@ class Fit:
             raise InputError(f"The checkpoint does not fit model or device: {error}.") from None
         self.kept = self.training.epoch, self.training.step
 
-    def finish(self, callback: Callable[[Fitted], object] | None) -> Fitted:
-        """Train to the end; the record with what is wrong with the model."""
+    def finish(self, callback: Callable[[Fitted], object] | None, whole: Source | None) -> Fitted:
+        """Train to the end; the record with what is wrong with the model.
+
+        Where that is no better than the linear method, the linear method on the `whole` samples.
+        """
         record = self.train(callback)
+        if whole is not None and not self._better():
+            begin(self.net, whole, record.seed)
+            record = self._seen(EXAMINED)
         return replace(record, findings=doctor.found(self.stopped, *self._examine(record)))
+
+    def _better(self) -> bool:
+        """Whether the net is surely better than where it began: by Student's t-test of the pairs
+        of losses, one-sided. So is a net that began elsewhere, or without samples to tell by.
+        """
+        after = self.training.check()
+        if not isinstance(self.net.encoder, Beside) or after is None:
+            return True
+        kept = {name: t.detach().clone() for name, t in self.net.state_dict().items()}
+        begin(self.net, self.source, self.record.seed)
+        before = self.training.check()
+        self.net.load_state_dict(kept)
+        assert before is not None
+        gain = before - after
+        least = stdtrit(len(gain) - 1, SURE) * float(gain.std()) / math.sqrt(len(gain))
+        return float(gain.mean()) > least
 
     def train(self, callback: Callable[[Fitted], object] | None) -> Fitted:
         """Train; the record after the last epoch."""
@@ -304,7 +335,7 @@ class Fit:
                     raise InputError(f"{self.stopped.what} {self.stopped.fix}")
                 self.best.put_back()
                 return
-            self.best.see(epoch)
+            self.best.see(epoch.val_loss)
             yield epoch
             if self._due(within_epoch=False):
                 self._keep()

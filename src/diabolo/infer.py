@@ -16,6 +16,7 @@ from torch.nn import functional as F  # noqa: N812
 from torch.overrides import TorchFunctionMode
 
 from diabolo import backprop
+from diabolo.beside import Beside, LinearWay
 from diabolo.layers import Layer
 from diabolo.net import Net
 
@@ -45,8 +46,8 @@ def _wide(net: Net, rows: int) -> int:
     More than two threads may share out a sigmoid in parts that are no whole vectors.
     """
     parts = [*net.encoder.modules(), *net.decoder.modules()]
-    known = all(type(m) in (nn.Sequential, nn.Linear, *backprop.DERIVATIVES) for m in parts)
-    plain = known and not net.bottleneck.state_dict()
+    known = (nn.Sequential, nn.Linear, Beside, LinearWay, *backprop.DERIVATIVES)
+    plain = all(type(m) in known for m in parts) and not net.bottleneck.state_dict()
     if not plain or net.device.type != "cpu" or torch.get_num_threads() > 2:
         return rows
     return max(VALUES // net.features // rows, 1) * rows

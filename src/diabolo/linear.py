@@ -13,12 +13,15 @@ A. J. Izenman, "Reduced-Rank Regression for the Multivariate Linear Model", 1975
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from diabolo.errors import InputError
 
 BLOCK_ROWS = 2048
+SUBSPACE = 1024  # principal components of the source that a denoiser is found in
+RIDGES = (1e-6, 1e-4, 1e-3, 1e-2, 0.1, 1.0)  # times the components' mean variance, that are tried
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,3 +175,76 @@ def _directions(whitened: np.ndarray, ranks: Sequence[int]) -> np.ndarray:
 
 def _low_rank(weights: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return weights @ directions, np.ascontiguousarray(directions.T)
+
+
+class Reduced(NamedTuple):
+    """y ~ mean_y + ((x - mean_x) encode') decode, for rows x; numbers of the code have variance 1.
+
+    `encode` and `decode` are (k, D); `variances` (k,) say how much of the targets' variance each
+    number of the code brings. k is the rank asked for, or what the rows allow.
+    """
+
+    mean_x: np.ndarray
+    mean_y: np.ndarray
+    encode: np.ndarray
+    decode: np.ndarray
+    variances: np.ndarray
+
+
+def reduced(source: np.ndarray, target: np.ndarray, rank: int, *, seed: int = 0) -> Reduced:
+    """The best affine map of a rank, in two factors, from rows (N, D) to rows (N, D).
+
+    With one object for both principal components, otherwise the best linear denoiser, with the
+    ridge that does best for the last tenth of the rows. Where D is large, randomised methods find
+    the components (N. Halko, P.-G. Martinsson, J. A. Tropp, "Finding Structure with Randomness",
+    2011), and the denoiser sees the first `SUBSPACE` of them.
+    """
+    if source is target:
+        found = _principal(source, rank, seed)
+        components, variances = found.components_, found.explained_variance_
+        mean = found.mean_
+    else:
+        found = _principal(source, SUBSPACE, seed)
+        scores, mean = found.transform(source), target.mean(0)
+        weights = _ridge(scores, target - mean)
+        spread = np.sqrt(np.square(scores).mean(0))
+        components, variances = _strongest(spread[:, None] * weights, rank, seed)
+    kept = variances > np.finfo(np.float32).eps * variances.max(initial=0)
+    components, scale = components[kept], np.sqrt(variances[kept])[:, None]
+    encode = components if source is target else components @ weights.T @ found.components_
+    return Reduced(found.mean_, mean, encode / scale, components * scale, variances[kept])
+
+
+def _principal(rows: np.ndarray, rank: int, seed: int) -> Any:
+    from sklearn.decomposition import PCA
+
+    return PCA(min(rank, *rows.shape), random_state=seed).fit(rows)
+
+
+def _strongest(matrix: np.ndarray, rank: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first right singular vectors (k, D), with their squared singular values (k,)."""
+    from sklearn.utils.extmath import randomized_svd
+
+    _, values, vectors = randomized_svd(matrix, min(rank, *matrix.shape), random_state=seed)
+    return vectors, np.square(values)
+
+
+def _ridge(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Weights (r, D) of y ~ x weights, with the ridge that does best for the last tenth."""
+    kept = len(x) - max(len(x) // 10, 1)
+    ridges = np.square(x).mean() * np.array(RIDGES, x.dtype)
+    best = -1
+    if kept:
+        values, vectors, rotated = _normal_equations(x[:kept], y[:kept])
+        held = x[kept:] @ vectors
+        errors = [np.square((held / (values + r)) @ rotated - y[kept:]).mean() for r in ridges]
+        best = int(np.argmin(errors))
+    values, vectors, rotated = _normal_equations(x, y)
+    weights: np.ndarray = (vectors / (values + ridges[best])) @ rotated
+    return weights
+
+
+def _normal_equations(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """X'X / N as eigenvalues and vectors, and X'Y / N in their terms."""
+    values, vectors = np.linalg.eigh(x.T @ x / len(x))
+    return values.clip(0), vectors, (x @ vectors).T @ y / len(x)

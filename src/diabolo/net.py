@@ -109,7 +109,7 @@ class Net(nn.Module):
 
     def loss(self, batch: Batch, generator: Generator, step: int) -> Tensor:
         """Nats per sample, (B,), of a stored batch: what training minimises the mean of."""
-        seen, clean = self._seen(batch, generator)
+        seen, clean = self.seen(batch, generator)
         total, terms = self.terms(seen, clean, generator, step, given=batch.given)
         for weight, term in terms.values():
             total = total + weight * term
@@ -127,9 +127,9 @@ class Net(nn.Module):
 
         @torch.no_grad()
         def learn(batch: Batch, generator: Generator, step: int, weight: float) -> Tensor:
-            seen, clean = self._seen(batch, generator)
+            seen, clean = self.seen(batch, generator)
             tape = backprop.forward(layers, seen)
-            nll, gradient = self.likelihood.nll_and_gradient(tape[-1][-1], clean)
+            nll, gradient = self.likelihood.nll_and_gradient(tape[-1][2], clean)
             backprop.backward(tape, gradient.mul_(weight))
             return nll
 
@@ -139,7 +139,7 @@ class Net(nn.Module):
         """What the bottleneck learns beside the loss."""
         self.bottleneck.after_step(generator, step)
 
-    def _seen(self, batch: Batch, generator: Generator) -> tuple[Tensor, Tensor]:
+    def seen(self, batch: Batch, generator: Generator) -> tuple[Tensor, Tensor]:
         """Scaled batches of what the encoder sees and of what it should give."""
         source, target, _ = batch
         clean = self.scaling(target)

@@ -7,6 +7,8 @@ from typing import Self
 
 from tqdm import tqdm
 
+LINES = 20  # about so many, of a training of more epochs that are fast
+SLOW = 10.0  # seconds without a line
 BAR = "{desc}  |{bar:16}| {elapsed} elapsed, {remaining} left"
 
 
@@ -29,7 +31,7 @@ class Progress:
     ) -> None:
         self.epochs, self.what, self.shown = epochs, what, shown
         self.epoch, self.first = epoch, epoch
-        self.start = time.perf_counter()
+        self.start = self.told = time.perf_counter()
         self.bar = tqdm(
             total=total,
             initial=done,
@@ -55,9 +57,11 @@ class Progress:
             self.bar.set_description_str(f"epoch {epoch}/{self.epochs}  {state}", refresh=False)
 
     def _line(self, state: str) -> None:
-        if not self.shown:
+        now, often = time.perf_counter(), max(self.epochs // LINES, 1)
+        last = self.epoch == self.epochs
+        if not self.shown or (self.epoch % often and not last and now - self.told < SLOW):
             return
-        elapsed = time.perf_counter() - self.start
+        self.told, elapsed = now, now - self.start
         remaining = elapsed / (self.epoch - self.first) * (self.epochs - self.epoch)
         times = f"elapsed {_clock(elapsed)}  remaining {_clock(remaining)}"
         print(f"epoch {self.epoch}/{self.epochs}  {state}  {times}", file=sys.stderr, flush=True)

@@ -80,6 +80,7 @@ class TableScaling(Scaling):
     mean: Tensor  # (E,), and
     precision: Tensor  # (E, E): of a Gaussian of scaled rows; empty of a wide table
     back: Tensor  # where those of categories lie in (C * M)
+    numeric: Tensor  # (D,): whether a column is of numbers
     order: Tensor  # (D,): of the columns among numbers, columns of categories, and empty ones
 
     def __init__(
@@ -111,6 +112,7 @@ class TableScaling(Scaling):
             "numbers": number.nonzero().flatten(),
             "places": places,
             "back": (places < len(found)).flatten().nonzero().flatten(),
+            "numeric": torch.tensor([n is None for n in sizes]),
             "order": torch.tensor([*numeric, *blocks, *empty]).argsort(),
         }
         for name, index in indices.items():
@@ -123,8 +125,12 @@ class TableScaling(Scaling):
     def expanded(self, x: Tensor) -> Tensor:
         """The values (B, E) of stored ones (B, D), before they are shifted."""
         values = x[:, self.column]
-        hot = torch.where(values.isnan(), values, (values == self.code).to(values.dtype))
+        hot = torch.where(values >= 0, (values == self.code).to(values.dtype), math.nan)
         return torch.where(self.number, values, hot)
+
+    def unknown(self, x: Tensor) -> Tensor:
+        """Which stored values (B, D) are categories that were not there in training."""
+        return (x < 0) & ~self.numeric
 
     def inverse(self, scaled: Tensor) -> Tensor:
         values = scaled * self.scale + self.shift

@@ -170,12 +170,17 @@ class Training:
         seconds = time.perf_counter() - self.start
         self.epoch, self.step = self.epoch + 1, 0
         self.module.eval()
-        val_loss = None
-        if self.validation is not None:
-            noise = generator(self.seed, "check", 0, self.device.type)
-            val_loss = mean_loss(self.module, self.validation, noise)
+        checked = self.check()
+        val_loss = None if checked is None else float(checked.sum()) / len(checked)
         per_step = np.array([float(batch.mean()) for batch in losses.split(self.batch_size)])
         return Epoch(float(losses.mean()), val_loss, seconds, per_step)
+
+    def check(self) -> Tensor | None:
+        """The losses of the samples to validate on, where there are some."""
+        if self.validation is None:
+            return None
+        noise = generator(self.seed, "check", 0, self.device.type)
+        return losses(self.module, self.validation, noise)
 
     def _steps(self) -> None:
         """The steps of the epoch that are still to do."""
@@ -208,14 +213,14 @@ class Best:
         self.loss, self.waited = math.inf, 0
         self.weights: dict[str, Tensor] = {}
 
-    def see(self, epoch: Epoch) -> None:
+    def see(self, val_loss: float | None) -> None:
         """Keep the weights if they are the best so far."""
-        if epoch.val_loss is not None and not epoch.val_loss < self.loss:
+        if val_loss is not None and not val_loss < self.loss:
             self.waited += 1
             return
         self.waited = 0
-        if epoch.val_loss is not None:
-            self.loss = epoch.val_loss
+        if val_loss is not None:
+            self.loss = val_loss
         self.weights = {name: t.detach().clone() for name, t in self.module.state_dict().items()}
 
     @property
@@ -254,14 +259,11 @@ def _autograd(loss_of: Callable[..., Tensor], device: torch.device, precision: s
     return learn
 
 
-def mean_loss(module: Trainable, source: Source, noise: Generator, rows: int = 1024) -> float:
-    """The mean loss per sample over a source, without training."""
+def losses(module: Trainable, source: Source, noise: Generator, rows: int = 1024) -> Tensor:
+    """The loss of each sample of a source, (N,), without training."""
     with torch.inference_mode():
-        sums = [
-            module.loss(source.take(index), noise, 0).sum()
-            for index in torch.arange(len(source), device=noise.device).split(rows)
-        ]
-        return float(torch.stack(sums).sum()) / len(source)
+        blocks = torch.arange(len(source), device=noise.device).split(rows)
+        return torch.cat([module.loss(source.take(index), noise, 0) for index in blocks])
 
 
 def _half_cosine(t: float) -> float:

@@ -126,6 +126,8 @@ def _train(
     kept = _RunCheckpoints(run, resumed=resumed)
 
     def epoch_done(model: "Estimator") -> None:
+        if len(model.history_["epoch"]) == 1 and (chosen := _chosen(model)):
+            say(f"Chosen by the data: {chosen}.")
         run.epoch_done(model)
         watch(model, split.test)
 
@@ -272,6 +274,15 @@ class _RunCheckpoints(Checkpoints):
 
     def read(self) -> Contents | None:
         return super().read() if self.resumed else None
+
+
+def _chosen(model: "Estimator") -> str:
+    """What was found for the parameters that were left to the data."""
+    from diabolo.defaults import AUTO, FOUND
+
+    found = {n: model.fitted_.config[n] for n in FOUND if getattr(model, n) == AUTO}
+    lists = {n: ",".join(map(str, value)) for n, value in found.items() if type(value) is list}
+    return ", ".join(f"{name} {value}" for name, value in (found | lists).items())
 
 
 def _what(array: Any) -> str:

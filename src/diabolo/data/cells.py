@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from diabolo.data.sniff import DATE, GROUPED
+from diabolo.data.sniff import DATE, GROUPED, PADDED
 
 ColumnKind = Literal["number", "boolean", "date", "category"]
 
@@ -109,7 +109,7 @@ def parse(column: Any, decimal: str = ".", kind: ColumnKind | None = None) -> Pa
         return Parsed(pandas.Series(np.nan, column.index))
     for read, wanted in ((_read_numbers, "number"), (_read_dates, "date")):
         candidates = texts.mask(texts.isin(NUMERIC_GAPS)) if wanted == "number" else texts
-        values, written = read(candidates, decimal)
+        values, written = read(candidates, decimal, kind)
         usual = kind is None and counts[values.notna()].sum() > total / 2
         if usual or kind == wanted:
             return Parsed(spread(values), written, refused(values, candidates), wanted)
@@ -128,9 +128,14 @@ def _booleans(texts: Any, kind: ColumnKind | None) -> tuple[str, str] | None:
     return next(((seen.get(true, true), seen.get(false, false)) for true, false in found), None)
 
 
-def _read_numbers(texts: Any, decimal: str) -> tuple[Any, Written]:
-    """Numbers, with marks between thousands where they cannot be anything else."""
+def _read_numbers(texts: Any, decimal: str, kind: ColumnKind | None) -> tuple[Any, Written]:
+    """Numbers, with marks between thousands where they cannot be anything else.
+
+    Those with zeros in front are codes, unless it is known that they are numbers.
+    """
     pandas = import_module("pandas")
+    if kind is None and texts.str.fullmatch(PADDED.pattern, na=False).any():
+        texts = texts.mask(texts.notna())
     texts = texts.str.normalize("NFKC").str.replace("−", "-")  # noqa: RUF001
     grouped = texts.str.fullmatch(GROUPED[decimal].pattern, na=False)
     mark = r"[.'\s]" if decimal == "," else r"[,'\s]"
@@ -143,7 +148,7 @@ def _read_numbers(texts: Any, decimal: str) -> tuple[Any, Written]:
     return values.astype("Int64") if whole else values, Written()
 
 
-def _read_dates(texts: Any, decimal: str) -> tuple[Any, Written]:
+def _read_dates(texts: Any, decimal: str, kind: ColumnKind | None) -> tuple[Any, Written]:
     """Dates of the format that most texts have."""
     pandas = import_module("pandas")
     some = texts.dropna()[:MANY].str.normalize("NFKC")
@@ -168,10 +173,11 @@ def _dated(texts: Any, form: str) -> Any:
 
 def as_text(column: Any, written: Written) -> Any:
     """A column as it is written in a file of text."""
-    if written.words is not None:
+    kind = kind_of(column)
+    if kind == "boolean" and written.words is not None:
         true, false = written.words
         return column.map({True: true, False: false})
-    if not written.date:
+    if kind != "date" or not written.date:
         return column
     zoned = column.dt.tz_localize("UTC") if "%z" in written.date else column
     texts = zoned.dt.strftime(written.date)

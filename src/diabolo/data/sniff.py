@@ -32,6 +32,7 @@ ENCODINGS = {
 }
 NUMBER = re.compile(r"[+\-\u2212]?(\d[\d.,' \u00a0\u202f]*|[.,]\d+)([eE][+-]?\d+)?")
 DATE = re.compile(r"\d{1,4}\s?[-/.年년]\s?\d{1,2}\s?[-/.月월]\s?\d{1,4}.*")
+PADDED = re.compile(r"0\d+")
 GROUPED = {
     ",": re.compile(r"[+\-\u2212]?[1-9]\d{0,2}(?:[.' \u00a0\u202f]\d{3})+(?:,\d+)?"),
     ".": re.compile(r"[+\-\u2212]?[1-9]\d{0,2}(?:[,' \u00a0\u202f]\d{3})+(?:\.\d+)?"),
@@ -76,6 +77,11 @@ class Form:
         """The first cells of a column, without those that are empty."""
         return [row[place].strip() for row in self.sample if place < len(row) and row[place]]
 
+    def padded(self) -> list[int]:
+        """The columns with whole numbers that begin with zeros: codes, which are kept as text."""
+        width = max(map(len, self.sample), default=0)
+        return [n for n in range(width) if any(map(PADDED.fullmatch, self.column(n)))]
+
 
 def sniff(path: Path, file: BinaryIO, head: int = HEAD) -> Form:
     """How a table is written, judged by its first `head` bytes; `path` is what it is called."""
@@ -100,7 +106,7 @@ def sniff(path: Path, file: BinaryIO, head: int = HEAD) -> Form:
         decimal,
         newline,
         start + skipped,
-        tuple(" ".join(filter(None, row)) for _, row in rows[:titles]),
+        tuple(row[0].strip() for _, row in rows[:titles] if row[0].strip()),
         tuple(cell.strip() for cell in body[0]) if header else None,
         tuple(tuple(row) for row in body[header:]),
         path.suffix.lower(),
@@ -182,11 +188,13 @@ def _western(run: str) -> float:
     beside = run[0] + run[-1]
     if len(inner) <= 2 and inner.isalpha() and any(c.isascii() and c.isalpha() for c in beside):
         return 0.9
+    if len(inner) == 1 and inner in "äöüÄÖÜßéèàçñåøæ":
+        return 0.5
     return 0.9 if len(inner) == 1 and inner in "°µ€£²³§±½×–—’“”…·" else 0.2  # noqa: RUF001
 
 
 PLAUSIBLE: dict[str, Callable[[str], float]] = {
-    "cp932": _double("cp932", "[\u3000-\u30ff\uff01-\uff5e]", range(0x88, 0x98)),
+    "cp932": _double("cp932", "[\u3000-\u33ff\u2000-\u24ff\uff01-\uff5e]", range(0x88, 0x98)),
     "cp949": _double("cp949", "[\u3000-\u303f\u2000-\u22ff\uff01-\uff5e]", range(0xB0, 0xC9)),
     "euc_jp": _double("euc_jp", "[\u3000-\u30ff\uff01-\uff5e]", range(0xB0, 0xD0)),
     "cp1252": _western,
@@ -208,11 +216,12 @@ def _separator(lines: list[str], *, spaces: bool) -> str:
 
 
 def _titles(rows: list[tuple[int, list[str]]]) -> tuple[int, int]:
-    """How many rows above the header have only a first cell, and the lines they take."""
-    widths = Counter(len(row) for _, row in rows)
-    usual = widths.most_common(1)[0][0] if widths else 1
-    for number, (line, row) in enumerate(rows):
-        if usual < 2 or number > 10 or any(row[1:]) or is_value(row[0]) or not row[0].strip():
+    """How many rows above the header have a first cell at most, and the lines they take."""
+    filled = [sum(map(bool, map(str.strip, row))) for _, row in rows]
+    if not filled or Counter(filled).most_common(1)[0][0] < 2:
+        return 0, 0
+    for number, (line, row) in enumerate(rows[:10]):
+        if filled[number] > bool(row[0].strip()) or is_value(row[0]):
             return number, line - 1
     return 0, 0
 

@@ -14,7 +14,8 @@ from diabolo.errors import InputError
 
 INPUT = (
     "an image, a folder of images, .npy/.npz, IDX (.gz or not), a table (CSV, Excel, Parquet,"
-    " Arrow), or mnist:test, mnist:test:100 (the first hundred), mnist:test:3-7 (from number 3 to number 7)"
+    " Arrow), or mnist:test, mnist:test:100 (the first hundred), mnist:test:3-7 (from"
+    " number 3 to number 7)"
 )
 PATCHES, PATCH_SIZE = 20_000, 32
 

@@ -4,7 +4,8 @@ import csv
 import importlib
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -49,6 +50,7 @@ def read_frame(
     written = {name: column.written for name, column in parsed.items()}
     frame.notes.extend(_ambiguous(written))
     found = set_aside(replace(frame, table=table, written=written), index, label, known)
+    found = replace(found, aside=frame.table[[*found.aside.columns]])
     strays = {n: parsed[n] for n in found.columns if parsed[n].strays is not None}
     problems += _describe(path, frame, strays)
     if problems:
@@ -110,13 +112,30 @@ def _open(path: Path) -> BinaryIO:
     """A file of text; that of the first sheet of a workbook is made here."""
     if path.suffix.lower() != ".xlsx":
         return path.open("rb")
+    text = io.StringIO()
+    with _workbook(path) as book:
+        csv.writer(text).writerows(book.worksheets[0].iter_rows(values_only=True))
+    return io.BytesIO(text.getvalue().encode())
+
+
+@contextmanager
+def _workbook(path: Path) -> Iterator[Any]:
     excel: Any = importlib.import_module("openpyxl")
     with quietly():
         book = excel.load_workbook(path, read_only=True, data_only=True)
-    text = io.StringIO()
-    csv.writer(text).writerows(book.worksheets[0].iter_rows(values_only=True))
-    book.close()
-    return io.BytesIO(text.getvalue().encode())
+    try:
+        yield book
+    finally:
+        book.close()
+
+
+def _other_sheets(path: Path) -> list[str]:
+    """A sentence on the sheets of a workbook that are not read, if there are any."""
+    if path.suffix.lower() != ".xlsx":
+        return []
+    with _workbook(path) as book:
+        first, *others = book.sheetnames
+    return [f'Of the sheets, only the first is read: "{first}".'] if others else []
 
 
 def _read_text(
@@ -139,7 +158,7 @@ def _read_text(
     else:
         names = [*form.names, *[""] * (frame.shape[1] - len(form.names))]
         frame.columns = names[: frame.shape[1]]
-    return frame, form, problems, [*_said(form, frame), *short]
+    return frame, form, problems, [*_other_sheets(path), *_said(form, frame), *short]
 
 
 def _read_csv(pandas: Any, file: BinaryIO, form: Form, limit: int | None) -> Any:
@@ -153,6 +172,7 @@ def _read_csv(pandas: Any, file: BinaryIO, form: Form, limit: int | None) -> Any
             encoding=form.encoding,
             header=None if form.names is None else 0,
             skiprows=form.skipped,
+            dtype=dict.fromkeys(form.padded(), "str"),
             na_values=list(GAPS),
             skipinitialspace=True,
             index_col=False,

@@ -80,9 +80,25 @@ class Likelihood(Parameters, ABC):
         """The decoder with what the likelihood learns of its own, which lies behind it."""
         return decoder
 
+    def before(self, decoder: nn.Module) -> nn.Module:
+        """The decoder that `behind` was given."""
+        return decoder
+
+    def settle(self, decoder: nn.Module, output: Tensor, target: Tensor) -> None:
+        """Begin with what suits these outputs and scaled targets, where it learns of its own."""
+
     def layer(self) -> nn.Module:
         """`mean` as the last layer of a decoder."""
         return _Mean(self)
+
+    def begin(self, mean: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """A last layer that gives about mean + z weight, for codes z: of (D,) and (K, D).
+
+        Its weight (`per_value` D, K) and bias (`per_value` D,).
+        """
+        further = mean.new_zeros((self.per_value - 1) * len(mean))
+        whole = torch.cat([weight.t(), weight.new_zeros(len(further), len(weight))])
+        return whole, torch.cat([mean, further])
 
     def usual_activation(self, scaling: str | None, *, bounded: bool) -> str:
         """The output activation for data so scaled where none is given, and one may bound it."""

@@ -18,6 +18,7 @@ from diabolo.errors import InputError
 from diabolo.likelihood.base import Likelihood
 
 GROUP = 16
+LEAST = 0.02  # mean of a value to begin with, and 1 less the most
 ROUNDING = 1e-6  # that a value may lie beyond 0 or 1
 
 
@@ -36,6 +37,10 @@ class Bernoulli(Likelihood, kind="bernoulli", synonyms=("bce",)):
         log_q = _sum_of_logs(torch.maximum(p, 1 - p))
         nll = output.relu().sum(1).sub_(torch.linalg.vecdot(target, output)).sub_(log_q)
         return nll, p.sub_(target)
+
+    def begin(self, mean: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """To first order about p = 1/2, where d logit = 4 dp."""
+        return 4 * weight.t(), mean.clamp(LEAST, 1 - LEAST).logit()
 
     def usual_activation(self, scaling: str | None, *, bounded: bool) -> str:
         return super().usual_activation(scaling or "unit", bounded=True)

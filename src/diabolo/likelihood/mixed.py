@@ -21,6 +21,7 @@ from diabolo.errors import InputError
 from diabolo.likelihood.base import Likelihood
 from diabolo.scaling import Scaling, TableScaling
 
+LEAST = 0.02  # share of a category to begin with
 SMALLEST = math.log(0.01)  # the least log s^2, of columns of variance 1
 
 
@@ -41,6 +42,25 @@ class Mixed(Likelihood, kind="mixed"):
 
     def behind(self, decoder: nn.Module) -> nn.Module:
         return nn.Sequential(decoder, Variances(len(self.scaling.numbers)))
+
+    def before(self, decoder: nn.Module) -> nn.Module:
+        assert isinstance(decoder, nn.Sequential)
+        return decoder[0]
+
+    def begin(self, mean: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """To first order about the shares p of categories, where d logit = dp / p."""
+        table = self.scaling
+        share = (table.shift + mean).clamp(LEAST, 1)
+        slope = torch.where(table.number, 1.0, 1 / share)
+        return slope[:, None] * weight.t(), torch.where(table.number, mean, share.log())
+
+    def settle(self, decoder: nn.Module, output: Tensor, target: Tensor) -> None:
+        """The variances of what is left."""
+        numbers = self.scaling.numbers
+        left = (target[:, numbers] - output[:, numbers]).square().nanmean(0).nan_to_num(1.0)
+        above = (left.log() - SMALLEST).clamp(min=0.1)
+        behind = decoder.get_parameter("1.log_variance")
+        behind.data.copy_(above.expm1().log() + SMALLEST)  # softplus, turned round
 
     def law(self, output: Tensor) -> Distribution:
         return Law(self, output)

@@ -5,6 +5,7 @@ Kingma and Welling, "Auto-Encoding Variational Bayes", 2013, equation 10:
 `beta` of the KL is from Higgins et al., "beta-VAE", 2017, equation 4.
 """
 
+import math
 from typing import Annotated, Any
 
 import torch
@@ -34,6 +35,14 @@ class GaussianCode(Bottleneck):
 
     def build(self, shape: tuple[int, ...], generator: Generator | None) -> None:
         self.size = shape[0] // 2
+
+    def begin(self, variances: Tensor) -> tuple[Tensor, Tensor]:
+        """The linear VAE's optimum: probabilistic PCA with the noise variance beta.
+
+        J. Lucas, G. Tucker, R. Grosse, M. Norouzi, "Don't Blame the ELBO!", 2019, section 4.
+        """
+        noise = (self.beta / variances).clamp(math.exp(LOG_VARIANCE[0]), 1)
+        return (1 - noise).sqrt(), noise.log()
 
     def forward(
         self, encoder: Encoder, x: Tensor, generator: Generator | None = None, step: int = 0

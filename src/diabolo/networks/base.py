@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Generator, nn
 
+from diabolo.beside import DRAWN, Beside
 from diabolo.errors import InputError
 from diabolo.params import Parameters
 
@@ -33,7 +34,6 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 Activation = Literal[
     "relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "tanh", "sigmoid", "identity"
 ]
-DRAWN = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)  # layers whose weights are drawn here
 Shape = tuple[int, ...]
 Pair = tuple[nn.Module, nn.Module]
 
@@ -45,7 +45,8 @@ class Sizes:
     `latent` None makes the last hidden layer the code. The encoder gives `outputs` numbers per
     code dimension (a VAE's mean and log-variance: 2), the decoder `per_value` for each value of a
     sample: of images, as so many times C channels. A condition is `given` numbers more beside the
-    code, and beside the values: of images, as so many more channels.
+    code, and beside the values: of images, as so many more channels. `linear`: with a linear way
+    beside the layers, see `Beside`.
     """
 
     shape: Shape
@@ -56,6 +57,7 @@ class Sizes:
     outputs: int = 1
     per_value: int = 1
     given: int = 0
+    linear: bool = False
 
 
 class Network(Parameters, ABC):
@@ -105,12 +107,12 @@ def build(
     on the "meta" device.
     """
     with torch.device("meta"):
-        encoder, decoder = network.pair(sizes)
+        encoder, decoder = _pair(network, sizes)
     if generator is None:
         return encoder, decoder
     if not all(map(_known, (*encoder.modules(), *decoder.modules()))):
         with _global_seed(generator.initial_seed()):
-            encoder, decoder = network.pair(sizes)
+            encoder, decoder = _pair(network, sizes)
     for module in (encoder, decoder):
         if any(t.is_meta for t in module.state_dict().values()):
             module.to_empty(device="cpu")
@@ -120,6 +122,19 @@ def build(
     for module in (encoder, decoder):
         lay_out(module)
     return encoder, decoder
+
+
+def _pair(network: Network, sizes: Sizes) -> Pair:
+    """The pair of a network, with a linear way beside each where it is asked for."""
+    encoder, decoder = network.pair(sizes)
+    if not sizes.linear or sizes.latent is None:
+        return encoder, decoder
+    features, extent = math.prod(sizes.shape), math.prod(sizes.shape[1:])
+    beside = sizes.given * (extent if network.images else 1)
+    return (
+        Beside(features + beside, sizes.outputs * sizes.latent, encoder),
+        Beside(sizes.latent + sizes.given, sizes.per_value * features, decoder),
+    )
 
 
 def _known(module: nn.Module) -> bool:

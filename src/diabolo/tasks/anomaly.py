@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -36,12 +36,15 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from diabolo import infer, store
+from diabolo.columns import Column, Columns, as_frame, is_frame
 from diabolo.data.source import digest
 from diabolo.doctor import DoctorWarning
 from diabolo.errors import InputError
 from diabolo.estimator import Autoencoder, Estimator
 from diabolo.inputs import as_rows, find_seed, like
-from diabolo.intake import learn
+from diabolo.intake import Intake, learn
+from diabolo.likelihood import Gaussian
+from diabolo.likelihood.mixed import Mixed
 from diabolo.net import Net
 from diabolo.params import Parameters, Seed, to_config
 from diabolo.train import generator, prefixed
@@ -49,10 +52,23 @@ from diabolo.train import generator, prefixed
 WORST = -1e300  # the score of what has none
 WIDEST_CODE = 4096  # whose covariance is formed
 BLUR = 1.5  # pixels, of the score "shape"
+UNKNOWN = 10.0  # nats, of a category that was not there in training
 RIDGE = 1e-6  # of the mean variance, added to every variance of the codes
 PREFIX = "detector "  # of a detector's tensors in a model file
 CALIBRATION, SEEN = "calibration_scores", "seen"
 Share = Annotated[float, Gt(0), Lt(1)]
+
+
+class OddCell(NamedTuple):
+    """A cell of a row: its column, its share of the row's error, its value, and a normal one."""
+
+    column: str
+    share: float
+    value: str
+    normal: str
+
+    def __str__(self) -> str:
+        return f"{self.column}: {self.value} (normal: {self.normal})"
 
 
 class AnomalyDetector(OutlierMixin, Parameters):
@@ -116,7 +132,7 @@ class AnomalyDetector(OutlierMixin, Parameters):
         Warns where too few samples are held out for the rate: nothing is flagged then. After a
         failure the detector is as it was before.
         """
-        p, X = self.validated(), as_rows(X)
+        p, X = self.validated(), X if is_frame(X) else as_rows(X)
         seed = find_seed(p.random_state)
         if p.prefit:
             model = _as_it_is(self.model)
@@ -199,7 +215,9 @@ class AnomalyDetector(OutlierMixin, Parameters):
     def errors(self, X: Any) -> Any:
         """The squared error of every value, in scaled units, float32 in the shape of X.
 
-        Of an image a heatmap; of a table's row, how odd each column is.
+        Of an image a heatmap; of a table's row, how odd each column is. Where a table has
+        categories or gaps it is how much less probable a cell is than what would have been most
+        probable, in nats: the logarithm of the ratio, 0 in gaps; (N, D), in the order of training.
         """
         check_is_fitted(self)
         top = torch.finfo(torch.float32).max
@@ -207,7 +225,7 @@ class AnomalyDetector(OutlierMixin, Parameters):
         def errors(x: Tensor) -> Tensor:
             return _errors(self.model_.net_, x).nan_to_num(top, top).clamp(max=top).float()
 
-        return self._mapped(X, errors, keep_shape=True)
+        return self._mapped(X, errors, keep_shape=self.model_.fitted_.intake.table is None)
 
     def _mapped(self, X: Any, function: Callable[[Tensor], Tensor], **options: Any) -> Any:
         """As the model's; a wrong number of columns is reported in the detector's name."""
@@ -229,6 +247,33 @@ class AnomalyDetector(OutlierMixin, Parameters):
         if self.model_.image_shape_ is not None:
             raise InputError("Images have no columns: look at the heatmaps of errors(X).")
         return column_names(self.model_)[errors.argmax(axis=1)]
+
+    def odd_cells(self, X: Any) -> list["OddCell"]:
+        """The oddest cell of each row of a table, and what would have been normal there.
+
+        Where a table has categories or gaps, that is the cell without which the rest of its row is
+        the most normal, and what the rest says of it. Of a table of numbers it is the one with the
+        largest error, and what the model makes of it.
+        """
+        check_is_fitted(self)
+        if self.model_.image_shape_ is not None:
+            raise InputError("Images have no columns: look at the heatmaps of errors(X).")
+        names, net, rows = column_names(self.model_), self.model_.net_, self.model_.rows(X).float()
+        errors = infer.in_blocks(net, lambda x: _errors(net, x), rows)
+        table, total = self.model_.fitted_.intake.table, errors.sum(1)
+        least, normal = total - errors.amax(1), infer.in_blocks(net, net.reconstruct, rows)
+        odd = errors.argmax(1)
+        if table is not None:
+            least, odd, normal = _without_one(net, rows)
+        shares = (1 - least / torch.where(total > 0, total, 1)).clamp(min=0)
+        columns = table or Columns(Column(None) for _ in names)
+        cells = []
+        for i, j in enumerate(odd.tolist()):
+            value, usual = (columns[j].words(float(a[i, j])) for a in (rows, normal))
+            if columns[j].categories and rows[i, j] < 0:
+                value = str(as_frame(X)[names[j]].iloc[i])
+            cells.append(OddCell(str(names[j]), float(shares[i]), value, usual))
+        return cells
 
     def save(self, path: str | Path) -> None:
         """Write detector and model to one .safetensors file; `diabolo.load` reads it."""
@@ -266,7 +311,10 @@ class AnomalyDetector(OutlierMixin, Parameters):
 
 def column_names(model: Estimator) -> np.ndarray:
     """The names of a table's columns: x0, x1, ... where it has none."""
+    table = model.fitted_.intake.table
     names = getattr(model, "feature_names_in_", model.columns_)
+    if table is not None and table.names:
+        names = table.names
     if names is None:
         names = [f"x{i}" for i in range(model.n_features_in_)]
     return np.asarray(names, dtype=object)
@@ -283,13 +331,13 @@ def _scores(score: str, model: Estimator, learnt: dict[str, Tensor]) -> Callable
         if score == "elbo":
             return net.score(x).double()
         if score == "reconstruction":
-            return -_errors(net, x).mean(1)
+            return -_error(net, x)
         if score == "latent":
             return -_distances(net, x, learnt)
         if image is not None and score == "shape":
             return -_shape_errors(net, x, image)
         by_error, by_distance = learnt["scales"].tolist()
-        return -(_errors(net, x).mean(1) / by_error + _distances(net, x, learnt) / by_distance)
+        return -(_error(net, x) / by_error + _distances(net, x, learnt) / by_distance)
 
     return lambda x: scores(x).nan_to_num(nan=WORST, neginf=WORST, posinf=-WORST)
 
@@ -304,9 +352,41 @@ def _check_images(score: str, model: Estimator, X: Any) -> None:
         )
 
 
+def _without_one(net: Net, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The error (N,) of rows (N, D) without the cell that makes it least, and which that is.
+
+    And the rows with that cell, and all gaps, filled in.
+    """
+    rest = rows.new_full(rows.shape, math.inf, dtype=torch.float64)
+    for j in range(rows.shape[1]):
+        there = (~rows[:, j].isnan()).nonzero().flatten()
+        hidden = rows[there]
+        hidden[:, j] = math.nan
+        rest[there, j] = infer.in_blocks(net, lambda x: _errors(net, x).sum(1), hidden)
+    least, odd = rest.min(1)
+    hidden = rows.clone()
+    hidden[torch.arange(len(rows)), odd] = math.nan
+    return least.nan_to_num(posinf=0.0), odd, infer.in_blocks(net, net.fill, hidden)
+
+
+def _error(net: Net, x: Tensor) -> Tensor:
+    """The mean of `_errors` over the values that are there, (B,)."""
+    errors = _errors(net, x)
+    if not net.likelihood.tabular:
+        return errors.mean(1)
+    return errors.sum(1) / (~x.isnan()).sum(1).clamp(min=1)
+
+
 def _errors(net: Net, x: Tensor) -> Tensor:
-    """Squared errors (B, D) of the mean code's reconstruction, in scaled units, float64."""
-    output = net.likelihood.mean(net.decoded(net.encode(x)))
+    """Squared errors (B, D) of the mean code's reconstruction, in scaled units, float64.
+
+    Of a table with categories or gaps its likelihood's own measure.
+    """
+    decoded = net.decoded(net.encode(x))
+    if isinstance(net.likelihood, Mixed):
+        odd = net.likelihood.oddness(decoded, net.scaling(x)).double()
+        return odd + UNKNOWN * net.likelihood.scaling.unknown(x)
+    output = net.likelihood.mean(decoded)
     return (output.double() - net.scaling(x).double()).square()
 
 
@@ -364,7 +444,7 @@ def _learn(score: str, model: Estimator, X: Any) -> dict[str, Tensor]:
     if "scales" in wanted:
 
         def both(x: Tensor) -> Tensor:
-            return torch.stack([_errors(net, x).mean(1), _distances(net, x, learnt)], 1)
+            return torch.stack([_error(net, x), _distances(net, x, learnt)], 1)
 
         means = infer.in_blocks(net, both, rows).mean(0)
         learnt["scales"] = torch.where(means > 0, means, 1.0)
@@ -436,16 +516,20 @@ def _counts(model: Estimator, X: Any) -> tuple[int, int]:
 def _new_model(model: Estimator | None, X: Any, seed: int) -> tuple[Estimator, int]:
     """The model to fit, seeded, and the number of samples in X, which must suit it."""
     new: Estimator = clone(Autoencoder() if model is None else model)
-    count = len(learn(new, X, image_shape=new.image_shape)[1])
+    taken, source = learn(new, X, image_shape=new.image_shape)
+    count = len(source)
     if model is None:
-        new.set_params(**_suited(X.shape, count))
+        new.set_params(**_suited(taken, count))
+    plain = isinstance(new.validated().likelihood, Gaussian)
+    if taken.table is not None and plain:  # the samples to learn from may have no gaps
+        new.set_params(likelihood=Mixed())
     return (new if new.random_state is not None else new.set_params(random_state=seed)), count
 
 
-def _suited(shape: tuple[int, ...], count: int) -> dict[str, Any]:
-    """Parameters for X of a shape: passes for a thousand steps, a narrow code for a table."""
+def _suited(taken: Intake, count: int) -> dict[str, Any]:
+    """Parameters for such samples: passes for a thousand steps, a narrow code for a table."""
     epochs = min(max(20, 200_000 // count), 200)
-    if len(shape) > 2:
+    if taken.image_shape is not None:
         return {"epochs": epochs}
-    code = min(max(shape[1] // 3, 1), 32)
+    code = min(max(taken.shape[0] // 3, 1), 32)
     return {"epochs": epochs, "scaling": "standard", "latent_dim": code, "hidden": (64, 32)}

@@ -1,0 +1,136 @@
+"""What parameters that are left to the data become: "auto" -> a value.
+
+By the number, size and kind of the samples. `benchmarks/first_try.py` compares what comes of it
+with PCA, on data sets of many kinds.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from diabolo import networks
+from diabolo.bottleneck import Bottleneck
+from diabolo.data.source import Source
+from diabolo.fitted import Fitted, Plan
+from diabolo.intake import Intake
+
+AUTO = "auto"
+CODE, SHARE = 32, 3  # numbers in a code, at most, and one for so many values of a sample
+FEW, SOME, MANY = 8, 0.2, 1000  # samples, of which none validate; share of fewer than so many
+HELD = 0.1  # share of more
+STEPS, LEAST, MOST = 2500, 20, 400  # steps of a training, and its epochs
+SEEN = 2_000_000  # samples in all epochs, where there are so many that LEAST would be more
+LOOKED = 1000  # first samples, whose values tell whether they are pixels
+WORK = 1e12  # floating-point operations that allow more epochs than LEAST
+RATE, WIDE = 1e-3, 1024  # learning rate; it falls with the root of the values beyond so many
+BATCH, SMALL = 128, 16  # samples in a step
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the defaults follow from: the parameters, what samples are, and where they are."""
+
+    p: Any
+    bottleneck: Bottleneck
+    intake: Intake
+    source: Source
+    validation: bool  # whether there are samples to validate on
+
+    @property
+    def samples(self) -> int:
+        return len(self.source)
+
+    @property
+    def features(self) -> int:
+        """The values that the network has of a sample."""
+        return math.prod(self.intake.shape)
+
+    @property
+    def _images(self) -> bool:
+        return networks.takes_images(self.p.network)
+
+    def latent_dim(self) -> int:
+        """K."""
+        return min(CODE, -(-self.features // SHARE))
+
+    def scaling(self) -> str:
+        """Columns of a table have units of their own; pixels share one, and so do bits.
+
+        Where codes are drawn, the units of the loss matter: a few pixels in [0, 1] hold less
+        than a nat, which no code is worth.
+        """
+        if self.p.likelihood.support is not None:
+            return "unit"
+        if self.bottleneck.sampling:
+            return "standard"
+        pixels = self.intake.image_shape is not None or self.intake.dtype == "bool"
+        if not pixels and self.intake.dtype != "float32":
+            top = np.iinfo(self.intake.dtype).max
+            pixels = int(self.source.head(LOOKED).target.max()) > top / 2
+        return "unit" if pixels else "standard"
+
+    def hidden(self) -> tuple[int, ...]:
+        """Wider where there is more to learn from."""
+        if self._images:
+            return getattr(self.p.network, "hidden", ())
+        wide = 512 if self.samples >= 20_000 else 256 if self.features > 256 else 128
+        return (wide,)
+
+    def batch_size(self) -> int:
+        """A sixteenth of the samples, at most."""
+        return max(SMALL, min(BATCH, 2 ** int(math.log2(max(self.samples / 16, 1)))))
+
+    def epochs(self) -> int:
+        """So many that there are enough steps, and not too much work."""
+        steps = max(self.samples / self.p.batch_size, 1)
+        units = math.prod(self.p.hidden) if self._images else sum(self.p.hidden)
+        work = 6.0 * self.samples * self.features * 2 * (units + 1)
+        fewest = max(1, min(LEAST, SEEN // self.samples))
+        return int(max(fewest, min(STEPS / steps, WORK / work, MOST)))
+
+    def learning_rate(self) -> float:
+        """Lower for wide samples."""
+        return RATE * min(1.0, math.sqrt(WIDE / self.features))
+
+    def validation_fraction(self) -> float:
+        """None where samples to validate on are given, or there are few."""
+        if self.validation or self.samples < FEW:
+            return 0.0
+        return SOME if self.samples < MANY else HELD
+
+    def early_stopping(self) -> int | None:
+        """Half the epochs, where there is something to validate on."""
+        if not (self.validation or self.p.validation_fraction):
+            return None
+        return max(self.p.epochs // 2, 5)
+
+
+FOUND: dict[str, Callable[[Given], Any]] = {  # in an order in which each knows what it needs
+    "latent_dim": Given.latent_dim,
+    "scaling": Given.scaling,
+    "hidden": Given.hidden,
+    "batch_size": Given.batch_size,
+    "epochs": Given.epochs,
+    "learning_rate": Given.learning_rate,
+    "validation_fraction": Given.validation_fraction,
+    "early_stopping": Given.early_stopping,
+}
+
+
+def suited(
+    plan: Plan, intake: Intake, source: Source, *, validation: bool, start: Fitted | None = None
+) -> Plan:
+    """The plan with a value for every parameter that is "auto"; in `start`'s, those it has."""
+    config, p = dict(plan.config), plan.p
+    given = Given(p, plan.bottleneck, intake, source, validation)
+    for name, find in FOUND.items():
+        if getattr(p, name) == AUTO:
+            kept = start is not None and name in ("latent_dim", "scaling", "hidden")
+            value = start.config[name] if kept and start else find(given)
+            value = tuple(value) if isinstance(value, list) else None if value == "none" else value
+            setattr(p, name, value)
+            config[name] = "none" if value is None else list(value) if name == "hidden" else value
+    return replace(plan, config=config)
