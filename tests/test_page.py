@@ -269,8 +269,8 @@ def test_a_row_is_changed_and_its_odd_cell_named(page):
     assert cell.get_attribute("aria-invalid") == "true"
     page.slide(cell, "9,5")
     page.until(lambda: page.one("[data-view=row] .verdict.odd"))
-    assert page.one(".odd-cells").text.startswith("depth: 9,5, where ")
-    assert "depth" in [head.text for head in page.all(".cells tr.odd th")]
+    assert page.one(".odd-cell-words").text.startswith("depth: 9.5, where ")
+    assert [head.text for head in page.all(".cells tr.odd th")] == ["depth"]
     assert made.text != before
     assert page.one(".which").text == "Your own row"
     page.browser.execute_script("location.hash = 'anomaly'")

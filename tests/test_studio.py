@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 from conftest import FEW, failed, run
 from fastapi.testclient import TestClient
@@ -192,7 +193,7 @@ def test_a_table_is_served_too(root, client):
     np.testing.assert_array_equal(np.float32([row["output"]]), fitted.reconstruct(edited))
     squares = np.square(in_units(fitted, edited) - in_units(fitted, fitted.reconstruct(edited)))[0]
     np.testing.assert_allclose(row["error"], squares / squares.sum(), rtol=1e-4)
-    assert (row["psnr"], row["odd_cells"]) == (None, None)
+    assert (row["psnr"], row["odd_cell"]) == (None, None)
     code = client.post("/api/view", json=asked | {"code": row["code"]}).json()
     assert code["output"] == row["output"]
     asked["name"] = "own.csv"
@@ -220,20 +221,37 @@ def test_a_bad_row_is_answered_by_a_sentence(client, image, words):
     assert words in sentence(client.post("/api/view", json=asked), 422)
 
 
-def test_the_cells_that_make_a_row_odd_are_those_without_whose_errors_it_is_usual(tmp_path):
-    x = np.random.default_rng(0).normal(size=(400, 1)) * [1, 2, 3, 4]
-    model = Autoencoder(hidden=(), latent_dim=1, epochs=60, scaling="standard", random_state=0)
-    detector = AnomalyDetector(model, random_state=0).fit(x.astype(np.float32))
+def test_the_odd_cell_of_a_mixed_row_is_named_and_gaps_are_filled(tmp_path):
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=400).round(3)
+    table = pandas.DataFrame({"x": x, "twice": 2 * x, "sign": np.where(x > 0, "plus", "minus")})
+    table["day"] = pandas.Timestamp("2020-01-01") + pandas.to_timedelta(np.rint(9 * x), "D")
+    model = Autoencoder(hidden=(16,), latent_dim=2, epochs=60, random_state=0)
+    detector = AnomalyDetector(model, random_state=0).fit(table)
     detector.save(tmp_path / "d.safetensors")
-    row = np.float32([[1, 2, 40, 4]])
     with TestClient(create_app(Service(tmp_path))) as client:
-        asked = {"model": "d.safetensors"}
-        look = client.post("/api/view", json=asked | {"image": row[0].tolist()}).json()
-        usual = client.post("/api/view", json=asked | {"image": [1, 2, 3, 4]}).json()
-    assert (look["odd"], usual["odd"], usual["odd_cells"]) == (True, False, None)
-    errors, odd = detector.errors(row)[0], look["odd_cells"]
-    assert odd[0] == 2 == errors.argmax()
-    assert errors[odd[:-1]].sum() < errors.sum() + 4 * detector.offset_ <= errors[odd].sum()
+
+        def look(*row):
+            asked = {"model": "d.safetensors", "image": row}
+            return client.post("/api/view", json=asked).json()
+
+        columns = client.get("/api/model").json()["columns"]
+        usual, odd = look(0.5, 1, "plus", "2020-01-05"), look(0.5, "-1,2", "plus", "2020-01-05")
+        filled = look(1, None, "", "2020-01-10")["output"]
+        code = look(0.5, 1, "plus", "2020-01-05")["code"]
+        made = client.post("/api/decode?model=d.safetensors", json={"codes": [code]}).json()
+        wrong = [look("plus", 1, "plus", ""), look(1, 1, "zero", ""), look(1, 1, "plus", "soon")]
+    assert [c["kind"] for c in columns] == ["number", "number", "category", "date"]
+    assert columns[2]["choices"] == ["minus", "plus"]
+    assert (usual["odd"], usual["odd_cell"], odd["odd"]) == (False, None, True)
+    assert (odd["odd_cell"]["column"], odd["odd_cell"]["value"]) == (1, "-1.2")
+    assert float(odd["odd_cell"]["normal"]) > 0
+    assert filled[1] > 1
+    assert filled[2] == "plus"
+    assert filled[3].startswith("2020-01-")
+    assert made["samples"] == [usual["output"]]
+    said = ["takes a number, not 'plus'", "takes one of minus, plus", "takes a date, not 'soon'"]
+    assert all(words in answer["error"] for words, answer in zip(said, wrong, strict=True))
 
 
 def test_a_long_request_tells_how_far_it_is_and_ends_when_nobody_waits(tmp_path):

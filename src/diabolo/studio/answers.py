@@ -95,12 +95,19 @@ class Question(BaseModel):
         return self
 
 
+class OddCell(BaseModel):
+    """The number of a column, the value there, and one that would have been normal."""
+
+    column: int
+    value: str
+    normal: str
+
+
 class Look(BaseModel):
     """What a model makes of a sample: what it saw, the code, the output, and how they differ.
 
     `error` is |output - input| a pixel, in [0, 1] units; of colours the root of the mean square.
-    Of a row it is the share of each cell in the squared error, and `odd_cells` are those without
-    whose errors an odd row would be usual.
+    Of a row it is the share of each cell in its error. `odd_cell`: the oddest of an odd row.
     """
 
     input: Sample | None
@@ -108,7 +115,7 @@ class Look(BaseModel):
     code: list[float]
     output: Sample
     error: Picture | list[float] | None
-    odd_cells: list[int] | None
+    odd_cell: OddCell | None
     mse: Number
     psnr: Number
     seen_psnr: Number

@@ -137,7 +137,8 @@ async def view(service: Served, question: Question) -> Look:
         codes = np.array([question.code], np.float32)
         output = await service.batch(opened.decode, codes)
         return look(opened, (codes, output, np.array([math.nan])))
-    return look(opened, await service.batch(opened.look, seen), clean, seen)
+    answer = await service.batch(opened.look, seen)
+    return await run_in_threadpool(look, opened, answer, clean, seen)
 
 
 @api.post("/decode-pictures")

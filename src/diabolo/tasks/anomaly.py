@@ -220,12 +220,8 @@ class AnomalyDetector(OutlierMixin, Parameters):
         probable, in nats: the logarithm of the ratio, 0 in gaps; (N, D), in the order of training.
         """
         check_is_fitted(self)
-        top = torch.finfo(torch.float32).max
-
-        def errors(x: Tensor) -> Tensor:
-            return _errors(self.model_.net_, x).nan_to_num(top, top).clamp(max=top).float()
-
-        return self._mapped(X, errors, keep_shape=self.model_.fitted_.intake.table is None)
+        with self._named(self.model_):
+            return errors(self.model_, X)
 
     def _mapped(self, X: Any, function: Callable[[Tensor], Tensor], **options: Any) -> Any:
         """As the model's; a wrong number of columns is reported in the detector's name."""
@@ -307,6 +303,16 @@ class AnomalyDetector(OutlierMixin, Parameters):
             raise ValueError("the scales of its detector are not positive.")
         self._set(model, tensors, scores.numpy())
         self.model, self.prefit, self.seen_ = model, True, int(seen)
+
+
+def errors(model: Estimator, X: Any) -> Any:
+    """As `AnomalyDetector.errors`, of a model."""
+    top = torch.finfo(torch.float32).max
+
+    def found(x: Tensor) -> Tensor:
+        return _errors(model.net_, x).nan_to_num(top, top).clamp(max=top).float()
+
+    return model._mapped(X, found, keep_shape=model.fitted_.intake.table is None)
 
 
 def column_names(model: Estimator) -> np.ndarray:

@@ -42,11 +42,11 @@ export function cells({ made: heading, share: measure, percent = true, first = 4
 
   return {
     node: el("div", { class: "cells-box" }, el("div", { class: "tools" }, find, order), table, more),
-    set(columns, values, outputs, bars, odd = [], fresh = true) {
+    set(columns, values, outputs, bars, odd = null, fresh = true) {
       if (built !== columns) build(columns);
       [row, shares] = [values, bars];
       const most = Math.max(...bars) || 1;
-    lines.forEach((one, i) => one.set(values[i], outputs[i], { size: bars[i] / most, words: percent ? `${number(100 * bars[i], 2)} %` : "" }, odd.includes(i)));
+    lines.forEach((one, i) => one.set(values[i], outputs[i], { size: bars[i] / most, words: percent ? `${number(100 * bars[i], 2)} %` : "" }, i === odd));
       if (fresh) arrange();
     },
   };

@@ -1,18 +1,16 @@
 // The present row: its cells, what the network makes of them, and which of them are odd.
 
 import { latest, post } from "./api.js";
-import { cells, text } from "./cells.js";
+import { cells } from "./cells.js";
 import { request, stepper, verdict } from "./present.js";
 import { bars, el } from "./widgets.js";
-
-const NAMED = 5; // odd cells in words
 
 export function mount(section, studio) {
   const steps = stepper(studio);
   const table = cells({ made: "Recon\u00adstruction", share: "Share of the error", onedit: (row) => studio.setImage(row) });
   const title = el("h2", { class: "verdict" });
   const words = el("p", { "aria-live": "polite" });
-  const odd = el("ul", { class: "odd-cells" });
+  const odd = el("p", { class: "odd-cell-words" });
   const code = bars("Code");
   const size = el("h2");
   const hint = el("small", {}, "Change a value, paste a row from a spreadsheet, or drop a table.");
@@ -24,12 +22,12 @@ export function mount(section, studio) {
     const { image, info } = studio;
     const view = await post("view", request(studio));
     if (image !== studio.image) return;
-    table.set(info.columns, image, view.output, view.error, view.odd_cells ?? [], !edited);
+    table.set(info.columns, image, view.output, view.error, view.odd_cell?.column, !edited);
     const { title: short, words: sentence } = verdict(view, studio.info);
     title.textContent = short;
     title.classList.toggle("odd", Boolean(view.odd));
     words.textContent = sentence;
-    odd.replaceChildren(...oddInWords(info.columns, image, view));
+    odd.replaceChildren(...oddInWords(info.columns, view.odd_cell));
     size.textContent = `Code: ${info.columns.length} columns in ${view.code.length} numbers`;
     code.set(view.code, info.code_range);
   }, (problem) => studio.say(problem.message));
@@ -43,9 +41,6 @@ export function mount(section, studio) {
   return { show: present };
 }
 
-/** The cells without which an odd row would be usual; of a usual row none. */
-function oddInWords(columns, row, { output, odd_cells: found }) {
-  if (!found) return [];
-  const named = found.slice(0, NAMED).map((i) => el("li", {}, el("b", {}, columns[i].name), `: ${text(row[i])}, where ${text(output[i])} would be expected`));
-  return found.length > NAMED ? [...named, el("li", {}, `and ${found.length - NAMED} more`)] : named;
+function oddInWords(columns, odd) {
+  return odd ? [el("b", {}, columns[odd.column].name), `: ${odd.value}, where ${odd.normal} would be normal`] : [];
 }
