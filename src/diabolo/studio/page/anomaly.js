@@ -9,7 +9,7 @@ export function mount(section, studio) {
   const draw = button("Draw one", () => studio.show("draw"), "draw-one");
   const steps = stepper(studio, draw);
   const map = picture("Where it goes wrong", "heatmap");
-  const table = cells({ made: "Expected", share: "Share of the error", first: 10, sorted: true });
+  const table = cells({ made: "Recon\u00adstruction", share: "Share of the error", first: 10, sorted: true });
   const mapped = el("div", {}, map.node, heatLegend("none", "full"));
   const title = el("h2", { class: "verdict" });
   const words = el("p", { "aria-live": "polite" });
