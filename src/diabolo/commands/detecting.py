@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from diabolo.data import Samples
     from diabolo.estimator import Estimator
-    from diabolo.tasks.anomaly import AnomalyDetector, OddCell
+    from diabolo.tasks.anomaly import AnomalyDetector
+    from diabolo.tasks.oddness import OddCell
 
 SCORES, WORST = "scores.csv", "worst.png"
 MOST = 200  # samples in the picture
@@ -253,10 +254,8 @@ def _judge(detector: "AnomalyDetector", samples: "Samples") -> _Found:
     flagged, shares = scores < detector.offset_, None
     columns, cells = np.empty(0, object), list[Any]()
     if detector.model_.image_shape_ is None:
-        errors = detector.errors(samples.array).astype(np.float64)
-        total = errors.sum(axis=1, keepdims=True)
-        shares = errors / np.where(total > 0, total, 1)
-        columns, cells = column_names(detector.model_), detector.odd_cells(samples.array)
+        shares = detector.shares(samples.array)
+        columns, cells = column_names(detector.model_), detector.odd_cells(samples.array, shares)
     return _Found(samples, scores, detector.p_values_of(scores), flagged, shares, columns, cells)
 
 

@@ -11,8 +11,8 @@ from diabolo.studio.answers import Look, OddCell
 from diabolo.studio.opened import Opened
 from diabolo.studio.pictures import picture
 from diabolo.studio.rows import given, sent
-from diabolo.tasks.anomaly import AnomalyDetector, column_names
-from diabolo.tasks.anomaly import errors as cell_errors
+from diabolo.tasks import oddness
+from diabolo.tasks.anomaly import column_names
 from diabolo.tasks.evaluation import pictured, shown
 
 
@@ -35,7 +35,7 @@ def look(
         found["p_value"] = float(detector.p_values_of(scores)[0])
         found["odd"] = bool(scores[0] < detector.offset_)
         if found["odd"] and seen is not None and not pictured(model):
-            found["odd_cell"] = _odd_cell(detector, given(model, seen))
+            found["odd_cell"] = _odd_cell(model, given(model, seen), found["error"])
     return Look(**found)
 
 
@@ -48,8 +48,7 @@ def _differ(
     model: Estimator, clean: np.ndarray, seen: np.ndarray, output: np.ndarray
 ) -> dict[str, Any]:
     if not pictured(model):
-        errors = cell_errors(model, given(model, clean))[0].astype(np.float64)
-        return {"error": (errors / (errors.sum() or 1)).tolist(), "mse": float(errors.mean())}
+        return {"error": oddness.shares(model, given(model, clean))[0].tolist()}
     before, saw, made = (shown(model, X)[0] for X in (clean, seen, output))
     squares = (made - before) ** 2
     mse = float(squares.mean(dtype=np.float64))
@@ -60,8 +59,7 @@ def _differ(
     return found
 
 
-def _odd_cell(detector: AnomalyDetector, X: Any) -> OddCell:
+def _odd_cell(model: Estimator, X: Any, shares: list[float]) -> OddCell:
     """The oddest cell of a row, and what would have been normal there."""
-    odd = detector.odd_cells(X)[0]
-    column = [*map(str, column_names(detector.model_))].index(odd.column)
-    return OddCell(column=column, value=odd.value, normal=odd.normal)
+    odd = oddness.odd_cells(model, X, np.array([shares]), [*column_names(model)])[0]
+    return OddCell(column=int(np.argmax(shares)), value=odd.value, normal=odd.normal)

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
@@ -36,7 +36,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from diabolo import infer, store
-from diabolo.columns import Column, Columns, as_frame, is_frame
+from diabolo.columns import is_frame
 from diabolo.data.source import digest
 from diabolo.doctor import DoctorWarning
 from diabolo.errors import InputError
@@ -47,28 +47,16 @@ from diabolo.likelihood import Gaussian
 from diabolo.likelihood.mixed import Mixed
 from diabolo.net import Net
 from diabolo.params import Parameters, Seed, to_config
+from diabolo.tasks import oddness
+from diabolo.tasks.oddness import OddCell, error, errors, shape_errors
 from diabolo.train import generator, prefixed
 
 WORST = -1e300  # the score of what has none
 WIDEST_CODE = 4096  # whose covariance is formed
-BLUR = 1.5  # pixels, of the score "shape"
-UNKNOWN = 10.0  # nats, of a category that was not there in training
 RIDGE = 1e-6  # of the mean variance, added to every variance of the codes
 PREFIX = "detector "  # of a detector's tensors in a model file
 CALIBRATION, SEEN = "calibration_scores", "seen"
 Share = Annotated[float, Gt(0), Lt(1)]
-
-
-class OddCell(NamedTuple):
-    """A cell of a row: its column, its share of the row's error, its value, and a normal one."""
-
-    column: str
-    share: float
-    value: str
-    normal: str
-
-    def __str__(self) -> str:
-        return f"{self.column}: {self.value} (normal: {self.normal})"
 
 
 class AnomalyDetector(OutlierMixin, Parameters):
@@ -220,8 +208,12 @@ class AnomalyDetector(OutlierMixin, Parameters):
         probable, in nats: the logarithm of the ratio, 0 in gaps; (N, D), in the order of training.
         """
         check_is_fitted(self)
-        with self._named(self.model_):
-            return errors(self.model_, X)
+        top = torch.finfo(torch.float32).max
+
+        def found(x: Tensor) -> Tensor:
+            return errors(self.model_.net_, x).nan_to_num(top, top).clamp(max=top).float()
+
+        return self._mapped(X, found, keep_shape=self.model_.fitted_.intake.table is None)
 
     def _mapped(self, X: Any, function: Callable[[Tensor], Tensor], **options: Any) -> Any:
         """As the model's; a wrong number of columns is reported in the detector's name."""
@@ -238,38 +230,21 @@ class AnomalyDetector(OutlierMixin, Parameters):
             raise InputError(words) from None
 
     def oddest_columns(self, X: Any) -> np.ndarray:
-        """The name of the column with the largest error in each row of a table, (N,)."""
-        errors = np.asarray(self.errors(X))
-        if self.model_.image_shape_ is not None:
-            raise InputError("Images have no columns: look at the heatmaps of errors(X).")
-        return column_names(self.model_)[errors.argmax(axis=1)]
+        """The name of the oddest column in each row of a table, (N,), see `shares`."""
+        return column_names(self.model_)[self.shares(X).argmax(axis=1)]
 
-    def odd_cells(self, X: Any) -> list["OddCell"]:
-        """The oddest cell of each row of a table, and what would have been normal there.
-
-        Where a table has categories or gaps, that is the cell without which the rest of its row is
-        the most normal, and what the rest says of it. Of a table of numbers it is the one with the
-        largest error, and what the model makes of it.
-        """
+    def shares(self, X: Any) -> np.ndarray:
+        """The share of each column in the error of a table's row, (N, D); see `oddness.shares`."""
         check_is_fitted(self)
         if self.model_.image_shape_ is not None:
             raise InputError("Images have no columns: look at the heatmaps of errors(X).")
-        names, net, rows = column_names(self.model_), self.model_.net_, self.model_.rows(X).float()
-        errors = infer.in_blocks(net, lambda x: _errors(net, x), rows)
-        table, total = self.model_.fitted_.intake.table, errors.sum(1)
-        least, normal = total - errors.amax(1), infer.in_blocks(net, net.reconstruct, rows)
-        odd = errors.argmax(1)
-        if table is not None:
-            least, odd, normal = _without_one(net, rows)
-        shares = (1 - least / torch.where(total > 0, total, 1)).clamp(min=0)
-        columns = table or Columns(Column(None) for _ in names)
-        cells = []
-        for i, j in enumerate(odd.tolist()):
-            value, usual = (columns[j].words(float(a[i, j])) for a in (rows, normal))
-            if columns[j].categories and rows[i, j] < 0:
-                value = str(as_frame(X)[names[j]].iloc[i])
-            cells.append(OddCell(str(names[j]), float(shares[i]), value, usual))
-        return cells
+        with self._named(self.model_):
+            return oddness.shares(self.model_, X)
+
+    def odd_cells(self, X: Any, shares: np.ndarray | None = None) -> list[OddCell]:
+        """The oddest cell of each row of a table, by its `shares`, and what would be normal."""
+        known = self.shares(X) if shares is None else shares
+        return oddness.odd_cells(self.model_, X, known, list(column_names(self.model_)))
 
     def save(self, path: str | Path) -> None:
         """Write detector and model to one .safetensors file; `diabolo.load` reads it."""
@@ -305,16 +280,6 @@ class AnomalyDetector(OutlierMixin, Parameters):
         self.model, self.prefit, self.seen_ = model, True, int(seen)
 
 
-def errors(model: Estimator, X: Any) -> Any:
-    """As `AnomalyDetector.errors`, of a model."""
-    top = torch.finfo(torch.float32).max
-
-    def found(x: Tensor) -> Tensor:
-        return _errors(model.net_, x).nan_to_num(top, top).clamp(max=top).float()
-
-    return model._mapped(X, found, keep_shape=model.fitted_.intake.table is None)
-
-
 def column_names(model: Estimator) -> np.ndarray:
     """The names of a table's columns: x0, x1, ... where it has none."""
     table = model.fitted_.intake.table
@@ -337,13 +302,13 @@ def _scores(score: str, model: Estimator, learnt: dict[str, Tensor]) -> Callable
         if score == "elbo":
             return net.score(x).double()
         if score == "reconstruction":
-            return -_error(net, x)
+            return -error(net, x)
         if score == "latent":
             return -_distances(net, x, learnt)
         if image is not None and score == "shape":
-            return -_shape_errors(net, x, image)
+            return -shape_errors(net, x, image)
         by_error, by_distance = learnt["scales"].tolist()
-        return -(_error(net, x) / by_error + _distances(net, x, learnt) / by_distance)
+        return -(error(net, x) / by_error + _distances(net, x, learnt) / by_distance)
 
     return lambda x: scores(x).nan_to_num(nan=WORST, neginf=WORST, posinf=-WORST)
 
@@ -356,65 +321,6 @@ def _check_images(score: str, model: Estimator, X: Any) -> None:
             "criterion='shape' is for images: give X as (N, H, W) or (N, C, H, W), or use"
             " criterion='reconstruction'."
         )
-
-
-def _without_one(net: Net, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The error (N,) of rows (N, D) without the cell that makes it least, and which that is.
-
-    And the rows with that cell, and all gaps, filled in.
-    """
-    rest = rows.new_full(rows.shape, math.inf, dtype=torch.float64)
-    for j in range(rows.shape[1]):
-        there = (~rows[:, j].isnan()).nonzero().flatten()
-        hidden = rows[there]
-        hidden[:, j] = math.nan
-        rest[there, j] = infer.in_blocks(net, lambda x: _errors(net, x).sum(1), hidden)
-    least, odd = rest.min(1)
-    hidden = rows.clone()
-    hidden[torch.arange(len(rows)), odd] = math.nan
-    return least.nan_to_num(posinf=0.0), odd, infer.in_blocks(net, net.fill, hidden)
-
-
-def _error(net: Net, x: Tensor) -> Tensor:
-    """The mean of `_errors` over the values that are there, (B,)."""
-    errors = _errors(net, x)
-    if not net.likelihood.tabular:
-        return errors.mean(1)
-    return errors.sum(1) / (~x.isnan()).sum(1).clamp(min=1)
-
-
-def _errors(net: Net, x: Tensor) -> Tensor:
-    """Squared errors (B, D) of the mean code's reconstruction, in scaled units, float64.
-
-    Of a table with categories or gaps its likelihood's own measure.
-    """
-    decoded = net.decoded(net.encode(x))
-    if isinstance(net.likelihood, Mixed):
-        odd = net.likelihood.oddness(decoded, net.scaling(x)).double()
-        return odd + UNKNOWN * net.likelihood.scaling.unknown(x)
-    output = net.likelihood.mean(decoded)
-    return (output.double() - net.scaling(x).double()).square()
-
-
-def _shape_errors(net: Net, x: Tensor, image: tuple[int, ...]) -> Tensor:
-    """|G(x - x^)|^2 / |G x| (B,) of images (C, H, W), brightness from 0 to 1, float64."""
-    dark, bright = net.scaling.peak.double()
-    scaled = net.likelihood.mean(net.decoded(net.encode(x))).double()
-    output = scaled * net.scaling.scale + net.scaling.shift
-    rows, columns = (_blur(n).to(x.device) for n in image[1:])
-
-    def power(values: Tensor) -> Tensor:
-        blurred = rows @ (values / (bright - dark)).unflatten(1, image) @ columns.mT
-        return blurred.square().flatten(1).mean(1)
-
-    return power(output - x.double()) / power(x.double() - dark).sqrt()
-
-
-def _blur(n: int) -> Tensor:
-    """The matrix (n, n) of a convolution with a Gaussian of standard deviation `BLUR`."""
-    place = torch.arange(n, dtype=torch.float64)
-    weights = torch.exp(-0.5 * ((place - place.unsqueeze(1)) / BLUR).square())
-    return weights / (math.sqrt(2 * math.pi) * BLUR)
 
 
 def _distances(net: Net, x: Tensor, learnt: dict[str, Tensor]) -> Tensor:
@@ -450,7 +356,7 @@ def _learn(score: str, model: Estimator, X: Any) -> dict[str, Tensor]:
     if "scales" in wanted:
 
         def both(x: Tensor) -> Tensor:
-            return torch.stack([_error(net, x), _distances(net, x, learnt)], 1)
+            return torch.stack([error(net, x), _distances(net, x, learnt)], 1)
 
         means = infer.in_blocks(net, both, rows).mean(0)
         learnt["scales"] = torch.where(means > 0, means, 1.0)
