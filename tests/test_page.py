@@ -55,9 +55,6 @@ def _fit_others(folder):
         comments="",
         fmt="%.3f",
     )
-    small = ["--latent-dim", 2, "--hidden", "16", "--scaling", "standard", "--epochs", 30]
-    table = ["--data", folder / "table.csv", "--out", folder / "runs/table"]
-    assert run("fit", "ae", *table, *small) == 0
     photo = Autoencoder(
         network="residual",
         hidden=(4,),
@@ -68,6 +65,9 @@ def _fit_others(folder):
     )
     patches = draw.integers(0, 256, (64, 3, 16, 16), dtype=np.uint8)
     photo.fit(patches).save(folder / "photo.safetensors")
+    small = ["--latent-dim", 2, "--hidden", "16", "--scaling", "standard", "--epochs", 30]
+    table = ["--data", folder / "table.csv", "--out", folder / "runs/table"]
+    assert run("fit", "ae", *table, *small) == 0
 
 
 @pytest.fixture(scope="module")

@@ -83,17 +83,25 @@ def field(parameter: Parameter, value: Any, prefix: str = "") -> Field:
 
 
 def _input(parameter: Parameter, *, whole: bool) -> dict[str, Any]:
-    """What is put in: the type, and the choices or bounds; `whole`: a part with its own fields."""
+    """What is put in: the type, and the choices or bounds; `whole`: a part with its own fields.
+
+    Choices beside a number, such as "auto", are words that may stand in its place.
+    """
     if parameter.kinds:
         return {"type": "part" if whole else "choice", "choices": [*parameter.kinds]}
     hints = alternatives(parameter.hint)
     literals = [bare(hint) for hint in hints if get_origin(bare(hint)) is Literal]
-    if literals:
-        return {"type": "choice", "choices": [c for hint in literals for c in get_args(hint)]}
-    main = next(hint for hint in hints if bare(hint) in NUMBERS or get_origin(bare(hint)) is tuple)
+    choices = [c for hint in literals for c in get_args(hint)]
+    plain = (h for h in hints if bare(h) in NUMBERS or get_origin(bare(h)) is tuple)
+    main = next(plain, None)
+    if main is None:
+        return {"type": "choice", "choices": choices}
+    if choices and bare(main) is bool:
+        return {"type": "choice", "choices": ["true", "false", *choices]}
+    words = {"choices": choices} if choices else {}
     if get_origin(bare(main)) is tuple:
-        return {"type": "list"}
-    return {"type": NUMBERS[bare(main)], **_bounds(getattr(main, "__metadata__", ()))}
+        return {"type": "list", **words}
+    return {"type": NUMBERS[bare(main)], **words, **_bounds(getattr(main, "__metadata__", ()))}
 
 
 def _bounds(marks: tuple[Any, ...]) -> dict[str, Any]:

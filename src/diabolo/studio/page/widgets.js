@@ -114,7 +114,7 @@ function fieldInput({ type, value, words, minimum, maximum, choices, optional },
     const named = optional && !choices.includes("none") ? ["none", ...choices] : choices;
     return el("select", { id }, ...named.map((choice) => new Option(choice, choice, false, choice === value)));
   }
-  if (type === "integer" && !optional) {
+  if (type === "integer" && !optional && !choices) {
     return el("input", { type: "number", id, value, min: minimum ?? "", max: maximum ?? "", step: 1 });
   }
   return el("input", { type: "text", id, value, placeholder: words ?? "", autocomplete: "off", spellcheck: false });
