@@ -274,6 +274,10 @@ class Fit:
         if whole is not None and not self._better():
             begin(self.net, whole, record.seed)
             record = self._seen(EXAMINED)
+        if record.intake.table is not None:
+            rows = self.training.validation or self.source
+            draw = generator(record.seed, "gaps", device=self.net.device.type)
+            self.net.judge(rows.head(EXAMINED), draw)
         return replace(record, findings=doctor.found(self.stopped, *self._examine(record)))
 
     def _better(self) -> bool:
