@@ -377,10 +377,12 @@ class Fit:
         return self.record
 
     def _guess(self) -> float:
-        scaled = self.net.scaling(self.source.head(EXAMINED).target)
-        likelihood = self.net.likelihood
-        zeros = scaled.new_zeros(len(scaled), likelihood.per_value * self.net.features)
-        return self.factor * float(likelihood.nll(zeros, scaled).mean())
+        likelihood, nats = self.net.likelihood, []
+        for rows in self.source.head(EXAMINED).target.split(FEW):
+            scaled = self.net.scaling(rows)
+            zeros = scaled.new_zeros(len(scaled), likelihood.per_value * self.net.features)
+            nats.append(likelihood.nll(zeros, scaled))
+        return self.factor * float(torch.cat(nats).mean())
 
     def _trouble(self, epoch: Epoch) -> Finding | None:
         """What is so wrong about an epoch that training stops."""
