@@ -221,11 +221,12 @@ def test_mnist_alone_is_the_training_set():
 def test_reading_test_digits_leaves_the_training_set_packed(monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "diabolo.data.mnist.read_idx", lambda path: seen.append(path.name) or read_idx(path)
+        "diabolo.data.mnist.read_idx",
+        lambda path, limit: seen.append((path.name[:4], limit)) or read_idx(path, limit),
     )
     read("mnist:test:10")
-    assert len(seen) == 2
-    assert all(name.startswith("t10k") for name in seen)
+    read("mnist:test:20-90", limit=5)
+    assert seen == [("t10k", 10)] * 2 + [("t10k", 25)] * 2
 
 
 @pytest.mark.parametrize(

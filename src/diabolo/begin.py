@@ -12,7 +12,8 @@ from diabolo.linear import reduced
 from diabolo.net import Net
 from diabolo.train import generator
 
-ROWS, PRODUCTS = 4096, 2**34  # samples that are looked at: at least; products of their covariance
+ROWS, PRODUCTS = 4096, 2**34  # samples that are looked at, or so many products of their values
+VALUES = 2**26  # of all samples that are looked at, at most
 
 
 @torch.autocast("cpu", enabled=False)
@@ -33,6 +34,8 @@ def begin(net: Net, source: Source, seed: int) -> None:
     encode, decode = scale[:, None] * encode, scale[:, None] * decode
     encoder.begin(encode, -encode @ mean_x, size, further)
     decoder.begin(*net.likelihood.begin(mean_y, decode))
+    if not net.likelihood.tabular:
+        return
     with torch.no_grad():
         code = net.bottleneck(net.encoding(given), net.shaped(seen)).mean
         net.likelihood.settle(net.decoder, net.decoded(code, given), clean)
@@ -41,6 +44,6 @@ def begin(net: Net, source: Source, seed: int) -> None:
 def _batch(net: Net, source: Source, seed: int) -> tuple[Tensor, Tensor, Tensor | None]:
     """Scaled rows as the encoder sees them and as they should be, and what is given beside."""
     draw = generator(seed, "begin")
-    most = max(ROWS, PRODUCTS // net.features**2)
+    most = min(max(ROWS, PRODUCTS // net.features**2), VALUES // net.features + net.probe[0])
     batch = source.take(torch.randperm(len(source), generator=draw)[:most].sort().values)
     return *net.seen(batch, draw), batch.given

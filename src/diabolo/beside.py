@@ -25,7 +25,7 @@ class Beside(nn.Module):
         self.linear, self.layers = LinearWay(features, outputs), layers
 
     def forward(self, x: Tensor) -> Tensor:
-        return cast(Tensor, self.linear(x.flatten(1)) + self.layers(x).flatten(1))
+        return cast(Tensor, self.layers(x).flatten(1) + self.linear(x.flatten(1)))
 
     @torch.no_grad()
     def begin(

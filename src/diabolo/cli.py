@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from diabolo import __version__, commands
 from diabolo.arguments import Argument
 from diabolo.commands import GROUPS, Command, Family
-from diabolo.errors import DoctorWarning, IncompleteError, InputError, unknown
+from diabolo.errors import DoctorWarning, IncompleteError, InputError, out_of_memory, unknown
 
 FACES = ("diabolo.studio.server",)  # commands of rooms above `commands`
 COMMANDS = commands.found(FACES)
@@ -27,22 +27,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _warnings_said():
             _run([_dashed(word) for word in (sys.argv[1:] if argv is None else argv)])
         sys.stdout.flush()
-    except IncompleteError as error:
-        for sentence in str(error).splitlines():
-            print(f"diabolo: {sentence}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
-        print(f"diabolo: {error.filename}: {error.strerror}.", file=sys.stderr)
-        return 2
-    except InputError as error:
-        print(f"diabolo: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print("diabolo: interrupted", file=sys.stderr)
         return 130
+    except (InputError, OSError, MemoryError, RuntimeError) as error:
+        for sentence in _said(error):
+            print(f"diabolo: {sentence}", file=sys.stderr)
+        return 2
     return 0
 
 
@@ -60,6 +53,19 @@ def _warnings_said() -> Iterator[None]:
         warnings.simplefilter("always", DoctorWarning)
         warnings.showwarning = say  # type: ignore[assignment]
         yield
+
+
+def _said(error: Exception) -> list[str]:
+    """What is said of a mistake, or of a machine that has not enough; anything else is raised."""
+    if isinstance(error, IncompleteError):
+        return str(error).splitlines()
+    if isinstance(error, InputError):
+        return [" ".join(str(error).split())]
+    if full := out_of_memory(error):
+        return [full]
+    if not isinstance(error, OSError):
+        raise error
+    return [f"{error.filename}: {error.strerror}."]
 
 
 def _run(words: list[str]) -> None:

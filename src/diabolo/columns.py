@@ -75,16 +75,14 @@ class Column:
 
     def _dates(self, values: np.ndarray) -> Any:
         pandas = _pandas()
-        days = np.rint(values) if len(self.first) == len("2000-01-01") else values
         first = pandas.Timestamp(self.first, tz="UTC")
-        found = first + pandas.Series(pandas.to_timedelta(days.astype(np.float64), unit="D"))
+        found = first + pandas.Series(pandas.to_timedelta(values.astype(np.float64), unit="D"))
+        if "." not in self.first:
+            found = found.dt.round("s" if "T" in self.first else "D")
         if self.dtype == "object":
-            return found.dt.date.astype(object)
-        return (
-            found.dt.tz_convert(None).astype(self.dtype)
-            if "," not in self.dtype
-            else (found.astype(self.dtype))
-        )
+            days = found.dt.date.astype(object)
+            return days.where(days.notna(), None)
+        return (found if "," in self.dtype else found.dt.tz_convert(None)).astype(self.dtype)
 
     def words(self, value: float) -> str:
         """A stored value as it is read in a sentence."""
@@ -341,7 +339,12 @@ def _first(cells: Any) -> str:
     dates = _dates(cells).dropna()
     whole = (dates == dates.dt.normalize()).all()
     first = dates.min().tz_convert(None)
-    return str(first.date().isoformat() if whole else first.isoformat())
+    seconds = bool((dates == dates.dt.floor("s")).all())
+    return str(
+        first.date().isoformat()
+        if whole
+        else first.isoformat(timespec="seconds" if seconds else "microseconds")
+    )
 
 
 def _dates(cells: Any) -> Any:

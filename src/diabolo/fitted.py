@@ -26,6 +26,7 @@ from diabolo.params import Count
 from diabolo.scaling import Scaling, read_scaling
 from diabolo.store import Contents
 
+LINEAR = 2**22  # weights of a linear way beside a network that takes images, at most
 HISTORY = ("epoch", "loss", "val_loss", "seconds")
 FAST = Field(fail_fast=True)  # a list of a million mistakes has one error
 Names = Annotated[list[str], FAST]
@@ -93,7 +94,7 @@ class Plan:
         """
         p, shape = self.p, intake.shape
         given = 0 if intake.condition is None else intake.condition.size
-        likelihood = self._likelihood(intake, scaling)
+        likelihood = self._likelihood(intake, scaling, shape)
         pair = self._own() if self.own else self._pair(shape, likelihood.per_value, given, draw)
         encoder, decoder = pair
         net = Net(
@@ -116,18 +117,22 @@ class Plan:
         """Whether the network is a pair of the user's own modules."""
         return isinstance(self.p.network, tuple)
 
-    @property
-    def bounded(self) -> bool:
-        """Whether an activation may squash what the decoder gives."""
-        return self.own or (self.p.network.bounded and not self.linear)
+    def linear(self, shape: tuple[int, ...]) -> bool:
+        """Whether a linear way leads beside the network for such samples.
+
+        Nothing may squash code or mean, and the samples of a network of images must be small.
+        """
+        p = self.p
+        if not p.linear or self.own or p.latent_dim is None:
+            return False
+        squashed = p.code_activation != "identity" or p.output_activation not in (None, "identity")
+        small = not p.network.images or math.prod(shape) * p.latent_dim <= LINEAR
+        return bool(self._hidden and small and not squashed)
 
     @property
-    def linear(self) -> bool:
-        """Whether a linear way leads beside the network: nothing may squash code or mean."""
-        p = self.p
-        squashed = p.code_activation != "identity" or p.output_activation not in (None, "identity")
-        hidden = () if self.own else p.network.hidden if p.hidden is None else p.hidden
-        return bool(p.linear and hidden and p.latent_dim is not None and not squashed)
+    def _hidden(self) -> tuple[int, ...]:
+        """The units of the hidden layers."""
+        return self.p.network.hidden if self.p.hidden is None else self.p.hidden
 
     def _own(self) -> tuple[nn.Module, nn.Module]:
         encoder, decoder = copy.deepcopy(self.p.network)
@@ -146,29 +151,30 @@ class Plan:
         network.check(shape)
         sizes = networks.Sizes(
             shape,
-            network.hidden if p.hidden is None else p.hidden,
+            self._hidden,
             p.latent_dim,
             p.activation,
             p.code_activation,
             self.bottleneck.outputs,
             per_value,
             given,
-            self.linear,
+            self.linear(shape),
         )
         return networks.build(network, sizes, p.init, draw)
 
-    def _likelihood(self, intake: Intake, scaling: Scaling) -> Likelihood:
+    def _likelihood(self, intake: Intake, scaling: Scaling, shape: tuple[int, ...]) -> Likelihood:
         """With its output activation; both must suit each other, the scaling and the network."""
-        p, likelihood = self.p, self.p.likelihood
+        p, linear, likelihood = self.p, self.linear(shape), self.p.likelihood
         if intake.table is not None:
             likelihood = likelihood.of_table(scaling)
-        usual = likelihood.usual_activation(p.scaling, bounded=self.bounded)
+        bounded = self.own or (p.network.bounded and not linear)
+        usual = likelihood.usual_activation(p.scaling, bounded=bounded)
         activation = p.output_activation or usual
         if not self.own:
             p.network.check_output(activation)
         likelihood.check(p.scaling, activation, intake.dtype)
         found: Likelihood = likelihood.after(activation)
-        return found
+        return found.within(scaling.low, scaling.high) if linear else found
 
     def _build(self, net: Net, draw: Generator) -> None:
         """Let the bottleneck see what the encoder gives; refuse an own pair that does not fit."""

@@ -274,6 +274,10 @@ class Fit:
         if whole is not None and not self._better():
             begin(self.net, whole, record.seed)
             record = self._seen(EXAMINED)
+        if record.intake.table is not None:
+            rows = self.training.validation or self.source
+            draw = generator(record.seed, "gaps", device=self.net.device.type)
+            self.net.judge(rows.head(EXAMINED), draw)
         return replace(record, findings=doctor.found(self.stopped, *self._examine(record)))
 
     def _better(self) -> bool:
@@ -373,10 +377,12 @@ class Fit:
         return self.record
 
     def _guess(self) -> float:
-        scaled = self.net.scaling(self.source.head(EXAMINED).target)
-        likelihood = self.net.likelihood
-        zeros = scaled.new_zeros(len(scaled), likelihood.per_value * self.net.features)
-        return self.factor * float(likelihood.nll(zeros, scaled).mean())
+        likelihood, nats = self.net.likelihood, []
+        for rows in self.source.head(EXAMINED).target.split(FEW):
+            scaled = self.net.scaling(rows)
+            zeros = scaled.new_zeros(len(scaled), likelihood.per_value * self.net.features)
+            nats.append(likelihood.nll(zeros, scaled))
+        return self.factor * float(torch.cat(nats).mean())
 
     def _trouble(self, epoch: Epoch) -> Finding | None:
         """What is so wrong about an epoch that training stops."""

@@ -170,6 +170,8 @@ def watched(modules: Iterable[nn.Module], note: Callable[..., None]) -> Iterator
 
 def _name(module: nn.Module) -> str:
     name = type(module).__name__
+    if isinstance(module, LinearWay):
+        return f"+ {name}"
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         size = "x".join(map(str, module.kernel_size))
         stride = f" /{module.stride[0]}" if module.stride[0] > 1 else ""

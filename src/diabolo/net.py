@@ -19,8 +19,6 @@ from diabolo.data.source import Batch
 from diabolo.likelihood import Likelihood
 from diabolo.scaling import Scaling
 
-TRUST = 0.5
-
 
 class Net(nn.Module):
     """An autoencoder on flat batches of stored values."""
@@ -221,12 +219,20 @@ class Net(nn.Module):
         """Stored values (B, D) of codes (B, K)."""
         return self.scaling.inverse(self.likelihood.mean(self.decoded(z, given)))
 
+    @torch.no_grad()
+    def judge(self, batch: Batch, generator: Generator) -> None:
+        """Let a table's scaling learn how far the network is to be trusted with gaps."""
+        scaled = self.scaling(batch.target)
+        hidden = self.scaling.hidden(scaled, generator)
+        code = self.encoding(batch.given)(self.shaped(hidden))
+        mean = cast(Tensor, self.bottleneck.mean_layer()(code))
+        output = self.likelihood.mean(self.decoded(mean, batch.given))
+        self.scaling.judge(hidden, output, scaled)
+
     def fill(self, x: Tensor, given: Tensor | None = None) -> Tensor:
         """Stored values (B, D), of which only gaps are filled in, from the rest of their row."""
-        scaled = self.scaling(x)
         output = self.likelihood.mean(self.decoded(self.encode(x, given), given))
-        linear = self.scaling.filled(scaled)
-        found = self.scaling.inverse(torch.lerp(linear, output, TRUST))
+        found = self.scaling.inverse(self.scaling.agreed(self.scaling(x), output))
         return torch.where(x.isnan(), found, x)
 
     def reconstruct(self, x: Tensor, given: Tensor | None = None) -> Tensor:

@@ -16,6 +16,7 @@ from diabolo.draw import uniform
 from diabolo.gaps import conditional_mean, fit_gaussian
 
 WIDEST = 128  # values of a row that a Gaussian is learnt of
+LEAST = 1e-12
 HIDDEN = 0.4  # the largest share of a row's cells that are hidden in training
 ROWS_OF_EM = 2000  # that it is learnt from
 
@@ -57,6 +58,13 @@ class Scaling(nn.Module):
         """Scaled values as an encoder takes them: without gaps, where there may be some."""
         return scaled
 
+    def agreed(self, scaled: Tensor, output: Tensor) -> Tensor:
+        """What gaps in scaled values are filled with, where a network gives this output."""
+        return output
+
+    def judge(self, hidden: Tensor, output: Tensor, scaled: Tensor) -> None:
+        """Learn how `agreed` is to weigh, from scaled values of which some were hidden."""
+
     def hidden(self, scaled: Tensor, generator: Generator) -> Tensor:
         """A scaled batch with what is hidden from the encoder in training."""
         return scaled
@@ -79,6 +87,7 @@ class TableScaling(Scaling):
     places: Tensor  # (C, M): where the values of the C columns of categories lie; E for none
     mean: Tensor  # (E,), and
     precision: Tensor  # (E, E): of a Gaussian of scaled rows; empty of a wide table
+    trust: Tensor  # how far the network, and not the Gaussian, is right about hidden numbers
     back: Tensor  # where those of categories lie in (C * M)
     numeric: Tensor  # (D,): whether a column is of numbers
     order: Tensor  # (D,): of the columns among numbers, columns of categories, and empty ones
@@ -95,6 +104,7 @@ class TableScaling(Scaling):
         mean, precision = gaussian or (torch.zeros_like(shift), torch.empty(0, 0))
         self.register_buffer("mean", mean)
         self.register_buffer("precision", precision)
+        self.register_buffer("trust", torch.tensor(0.5))
         found = [
             (i, k, n is None) for i, n in enumerate(sizes) for k in range(1 if n is None else n)
         ]
@@ -146,6 +156,22 @@ class TableScaling(Scaling):
         """Something of each number and each category, as one of each column (B, D)."""
         found = torch.cat([numbers, categories], 1)
         return F.pad(found, (0, len(self.order) - found.shape[1]), value=empty)[:, self.order]
+
+    def agreed(self, scaled: Tensor, output: Tensor) -> Tensor:
+        """Of numbers what the network and the Gaussian say, weighed by `trust`."""
+        if not len(self.precision):
+            return output
+        return torch.where(self.number, self.filled(scaled).lerp(output, self.trust), output)
+
+    def judge(self, hidden: Tensor, output: Tensor, scaled: Tensor) -> None:
+        """Least squares for the hidden numbers: the share of the way to the network's."""
+        linear = self.filled(hidden)
+        apart, wanted = output - linear, scaled - linear
+        known = self.number & hidden.isnan() & ~scaled.isnan()
+        if known.any():
+            apart, wanted = apart[known].double(), wanted[known].double()
+            share = (apart @ wanted) / apart.square().sum().clamp(min=LEAST)
+            self.trust.fill_(float(share.clamp(0, 1)))
 
     def hidden(self, scaled: Tensor, generator: Generator) -> Tensor:
         """Cells become gaps, of each row another share of them."""

@@ -81,7 +81,7 @@ def read(path: str | Path) -> Contents:
                 if file.readinto(_bytes(tensor)) != place.end - place.start:
                     raise ValueError
                 tensors[place.name] = tensor
-        if entry["format"] > 1 and entry["sha256"]["tensors"] != _sum_of_tensors(tensors):
+        if entry["format"] > 1 and entry["sha256"]["tensors"] != checksum(tensors):
             raise _DamageError("the checksum of its tensors is wrong")
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from None
@@ -154,19 +154,41 @@ class Checkpoints:
 
 
 def _write(path: Path, config: dict[str, Any], tensors: "dict[str, Tensor]") -> None:
-    from safetensors.torch import save
-
-    plain = _plain(tensors)
-    sums = {"config": _sum(_canonical(config)), "tensors": _sum_of_tensors(plain)}
+    """One tensor after the other, so that the largest is all the memory that it takes."""
+    sums = {"config": _sum(_canonical(config)), "tensors": checksum(tensors)}
     entry = _canonical({"config": config, "format": FORMAT, "sha256": sums})
-    content = save(plain, metadata={ENTRY: entry})
-    size = int.from_bytes(content[:8], "little")
-    if size > LARGEST_HEADER or _too_large(content[8 : 8 + size], len(content)):
+    places = _placed(tensors)
+    header = _header_of(places, entry)
+    whole = 8 + len(header) + (places[-1].end if places else 0)
+    if len(header) > LARGEST_HEADER or _too_large(header, whole):
         raise InputError(f"{path.name} would have too large a header: train for fewer epochs.")
     with path.open("wb") as file:
-        file.write(content)
+        file.write(len(header).to_bytes(8, "little") + header)
+        for place in places:
+            file.write(_bytes(_plain(tensors[place.name])))
         file.flush()
         os.fsync(file.fileno())
+
+
+def _placed(tensors: "dict[str, Tensor]") -> list[_Place]:
+    """Where tensors lie, one after the other: those of wide numbers first, then by name."""
+    codes = {name: (code, size) for code, (name, size) in TYPES.items()}
+    found, start = [], 0
+    for name, tensor in sorted(tensors.items(), key=lambda t: (-t[1].element_size(), t[0])):
+        code, size = codes[str(tensor.dtype).removeprefix("torch.")]
+        end = start + tensor.numel() * size
+        found.append(_Place(name, code, list(tensor.shape), start, end))
+        start = end
+    return found
+
+
+def _header_of(places: list[_Place], entry: str) -> bytes:
+    """The header of a .safetensors file, filled with spaces to whole words of 8 bytes."""
+    content: dict[str, Any] = {"__metadata__": {ENTRY: entry}}
+    for name, code, shape, start, end in places:
+        content[name] = {"dtype": code, "shape": shape, "data_offsets": [start, end]}
+    header = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+    return header + b" " * (-len(header) % 8)
 
 
 def _canonical(value: Any) -> str:
@@ -179,22 +201,18 @@ def _sum(text: str) -> str:
 
 def checksum(tensors: "dict[str, Tensor]") -> str:
     """SHA-256 of tensors, with their names, types and shapes."""
-    return _sum_of_tensors(_plain(tensors))
-
-
-def _plain(tensors: "dict[str, Tensor]") -> "dict[str, Tensor]":
-    """Contiguous copies in the memory of the CPU."""
-    import torch
-
-    return {n: torch.empty(t.shape, dtype=t.dtype).copy_(t.detach()) for n, t in tensors.items()}
-
-
-def _sum_of_tensors(tensors: "dict[str, Tensor]") -> str:
     total = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         total.update(f"{name!r} {tensor.dtype} {list(tensor.shape)} ".encode())
-        total.update(_bytes(tensor))
+        total.update(_bytes(_plain(tensor)))
     return total.hexdigest()
+
+
+def _plain(tensor: "Tensor") -> "Tensor":
+    """A contiguous copy in the memory of the CPU."""
+    import torch
+
+    return torch.empty(tensor.shape, dtype=tensor.dtype).copy_(tensor.detach())
 
 
 def _bytes(tensor: "Tensor") -> memoryview:

@@ -4,11 +4,13 @@ It knows nothing of autoencoders. Within an epoch nothing waits for the device: 
 on it until the epoch ends. All randomness comes from generators made of (seed, purpose, epoch).
 """
 
+import ctypes
+import gc
 import math
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import KW_ONLY, dataclass
 from typing import Protocol
 
@@ -304,3 +306,10 @@ def _keep_freed_memory() -> None:
     step's temporaries would have its pages mapped and cleared anew (mallopt(3)).
     """
     torch.empty(31 << 20, dtype=torch.uint8)
+
+
+def give_back_memory() -> None:
+    """Free what only refers to itself; a glibc then returns what it has kept for a next batch."""
+    gc.collect()
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)

@@ -48,8 +48,11 @@ def bench(
     for plan in plans:
         model = from_config(plan.model, kinds())
         assert isinstance(model, Estimator)
-        X = runs.load_split(plan, 0).train if plan.patches else data.read(plan.source).array
-        timing = compare(model, X[:limit], rounds=rounds)
+        if plan.patches:
+            X = runs.load_split(plan, 0).train[:limit]
+        else:
+            X = data.read(plan.source, limit=limit).array
+        timing = compare(model, X, rounds=rounds)
         seconds = median(timing.seconds)
         yield {
             "recipe": plan.name,

@@ -66,9 +66,6 @@ def _training_images(path: str | Path, model: "Estimator") -> "np.ndarray | None
 
     None where the model is in no run, or these are no more.
     """
-    from diabolo.data.images import read_images
-    from diabolo.data.sources import find_files
-
     recipe = runs.recipe_beside(path)
     if recipe is None:
         return None
@@ -76,10 +73,7 @@ def _training_images(path: str | Path, model: "Estimator") -> "np.ndarray | None
         if recipe.patches:
             few = replace(recipe, data={**recipe.data, "patches": 4 * TUNED})
             return runs.load_split(few, model.seed_).train
-        if (files := find_files(recipe.source)) is not None:
-            folder, names, _ = files
-            return read_images(folder, names[:TUNED], model.image_shape_)[0]
-        array = data.read(recipe.source, image_shape=model.image_shape_).array[:TUNED]
+        array = data.read(recipe.source, image_shape=model.image_shape_, limit=TUNED).array
     except InputError:
         return None
     return array.reshape(-1, *(model.image_shape_ or ()))

@@ -75,13 +75,13 @@ def fit(
     detector.validated()
     if runs.is_recipe(str(model)):
         recipe = recipes.read(model)
-        samples = data.read(source)
+        samples = data.read(source, limit=limit)
         detector.set_params(model=_planned(recipe, seed, samples, source))
     else:
         fitted = runs.load_model(model)
-        samples = runs.read_for(fitted, source)
+        samples = runs.read_for(fitted, source, limit)
         detector.set_params(model=fitted, prefit=True)
-    X = samples.array[:limit]
+    X = samples.array
     with _warnings_told() as told:
         detector.fit(X)
     known = _seen(model, detector, X) if detector.prefit and not detector.seen_ else 0

@@ -16,7 +16,7 @@ from diabolo.data import Samples, atomically, spec
 from diabolo.data.files import check_place, is_special, remove_leftovers
 from diabolo.data.samples import IMAGE_SUFFIXES
 from diabolo.errors import InputError
-from diabolo.recipes import HELD_OUT, Recipe
+from diabolo.recipes import Recipe
 from diabolo.store import Checkpoints
 
 if TYPE_CHECKING:
@@ -86,14 +86,15 @@ def load_split(recipe: Recipe, seed: int) -> Split:
 
 def _read_both(recipe: Recipe, seed: int) -> tuple[Samples, Samples]:
     """What a recipe trains and tests on."""
-    held_out = recipe.test == HELD_OUT
+    held_out = recipe.test in (spec.HELD_OUT, spec.HELD_OUT_FIRST)
     if recipe.patches:
         test = None if held_out else recipe.test
         return data.split_patches(recipe.source, test, seed=seed, **recipe.patches)
     roles = {key: recipe.data[key] for key in spec.ROLES if key in recipe.data}
-    training = (
-        data.read_pairs(*recipe.pairs) if recipe.pairs else data.read(recipe.source, **roles)
-    )
+    if recipe.pairs:
+        training = data.read_pairs(*recipe.pairs, limit=_needed(recipe))
+    else:
+        training = data.read(recipe.source, limit=_needed(recipe), **roles)
     if held_out:
         return _hold_out(training, seed)
     kinds = None if training.frame is None else training.frame.kinds
@@ -109,6 +110,14 @@ def _with_columns(samples: Samples, names: Sequence[Any]) -> Samples:
     assert samples.frame is not None
     frame = samples.frame.only(names)
     return replace(samples, array=frame.table, columns=frame.columns, frame=frame)
+
+
+def _needed(recipe: Recipe) -> int | None:
+    """How many samples, from the first on, are read to train on `limit` of them; None: all."""
+    limit: int | None = recipe.data.get("limit")
+    if limit is None or recipe.test == spec.HELD_OUT:
+        return None
+    return limit + (max(1, (limit - 1) // 9) if recipe.test == spec.HELD_OUT_FIRST else 0)
 
 
 def _check_alike(train: Any, test: Any, name: str) -> None:
@@ -279,13 +288,13 @@ def load_model(path: str | Path) -> "Estimator":
     return model
 
 
-def read_for(model: "Estimator", source: str | Path) -> Samples:
+def read_for(model: "Estimator", source: str | Path, limit: int | None = None) -> Samples:
     """Samples of INPUT: images with the model's channels and size, tables with its columns."""
     table = model.fitted_.intake.table
     kinds: Any = dict.fromkeys(model.columns_ or (), "number")
     if table is not None:
         kinds = {column.name: column.kind for column in table}
-    samples = data.read(source, image_shape=model.image_shape_, kinds=kinds)
+    samples = data.read(source, image_shape=model.image_shape_, kinds=kinds, limit=limit)
     if table is not None and samples.frame is not None:
         samples = _with_columns(samples, table.names)
         check_names(f"The table {source}", list(samples.array.columns), list(table.names))

@@ -167,7 +167,11 @@ def changed(recipe: Recipe, parameters: dict[str, Any], data: dict[str, Any]) ->
     changed = sorted({*parameters, *(["data"] if new else [])} - {"random_state", "epochs"})
     title = f"{recipe.title}; changed: {', '.join(changed)}" if changed else recipe.title
     notes = [] if new else recipe.notes
-    return replace(recipe, title=title, notes=notes, model=model, data=spec.absolute(kept) | data)
+    data = spec.absolute(kept) | data
+    plan = replace(recipe, title=title, notes=notes, model=model, data=data)
+    if "limit" in data and "test" not in data and plan.test == spec.HELD_OUT and not plan.patches:
+        data["test"] = spec.HELD_OUT_FIRST
+    return plan
 
 
 def _with_parameters(recipe: Recipe, parameters: dict[str, Any], *, noisy: bool) -> dict[str, Any]:
@@ -233,10 +237,12 @@ class _Run:
     def finish(self, say: Say) -> None:
         """Write the model, its numbers, pictures and report, and say what came of it."""
         from diabolo import report
+        from diabolo.train import give_back_memory
 
         self.begin()
         model, test = self.model, self.split.test
         model.save(self.folder / runs.MODEL)
+        give_back_memory()
         try:
             self._report(model, test)
         except KeyboardInterrupt:

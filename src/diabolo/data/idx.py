@@ -33,8 +33,10 @@ GZIP = b"\x1f\x8b"
 BLOCK = 1 << 20
 
 
-def read_idx(path: str | Path) -> np.ndarray:
+def read_idx(path: str | Path, limit: int | None = None) -> np.ndarray:
     """Read an IDX file, gzip or not, into an array of native byte order.
+
+    With a `limit`, of the first dimension only so many, and nothing that comes after them.
 
     The dtype is uint8, int8, int16, int32, float32 or float64. Raises InputError where the file
     cannot be read, is not IDX, is cut off or too long.
@@ -45,8 +47,8 @@ def read_idx(path: str | Path) -> np.ndarray:
             packed = file.read(2) == GZIP
             file.seek(0)
             if packed:
-                return _parse(gzip.GzipFile(fileobj=file), path, None)
-            return _parse(file, path, path.stat().st_size)
+                return _parse(gzip.GzipFile(fileobj=file), path, None, limit)
+            return _parse(file, path, path.stat().st_size, limit)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InputError(f"{path} is a damaged gzip file: {why(error)}") from error
     except OSError as error:
@@ -86,7 +88,9 @@ def _header(array: np.ndarray) -> tuple[bytes, np.dtype]:
     raise InputError(f"an IDX file cannot hold {array.dtype} values, only {accepted}")
 
 
-def _parse(stream: io.BufferedIOBase, path: Path, length: int | None) -> np.ndarray:
+def _parse(
+    stream: io.BufferedIOBase, path: Path, length: int | None, limit: int | None
+) -> np.ndarray:
     """Parse `stream`, of `length` bytes (None: known only once it is read)."""
     start = stream.read(4)
     if len(start) < 4 or start[:2] != b"\0\0" or start[2] not in TYPES:
@@ -103,9 +107,10 @@ def _parse(stream: io.BufferedIOBase, path: Path, length: int | None) -> np.ndar
         )
     shape = struct.unpack(f">{count}I", sizes)
     found = None if length is None else length - 4 - 4 * count
-    values = _values(stream, path, shape, dtype, found)
+    taken = (min(shape[0], limit), *shape[1:]) if shape and limit is not None else shape
+    values = _values(stream, path, shape, dtype, found=found, taken=taken)
     try:
-        array = np.frombuffer(values, dtype).reshape(shape)
+        array = np.frombuffer(values, dtype).reshape(taken)
     except ValueError as error:
         raise InputError(f"{path} has a shape that no array can have: {error}") from error
     return array.astype(dtype.newbyteorder("="), copy=False)
@@ -116,14 +121,18 @@ def _values(
     path: Path,
     shape: tuple[int, ...],
     dtype: np.dtype,
+    *,
     found: int | None,
+    taken: tuple[int, ...],
 ) -> bytearray:
-    """The bytes of the values; no more memory is taken than the file really fills."""
-    size = math.prod(shape) * dtype.itemsize
+    """The bytes of the values taken; no more memory is taken than the file really fills."""
+    size, wanted = (math.prod(sides) * dtype.itemsize for sides in (shape, taken))
     values = bytearray()
     if found is None or found == size:
-        while len(values) < size and (block := stream.read(min(BLOCK, size - len(values)))):
+        while len(values) < wanted and (block := stream.read(min(BLOCK, wanted - len(values)))):
             values += block
+        if len(values) == wanted < size:
+            return values
         found = len(values) + len(stream.read(1))
     if found == size:
         return values

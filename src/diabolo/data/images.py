@@ -242,6 +242,8 @@ def _attempt(name: str, function: Callable[..., Result], *arguments: object) -> 
         return f"{name} is not an image that can be read"
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         return f"{name} has more than {Image.MAX_IMAGE_PIXELS} pixels, too many to read safely"
+    except MemoryError:
+        raise
     except Exception as error:  # Pillow raises nearly anything on a damaged file
         return f"{name} cannot be read: {why(error)}"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 
+from diabolo.data.arrays import read_header
 from diabolo.data.files import quietly, why
 from diabolo.data.outputs import write
 from diabolo.data.sources import checked, read
@@ -18,20 +19,20 @@ def read_npy_bytes(body: bytes) -> np.ndarray:
     stream = BytesIO(body)
     try:
         with quietly():
-            header = npy.read_array_header_1_0 if npy.read_magic(stream) == (1, 0) else None
-            shape, fortran, dtype = (header or npy.read_array_header_2_0)(stream)
+            header = read_header(stream)
+    except MemoryError:
+        raise
     except Exception as error:  # a damaged header raises nearly anything
         raise InputError(f"The body is not a .npy file that can be read: {why(error)}.") from None
     data = memoryview(body)[stream.tell() :]
-    if dtype.hasobject:
+    if header.dtype.hasobject:
         raise InputError("The body holds Python objects, which are not loaded.")
-    count = int(np.prod(shape, dtype=object)) if shape else 1
-    wrong = InputError(f"The body does not hold the {shape} values that its header names.")
-    if count * dtype.itemsize != len(data):
+    wrong = InputError(f"The body does not hold the {header.shape} values that its header names.")
+    if header.bytes != len(data):
         raise wrong
     try:
-        flat = np.frombuffer(data, dtype, count)
-        array = flat.reshape(shape, order="F" if fortran else "C")
+        flat = np.frombuffer(data, header.dtype)
+        array = flat.reshape(header.shape, order="F" if header.fortran else "C")
     except (TypeError, ValueError):  # no bytes a value; sides that are none, or too many
         raise wrong from None
     return checked("The body", array)

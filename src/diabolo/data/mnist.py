@@ -14,6 +14,7 @@ from diabolo.data.idx import read_idx
 from diabolo.errors import InputError
 
 Split = Literal["train", "test"]
+COUNTS: dict[Split, int] = {"train": 60_000, "test": 10_000}  # of those of the package
 PREFIX: dict[Split, str] = {"train": "train", "test": "t10k"}
 
 
@@ -30,10 +31,15 @@ def load_mnist(
     return read_split("train", directory), read_split("test", directory)
 
 
-def read_split(split: Split, directory: str | Path | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Return the images (N, H, W) and the labels (N,) of one split; raises as `load_mnist`."""
-    images = _read(f"{PREFIX[split]}-images-idx3-ubyte", directory)
-    labels = _read(f"{PREFIX[split]}-labels-idx1-ubyte", directory)
+def read_split(
+    split: Split, directory: str | Path | None = None, limit: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the images (N, H, W) and the labels (N,) of one split; raises as `load_mnist`.
+
+    With a `limit`, only the first ones are read.
+    """
+    images = _read(f"{PREFIX[split]}-images-idx3-ubyte", directory, limit)
+    labels = _read(f"{PREFIX[split]}-labels-idx1-ubyte", directory, limit)
     if images.ndim != 3 or labels.shape != images.shape[:1]:
         raise InputError(
             f"the {split} files in {directory} do not belong together: images {images.shape}, "
@@ -42,11 +48,11 @@ def read_split(split: Split, directory: str | Path | None = None) -> tuple[np.nd
     return images, labels
 
 
-def _read(name: str, directory: str | Path | None) -> np.ndarray:
+def _read(name: str, directory: str | Path | None, limit: int | None) -> np.ndarray:
     if directory is None:
         with as_file(files("diabolo.data") / "mnist" / f"{name}.gz") as path:
-            return read_idx(path)
+            return read_idx(path, limit)
     for path in (Path(directory, f"{name}.gz"), Path(directory, name)):
         if path.is_file():
-            return read_idx(path)
+            return read_idx(path, limit)
     raise InputError(f"{directory} has no {name}.gz, nor {name} unpacked")

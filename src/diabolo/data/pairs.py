@@ -10,12 +10,13 @@ from diabolo.data.sources import read
 from diabolo.errors import InputError
 
 
-def read_pairs(noisy: str | Path, clean: str | Path) -> Samples:
+def read_pairs(noisy: str | Path, clean: str | Path, *, limit: int | None = None) -> Samples:
     """The clean samples with their noisy partners; both sources are as `read` takes them.
 
     Of two folders, images whose paths are the same but for the suffix are a pair (a/1.jpg and
     a/1.png), and are read in the form and size of the clean ones. `failures` names those without
-    a partner and those that cannot be read. Of two other sources, the rows are pairs.
+    a partner and those that cannot be read. Of two other sources, the rows are pairs. `limit`:
+    only the first pairs are read.
 
     Raises InputError where there are no pairs, or where their sides are not alike.
     """
@@ -25,7 +26,10 @@ def read_pairs(noisy: str | Path, clean: str | Path) -> Samples:
     if any(folders) and not all(folders):
         folder, other = (noisy, clean) if folders[0] else (clean, noisy)
         raise InputError(f"{folder} is a folder, {other} is none: give two folders or two files.")
-    pairs = _by_name(Path(noisy), Path(clean)) if all(folders) else _by_row(noisy, clean)
+    if all(folders):
+        pairs = _by_name(Path(noisy), Path(clean), limit)
+    else:
+        pairs = _by_row(noisy, clean, limit)
     assert pairs.noisy is not None
     _check_alike(noisy, pairs.noisy, clean, pairs.array)
     return pairs
@@ -35,8 +39,8 @@ def _is_folder(source: str | Path) -> bool:
     return str(source).partition(":")[0] != "mnist" and Path(source).is_dir()
 
 
-def _by_row(noisy: str | Path, clean: str | Path) -> Samples:
-    given, wanted = read(noisy), read(clean)
+def _by_row(noisy: str | Path, clean: str | Path, limit: int | None) -> Samples:
+    given, wanted = read(noisy, limit=limit), read(clean, limit=limit)
     if len(given.array) != len(wanted.array):
         raise InputError(
             f"{noisy} has {len(given.array)} samples and {clean} has {len(wanted.array)}: they are"
@@ -47,14 +51,14 @@ def _by_row(noisy: str | Path, clean: str | Path) -> Samples:
     return replace(wanted, noisy=given.array)
 
 
-def _by_name(noisy: Path, clean: Path) -> Samples:
+def _by_name(noisy: Path, clean: Path, limit: int | None) -> Samples:
     (given, closed), (wanted, closed_too) = _stems(noisy), _stems(clean)
     stems = sorted(given.keys() & wanted.keys())
     if not stems:
         raise InputError(
             f"No image in {noisy} has the name of one in {clean}: a pair has one name in both."
         )
-    array, names, bad = _images(clean, [wanted[stem] for stem in stems])
+    array, names, bad = _images(clean, [wanted[stem] for stem in stems[:limit]])
     rows = {given[_stem(name)]: row for row, name in enumerate(names)}
     partners, kept, bad_too = _images(noisy, list(rows), (1, *array.shape[1:])[-3:])
     alone = _alone(noisy, given, clean, wanted) + _alone(clean, wanted, noisy, given)

@@ -13,7 +13,7 @@ from diabolo.data.arrays import read_npy, read_npz
 from diabolo.data.cells import ColumnKind
 from diabolo.data.files import why
 from diabolo.data.idx import looks_like_idx, read_idx
-from diabolo.data.mnist import Split, read_split
+from diabolo.data.mnist import COUNTS, Split, read_split
 from diabolo.data.samples import TABLES, Kind, Samples, kind_by_name
 from diabolo.data.tables import read_code_columns, read_frame
 from diabolo.errors import InputError
@@ -32,6 +32,7 @@ def read(
     kinds: Mapping[str, ColumnKind] | None = None,
     index: str | None = None,
     label: str | None = None,
+    limit: int | None = None,
 ) -> Samples:
     """Read the samples of `source` in their stored dtype.
 
@@ -51,23 +52,28 @@ def read(
     `image_shape`, (C, H, W), is what a model takes: images are then converted to C channels, and
     only those of that size are accepted. It says nothing about the other kinds.
 
+    `limit`: only the first samples are read, of a folder the first image files, and the rest costs
+    neither time nor memory; nor is it looked at, so that what is wrong there is not found.
+
     Raises InputError where the source does not exist, cannot be read or holds no samples.
     """
     text = str(source)
     if not text:
         raise InputError(f"The name of the source is empty: {FORMS}")
+    if limit is not None and limit < 1:
+        raise InputError(f"A limit is at least 1, but is {limit}.")
     digits = text == "mnist" or text.startswith("mnist:")
     path = Path(source)
     kind = "mnist" if digits else _kind_of(path)
     if kind in TABLES:
-        return _read_table(path, kind, kinds=kinds, index=index, label=label)
+        return _read_table(path, kind, kinds=kinds, index=index, label=label, limit=limit)
     if index or label:
         raise InputError(f"{source} is no table: leave the names of its index and label out.")
     if digits:
-        return _read_mnist(text)
+        return _read_mnist(text, limit)
     if kind in ("image", "folder"):
-        return _read_images(path, kind, image_shape)
-    return _read_file(path, kind)
+        return _read_images(path, kind, image_shape, limit)
+    return _read_file(path, kind, limit)
 
 
 def read_codes(source: str | Path) -> np.ndarray:
@@ -124,7 +130,7 @@ def _files_in(path: Path) -> tuple[list[str], list[str]]:
     return names, failures
 
 
-def _read_mnist(source: str) -> Samples:
+def _read_mnist(source: str, limit: int | None) -> Samples:
     match = _MNIST.fullmatch(source)
     if match is None:
         raise InputError(
@@ -132,16 +138,18 @@ def _read_mnist(source: str) -> Samples:
             "(the first hundred) or mnist:test:3-7"
         )
     split, start, end = match.groups()
-    images, labels = read_split(cast(Split, split or "train"))
-    first, stop = 0, len(images)
+    split = cast(Split, split or "train")
+    first, stop = 0, COUNTS[split]
     if start is not None:
         first, stop = (0, int(start)) if end is None else (int(start), int(end) + 1)
-    if not first < stop <= len(images):
+    if not first < stop <= COUNTS[split]:
         raise InputError(
             f"{source} asks for no images or for some that are not there: there are "
-            f"{len(images)}, numbered 0 to {len(images) - 1}"
+            f"{COUNTS[split]}, numbered 0 to {COUNTS[split] - 1}"
         )
-    return Samples(images[first:stop], _numbers(first, stop), "mnist", labels[first:stop])
+    stop = stop if limit is None else min(stop, first + limit)
+    images, labels = read_split(split, limit=stop)
+    return Samples(images[first:], _numbers(first, stop), "mnist", labels[first:])
 
 
 def _kind_of(path: Path) -> Kind:
@@ -162,12 +170,15 @@ def _kind_of(path: Path) -> Kind:
     return kind
 
 
-def _read_images(path: Path, kind: Kind, image_shape: tuple[int, int, int] | None) -> Samples:
+def _read_images(
+    path: Path, kind: Kind, image_shape: tuple[int, int, int] | None, limit: int | None
+) -> Samples:
     from diabolo.data.images import read_images
 
     folder, names, closed = path.parent, [path.name], list[str]()
     if kind == "folder":
         folder, (names, closed) = path, _files_in(path)
+    names = names[:limit]
     array, kept, failures = read_images(folder, names, image_shape)
     if not kept:
         raise InputError(
@@ -178,14 +189,14 @@ def _read_images(path: Path, kind: Kind, image_shape: tuple[int, int, int] | Non
     return Samples(array, kept, kind, failures=closed + failures)
 
 
-def _read_file(path: Path, kind: Kind) -> Samples:
+def _read_file(path: Path, kind: Kind, limit: int | None) -> Samples:
     labels = None
     if kind == "npy":
-        array = read_npy(path)
+        array = read_npy(path, limit)
     elif kind == "npz":
-        array, labels = read_npz(path)
+        array, labels = read_npz(path, limit)
     else:
-        array = read_idx(path)
+        array = read_idx(path, limit)
     array = checked(path, array)
     return Samples(array, _numbers(0, len(array)), kind, labels)
 

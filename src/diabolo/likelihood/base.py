@@ -69,6 +69,10 @@ class Likelihood(Parameters, ABC):
         copied.activation = ACTIVATIONS[activation]()
         return copied
 
+    def within(self, low: float, high: float) -> Self:
+        """The same likelihood for scaled values that all lie in a range."""
+        return self
+
     def of_table(self, scaling: Scaling) -> "Likelihood":
         """The same likelihood, of the rows of a table with categories or gaps, so scaled."""
         raise InputError(

@@ -29,7 +29,6 @@ TABLES = {
 }
 REPORT = {"columns": int}
 FIRST = re.compile(r"first ([1-9]\d?)%")
-HELD_OUT = "held out 10%"
 
 
 @dataclass(frozen=True)
@@ -57,9 +56,9 @@ class Recipe:
 
     @property
     def test(self) -> str:
-        """Where the test samples come from, or `HELD_OUT`."""
+        """Where the test samples come from, or how many of the others are held out."""
         own = self.source == "mnist" and not self.pairs
-        return str(self.data.get("test", "mnist:test" if own else HELD_OUT))
+        return str(self.data.get("test", "mnist:test" if own else spec.HELD_OUT))
 
     @property
     def patches(self) -> dict[str, int] | None:

@@ -5,25 +5,24 @@ A mistake is answered by `{"error": "One sentence."}`, never by a trace.
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
-from importlib import resources
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse
-from fastapi.staticfiles import StaticFiles
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from diabolo import __version__
-from diabolo.errors import InputError
+from diabolo.errors import InputError, out_of_memory
 from diabolo.studio import programs, views
 from diabolo.studio.guard import Guard
+from diabolo.studio.opening import page_routes
 from diabolo.studio.service import Error, Service
 from diabolo.studio.training import BusyError
 
-PAGE = str(resources.files("diabolo.studio") / "page")
+UNKNOWN = "The service failed; what happened is in its terminal."
 REFUSALS = {
     400: "The body cannot be read.",
     401: "The token is missing or wrong.",
@@ -48,7 +47,14 @@ class Health(BaseModel):
 def create_app(
     service: Service, *, hosts: Collection[str] | None = None, token: str | None = None
 ) -> FastAPI:
-    """The application of a service. `hosts`: the names it is known under; None: any."""
+    """The application of a service, guarded. `hosts`: the names it is known under; None: any."""
+    app = application(service)
+    app.add_middleware(Guard, hosts=hosts, token=token)
+    return app
+
+
+def application(service: Service) -> FastAPI:
+    """The application of a service, for whoever asks."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -63,6 +69,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
+        routes=page_routes(),
         responses={code: {"model": Error, "description": d} for code, d in REFUSALS.items()},
     )
 
@@ -71,15 +78,9 @@ def create_app(
         """Whether the service answers."""
         return Health()
 
-    @app.get("/", include_in_schema=False)
-    async def page() -> FileResponse:
-        return FileResponse(f"{PAGE}/index.html")
-
     app.state.service = service
     for module in (programs, views):
         app.include_router(module.api, prefix="/api")
-    app.mount("/page", StaticFiles(directory=PAGE))
-    app.add_middleware(Guard, hosts=hosts, token=token)
     _explain(app)
     return app
 
@@ -110,4 +111,5 @@ def _explain(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def failed(request: Request, error: Exception) -> JSONResponse:
-        return said(500, "The service failed; what happened is in its terminal.")
+        full = out_of_memory(error)
+        return said(507 if full else 500, full or UNKNOWN)

@@ -5,13 +5,14 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge, Le
 
 from diabolo.arguments import Usage
 from diabolo.commands import MODEL, command, runs
 from diabolo.errors import InputError
+from diabolo.store import read_config
 
 if TYPE_CHECKING:
     import socket
@@ -51,28 +52,43 @@ def serve(
     import webbrowser
     from ipaddress import ip_address
 
-    import torch
     import uvicorn
 
-    from diabolo.studio.app import create_app
-    from diabolo.studio.service import Service
+    from diabolo.studio.opening import Opening
 
     root, model = _served(target)
     with _socket(host, port) as listener:
         bound, number = listener.getsockname()[:2]
         token = None if _is_loopback(bound) else secrets.token_urlsafe(24)
-        torch.set_num_threads(1)  # more wait for each other where something trains beside
-        service = Service(root, model, uploads=uploads)
-        if model is not None:
-            service.shelf.take(service.shelf.name(model))
-        app = create_app(service, hosts=_hosts(host, bound, number), token=token)
         name = socket.gethostname() if ip_address(bound).is_unspecified else _written(host)
         address = f"http://{name}:{number}/" + (f"#token={token}" if token else "")
         say(f"Studio: {address}  (Ctrl-C ends it)")
         if browser and sys.stdout.isatty() and _has_screen():
             webbrowser.open(address)
+        opening = Opening(
+            lambda: _loaded(root, model, uploads=uploads),
+            failed=lambda: setattr(server, "should_exit", True),
+        )
+        app = opening.guarded(hosts=_hosts(host, bound, number), token=token)
         settings = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5, ws="none")
-        uvicorn.Server(settings).run(sockets=[listener])
+        server = uvicorn.Server(settings)
+        server.run(sockets=[listener])
+    if opening.failure is not None:
+        raise opening.failure
+
+
+def _loaded(root: Path, model: Path | None, *, uploads: bool) -> Any:
+    """The application, the model read."""
+    import torch
+
+    from diabolo.studio.app import application
+    from diabolo.studio.service import Service
+
+    torch.set_num_threads(1)  # more wait for each other where something trains beside
+    service = Service(root, model, uploads=uploads)
+    if model is not None:
+        service.shelf.take(service.shelf.name(model))
+    return application(service)
 
 
 def _served(target: str | Path | None) -> tuple[Path, Path | None]:
@@ -83,7 +99,7 @@ def _served(target: str | Path | None) -> tuple[Path, Path | None]:
     if path.is_dir() and not runs.is_run(path):
         os.chdir(path)
         return Path(), None
-    runs.model_file(path)
+    read_config(runs.model_file(path))
     return Path(), path
 
 

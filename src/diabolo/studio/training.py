@@ -21,7 +21,7 @@ from diabolo import recipes
 from diabolo.commands import listing, runs, training
 from diabolo.commands.parameters import given
 from diabolo.data import spec
-from diabolo.errors import IncompleteError, InputError, Interrupted, unknown
+from diabolo.errors import IncompleteError, InputError, Interrupted, out_of_memory, unknown
 from diabolo.studio.pictures import Picture, pictures
 from diabolo.tasks.evaluation import corrupted, pictured
 
@@ -169,6 +169,10 @@ def work(pipe: Connection, arguments: dict[str, Any]) -> None:
         ended = _stopped(arguments["out"])
     except InputError as error:
         ended = _failed(error)
+    except (MemoryError, RuntimeError) as error:
+        if (full := out_of_memory(error)) is None:
+            raise
+        ended = {"state": "failed", "message": full}
     except OSError as error:
         ended = {"state": "failed", "message": f"{error.filename}: {error.strerror}."}
     _send(pipe, ended)

@@ -402,6 +402,16 @@ def _split(count: int, p: Any, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 # ---- the model
 
+PLAIN = {
+    "linear": False,
+    "activation": "relu",
+    "batch_size": 128,
+    "learning_rate": 1e-3,
+    "schedule": "constant",
+    "validation_fraction": 0.0,
+    "early_stopping": None,
+}
+
 
 def _as_it_is(model: Estimator | None) -> Estimator:
     """A fitted model, as it stays whatever its owner does with it."""
@@ -439,9 +449,13 @@ def _new_model(model: Estimator | None, X: Any, seed: int) -> tuple[Estimator, i
 
 
 def _suited(taken: Intake, count: int) -> dict[str, Any]:
-    """Parameters for such samples: passes for a thousand steps, a narrow code for a table."""
+    """Parameters for such samples: passes for a thousand steps, a narrow code for a table.
+
+    A plain network: one that begins at PCA also learns to reconstruct what is odd.
+    """
     epochs = min(max(20, 200_000 // count), 200)
     if taken.image_shape is not None:
-        return {"epochs": epochs}
+        return PLAIN | {"epochs": epochs, "latent_dim": 32, "hidden": (256, 128)}
     code = min(max(taken.shape[0] // 3, 1), 32)
-    return {"epochs": epochs, "scaling": "standard", "latent_dim": code, "hidden": (64, 32)}
+    table = {"scaling": "standard", "latent_dim": code, "hidden": (64, 32)}
+    return PLAIN | {"epochs": epochs} | table
