@@ -228,9 +228,10 @@ def filled(X: Any, found: Any) -> Any:
 def learn(X: Any) -> Columns:
     """What the columns of a table are; `InputError` for all those that cannot be learnt from."""
     if not is_frame(X):
-        return Columns(
-            Column(None, categories=() if empty else None) for empty in np.isnan(X).all(0)
-        )
+        gaps = np.isnan(X).all(0)
+        if gaps.all():
+            raise InputError("X has nothing but gaps (NaN): give values to learn from.")
+        return Columns(Column(None, categories=() if empty else None) for empty in gaps)
     frame, problems, found = as_frame(X), [], []
     if not frame.columns.is_unique:
         twice = frame.columns[frame.columns.duplicated()]

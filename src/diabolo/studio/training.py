@@ -40,7 +40,10 @@ class Shown(BaseModel):
 
 
 class State(BaseModel):
-    """How far the training is; `said`: the lines that the command line would have printed."""
+    """How far the training is; `said`: the lines that the command line would have printed.
+
+    `epochs` is 0 until they are known, where the data choose them.
+    """
 
     state: Literal["idle", "starting", "running", "stopping", "done", "stopped", "failed"] = "idle"
     run: str | None = None
@@ -88,7 +91,8 @@ class Trainer:
             texts = {**texts, "corruption.image": str(listing.within(self.root, mark))}
         parameters = given(recipes.read(recipe).model, texts)
         plan = training.changed(recipes.read(recipe), parameters, spec.table(options))
-        epochs = training.new_model(plan).validated().epochs
+        asked = training.new_model(plan).validated().epochs
+        epochs = asked if isinstance(asked, int) else 0
         with self._lock:
             if self._state.state in BUSY:
                 raise BusyError("There is a training already: stop it first.")
@@ -219,6 +223,7 @@ def _news(model: Any, test: Any) -> dict[str, Any]:
     return {
         "state": "running",
         "epoch": len(model.history_["epoch"]),
+        "epochs": model.fitted_.config["epochs"],
         "history": model.history_,
         "pictures": _shown(model, test) if pictured(model) else None,
     }

@@ -216,7 +216,7 @@ function inWords({ epoch, epochs, seconds, history }, going) {
   const trained = (history.seconds ?? []).reduce((sum, value) => sum + value, 0);
   const left = going && epoch ? `, about ${duration((trained / epoch) * (epochs - epoch))} left` : "";
   const now = going && epochs && epoch === epochs ? ", writing the report" : left;
-  return `Epoch ${epoch} of ${epochs}, ${duration(seconds)}${going ? " so far" : ""}${now}`;
+  return `Epoch ${epoch}${epochs ? ` of ${epochs}` : ""}, ${duration(seconds)}${going ? " so far" : ""}${now}`;
 }
 
 function duration(seconds) {
