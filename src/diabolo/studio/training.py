@@ -186,7 +186,8 @@ def work(pipe: Connection, arguments: dict[str, Any]) -> None:
 
 def _failed(error: InputError) -> dict[str, Any]:
     """The end of a training that failed, or only had to leave out what could not be read."""
-    if isinstance(error, IncompleteError) and error.result is not None:
+    folder = error.result if isinstance(error, IncompleteError) else None
+    if folder is not None and (folder / runs.MODEL).is_file():
         return {"state": "done", "said": str(error)}
     return {"state": "failed", "message": str(error)}
 
