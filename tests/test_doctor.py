@@ -17,15 +17,6 @@ from diabolo.doctor import DoctorWarning, Finding
 from diabolo.errors import InputError
 from diabolo.models.vae import GaussianCode
 
-PLAIN = {  # a network and a training in which things go wrong
-    "linear": False,
-    "activation": "relu",
-    "scaling": "unit",
-    "schedule": "constant",
-    "validation_fraction": 0.0,
-    "early_stopping": None,
-}
-
 
 def draw(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape)

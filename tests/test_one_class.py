@@ -11,7 +11,7 @@ from diabolo.data import load_mnist
 from diabolo.errors import InputError
 from diabolo.models import MODELS
 from diabolo.params import from_config
-from diabolo.tasks import anomaly
+from diabolo.tasks import oddness
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def _scaled(model, x):
 
 
 def test_a_stroke_beside_its_place_counts_less_than_one_far_away():
-    blur = anomaly._blur(28).numpy()
+    blur = oddness._blur(28).numpy()
     line = np.zeros((28, 28))
     line[10] = 1
     near, far = np.roll(line, 1, axis=0), np.roll(line, 10, axis=0)

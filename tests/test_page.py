@@ -1,19 +1,31 @@
 """The studio's page in a real browser: what a person does there, and what the page must not do."""
 
+import csv
 import time
 from pathlib import Path
 
 import axe_core_python
+import numpy as np
 import pytest
 from conftest import FEW, look_as, needs_browser, requested, run
+from PIL import Image
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from diabolo import load
+from diabolo import Autoencoder, load
+from diabolo.corruption import GaussianNoise
 
-VIEWS = ("draw", "noise", "latent", "generate", "anomaly", "train", "models")
+VIEWS = [
+    *[
+        ("runs/dae", v)
+        for v in ("draw", "noise", "latent", "generate", "anomaly", "train", "models")
+    ],
+    *[("runs/table", v) for v in ("row", "latent", "generate", "anomaly")],
+    ("photo.safetensors", "photo"),
+]
+COLUMNS = ["height", "width", "depth", "a colour, with a longer name"]
 HASH = "return [...arguments[0].getContext('2d').getImageData(0, 0, arguments[0].width,"
 HASH += " arguments[0].height).data].join()"
 pytestmark = [pytest.mark.filterwarnings("ignore::ResourceWarning"), needs_browser]
@@ -21,14 +33,41 @@ pytestmark = [pytest.mark.filterwarnings("ignore::ResourceWarning"), needs_brows
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """A folder with a plain and a denoising run."""
+    """A folder with a plain and a denoising run, a run of a table, and a photograph's denoiser."""
     folder = tmp_path_factory.mktemp("studio")
+    _fit_others(folder)
     for recipe in ("ae-32-fast", "dae-32-fast"):
         out = folder / "runs" / recipe.split("-")[0]
         assert run("fit", recipe, "--out", out, "--limit", 600, "--epochs", 1, *FEW) == 0
     for config in folder.glob("runs/*/config.toml"):  # all are served, though few were tested on
         config.write_text(config.read_text().replace(FEW[1], "mnist:test"))
     return folder
+
+
+def _fit_others(folder):
+    draw = np.random.default_rng(0)
+    x, y = draw.normal(size=(2, 400)).round(3)
+    np.savetxt(
+        folder / "table.csv",
+        np.stack([x, 2 * x, 3 * x, y], 1),
+        delimiter=",",
+        header=",".join([*COLUMNS[:3], f'"{COLUMNS[3]}"']),
+        comments="",
+        fmt="%.3f",
+    )
+    photo = Autoencoder(
+        network="residual",
+        hidden=(4,),
+        latent_dim=None,
+        corruption=GaussianNoise(0.1),
+        epochs=1,
+        random_state=0,
+    )
+    patches = draw.integers(0, 256, (64, 3, 16, 16), dtype=np.uint8)
+    photo.fit(patches).save(folder / "photo.safetensors")
+    small = ["--latent-dim", 2, "--hidden", "16", "--scaling", "standard", "--epochs", 30]
+    table = ["--data", folder / "table.csv", "--out", folder / "runs/table"]
+    assert run("fit", "ae", *table, *small) == 0
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +93,16 @@ class Page:
 
     def show(self, view, model="runs/ae"):
         self.browser.get(f"{self.address}/?model={model}#{view}")
-        self.until(lambda: self.one(f"[data-view={view}]:not([hidden]) *"))
+        self.until(lambda: self.one("[data-view]:not([hidden]) *"))
         self.until(lambda: self.one("#summary").text)
+
+    def settled(self):
+        """Wait until nothing is asked any more."""
+        count = "return performance.getEntriesByType('resource').length"
+        before = None
+        while before != (before := self.browser.execute_script(count)):
+            time.sleep(0.3)
+            self.until(lambda: not self.one("#working").is_displayed())
 
     def one(self, selector):
         found = self.browser.find_elements(By.CSS_SELECTOR, selector)
@@ -228,6 +275,107 @@ def test_runs_are_compared(page, root):
         page.until(lambda text=text: text in page.one("#findings").text)
 
 
+def test_a_row_is_changed_and_its_odd_cell_named(page):
+    page.show("draw", model="runs/table")  # where it is led to the view of rows
+    page.until(lambda: page.one(".verdict").text == "Usual")
+    assert page.one("nav a[aria-current]").text == "Row"
+    assert not page.one("nav a[href='#noise']").is_displayed()
+    cell = page.all(".cells tbody input")[2]
+    made = page.one(".cells tbody tr:nth-child(3) td:nth-child(3)")
+    before = made.text
+    page.slide(cell, "3x")
+    assert cell.get_attribute("aria-invalid") == "true"
+    page.slide(cell, "9,5")
+    page.until(lambda: page.one("[data-view=row] .verdict.odd"))
+    assert page.one(".odd-cell-words").text.startswith("depth: 9.5, where ")
+    assert [head.text for head in page.all(".cells tr.odd th")] == ["depth"]
+    assert made.text != before
+    assert page.one(".which").text == "Your own row"
+    page.browser.execute_script("location.hash = 'anomaly'")
+    page.until(lambda: page.one("[data-view=anomaly] .verdict.odd"))
+    assert page.one("[data-view=anomaly] .cells tbody th").text == "depth"
+
+
+def test_rows_of_a_file_are_walked_and_one_is_pasted(page, root, tmp_path):
+    page.show("row", model="runs/table")
+    opened = page.one("[data-view=row] input[type=file]")
+    (tmp_path / "other.csv").write_text("height,wide\n1,2\n")
+    opened.send_keys(str(tmp_path / "other.csv"))
+    page.until(lambda: page.one("#status").text.startswith("other.csv has"))
+    assert all("422" in entry["message"] for entry in page.browser.get_log("browser"))
+    opened.send_keys(str(root / "table.csv"))
+    page.until(lambda: page.one(".which").text == "Row 1 of table.csv")
+    assert "200 of the 400" in page.one("#status").text
+    page.one("button.next").click()
+    page.until(lambda: page.one(".which").text == "Row 2 of table.csv")
+    second = (root / "table.csv").read_text().splitlines()[2].split(",")
+    wanted = [float(text) for text in second]
+    cells = page.all(".cells tbody input")
+    page.until(lambda: [float(cell.get_attribute("value")) for cell in cells] == wanted)
+    paste = (
+        "const data = new DataTransfer(); data.setData('text', arguments[0]); document."
+        "dispatchEvent(new ClipboardEvent('paste', {clipboardData: data, cancelable: true}))"
+    )
+    page.browser.execute_script(
+        paste, "\t".join(["depth", "height", "width", COLUMNS[3]]) + "\n3\t1\t2\t-1"
+    )
+    page.until(lambda: page.one(".which").text == "Your own row")
+    page.until(lambda: page.one(".cells tbody input").get_attribute("value") == "1")
+    assert page.all(".cells tbody input")[2].get_attribute("value") == "3"
+
+
+def test_the_code_of_a_row_is_turned_and_new_rows_are_kept(page, tmp_path):
+    page.show("latent", model="runs/table")
+    page.until(lambda: len(page.all(".code-sliders input[type=range]")) == 2)
+    decoded = "[data-view=latent] .cells tbody td:nth-child(3)"
+    page.until(lambda: page.one(decoded))
+    before = page.one(decoded).text
+    slider = page.one(".code-sliders input[type=range]")
+    page.slide(slider, float(slider.get_attribute("max")))
+    page.until(lambda: page.one(decoded).text != before)
+    page.browser.execute_script("location.hash = 'generate'")
+    page.until(lambda: len(page.all(".new-rows tbody tr")) == 25)
+    kept = _downloaded(page, tmp_path, "[data-view=generate] .download", "table-new.csv")
+    names, *rows = csv.reader(kept.open())
+    assert names == COLUMNS
+    assert len(rows) == 25
+    cells = page.all(".new-rows tbody tr:first-child td")
+    shown = [cell.text.replace("\N{MINUS SIGN}", "-") for cell in cells]
+    assert [float(text) for text in shown[1:]] == pytest.approx([*map(float, rows[0])], rel=1e-4)
+    page.one(".new-rows button").click()
+    page.until(lambda: page.one("[data-view=row]:not([hidden])"))
+    page.until(lambda: page.one(".cells tbody input"))
+    assert float(page.one(".cells tbody input").get_attribute("value")) == float(rows[0][0])
+
+
+def _downloaded(page, folder, selector, name):
+    page.browser.execute_cdp_cmd(
+        "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(folder)}
+    )
+    page.one(selector).click()
+    page.until((folder / name).exists)
+    return folder / name
+
+
+def test_a_photograph_of_any_size_is_cleaned_and_kept(page, root, tmp_path):
+    page.show("", model="photo.safetensors")  # it begins with this view
+    opened = page.one("[data-view=photo] input[type=file]")
+    (tmp_path / "text.png").write_text("no image")
+    opened.send_keys(str(tmp_path / "text.png"))
+    words = "[data-view=photo] > p"
+    page.until(lambda: page.one(words).text.startswith("text.png is not an image"))
+    assert all("422" in entry["message"] for entry in page.browser.get_log("browser"))
+    photograph = np.random.default_rng(0).integers(0, 256, (37, 61, 3), np.uint8)
+    Image.fromarray(photograph).save(tmp_path / "photo.png")
+    opened.send_keys(str(tmp_path / "photo.png"))
+    page.until(lambda: "61 \N{MULTIPLICATION SIGN} 37 pixels, cleaned in" in page.one(words).text)
+    assert page.one(".compare-frame img:first-child").is_displayed()
+    out = tmp_path / "own.png"
+    assert run("denoise", root / "photo.safetensors", tmp_path / "photo.png", "--out", out) == 0
+    kept = _downloaded(page, tmp_path, "[data-view=photo] .download", "photo-clean.png")
+    assert kept.read_bytes() == out.read_bytes()
+
+
 # ---- what the page must be
 
 
@@ -257,14 +405,20 @@ def test_beyond_this_machine_the_printed_address_has_the_token(browser, root, st
 def test_every_view_is_accessible_and_fits(page, width, scheme):
     axe = Path(axe_core_python.__file__).with_name("axe.min.js").read_text()
     look_as(page.browser, width, scheme)
-    for view in VIEWS:
-        page.show(view, model="runs/dae")
-        time.sleep(1)
+    for model, view in VIEWS:
+        page.show(view, model=model)
+        page.settled()
+        for screen in (width, 1366):
+            look_as(page.browser, screen, scheme)
+            wide = "return document.documentElement.scrollWidth"
+            assert page.browser.execute_script(wide) <= screen, view
+        look_as(page.browser, width, scheme)
+        if model != "runs/dae" and scheme != "dark":
+            continue  # of the same parts
         page.browser.execute_script(axe)
         found = page.browser.execute_async_script("axe.run().then(arguments[0])")
         said = [(v["id"], [n["html"] for n in v["nodes"]]) for v in found["violations"]]
         assert said == [], view
-        assert page.browser.execute_script("return document.documentElement.scrollWidth") <= width
 
 
 def test_the_first_page_is_small_and_quickly_there(page):

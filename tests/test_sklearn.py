@@ -166,7 +166,7 @@ def test_tags(model):
     assert tags.transformer_tags.preserves_dtype == ["float32"]
     assert (tags.estimator_type, tags.classifier_tags, tags.regressor_tags) == (None,) * 3
     assert (tags.requires_fit, tags.target_tags.required) == (True, False)
-    assert (tags.input_tags.sparse, tags.input_tags.allow_nan) == (False, False)
+    assert (tags.input_tags.sparse, tags.input_tags.allow_nan) == (False, True)
     assert not tags.non_deterministic
     for kind in ("classifier", "regressor", "clusterer", "outlier_detector"):
         assert not getattr(base, f"is_{kind}")(model)

@@ -16,10 +16,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 from conftest import FEW, failed, run
 from fastapi.testclient import TestClient
 from PIL import Image
+from starlette.requests import ClientDisconnect
 
 from diabolo import AnomalyDetector, Autoencoder, load, recipes
 from diabolo.commands import parameters
@@ -31,6 +33,7 @@ from diabolo.studio import forms, guard, programs
 from diabolo.studio.app import create_app
 from diabolo.studio.batching import ROWS, Batcher
 from diabolo.studio.service import HEAVY, Service
+from diabolo.tasks.evaluation import in_units
 
 NPY = {"content-type": "application/x-npy"}
 TRAIN = {
@@ -182,9 +185,93 @@ def test_a_table_is_served_too(root, client):
     about = client.get("/api/model?model=table.safetensors").json()
     assert about["shape"] is None
     assert about["samples"] is None
-    assert "no pictures" in sentence(
-        client.post("/api/view", json={"model": "table.safetensors", "code": [0.0, 0.0]}), 422
-    )
+    assert [column["name"] for column in about["columns"]] == ["x0", "x1", "x2", "x3", "x4"]
+    asked = {"model": "table.safetensors"}
+    row = client.post("/api/view", json=asked | {"image": [*rows[0].tolist()[:4], "0,25"]}).json()
+    edited = rows[:1].copy()
+    edited[0, 4] = 0.25
+    np.testing.assert_array_equal(np.float32([row["output"]]), fitted.reconstruct(edited))
+    squares = np.square(in_units(fitted, edited) - in_units(fitted, fitted.reconstruct(edited)))[0]
+    np.testing.assert_allclose(row["error"], squares / squares.sum(), rtol=1e-4)
+    assert (row["psnr"], row["odd_cell"]) == (None, None)
+    code = client.post("/api/view", json=asked | {"code": row["code"]}).json()
+    assert code["output"] == row["output"]
+    asked["name"] = "own.csv"
+    items = client.post("/api/rows", params=asked, content="a,b,c,d,e\n1,2,3,4,.5\n").json()
+    assert items == {
+        "total": 1,
+        "items": [{"index": 0, "label": None, "picture": [1, 2, 3, 4, 0.5]}],
+    }
+    for body, words in [("a,b\n1,2\n", "5 features"), ("", "own.csv cannot be read")]:
+        assert words in sentence(client.post("/api/rows", params=asked, content=body), 422)
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        ([1, 2, 3, 4], "rows of 5 cells, not 4"),
+        ([1, 2, 3, 4, "five"], "The column 'x4' takes a number, not 'five'."),
+        ([1, 2, 3, 4, ""], "The column 'x4' is empty: give a number."),
+        ([1, 2, 3, 4, None], "The column 'x4' is empty: give a number."),
+        ({"shape": [1, 1, 1], "pixels": "AA=="}, "not a picture"),
+    ],
+)
+def test_a_bad_row_is_answered_by_a_sentence(client, image, words):
+    asked = {"model": "table.safetensors", "image": image}
+    assert words in sentence(client.post("/api/view", json=asked), 422)
+
+
+def test_the_odd_cell_of_a_mixed_row_is_named_and_gaps_are_filled(tmp_path):
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=400).round(3)
+    table = pandas.DataFrame({"x": x, "twice": 2 * x, "sign": np.where(x > 0, "plus", "minus")})
+    table["day"] = pandas.Timestamp("2020-01-01") + pandas.to_timedelta(np.rint(9 * x), "D")
+    model = Autoencoder(hidden=(16,), latent_dim=2, epochs=60, random_state=0)
+    detector = AnomalyDetector(model, random_state=0).fit(table)
+    detector.save(tmp_path / "d.safetensors")
+    with TestClient(create_app(Service(tmp_path))) as client:
+
+        def look(*row):
+            asked = {"model": "d.safetensors", "image": row}
+            return client.post("/api/view", json=asked).json()
+
+        columns = client.get("/api/model").json()["columns"]
+        usual, odd = look(0.5, 1, "plus", "2020-01-05"), look(0.5, "-1,2", "plus", "2020-01-05")
+        filled = look(1, None, "", "2020-01-10")["output"]
+        code = look(0.5, 1, "plus", "2020-01-05")["code"]
+        made = client.post("/api/decode?model=d.safetensors", json={"codes": [code]}).json()
+        wrong = [look("plus", 1, "plus", ""), look(1, 1, "zero", ""), look(1, 1, "plus", "soon")]
+    assert [c["kind"] for c in columns] == ["number", "number", "category", "date"]
+    assert columns[2]["choices"] == ["minus", "plus"]
+    assert (usual["odd"], usual["odd_cell"], odd["odd"]) == (False, None, True)
+    assert (odd["odd_cell"]["column"], odd["odd_cell"]["value"]) == (1, "-1.2")
+    assert float(odd["odd_cell"]["normal"]) > 0
+    assert filled[1] > 1
+    assert filled[2] == "plus"
+    assert filled[3].startswith("2020-01-")
+    assert made["samples"] == [usual["output"]]
+    said = ["takes a number, not 'plus'", "takes one of minus, plus", "takes a date, not 'soon'"]
+    assert all(words in answer["error"] for words, answer in zip(said, wrong, strict=True))
+
+
+def test_a_long_request_tells_how_far_it_is_and_ends_when_nobody_waits(tmp_path):
+    service, seen = Service(tmp_path), []
+
+    class Asker:
+        async def is_disconnected(self):
+            seen.append(dict(service.jobs))
+            return len(seen) > 1
+
+    def slow(told):
+        for n in range(1000):
+            told(n / 1000)
+            time.sleep(0.01)
+
+    with pytest.raises(ClientDisconnect):
+        asyncio.run(service.watched("mine", Asker(), slow))
+    service.close()
+    assert 0 < seen[0]["mine"] < seen[1]["mine"] < 0.5
+    assert service.jobs == {}
 
 
 # ---- joining
@@ -326,6 +413,7 @@ def test_the_views_of_a_model(root, client, digits):
     new = client.get("/api/new?model=runs/ae&n=3&nearest=true").json()
     assert "Gaussian" in new["law"]
     assert all(item["nearest"]["distance"] > 0 for item in new["items"])
+    assert client.get("/api/progress?job=none").json() == {"done": None}
     normal = client.get("/api/normal?model=runs/ae").json()
     assert sum(normal["counts"]) == normal["count"] == 2000
     kinds = client.get("/api/corruptions").json()["corruptions"]
@@ -651,6 +739,9 @@ def test_a_training_becomes_the_run_that_the_command_line_makes(tmp_path, digits
         assert ended["state"] == "done", ended
         assert (ended["epoch"], ended["epochs"]) == (2, 2)
         assert len(ended["pictures"]["output"]) == 10
+        assert ended["said"][0] == "Number of images in the dataset: 205"  # a fifth validates
+        assert ended["said"][1].startswith("Its reconstructions of the test samples have")
+        assert client.get("/api/recipes/ae").json()["files"] == ["x.npy"]
         assert client.get("/api/models").json()["default"] == folder
     out = tmp_path / "own"
     words = ["--data", tmp_path / "x.npy", "--epochs", 2, "--hidden", 16, "--limit", 256]
@@ -758,4 +849,4 @@ def test_the_whole_api_answers_as_it_is_described(server, examples, tmp_path):
         check=False,
     )
     assert found.returncode == 0, found.stdout[-3000:]
-    assert "21 / 21" in found.stdout or "Tested: 21" in found.stdout, found.stdout[-3000:]
+    assert "23 / 23" in found.stdout or "Tested: 23" in found.stdout, found.stdout[-3000:]

@@ -20,13 +20,13 @@ VALUES = 2**26  # of all samples that are looked at, at most
 @torch.autocast("cpu", enabled=False)
 def begin(net: Net, source: Source, seed: int) -> None:
     """Set the linear way of a network, where it has one, to what suits the samples."""
-    encoder, decoder, device = net.encoder, net.decoder, net.device
+    encoder, decoder, device = net.encoder, net.likelihood.before(net.decoder), net.device
     if not (isinstance(encoder, Beside) and isinstance(decoder, Beside)):
         return
     size, usual = net.probe[0], getattr(net.cpu(), "usual", torch.empty(0))
+    seen, clean, given = _batch(net, source.to(torch.device("cpu")), size, seed)
     mean_x, mean_y, encode, decode, variances, of_x, of_y = (
-        torch.from_numpy(part).float()
-        for part in _found(net, source.to(torch.device("cpu")), usual, size, seed)
+        torch.from_numpy(part).float() for part in _found(net, seen, clean, given, seed)
     )
     scale, further = net.bottleneck.begin(variances)
     encode, decode = scale[:, None] * encode, scale[:, None] * decode
@@ -38,14 +38,24 @@ def begin(net: Net, source: Source, seed: int) -> None:
     unused = decode.new_zeros(size - len(decode), net.features)
     weight, bias = net.likelihood.begin(mean_y, torch.cat([decode, unused, of_y]))
     decoder.begin(weight, bias - weight[:, size:] @ usual)
+    if net.likelihood.tabular:
+        with torch.no_grad():
+            code = net.bottleneck(net.encoding(given), net.shaped(seen)).mean
+            net.likelihood.settle(net.decoder, net.decoded(code, given), clean)
     net.to(device)
 
 
-def _found(net: Net, source: Source, usual: Tensor, size: int, seed: int) -> Reduced:
-    """The best linear method for scaled rows, as the encoder sees them and as they should be."""
+def _batch(net: Net, source: Source, size: int, seed: int) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Scaled rows as the encoder sees them and as they should be, and what is given beside."""
     draw = generator(seed, "begin")
     most = min(max(ROWS, PRODUCTS // net.features**2), VALUES // net.features + size)
     batch = source.take(torch.randperm(len(source), generator=draw)[:most].sort().values)
-    seen, clean = net.seen(batch, draw)
-    x, given = seen.numpy(), None if batch.given is None else (batch.given - usual).numpy()
-    return reduced(x, x if seen is clean else clean.numpy(), size, given=given, seed=seed)
+    return *net.seen(batch, draw), batch.given
+
+
+def _found(net: Net, seen: Tensor, clean: Tensor, given: Tensor | None, seed: int) -> Reduced:
+    """The best linear method for such rows, with gaps filled in."""
+    x = net.scaling.filled(seen).numpy()
+    y = x if seen is clean else net.scaling.filled(clean).numpy()
+    beside = None if given is None else (given - net.get_buffer("usual")).numpy()
+    return reduced(x, y, net.probe[0], given=beside, seed=seed)

@@ -7,13 +7,15 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from diabolo import __version__, commands
 from diabolo.arguments import Argument
 from diabolo.commands import GROUPS, Command, Family
-from diabolo.errors import IncompleteError, InputError, out_of_memory, unknown
+from diabolo.errors import DoctorWarning, IncompleteError, InputError, out_of_memory, unknown
 
 FACES = ("diabolo.studio.server",)  # commands of rooms above `commands`
 COMMANDS = commands.found(FACES)
@@ -22,7 +24,8 @@ COMMANDS = commands.found(FACES)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. 0: done, 2: the user's mistake, 130: interrupted."""
     try:
-        _run([_dashed(word) for word in (sys.argv[1:] if argv is None else argv)])
+        with _warnings_said():
+            _run([_dashed(word) for word in (sys.argv[1:] if argv is None else argv)])
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -34,6 +37,22 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"diabolo: {sentence}", file=sys.stderr)
         return 2
     return 0
+
+
+@contextmanager
+def _warnings_said() -> Iterator[None]:
+    """What is warned of is said in a line, each once."""
+    said = set[str]()
+
+    def say(message: object, *where: object) -> None:
+        if str(message) not in said:
+            print(f"Warning: {message}", file=sys.stderr)
+        said.add(str(message))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DoctorWarning)
+        warnings.showwarning = say  # type: ignore[assignment]
+        yield
 
 
 def _said(error: Exception) -> list[str]:

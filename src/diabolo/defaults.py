@@ -45,6 +45,11 @@ class Given:
         return len(self.source)
 
     @property
+    def features(self) -> int:
+        """The values that the network has of a sample."""
+        return math.prod(self.intake.shape)
+
+    @property
     def _images(self) -> bool:
         return networks.takes_images(self.p.network)
 
@@ -61,7 +66,7 @@ class Given:
 
     def latent_dim(self) -> int:
         """K."""
-        return min(CODE, -(-self.intake.features // SHARE))
+        return min(CODE, -(-self.features // SHARE))
 
     def scaling(self) -> str:
         """Columns of a table have units of their own; pixels share one, and so do bits.
@@ -83,7 +88,7 @@ class Given:
         """Wider where there is more to learn from."""
         if self._images:
             return getattr(self.p.network, "hidden", ())
-        wide = 1024 if self.samples >= 20_000 else 256 if self.intake.features > 256 else 128
+        wide = 1024 if self.samples >= 20_000 else 256 if self.features > 256 else 128
         return (wide,)
 
     def batch_size(self) -> int:
@@ -94,13 +99,13 @@ class Given:
         """So many that there are enough steps, and not too much work."""
         steps = max(self.samples / self.p.batch_size, 1)
         units = math.prod(self.p.hidden) if self._images else sum(self.p.hidden)
-        work = 6.0 * self.samples * self.intake.features * 2 * (units + 1)
+        work = 6.0 * self.samples * self.features * 2 * (units + 1)
         fewest = max(1, min(LEAST, SEEN // self.samples))
         return int(max(fewest, min(STEPS / steps, WORK / work, MOST)))
 
     def learning_rate(self) -> float:
         """Lower for wide samples."""
-        return RATE * min(1.0, math.sqrt(WIDE / self.intake.features))
+        return RATE * min(1.0, math.sqrt(WIDE / self.features))
 
     def validation_fraction(self) -> float:
         """None where samples to validate on are given, or there are few."""

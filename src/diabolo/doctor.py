@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from diabolo.data.source import Batch
+from diabolo.errors import DoctorWarning
 from diabolo.infer import in_blocks, watched
 from diabolo.net import Net
 
@@ -61,10 +62,6 @@ class Finding(NamedTuple):
         and are judged as any others.
         """
         return self.name in BROKEN
-
-
-class DoctorWarning(UserWarning):
-    """How a finding reaches those who call `fit` from Python."""
 
 
 def found(*findings: Finding | None) -> list[Finding]:
@@ -283,7 +280,10 @@ def worse_than_linear(numbers: dict[str, Any]) -> Finding | None:
 
     Both are in `numbers`, as metrics.json has them; the linear method has the same code size.
     """
-    ours, linear = numbers["test"]["mse"], (numbers.get("linear") or {}).get("mse", math.inf)
+    ours, linear = (
+        numbers["test"].get("mse", 0.0),
+        (numbers.get("linear") or {}).get("mse", math.inf),
+    )
     if ours <= WORSE * linear or ours < EXACT:
         return None
     beta = " or a smaller beta" if "kl" in numbers["test"] else ""
@@ -386,8 +386,9 @@ def examine(
     or none ([]).
     """
     source, x = batch.source, batch.target
-    scaled = net.scaling(x)
+    scaled = net.scaling.filled(net.scaling(x))
     output = net.scaling(in_blocks(net, net.decode, codes, *batch.beside).to(net.device))
+    output = net.scaling.filled(output)
     restrained = net.corruption is not None or bool(net.probe[1]) or source is not x
     return found(
         unscaled(scaled),

@@ -25,6 +25,10 @@ class InputError(ValueError):
     """A mistake in what was given; its message is one sentence that says what and what to do."""
 
 
+class DoctorWarning(UserWarning):
+    """How those who call from Python are told of what is wrong but no error."""
+
+
 class Interrupted(KeyboardInterrupt):
     """An interrupt of a training that leaves a usable model: `result`, its record."""
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from diabolo import doctor, fitting, intake, networks, params, store, unlike
 from diabolo.bottleneck import Bottleneck
+from diabolo.columns import is_frame
 from diabolo.condition import Condition
 from diabolo.corruption import Corruption
 from diabolo.data.samples import Samples
@@ -25,7 +26,7 @@ from diabolo.doctor import Finding
 from diabolo.errors import InputError, Interrupted
 from diabolo.fitted import Fitted, Plan
 from diabolo.infer import in_blocks, trace
-from diabolo.inputs import as_array, as_codes, find_device, find_seed, like
+from diabolo.inputs import as_codes, find_device, find_seed, like
 from diabolo.intake import Intake
 from diabolo.layers import Layer, as_text
 from diabolo.likelihood import Likelihood
@@ -142,6 +143,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
+        tags.input_tags.allow_nan = True
         tags.target_tags.required = self.condition is not None
         return tags
 
@@ -193,11 +195,12 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         if not (callback is None or callable(callback)):
             raise InputError(f"callback must be a function, but is {callback!r}.")
         start, columns = self.__dict__.get("fitted_") if plan.p.warm_start else None, None
-        frame: dict[str, str] = {}
+        table, frame = plan.p.likelihood.tabular, dict[str, str]()
         if isinstance(X, Samples):
             y = X.labels if y is None else y
             X, X_noisy, columns, frame = X.array, X.noisy, X.columns, X.framing
-        taken, source = self._samples(X, y, X_noisy, plan.p.condition, start)
+            table |= is_frame(X)
+        taken, source = self._samples(X, y, X_noisy, plan.p.condition, start, table=table)
         peak = 0.0 if start is None else start.peak
         validation = taken.validation(self, X_val, paired=X_noisy is not None, peak=peak)
         try:
@@ -225,7 +228,8 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         The learning rate is constant; the optimiser goes on from the last `partial_fit`.
         """
         plan, start = self._plan(), self.__dict__.get("fitted_")
-        taken, source = self._samples(X, y, None, plan.p.condition, start)
+        table = plan.p.likelihood.tabular
+        taken, source = self._samples(X, y, None, plan.p.condition, start, table=table)
         self.fitted_ = fitting.fit_more(plan, taken, source, start)
         return self
 
@@ -241,12 +245,25 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         return twin
 
     def _samples(
-        self, X: Any, y: Any, X_noisy: Any, condition: Condition | None, start: Fitted | None
+        self,
+        X: Any,
+        y: Any,
+        X_noisy: Any,
+        condition: Condition | None,
+        start: Fitted | None,
+        *,
+        table: bool = False,
     ) -> tuple[Intake, Source]:
-        """What samples are, and those to learn from."""
+        """What samples are, and those to learn from; a `table` may have gaps later on."""
         if start is None:
             return intake.learn(
-                self, X, y, X_noisy, condition=condition, image_shape=self.image_shape
+                self,
+                X,
+                y,
+                X_noisy,
+                condition=condition,
+                image_shape=self.image_shape,
+                table=table,
             )
         return start.intake, start.intake.source(self, X, y, X_noisy, peak=start.peak)
 
@@ -273,13 +290,21 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         if z.ndim != 2 or z.shape[1] != k:
             raise InputError(f"Codes must have shape (N, {k}), but have {tuple(z.shape)}.")
         y = in_blocks(net, net.decode, z, *self.given(condition, len(z)), wide=True)
-        return like(X, y.reshape(-1, *self.sample_shape_))
+        return self.fitted_.intake.samples(y, X)
 
     def reconstruct(self, X: Any, *, condition: Any = None) -> Any:
         """Decoded mean codes: an array of the shape and in the units of X."""
         return self._mapped(
             X, self._net().reconstruct, condition=condition, keep_shape=True, wide=True
         )
+
+    def fill(self, X: Any, *, condition: Any = None) -> Any:
+        """X with its gaps filled in, each from the rest of its row; nothing else is changed."""
+        net, rows = self._net(), self.rows(X)
+        if self.fitted_.intake.table is None:
+            return copy.copy(X)
+        found = in_blocks(net, net.fill, rows, *self.given(condition, len(rows)))
+        return self.fitted_.intake.fill(X, found)
 
     def corrupt(
         self, X: Any, *, corruption: Corruption | None = None, random_state: Any = None
@@ -344,7 +369,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
             beside = self.given(condition, n)
         net = self._net()
         y = in_blocks(net, net.decode, torch.from_numpy(temperature * z.numpy()), *beside)
-        return y.reshape(-1, *self.sample_shape_).numpy()
+        return self.fitted_.intake.samples(y)
 
     def unlike(self, X: Any, *, condition: Any = None) -> list[Finding]:
         """How X differs from what the model was trained on, where that is far: a finding, or none.
@@ -370,9 +395,13 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
 
     def planned(self, X: Any) -> Net:
         """The untrained network that samples like X would be given, without a condition."""
-        plan, (taken, source) = self._plan(), self._samples(X, None, None, None, None)
+        plan = self._plan()
+        table = plan.p.likelihood.tabular
+        taken, source = self._samples(X, None, None, None, None, table=table)
         plan = suited(plan, taken, source, validation=False)
-        scaling = learn_scaling(plan.p.scaling, source, image=taken.image_shape is not None)
+        scaling = learn_scaling(
+            plan.p.scaling, source, image=taken.image_shape is not None, table=taken.table
+        )
         return plan.net(taken, scaling, torch.Generator().manual_seed(0))
 
     def given(self, condition: Any, n: int) -> list[Tensor]:
@@ -431,7 +460,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
     ) -> Any:
         rows = self.rows(X)
         out = in_blocks(self._net(), function, rows, *self.given(condition, len(rows)), wide=wide)
-        return like(X, out.reshape(as_array(X).shape) if keep_shape else out)
+        return self.fitted_.intake.like(X, out) if keep_shape else like(X, out)
 
 
 class Autoencoder(Estimator):

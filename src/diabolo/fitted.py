@@ -15,6 +15,7 @@ from torch import Generator, Tensor, nn
 
 from diabolo import __version__, networks
 from diabolo.bottleneck import Bottleneck
+from diabolo.columns import Columns
 from diabolo.doctor import Finding
 from diabolo.errors import InputError
 from diabolo.infer import trace
@@ -47,6 +48,7 @@ class Header(BaseModel):
     dtype: Literal["bool", "uint8", "uint16", "float32"]
     feature_names: Names
     columns: Names | None = None
+    table: Annotated[list[dict[Text, Plain | Annotated[list[Plain], FAST]]], FAST] | None = None
     condition: dict[Text, Annotated[list[Plain], FAST]] | None = None
     seed: Annotated[int, Ge(0)]
     history: dict[str, Annotated[list[int | float | None], FAST]]
@@ -91,12 +93,14 @@ class Plan:
 
         Raises `InputError` where the parts do not fit each other or the samples.
         """
-        p, shape = self.p, intake.image_shape or intake.sample_shape
+        p, shape = self.p, intake.shape
         given = 0 if intake.condition is None else intake.condition.size
         likelihood = self._likelihood(intake, scaling, shape)
         pair = self._own() if self.own else self._pair(shape, likelihood.per_value, given, draw)
+        encoder, decoder = pair
         net = Net(
-            *pair,
+            encoder,
+            likelihood.behind(decoder),
             bottleneck=self.bottleneck,
             likelihood=likelihood,
             corruption=copy.deepcopy(p.corruption),
@@ -161,14 +165,16 @@ class Plan:
 
     def _likelihood(self, intake: Intake, scaling: Scaling, shape: tuple[int, ...]) -> Likelihood:
         """With its output activation; both must suit each other, the scaling and the network."""
-        p, linear = self.p, self.linear(shape)
+        p, linear, likelihood = self.p, self.linear(shape), self.p.likelihood
+        if intake.table is not None:
+            likelihood = likelihood.of_table(scaling)
         bounded = self.own or (p.network.bounded and not linear)
-        usual = p.likelihood.usual_activation(p.scaling, bounded=bounded)
+        usual = likelihood.usual_activation(p.scaling, bounded=bounded)
         activation = p.output_activation or usual
         if not self.own:
             p.network.check_output(activation)
-        p.likelihood.check(p.scaling, activation, intake.dtype)
-        found: Likelihood = p.likelihood.after(activation)
+        likelihood.check(p.scaling, activation, intake.dtype)
+        found: Likelihood = likelihood.after(activation)
         return found.within(scaling.low, scaling.high) if linear else found
 
     def _build(self, net: Net, draw: Generator) -> None:
@@ -189,9 +195,9 @@ class Plan:
             z = _attempt(where, net.bottleneck, encode, x).mean
             y = _attempt(f"decoder cannot take codes of shape {tuple(z.shape)}", net.decoded, z)
         wanted = net.likelihood.per_value * net.features
-        if y[0].numel() != wanted:
+        if (found := y[0].numel() - net.likelihood.beside) != wanted:
             raise InputError(
-                f"The decoder gives {y[0].numel()} values a sample, but a sample has {wanted}."
+                f"The decoder gives {found} values a sample, but a sample has {wanted}."
             )
 
 
@@ -289,6 +295,8 @@ class Fitted:
             "metrics": self.metrics,
             "versions": self.versions,
         }
+        if self.intake.table is not None:
+            config["table"] = self.intake.table.header()
         if self.usual:
             config["usual"] = self.usual
         if self.intake.condition is not None:
@@ -309,7 +317,10 @@ class Fitted:
         if condition is not None:
             condition = condition.with_learnt(config["condition"])
         shape, names = tuple(config["sample_shape"]), tuple(config["feature_names"])
-        intake = Intake(shape, image, config["dtype"], names, condition)
+        table = None if config["table"] is None else Columns.read(config["table"])
+        intake = Intake(shape, image, config["dtype"], names, condition, table)
+        if table is not None and shape != (len(table),):
+            raise ValueError("its columns do not fit its samples.")
         for names in (config["feature_names"], config["columns"]):
             if names and len(names) != intake.features:
                 raise ValueError("the names of its columns do not fit its samples.")
@@ -317,7 +328,7 @@ class Fitted:
         steps, codes = (tensors.pop(name).numpy() for name in ("step_loss", "code_range"))
         if len(plan.p.hidden or ()) > len(tensors):
             raise ValueError("it has more layers than tensors.")
-        net = plan.net(intake, read_scaling(tensors, intake.features), None)
+        net = plan.net(intake, read_scaling(tensors, intake.features, table), None)
         with torch.device("cpu" if plan.own else "meta"):
             shape = (plan.bottleneck.outputs * codes.shape[-1],) if codes.ndim else ()
             plan.bottleneck.build(shape, torch.Generator() if plan.own else None)

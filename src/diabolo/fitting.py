@@ -150,7 +150,9 @@ def _begin(
 
 def _new_net(plan: Plan, intake: Intake, source: Source, seed: int) -> Any:
     """The network that learns from a source, with its scaling and first weights."""
-    scaling = learn_scaling(plan.p.scaling, source, image=intake.image_shape is not None)
+    scaling = learn_scaling(
+        plan.p.scaling, source, image=intake.image_shape is not None, table=intake.table
+    )
     net = plan.net(intake, scaling, torch.Generator().manual_seed(seed))
     if intake.condition is not None:
         net.get_buffer("usual").copy_(_conditions(source).mean(0))
@@ -275,6 +277,10 @@ class Fit:
         if whole is not None and not self._better():
             begin(self.net, whole, record.seed)
             record = self._seen(EXAMINED)
+        if record.intake.table is not None:
+            rows = self.training.validation or self.source
+            draw = generator(record.seed, "gaps", device=self.net.device.type)
+            self.net.judge(rows.head(EXAMINED), draw)
         held, findings = self.training.validation, [self.stopped, *self._examine(record)]
         more, usual = trial.tried(self.net, self.source, held, record.seed)
         return replace(record, findings=doctor.found(*findings, *more), usual=usual)

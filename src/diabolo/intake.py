@@ -13,6 +13,8 @@ import torch
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
+from diabolo import columns
+from diabolo.columns import Columns
 from diabolo.condition import Condition
 from diabolo.data.samples import Samples
 from diabolo.data.source import Rows, Source
@@ -23,6 +25,7 @@ from diabolo.inputs import (
     as_rows,
     check_layout,
     in_a_sentence,
+    like,
     stored_type,
 )
 
@@ -35,7 +38,7 @@ class Intake:
 
     `sample_shape` is (D,), (H, W) or (C, H, W), `image_shape` (C, H, W) or None for tables,
     `dtype` the stored type, `names` those of the columns that a table had. `condition` has learnt
-    what is given beside them.
+    what is given beside them. `table` describes the columns of one with categories or gaps.
     """
 
     sample_shape: tuple[int, ...]
@@ -43,17 +46,27 @@ class Intake:
     dtype: str
     names: tuple[str, ...] = ()
     condition: Condition | None = None
+    table: Columns | None = None
 
     @property
     def features(self) -> int:
         """D, the number of values in a sample."""
         return math.prod(self.sample_shape)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of a sample as the network has it: (E,) of a table, which may be wider."""
+        if self.table is not None:
+            return (self.table.width,)
+        return self.image_shape or self.sample_shape
+
     def rows(self, owner: Any, X: Any, peak: float = 0.0) -> Tensor:
         """X as a tensor (N, D); `owner` is the estimator, and `peak` its largest stored value.
 
         Refuses samples of another shape, other columns, or obviously other units.
         """
+        if self.table is not None:
+            return _of_table(owner, X, self.table)
         array = as_rows(X)
         shape = tuple(array.shape[1:])
         if len(shape) > 1 and (1, *shape)[-3:] != self.image_shape:
@@ -61,6 +74,28 @@ class Intake:
         rows, _ = _checked(owner, array, self)
         self.check_units(rows, peak)
         return _tensor(rows)
+
+    def like(self, X: Any, rows: Tensor) -> Any:
+        """Rows (N, D) in the form of X: its shape, or its columns in their order and types."""
+        if self.table is not None and columns.is_frame(X):
+            return self.table.frame(rows.numpy(), X)
+        return like(X, rows.reshape(as_array(X).shape))
+
+    def fill(self, X: Any, rows: Tensor) -> Any:
+        """X with its gaps, and nothing else, from rows (N, D)."""
+        found = self.like(X, rows)
+        if columns.is_frame(X):
+            return columns.filled(X, found)
+        if isinstance(X, Tensor):
+            return torch.where(X.isnan(), found.to(X), X)
+        array = as_array(X)
+        return np.where(np.isnan(array), found, array)
+
+    def samples(self, rows: Tensor, beside: Any = None) -> Any:
+        """New samples (N, *shape of a sample) of rows (N, D); a table as it was in training."""
+        if self.table is not None and self.table.names:
+            return self.table.frame(rows.numpy())
+        return like(beside, rows.reshape(-1, *self.sample_shape))
 
     def source(
         self,
@@ -152,12 +187,15 @@ def learn(
     *,
     condition: Condition | None = None,
     image_shape: tuple[int, ...] | None = None,
+    table: bool = False,
 ) -> tuple[Intake, Source]:
     """What the samples X are, and X as a source; `image_shape` as it was given.
 
+    `table`: rows are those of a table that may have gaps, even if these have none.
     `condition` learns from y, one for each sample.
     """
     names: tuple[str, ...] = ()
+    known = None
     if isinstance(X, Source):
         shape, stored = X.shape, str(X.dtype).removeprefix("torch.")
         if stored not in TYPES:
@@ -165,12 +203,17 @@ def learn(
         check_layout("X", shape)
         source: Source = X
     else:
-        array = as_rows(X)
-        shape = tuple(array.shape[1:])
-        rows, names = _checked(owner, array, None)
+        known = None if image_shape else _table(X, sure=table)
+        array = as_rows(X) if known is None else X
+        shape = tuple(np.shape(array)[1:])
+        if known is not None:
+            rows = _of_table(owner, X, known).numpy()
+            names = known.names if all(isinstance(n, str) for n in known.names) else ()
+        else:
+            rows, names = _checked(owner, array, None)
         source, stored = Rows(_tensor(rows), shape=shape), str(rows.dtype)
     learnt = _condition(owner, condition, y)
-    taken = Intake(shape, _image_shape(shape, image_shape), stored, names, learnt)
+    taken = Intake(shape, _image_shape(shape, image_shape), stored, names, learnt, known)
     if X_noisy is not None and isinstance(source, Rows):
         source = replace(source, noisy=taken.partner(owner, X, X_noisy, "X_noisy"))
     return taken, taken._beside(source, y)
@@ -186,6 +229,26 @@ def _condition(owner: Any, condition: Condition | None, y: Any) -> Condition | N
             " give fit(X, y), with a label or numbers for each sample."
         )
     return condition.learn(y)
+
+
+def _table(X: Any, *, sure: bool) -> Columns | None:
+    """What the columns of a table are, where it has categories or gaps, or is `sure` to be one."""
+    array = X if columns.is_frame(X) else as_rows(X)
+    if len(array.shape) != 2 or not (sure or columns.mixed(array)):
+        return None
+    return columns.learn(array)
+
+
+def _of_table(owner: Any, X: Any, table: Columns) -> Tensor:
+    """A table with such columns as a tensor (N, D)."""
+    table.check_form(X)
+    array = X if columns.is_frame(X) else as_rows(X)
+    if len(array) == 0:
+        raise InputError(
+            f"Found array with 0 sample(s) (shape={tuple(array.shape)}) while a minimum of 1 is"
+            f" required by {owner.kind}."
+        )
+    return _tensor(table.values(array))
 
 
 def _checked(owner: Any, array: Any, known: Intake | None) -> tuple[np.ndarray, tuple[str, ...]]:

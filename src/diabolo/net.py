@@ -141,7 +141,8 @@ class Net(nn.Module):
         """Scaled batches of what the encoder sees and of what it should give."""
         source, target, _ = batch
         clean = self.scaling(target)
-        return self.corrupt(clean if source is target else self.scaling(source), generator), clean
+        seen = self.corrupt(clean if source is target else self.scaling(source), generator)
+        return self.scaling.hidden(seen, generator), clean
 
     def terms(
         self,
@@ -207,7 +208,7 @@ class Net(nn.Module):
 
     def shaped(self, batch: Tensor) -> Tensor:
         """A flat batch (B, D) in the shape that the encoder takes."""
-        return batch.reshape(-1, *self.input_shape)
+        return self.scaling.filled(batch).reshape(-1, *self.input_shape)
 
     def encode(self, x: Tensor, given: Tensor | None = None) -> Tensor:
         """Mean codes (B, K) of stored values (B, D)."""
@@ -217,6 +218,22 @@ class Net(nn.Module):
     def decode(self, z: Tensor, given: Tensor | None = None) -> Tensor:
         """Stored values (B, D) of codes (B, K)."""
         return self.scaling.inverse(self.likelihood.mean(self.decoded(z, given)))
+
+    @torch.no_grad()
+    def judge(self, batch: Batch, generator: Generator) -> None:
+        """Let a table's scaling learn how far the network is to be trusted with gaps."""
+        scaled = self.scaling(batch.target)
+        hidden = self.scaling.hidden(scaled, generator)
+        code = self.encoding(batch.given)(self.shaped(hidden))
+        mean = cast(Tensor, self.bottleneck.mean_layer()(code))
+        output = self.likelihood.mean(self.decoded(mean, batch.given))
+        self.scaling.judge(hidden, output, scaled)
+
+    def fill(self, x: Tensor, given: Tensor | None = None) -> Tensor:
+        """Stored values (B, D), of which only gaps are filled in, from the rest of their row."""
+        output = self.likelihood.mean(self.decoded(self.encode(x, given), given))
+        found = self.scaling.inverse(self.scaling.agreed(self.scaling(x), output))
+        return torch.where(x.isnan(), found, x)
 
     def reconstruct(self, x: Tensor, given: Tensor | None = None) -> Tensor:
         """Stored values (B, D) of the mean codes of stored values (B, D)."""

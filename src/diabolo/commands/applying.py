@@ -20,6 +20,7 @@ SHOWN = 10  # samples in the picture of input and output
 Out = Annotated[
     str | Path, Usage("--out PATH"), "where to, such as a file or folder of the kind of INPUT"
 ]
+Fill = Annotated[bool, "fill the gaps of a table in, and change nothing else"]
 Corrupt = Annotated[bool, "first corrupt as in training"]
 CorruptionSeed = Annotated[int, Ge(0), "of the corruption"]
 
@@ -30,24 +31,33 @@ def reconstruct(
     source: Input,
     out: Out,
     *,
+    fill: Fill = False,
     corrupt: Corrupt = False,
     seed: CorruptionSeed = 0,
     force: Force = False,
 ) -> list[Path]:
-    """Encode and decode images or rows.
+    """Encode and decode images or rows; fill in a table's gaps.
 
     Writes the reconstructions of INPUT, in its form, and for images a picture of both.
-    `corrupt`: first corrupted as in training, by the seed. Returns the paths. Raises `InputError`
-    for a mistake, before anything is written, and `IncompleteError` after the work if some files
-    were bad.
+    `fill`: writes INPUT as it is, but for its gaps. `corrupt`: first corrupted as in training, by
+    the seed. Returns the paths. Raises `InputError` for a mistake, before anything is written, and
+    `IncompleteError` after the work if some files were bad.
     """
-    return reconstruct_by(
-        runs.load_model(model), source, out, corrupt=corrupt, seed=seed, force=force
-    )
+    if fill and corrupt:
+        raise InputError("Give --fill or --corrupt, not both.")
+    loaded = runs.load_model(model)
+    return reconstruct_by(loaded, source, out, fill=fill, corrupt=corrupt, seed=seed, force=force)
 
 
 def reconstruct_by(
-    fitted: "Estimator", source: str, path: str | Path, *, corrupt: bool, seed: int, force: bool
+    fitted: "Estimator",
+    source: str,
+    path: str | Path,
+    *,
+    fill: bool = False,
+    corrupt: bool,
+    seed: int,
+    force: bool,
 ) -> list[Path]:
     """As `reconstruct`, by a model that is loaded."""
     from diabolo.tasks.evaluation import pictured
@@ -58,7 +68,8 @@ def reconstruct_by(
     runs.tell_unlike(fitted, samples)
     clean = samples.array
     seen = fitted.corrupt(clean, random_state=seed) if corrupt else clean
-    output = fitted.reconstruct(seen, condition=runs.condition_of(fitted, samples))
+    use = fitted.fill if fill else fitted.reconstruct
+    output = use(seen, condition=runs.condition_of(fitted, samples))
     data.write(out, output, like=samples)
     written = [out]
     if pictured(fitted):

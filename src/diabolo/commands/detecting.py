@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from diabolo.data import Samples
     from diabolo.estimator import Estimator
     from diabolo.tasks.anomaly import AnomalyDetector
+    from diabolo.tasks.oddness import OddCell
 
 SCORES, WORST = "scores.csv", "worst.png"
 MOST = 200  # samples in the picture
@@ -237,6 +238,7 @@ class _Found:
     flagged: "np.ndarray"
     shares: "np.ndarray | None"  # of each column in a row's error, of a table
     columns: "np.ndarray"
+    cells: "list[OddCell]"  # the oddest of each row
 
     def caption(self, i: int) -> str:
         """A sample's p-value and verdict."""
@@ -258,21 +260,19 @@ def _load_detector(file: str | Path) -> "AnomalyDetector":
 def _judge(detector: "AnomalyDetector", samples: "Samples") -> _Found:
     import numpy as np
 
+    from diabolo.tasks.anomaly import column_names
+
     scores = detector.score_samples(samples.array)
     flagged, shares = scores < detector.offset_, None
-    columns = np.empty(0, object)
+    columns, cells = np.empty(0, object), list[Any]()
     if detector.model_.image_shape_ is None:
-        errors = detector.errors(samples.array).astype(np.float64)
-        total = errors.sum(axis=1, keepdims=True)
-        shares = errors / np.where(total > 0, total, 1)
-        columns = detector._column_names()
-    return _Found(samples, scores, detector.p_values_of(scores), flagged, shares, columns)
+        shares = detector.shares(samples.array)
+        columns, cells = column_names(detector.model_), detector.odd_cells(samples.array, shares)
+    return _Found(samples, scores, detector.p_values_of(scores), flagged, shares, columns, cells)
 
 
 def _write_scores(path: Path, found: _Found) -> None:
     """`scores.csv`: a line a sample, in the order of the input."""
-    import numpy as np
-
     lines: dict[str, Any] = {
         "file": found.samples.names,
         "score": [f"{value:.9g}" for value in found.scores],
@@ -280,9 +280,10 @@ def _write_scores(path: Path, found: _Found) -> None:
         "verdict": [_word(flag) for flag in found.flagged],
     }
     if found.shares is not None:
-        odd = found.shares.argmax(axis=1)
-        lines["oddest_column"] = found.columns[odd]
-        lines["share_of_error"] = [f"{v:.4f}" for v in found.shares[np.arange(len(odd)), odd]]
+        lines["oddest_column"] = [cell.column for cell in found.cells]
+        lines["share_of_error"] = [f"{cell.share:.4f}" for cell in found.cells]
+        lines["value"] = [cell.value for cell in found.cells]
+        lines["normal"] = [cell.normal for cell in found.cells]
     if found.samples.labels is not None:
         lines["label"] = found.samples.labels
     with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
@@ -304,7 +305,7 @@ def _draw_worst(path: Path, detector: "AnomalyDetector", found: _Found, count: i
     title = f"The {len(worst)} least normal of {len(names):,}"
     if found.shares is not None:
         shares, columns = found.shares[worst], [str(name) for name in found.columns]
-        labels = [f"row {names[i]}: {found.caption(i)}" for i in worst]
+        labels = [f"row {names[i]}: {found.caption(i)}\n{found.cells[i]}" for i in worst]
         write_picture(path, lambda: figures.odd_columns(shares, labels, columns, title=title))
     elif pictured(model):
         X = found.samples.array[worst]

@@ -122,19 +122,17 @@ class _Drawn:
         self.model: Estimator = getattr(loaded, "model_", loaded)
         self.law = loaded if isinstance(loaded, LatentSampler) else self.model
 
-    def sample(self, n: int, condition: str | None, **options: Any) -> "np.ndarray":
+    def sample(self, n: int, condition: str | None, **options: Any) -> Any:
         """`n` new samples, of a condition where one is asked for."""
-        import numpy as np
-
         if condition is None:
-            return np.asarray(self.law.sample(n, **options))
+            return self.law.sample(n, **options)
         from diabolo.tasks.sampling import LatentSampler
 
         if isinstance(self.law, LatentSampler):
             raise InputError("--condition goes with the model's prior: give --law prior.")
         kind = getattr(self.model.fitted_.intake.condition, "kind", "")
         value: Any = [condition.split(",")] * n if kind == "values" else condition
-        return np.asarray(self.model.sample(n, condition=value, **options))
+        return self.model.sample(n, condition=value, **options)
 
     def choose(self, law: str | None, components: int | None) -> list[str]:
         """Settle on a law and fit it where it is not; returns the lines that say so."""

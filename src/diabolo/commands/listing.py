@@ -9,12 +9,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from diabolo import recipes, store
 from diabolo.commands import runs
 from diabolo.data import atomically
+from diabolo.data.samples import kind_by_name
 from diabolo.errors import InputError
 
 DEPTH = 3  # folders below the first in which models are looked for
@@ -42,6 +44,12 @@ def models(root: Path) -> Iterator[Entry]:
     newest = sorted((pair for pair in dated if pair[0] is not None), reverse=True)
     described = (_described(file, root) for _, file in newest[:MOST])
     return (entry for entry in described if entry is not None)
+
+
+def data(root: Path) -> list[str]:
+    """What below `root` could be trained on: files of samples, and folders of images."""
+    found = (name for path, names in _walked(root) for name in _of_samples(path, names))
+    return sorted(path.relative_to(root).as_posix() for path in islice(found, MOST))
 
 
 def within(root: Path, name: str) -> Path:
@@ -75,16 +83,31 @@ def keep(root: Path, body: bytes) -> Path:
 
 def _found(root: Path) -> Iterator[Path]:
     """Model files: of a run folder one, and those that stand alone."""
-    for folder, inner, names in os.walk(root):
-        path = Path(folder)
-        deep = len(path.relative_to(root).parts) >= DEPTH
-        inner[:] = [] if deep else sorted(name for name in inner if name[0] not in "._")
+    for path, names in _walked(root):
         if runs.is_run(path):
-            inner.clear()
             with suppress(InputError):
                 yield runs.model_file(path)
         else:
             yield from (path / name for name in names if name.endswith(".safetensors"))
+
+
+def _walked(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """The folders below `root` and the names of the files in them, but not what is in a run."""
+    for folder, inner, names in os.walk(root):
+        path = Path(folder)
+        deep = len(path.relative_to(root).parts) >= DEPTH or runs.is_run(path)
+        inner[:] = [] if deep else sorted(name for name in inner if name[0] not in "._")
+        yield path, names
+
+
+def _of_samples(path: Path, names: list[str]) -> Iterator[Path]:
+    """Of a folder what holds samples: itself, where it has images, and files of other kinds."""
+    if runs.is_run(path):
+        return
+    kinds = {name: kind_by_name(Path(name)) for name in names}
+    if "image" in kinds.values():
+        yield path
+    yield from (path / n for n, kind in kinds.items() if kind not in (None, "folder", "image"))
 
 
 def _changed(file: Path) -> float | None:

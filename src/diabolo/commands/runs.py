@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+import tempfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diabolo import data, recipes
+from diabolo.columns import check_names, is_frame
 from diabolo.data import Samples, atomically, spec
 from diabolo.data.files import check_place, is_special, remove_leftovers
 from diabolo.data.samples import IMAGE_SUFFIXES
@@ -43,7 +45,7 @@ METRICS, HISTORY, FIGURES, REPORT = "metrics.json", "history.csv", "figures", "r
 class Split:
     """The data of a run; of pairs, `train` is clean."""
 
-    train: "np.ndarray"
+    train: Any
     validation: Samples | None
     test: Samples
     noisy: "np.ndarray | None" = None
@@ -103,8 +105,19 @@ def _read_both(recipe: Recipe, seed: int) -> tuple[Samples, Samples]:
     if held_out:
         return _hold_out(training, seed)
     fit, roles = training.framing.get("fit"), _roles(recipe)
+    kinds = None if training.frame is None else training.frame.kinds
     shape = _image_shape(training.array)
-    return training, data.read(recipe.test, image_shape=shape, fit=fit, **roles)
+    testing = data.read(recipe.test, image_shape=shape, fit=fit, kinds=kinds, **roles)
+    if is_frame(training.array) and testing.frame is not None:
+        testing = _with_columns(testing, training.columns or [])
+    return training, testing
+
+
+def _with_columns(samples: Samples, names: Sequence[Any]) -> Samples:
+    """A table of which a model takes columns of these names, in any order."""
+    assert samples.frame is not None
+    frame = samples.frame.only(names)
+    return replace(samples, array=frame.table, columns=frame.columns, frame=frame)
 
 
 def read_source(recipe: Recipe, limit: int | None = None) -> Samples:
@@ -127,8 +140,11 @@ def _needed(recipe: Recipe) -> int | None:
     return limit + (max(1, (limit - 1) // 9) if recipe.test == spec.HELD_OUT_FIRST else 0)
 
 
-def _check_alike(train: "np.ndarray", test: "np.ndarray", name: str) -> None:
+def _check_alike(train: Any, test: Any, name: str) -> None:
     """Refuse test samples that a model of the training samples could not take."""
+    if is_frame(train):
+        check_names(f"The table {name}", list(test.columns), list(train.columns))
+        return
     if train.shape[1:] != test.shape[1:]:
         raise InputError(
             f"The test samples of {name} have shape {test.shape[1:]}, those to train on"
@@ -158,7 +174,7 @@ def _subset(samples: Samples, index: "np.ndarray | slice") -> Samples:
 
     return replace(
         samples,
-        array=samples.array[index],
+        array=samples.array.iloc[index] if is_frame(samples.array) else samples.array[index],
         names=[samples.names[i] for i in np.arange(len(samples.names))[index]],
         labels=None if samples.labels is None else samples.labels[index],
         noisy=None if samples.noisy is None else samples.noisy[index],
@@ -303,16 +319,38 @@ def read_for(model: "Estimator", source: str | Path, limit: int | None = None) -
 
     What was done to images for that is told.
     """
+    table = model.fitted_.intake.table
     kinds: Any = dict.fromkeys(model.columns_ or (), "number")
+    if table is not None:
+        kinds = {column.name: column.kind for column in table}
     samples = data.read(
         source, image_shape=model.image_shape_, fit=fit_of(model), kinds=kinds, limit=limit
     )
     tell(samples.told)
+    if table is not None and samples.frame is not None:
+        samples = _with_columns(samples, table.names)
+        check_names(f"The table {source}", list(samples.array.columns), list(table.names))
+        return samples
+    if is_frame(samples.array) and samples.frame is not None:
+        samples = replace(samples, array=samples.frame.array())
     if model.columns_ and samples.columns and samples.columns != model.columns_:
         pairs = zip_longest(samples.columns, model.columns_)
         given, wanted = next((a, b) for a, b in pairs if a != b)
         found, expected = _column(given), _column(wanted)
         raise InputError(f"{source} has {found} where the model has {expected}: give its columns.")
+    return samples
+
+
+def read_body_for(model: "Estimator", name: str, body: bytes) -> Samples:
+    """As `read_for`, the bytes of a file of that name."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"samples{Path(name).suffix.lower()}"
+        path.write_bytes(body)
+        try:
+            samples = read_for(model, path)
+            model.rows(samples.array)  # which refuses what it cannot take
+        except InputError as error:
+            raise InputError(str(error).replace(str(path), name)) from None
     return samples
 
 
@@ -354,9 +392,11 @@ def _column(name: str | None) -> str:
     return "no column" if name is None else f"the column {name!r}"
 
 
-def as_samples(model: "Estimator", array: "np.ndarray") -> Samples:
+def as_samples(model: "Estimator", array: Any) -> Samples:
     """What the model made, with the names of its columns where it has them."""
     names = [str(number) for number in range(len(array))]
+    if is_frame(array):
+        return Samples(array, names, "csv", columns=model.columns_)
     stored = array[:0].astype(model.dtype_)
     return Samples(stored, names, "csv" if model.columns_ else "npy", columns=model.columns_)
 

@@ -94,6 +94,12 @@ class Frame:
         missing: Any = {"na_value": np.nan} if dtype.startswith("float") else {}
         return self.table.to_numpy(dtype=dtype, **missing)
 
+    def only(self, names: Collection[str]) -> "Frame":
+        """The frame with the columns that have none of these names set aside."""
+        apart = [name for name in self.columns if name not in names]
+        aside = self.aside.assign(**{name: self.table[name] for name in apart})
+        return replace(self, table=self.table.drop(columns=apart), aside=aside)
+
     def rows(self, index: Any) -> "Frame":
         """The rows of an index or a slice."""
         return replace(self, table=self.table.iloc[index], aside=self.aside.iloc[index])

@@ -55,7 +55,11 @@ def read_image_bytes(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "image.png"  # what it is is found from its content
         path.write_bytes(body)
-        return read(path, image_shape=image_shape, fit=fit).array
+        try:
+            return read(path, image_shape=image_shape, fit=fit).array
+        except InputError as error:
+            words = str(error).replace(str(path), path.name).replace(path.name, "The body")
+            raise InputError(words) from None
 
 
 def png_bytes(array: np.ndarray, dtype: np.dtype) -> bytes:

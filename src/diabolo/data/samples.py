@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,12 +59,12 @@ class Samples:
     `labels` is (N,) where the source has them, `columns` the header of a table. `failures` has
     one sentence for each file of a folder that could not be read, `told` what was done to others
     that the user did not ask for. `noisy` is like `array`, row by row, where the samples are the
-    clean ones of pairs. `frame` is the table that they come from: `array` is of objects where it
-    does not only have numbers. `framing` has the size and the fit with which images were brought
-    to one size, as the data options of these names.
+    clean ones of pairs. `frame` is the table that they come from: `array` is its DataFrame where
+    it has more than numbers that are all there. `framing` has the size and the fit with which
+    images were brought to one size, as the data options of these names.
     """
 
-    array: "np.ndarray"
+    array: Any
     names: list[str]
     kind: Kind
     labels: "np.ndarray | None" = None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from diabolo.columns import mixed
 from diabolo.data.arrays import read_npy, read_npz
 from diabolo.data.cells import ColumnKind
 from diabolo.data.files import why
@@ -227,7 +228,7 @@ def _read_file(path: Path, kind: Kind, limit: int | None) -> Samples:
 
 def _read_table(path: Path, kind: Kind, **known: Any) -> Samples:
     frame = read_frame(path, **known)
-    array = checked(path, frame.array()) if frame.numeric else frame.array()
+    array = frame.table if mixed(frame.table) else checked(path, frame.array())
     names = _numbers(0, len(array))
     return Samples(array, names, kind, frame.labels, frame.columns, frame=frame)
 

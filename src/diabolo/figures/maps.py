@@ -92,12 +92,13 @@ def _name_classes(plot: Axes, names: np.ndarray, middles: Sequence[np.ndarray]) 
 def table_rows(original: np.ndarray, output: np.ndarray, columns: Sequence[str]) -> Figure:
     """Heat maps of samples (N, D), of their reconstructions and of the difference.
 
-    Each column is scaled to the range of its originals. Up to 30 columns are named.
+    Each column is scaled to the range of its originals, gaps (NaN) are blank. Up to 30 columns
+    are named.
     """
     if original.shape != output.shape or original.shape[1] != len(columns):
         shapes = f"{original.shape}, {output.shape} and {len(columns)} names"
         raise InputError(f"originals, outputs and column names must agree, not {shapes}")
-    low, high = original.min(axis=0), original.max(axis=0)
+    low, high = np.fmin.reduce(original), np.fmax.reduce(original)
     span = np.where(high > low, high - low, 1)
     x, y = (original - low) / span, (output - low) / span
     names = [shortened(name, LONGEST) for name in columns]
@@ -119,7 +120,7 @@ def _heat_map(figure: Figure, axes: Axes, name: str, values: np.ndarray) -> None
     if name == "difference":
         blue, orange, middle = COLOURS[0], COLOURS[6], PAPER
         colours = LinearSegmentedColormap.from_list(name, [blue, middle, orange])
-        high = min(float(np.abs(values).max()), 1.0) or 1.0
+        high = min(float(np.fmax.reduce(np.abs(values), axis=None)), 1.0) or 1.0
         low = -high
     image = axes.imshow(values, cmap=colours, vmin=low, vmax=high, aspect="auto")
     bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02)
@@ -141,7 +142,8 @@ def odd_columns(
     picked = np.sort(np.argsort(-shares.max(axis=0), kind="stable")[:30])
     names = [shortened(columns[i], LONGEST) for i in picked]
     tall = max(text_width(name.replace("$", "S"), SMALL) for name in names)
-    figure, axes = new_plot(90 + tall + 24 * max(len(labels), 4))
+    each = 24 + 12 * any("\n" in label for label in labels)
+    figure, axes = new_plot(90 + tall + each * max(len(labels), 4))
     colours = [PAPER, COLOURS[6], COLOURS[2]]
     top = float(shares.max()) or 1.0
     image = axes.imshow(
@@ -163,7 +165,8 @@ def odd_columns(
     bar.ax.spines[:].set_visible(False)
     bar.ax.tick_params(labelsize=SMALL)
     axes.set_xticks(range(len(names)), names, rotation=90, **PLAIN)
-    axes.set_yticks(range(len(labels)), [shortened(label, 300) for label in labels], **PLAIN)
+    lines = ["\n".join(shortened(line, 300) for line in label.split("\n")) for label in labels]
+    axes.set_yticks(range(len(labels)), lines, **PLAIN)
     axes.set_title(title or "", size=NORMAL, pad=6)
     axes.tick_params(length=0)
     axes.grid(False)

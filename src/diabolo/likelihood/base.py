@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from diabolo import backprop
+from diabolo.errors import InputError
 from diabolo.networks import ACTIVATIONS
 from diabolo.params import Parameters
+from diabolo.scaling import Scaling
 
 OUTPUTS = {"unit": "sigmoid", "symmetric": "tanh"}  # activations that fit a scaling
 
@@ -27,6 +29,8 @@ class Likelihood(Parameters, ABC):
     """
 
     per_value: ClassVar[int] = 1  # numbers that the decoder gives for each value
+    tabular: ClassVar[bool] = False  # whether it is of rows with categories or gaps
+    beside = 0  # numbers behind these that are alike for all samples
     unit: ClassVar[str] = "nats per feature"  # what `per_feature` gives
     support: ClassVar[tuple[float, float] | None] = None  # ends of what has a likelihood
     activation = cast(nn.Module, nn.Identity())  # of the output, see `after`
@@ -68,6 +72,24 @@ class Likelihood(Parameters, ABC):
     def within(self, low: float, high: float) -> Self:
         """The same likelihood for scaled values that all lie in a range."""
         return self
+
+    def of_table(self, scaling: Scaling) -> "Likelihood":
+        """The same likelihood, of the rows of a table with categories or gaps, so scaled."""
+        raise InputError(
+            f"A {self.kind} likelihood has no probability for categories or gaps: leave likelihood"
+            " out."
+        )
+
+    def behind(self, decoder: nn.Module) -> nn.Module:
+        """The decoder with what the likelihood learns of its own, which lies behind it."""
+        return decoder
+
+    def before(self, decoder: nn.Module) -> nn.Module:
+        """The decoder that `behind` was given."""
+        return decoder
+
+    def settle(self, decoder: nn.Module, output: Tensor, target: Tensor) -> None:
+        """Begin with what suits these outputs and scaled targets, where it learns of its own."""
 
     def layer(self) -> nn.Module:
         """`mean` as the last layer of a decoder."""

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
 from diabolo.likelihood.base import Likelihood
+from diabolo.likelihood.mixed import Mixed
+from diabolo.scaling import Scaling
 
 
 class Clip(nn.Hardtanh):
@@ -18,6 +20,9 @@ class Gaussian(Likelihood, kind="gaussian", synonyms=("mse",)):
     """N(mean, I). The nll is without its constant, D/2 log(2 pi): 1/2 sum (x - mean)^2."""
 
     unit = "MSE per feature"
+
+    def of_table(self, scaling: Scaling) -> Likelihood:
+        return Mixed().of_table(scaling)
 
     def law(self, output: Tensor) -> Distribution:
         return Independent(Normal(self.mean(output), 1.0), 1)

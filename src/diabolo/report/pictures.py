@@ -103,7 +103,10 @@ def _denoised(outcome: Outcome, count: int, test: dict[str, float], how: str) ->
 def _table(model: Estimator, test: Samples) -> Picture:
     X = test.array[:30]
     clean, output = in_units(model, X), in_units(model, model.reconstruct(X))
+    table = model.fitted_.intake.table
     columns = test.columns or [str(i) for i in range(X.shape[1])]
+    if table is not None:
+        columns = table.values_named
     caption = "Test rows in scaled units, their reconstructions, and the difference."
     figure = figures.table_rows(clean, output, columns)
     return Picture("reconstructions", "Reconstructions", caption, figure)

@@ -13,6 +13,7 @@ NAMES = {  # in metrics.json, where numbers can be named more plainly
     "mse": "mean squared error",
     "psnr": "PSNR, dB",
     "ssim": "SSIM",
+    "accuracy": "share of categories that are right",
     "bce": "BCE, nats per value",
     "nll": "negative log-likelihood, nats",
     "noisy_mse": "doing nothing: mean squared error",
@@ -78,7 +79,7 @@ def verdict(numbers: dict[str, Any], net: Net | None = None) -> str:
         if linear["full_rank_mse"] > linear["mse"]:
             sentences.append("(Of any rank it overfits: the training samples are few.)")
     elif linear:
-        sentences.append(_beside("PCA with the same code size", test, linear["mse"]))
+        sentences += _beside_pca(test, linear)
     return " ".join(sentences)
 
 
@@ -99,7 +100,7 @@ def _written(value: Any) -> str:
 
 
 def _result(test: dict[str, float], net: Net | None) -> str:
-    error = f"a mean squared error of {_error(test['mse'])}{_decibels(test.get('psnr'))}"
+    error = _errors(test)
     if "noisy_mse" in test:
         noisy = f"{_error(test['noisy_mse'])}{_decibels(test.get('noisy_psnr'))}"
         return f"On corrupted test samples its output has {error}; before, they had {noisy}."
@@ -109,6 +110,17 @@ def _result(test: dict[str, float], net: Net | None) -> str:
     return f"Its reconstructions of the test samples have {error}{_nats(test, net) or extra}."
 
 
+def _errors(test: dict[str, float]) -> str:
+    """The error of values, and how many categories are right."""
+    found = []
+    if "mse" in test:
+        error = f"{_error(test['mse'])}{_decibels(test.get('psnr'))}"
+        found.append(f"a mean squared error of {error}")
+    if "accuracy" in test:
+        found.append(f"{test['accuracy']:.1%} of the categories right")
+    return " and ".join(found) or "nothing to measure"
+
+
 def _nats(test: dict[str, float], net: Net | None) -> str:
     """The loss of a model with terms: their values, and what they are added to."""
     terms, bound = ((), None) if net is None else (net.probe[1], net.bottleneck.bound)
@@ -116,6 +128,16 @@ def _nats(test: dict[str, float], net: Net | None) -> str:
     if bound in test:
         return f"; with a drawn code the loss is {-test[bound]:.2f} nats ({each})"
     return f"; the negative log-likelihood is {test['nll']:.2f} nats ({each})" if each else ""
+
+
+def _beside_pca(test: dict[str, float], linear: dict[str, float]) -> list[str]:
+    """Where the model stands beside PCA, of numbers and of categories."""
+    pca, found = "PCA with the same code size", []
+    if "mse" in linear:
+        found.append(_beside(pca, test, linear["mse"]))
+    if "accuracy" in linear:
+        found.append(f"Of the categories {pca} has {linear['accuracy']:.1%} right.")
+    return found
 
 
 def _beside(method: str, test: dict[str, float], mse: float) -> str:

@@ -10,6 +10,7 @@ from diabolo.commands.listing import Entry
 from diabolo.data import spec
 from diabolo.studio import forms
 from diabolo.studio.pictures import Picture
+from diabolo.studio.rows import Column, Row, Sample
 from diabolo.studio.service import LARGEST
 
 Number = float | None
@@ -36,13 +37,18 @@ class Counts(BaseModel):
 
 
 class About(BaseModel):
-    """A model that is open."""
+    """A model that is open: of images, of a `shape`, or of tables, with `columns`.
+
+    `photographs`: it was trained on patches, to clean images of any size.
+    """
 
     path: str
     name: str
     title: str
     kind: str
     shape: tuple[int, int, int] | None
+    columns: list[Column] | None
+    photographs: bool
     code_size: int
     parameters: int
     loss_unit: str
@@ -58,7 +64,7 @@ class About(BaseModel):
 class Item(BaseModel):
     index: int
     label: int | None
-    picture: Picture
+    picture: Sample
 
 
 class Items(BaseModel):
@@ -66,11 +72,17 @@ class Items(BaseModel):
     items: list[Item]
 
 
+class Progress(BaseModel):
+    """The share that is done; none: nothing of that name is under way."""
+
+    done: Number
+
+
 class Question(BaseModel):
-    """What is looked at: an image, a test sample, or a code."""
+    """What is looked at: an image or the cells of a row, a test sample, or a code."""
 
     model: str = ""
-    image: Picture | None = None
+    image: Picture | Row | None = None
     sample: Annotated[int, Ge(0)] | None = None
     code: Code | None = None
     corruption: dict[str, Any] | None = None
@@ -83,17 +95,27 @@ class Question(BaseModel):
         return self
 
 
+class OddCell(BaseModel):
+    """The number of a column, the value there, and one that would have been normal."""
+
+    column: int
+    value: str
+    normal: str
+
+
 class Look(BaseModel):
-    """What a model makes of an image: what it saw, the code, the output, and how they differ.
+    """What a model makes of a sample: what it saw, the code, the output, and how they differ.
 
     `error` is |output - input| a pixel, in [0, 1] units; of colours the root of the mean square.
+    Of a row it is the share of each cell in its error. `odd_cell`: the oddest of an odd row.
     """
 
-    input: Picture | None
-    seen: Picture | None
+    input: Sample | None
+    seen: Sample | None
     code: list[float]
-    output: Picture
-    error: Picture | None
+    output: Sample
+    error: Picture | list[float] | None
+    odd_cell: OddCell | None
     mse: Number
     psnr: Number
     seen_psnr: Number
@@ -108,7 +130,7 @@ class Decoding(BaseModel):
 
 
 class Pictures(BaseModel):
-    pictures: list[Picture]
+    pictures: list[Sample]
 
 
 class Point(BaseModel):
@@ -139,7 +161,7 @@ class Nearest(BaseModel):
 
 
 class New(BaseModel):
-    picture: Picture
+    picture: Sample
     nearest: Nearest | None
 
 
@@ -179,7 +201,7 @@ class RecipeNames(BaseModel):
 
 
 class Form(BaseModel):
-    """A recipe as a form."""
+    """A recipe as a form; `files`: what is there that it could be trained on."""
 
     name: str
     title: str
@@ -188,6 +210,7 @@ class Form(BaseModel):
     kind: str
     fields: list[forms.Field]
     data: list[forms.Field]
+    files: list[str]
 
 
 _Options: Any = create_model(  # type: ignore[call-overload]

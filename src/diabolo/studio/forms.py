@@ -86,17 +86,20 @@ def field(parameter: Parameter, value: Any, prefix: str = "") -> Field:
 def _input(parameter: Parameter, *, whole: bool) -> dict[str, Any]:
     """What is put in: the type, and the choices or bounds; `whole`: a part with its own fields.
 
-    Choices beside a number or a list are words that may stand in its place.
+    Choices beside a number, such as "auto", are words that may stand in its place.
     """
     if parameter.kinds:
         return {"type": "part" if whole else "choice", "choices": [*parameter.kinds]}
     hints = alternatives(parameter.hint)
     literals = [bare(hint) for hint in hints if get_origin(bare(hint)) is Literal]
-    words = {"choices": [c for hint in literals for c in get_args(hint)]} if literals else {}
-    of_numbers = (h for h in hints if bare(h) in NUMBERS or get_origin(bare(h)) is tuple)
-    main = next(of_numbers, None)
+    choices = [c for hint in literals for c in get_args(hint)]
+    plain = (h for h in hints if bare(h) in NUMBERS or get_origin(bare(h)) is tuple)
+    main = next(plain, None)
     if main is None:
-        return {"type": "choice", **words}
+        return {"type": "choice", "choices": choices}
+    if choices and bare(main) is bool:
+        return {"type": "choice", "choices": ["true", "false", *choices]}
+    words = {"choices": choices} if choices else {}
     if get_origin(bare(main)) is tuple:
         return {"type": "list", **words}
     return {"type": NUMBERS[bare(main)], **words, **_bounds(getattr(main, "__metadata__", ()))}

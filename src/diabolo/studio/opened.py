@@ -3,6 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from diabolo.data.files import quietly
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
 from diabolo.loading import load
+from diabolo.studio.rows import given, rows
 from diabolo.tasks import embedding
 from diabolo.tasks.anomaly import AnomalyDetector
 from diabolo.tasks.sampling import LatentSampler
@@ -70,6 +72,22 @@ class Opened:
         return split
 
     @_once
+    def train(self) -> np.ndarray:
+        """The training samples, as `rows` gives them. Raises as `data` does."""
+        return rows(self.model, self.data.train)
+
+    @_once
+    def test(self) -> np.ndarray:
+        """The test samples, as `rows` gives them. Raises as `data` does."""
+        return rows(self.model, self.data.test.array)
+
+    def part(self, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+        """The samples of a part, "train" or "test", and their labels."""
+        if name == "train":
+            return self.train, self.data.labels
+        return self.test, self.data.test.labels
+
+    @_once
     def detector(self) -> AnomalyDetector | None:
         """The detector in the file, or one calibrated on test samples; None without these."""
         if isinstance(self.loaded, AnomalyDetector):
@@ -77,8 +95,9 @@ class Opened:
         if self.split is None:
             return None
         detector = AnomalyDetector(self.model, prefit=True, false_alarm_rate=RATE, random_state=0)
-        with quietly():
-            return detector.fit(self.split.test.array[:CALIBRATING])
+        with quietly(), suppress(InputError):  # of a table that none can be made for
+            return detector.fit(given(self.model, self.test[:CALIBRATING]))
+        return None
 
     def need_detector(self) -> AnomalyDetector:
         """The detector. Raises `InputError` where there is none."""
@@ -94,7 +113,7 @@ class Opened:
             return self.loaded, "the law in its file"
         if self.model.net_.bottleneck.prior() is not None:
             return self.model, "its prior"
-        x = self.data.train[:LEARNING]
+        x = given(self.model, self.train[:LEARNING])
         count = fitting_components(len(x))
         law = LatentSampler(self.model, components=count, random_state=0).fit(x)
         return law, f"a mixture of {count} Gaussians on its codes"
@@ -104,23 +123,36 @@ class Opened:
         """The mean (K,) of the codes of test samples, or the middle of their range."""
         if self.split is None:
             return np.asarray(self.model.code_range_.mean(axis=0))
-        codes = self.model.transform(self.split.test.array[:CALIBRATING])
-        return np.asarray(codes.mean(axis=0))
+        return np.asarray(self.encode(self.test[:CALIBRATING]).mean(axis=0))
 
     def map(self, count: int) -> np.ndarray:
         """The codes of the first test samples in the plane, (n, 2), from 0 to 1."""
-        codes = np.asarray(self.model.transform(self.data.test.array[:count]))
-        places = embedding.plane(codes)[0]
+        places = embedding.plane(self.encode(self.test[:count]))[0]
         low, high = places.min(axis=0), places.max(axis=0)
         return (places - low) / np.where(high > low, high - low, 1)
 
+    def encode(self, samples: np.ndarray) -> np.ndarray:
+        """The codes of samples, as `rows` gives these."""
+        return np.asarray(self.model.transform(given(self.model, samples)))
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """The samples of codes, as `rows` gives them."""
+        return rows(self.model, self.model.inverse_transform(codes))
+
+    def sample(self, n: int, temperature: float, seed: int) -> np.ndarray:
+        """New samples, as `rows` gives them."""
+        law, how = self.law[0], {"temperature": temperature, "random_state": seed}
+        if isinstance(law, LatentSampler):
+            return self.decode(law.sample_codes(n, **how))
+        return rows(self.model, law.sample(n, **how))
+
     def look(self, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Codes, outputs and scores (not a number without a detector) of samples."""
-        codes = self.model.transform(seen)
-        output = self.model.inverse_transform(codes)
-        detector = self.detector
-        scores = np.full(len(seen), np.nan) if detector is None else detector.score_samples(seen)
-        return codes, output, scores
+        codes, detector = self.encode(seen), self.detector
+        scores = np.full(len(seen), np.nan)
+        if detector is not None:
+            scores = np.asarray(detector.score_samples(given(self.model, seen)))
+        return codes, self.decode(codes), scores
 
 
 class Shelf:

@@ -5,6 +5,8 @@ Answers are those of Python and of the command line, to the bit; images are roun
 """
 
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -19,17 +21,16 @@ from diabolo.data import memory
 from diabolo.data.sources import checked
 from diabolo.errors import InputError
 from diabolo.studio.opened import Opened
-from diabolo.studio.service import TEMPERATURE, Name, Seed, Served
+from diabolo.studio.rows import sent
+from diabolo.studio.service import BINARY, BODY, BYTES, TEMPERATURE, Name, Seed, Served
 from diabolo.tasks.denoising import denoise as in_tiles
 from diabolo.tasks.evaluation import pictured
 
 NPY, PNG, JSON = "application/x-npy", "image/png", "application/json"
-BYTES = "application/octet-stream"
 MOST = 10_000  # samples that are generated at a time
 NUMBERS = 1 << 26  # in them
 GAP = 2  # pixels between the images of a sheet
 Format = Literal["npy", "json", "png"]
-BINARY = {"schema": {"type": "string", "format": "binary"}}
 
 
 class Samples(BaseModel):
@@ -97,14 +98,21 @@ async def reconstruct(service: Served, request: Request, model: Name = "") -> Re
 
 
 @api.post("/denoise", **_described(Samples, Samples, NPY, PNG))
-async def denoise(service: Served, request: Request, model: Name = "") -> Response:
+async def denoise(
+    service: Served,
+    request: Request,
+    model: Name = "",
+    job: Annotated[str, Query(max_length=100, description="A name for /api/progress.")] = "",
+) -> Response:
     """What the model makes of images of any size, in overlapping tiles."""
     opened = await service.take(model)
     form, x = await _samples(request, opened, any_size=True)
     if x.shape[1:] == opened.model.sample_shape_:
         clean = await service.batch(opened.model.reconstruct, x)
     else:
-        clean = await service.heavily(lambda: in_tiles(opened.model, x))
+        clean = await service.watched(
+            job, request, lambda told: in_tiles(opened.model, x, progress=told)
+        )
     return await _answer(form, clean, opened, x.dtype)
 
 
@@ -123,7 +131,7 @@ async def decode(service: Served, request: Request, model: Name = "") -> Respons
     opened = await service.take(model)
     body, form = await request.body(), _form(request)
     codes = await run_in_threadpool(_read, body, form, "codes", opened)
-    return await _answer(form, await service.batch(opened.model.inverse_transform, codes), opened)
+    return await _answer(form, await service.batch(opened.decode, codes), opened)
 
 
 @api.post(
@@ -162,13 +170,11 @@ async def generate(
     most = NUMBERS // opened.model.n_features_in_
     if n > most:
         raise InputError(f"{n} samples of this model are too many at a time: at most {most}.")
-    new = await service.heavily(
-        lambda: opened.law[0].sample(n, temperature=temperature, random_state=seed)
-    )
+    new = await service.heavily(lambda: opened.sample(n, temperature, seed))
     return await _answer(format, _sheet(new, opened) if format == "png" else new, opened)
 
 
-@api.post("/upload", status_code=201, openapi_extra={"requestBody": {"content": {BYTES: BINARY}}})
+@api.post("/upload", status_code=201, openapi_extra=BODY)
 async def upload(service: Served, request: Request) -> Uploaded:
     """Keep a model file and give its path. Only where the service takes uploads."""
     if not service.uploads:
@@ -224,15 +230,17 @@ async def _answer(
     if form == "npy":
         return Response(await run_in_threadpool(memory.npy_bytes, array), media_type=NPY)
     if form == "json":
-        return Response(await run_in_threadpool(_json, name, array), media_type=JSON)
+        rows: Callable[[], list[Any]] = array.tolist
+        if name == "samples" and opened.model.fitted_.intake.table is not None:
+            rows = partial(sent, opened.model, array)  # in words
+        return Response(await run_in_threadpool(_json, name, rows), media_type=JSON)
     kind = np.dtype(dtype or opened.model.dtype_)
     return Response(await run_in_threadpool(memory.png_bytes, array, kind), media_type=PNG)
 
 
-def _json(name: str, array: np.ndarray) -> str:
-    """An array under a name, row by row: other threads wait while one call writes."""
-    rows = (json.dumps(row.tolist()) for row in array)
-    return f'{{"{name}": [{", ".join(rows)}]}}'
+def _json(name: str, rows: Callable[[], list[Any]]) -> str:
+    """Rows under a name, one by one: other threads wait while one call writes."""
+    return f'{{"{name}": [{", ".join(map(json.dumps, rows()))}]}}'
 
 
 def _sheet(images: np.ndarray, opened: Opened) -> np.ndarray:

@@ -21,8 +21,7 @@ from diabolo import recipes, store
 from diabolo.commands import listing, runs, training
 from diabolo.commands.parameters import given
 from diabolo.data import spec
-from diabolo.defaults import AUTO
-from diabolo.errors import InputError, Interrupted, out_of_memory, unknown
+from diabolo.errors import IncompleteError, InputError, Interrupted, out_of_memory, unknown
 from diabolo.studio.pictures import Picture, pictures
 from diabolo.tasks.evaluation import corrupted, pictured
 
@@ -41,7 +40,10 @@ class Shown(BaseModel):
 
 
 class State(BaseModel):
-    """How far the training is."""
+    """How far the training is; `said`: the lines that the command line would have printed.
+
+    `epochs` is 0 until they are known, where the data choose them.
+    """
 
     state: Literal["idle", "starting", "running", "stopping", "done", "stopped", "failed"] = "idle"
     run: str | None = None
@@ -51,6 +53,7 @@ class State(BaseModel):
     seconds: float = 0.0
     history: dict[str, list[float | None]] = {}
     message: str = ""
+    said: list[str] = []
     findings: list[tuple[str, str, str]] = []
     pictures: Shown | None = None
 
@@ -90,14 +93,15 @@ class Trainer:
         parameters = given(recipes.read(recipe).model, texts)
         plan = training.changed(recipes.read(recipe), parameters, spec.table(options))
         asked = training.new_model(plan).validated().epochs
+        epochs = asked if isinstance(asked, int) else 0
         with self._lock:
             if self._state.state in BUSY:
                 raise BusyError("There is a training already: stop it first.")
             folder = runs.new_folder(None, plan.name, force=False, root=self.root)
             run = folder.relative_to(self.root).as_posix()
             self._run({"recipe": recipe, "parameters": parameters, "out": folder, **options})
-            epochs = 0 if asked == AUTO else int(asked)
             self._state = State(state="starting", run=run, recipe=recipe, epochs=epochs)
+            self._state.message = "Starting: it takes some seconds."
             self._begun = time.monotonic()
         return self.state
 
@@ -148,7 +152,9 @@ class Trainer:
         with self._lock:
             if self._state.state == "stopping" and news.get("state") == "running":
                 del news["state"]
-            self._state = self._state.model_copy(update={**news, "seconds": self._seconds()})
+            said = [*self._state.said, *news.pop("said", "").splitlines()]
+            kept = {**news, "said": said, "seconds": self._seconds()}
+            self._state = self._state.model_copy(update=kept)
 
 
 def work(pipe: Connection, arguments: dict[str, Any]) -> None:
@@ -158,7 +164,7 @@ def work(pipe: Connection, arguments: dict[str, Any]) -> None:
     try:
         folder = training.fit(
             **arguments,
-            say=lambda text: _send(pipe, {"state": "running", "message": text.splitlines()[0]}),
+            say=lambda text: _send(pipe, {"state": "running", "message": "", "said": text}),
             watch=lambda model, test: _send(pipe, _news(model, test)),
         )
         findings = store.read_config(runs.model_file(folder))["findings"]
@@ -168,7 +174,7 @@ def work(pipe: Connection, arguments: dict[str, Any]) -> None:
     except KeyboardInterrupt:
         ended = _stopped(arguments["out"])
     except InputError as error:
-        ended = {"state": "failed", "message": str(error)}
+        ended = _failed(error)
     except (MemoryError, RuntimeError) as error:
         if (full := out_of_memory(error)) is None:
             raise
@@ -176,6 +182,14 @@ def work(pipe: Connection, arguments: dict[str, Any]) -> None:
     except OSError as error:
         ended = {"state": "failed", "message": f"{error.filename}: {error.strerror}."}
     _send(pipe, ended)
+
+
+def _failed(error: InputError) -> dict[str, Any]:
+    """The end of a training that failed, or only had to leave out what could not be read."""
+    folder = error.result if isinstance(error, IncompleteError) else None
+    if folder is not None and (folder / runs.MODEL).is_file():
+        return {"state": "done", "said": str(error)}
+    return {"state": "failed", "message": str(error)}
 
 
 def _stopped(folder: Path) -> dict[str, Any]:
@@ -212,7 +226,7 @@ def _news(model: Any, test: Any) -> dict[str, Any]:
     return {
         "state": "running",
         "epoch": len(model.history_["epoch"]),
-        "epochs": model.fitted_config_["epochs"],
+        "epochs": model.fitted_.config["epochs"],
         "history": model.history_,
         "pictures": _shown(model, test) if pictured(model) else None,
     }

@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Ge
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from diabolo import metrics, recipes
-from diabolo.commands import listing
+from diabolo import recipes
+from diabolo.commands import listing, runs
 from diabolo.corruption import Corruption
 from diabolo.errors import InputError
 from diabolo.params import from_config, to_config
@@ -37,22 +37,26 @@ from diabolo.studio.answers import (
     Nearest,
     New,
     Normal,
-    Number,
     Order,
     Pictures,
     Point,
+    Progress,
     Question,
     RecipeName,
     RecipeNames,
 )
+from diabolo.studio.looking import finite, look
 from diabolo.studio.opened import Opened
-from diabolo.studio.pictures import need_pictures, picture, pictures, stored
-from diabolo.studio.service import TEMPERATURE, Name, Seed, Served, Service
+from diabolo.studio.pictures import need_pictures, pictures
+from diabolo.studio.rows import columns, given, sent, taken
+from diabolo.studio.rows import rows as as_rows
+from diabolo.studio.service import BODY, TEMPERATURE, Name, Seed, Served, Service
 from diabolo.studio.training import BUSY, State
-from diabolo.tasks.evaluation import pictured, shown
+from diabolo.tasks.evaluation import pictured
 from diabolo.tasks.sampling import nearest as find_nearest
 
 BINS = 40
+ROWS = 200  # of a file that are sent back
 
 
 api = APIRouter(tags=["page"])
@@ -87,8 +91,8 @@ def samples(
 ) -> Items:
     """Some of the samples that belong to a model."""
     opened = service.shelf.take(model)
-    array, labels = _part(opened, part)
-    images = pictures(opened.model, array[start : start + count])
+    array, labels = opened.part(part)
+    images = sent(opened.model, array[start : start + count])
     return Items(
         total=len(array),
         items=[
@@ -98,24 +102,52 @@ def samples(
     )
 
 
+@api.post("/rows", openapi_extra=BODY)
+async def rows(
+    service: Served,
+    request: Request,
+    name: Annotated[str, Query(min_length=1, description="Of the file: its suffix counts.")],
+    model: Name = "",
+) -> Items:
+    """The first rows of a table file that is the body, for a model of such tables."""
+    opened, body = await service.take(model), await request.body()
+
+    def read() -> Items:
+        X = as_rows(opened.model, runs.read_body_for(opened.model, name, body).array)
+        first = enumerate(sent(opened.model, X[:ROWS]))
+        return Items(total=len(X), items=[Item(index=i, label=None, picture=r) for i, r in first])
+
+    found: Items = await service.heavily(read)
+    return found
+
+
+@api.get("/progress")
+async def progress(
+    service: Served, job: Annotated[str, Query(description="As it was named.")]
+) -> Progress:
+    """How far a request is that was given the name of a job."""
+    return Progress(done=service.jobs.get(job))
+
+
 @api.post("/view")
 async def view(service: Served, question: Question) -> Look:
-    """All about one image, or one code."""
+    """All about one image or row, or one code."""
     opened, clean, seen = await run_in_threadpool(_asked, service, question)
     if seen is None:
         codes = np.array([question.code], np.float32)
-        output = await service.batch(opened.model.inverse_transform, codes)
-        return _look(opened, (codes, output, np.array([math.nan])))
-    return _look(opened, await service.batch(opened.look, seen), clean, seen)
+        output = await service.batch(opened.decode, codes)
+        return look(opened, (codes, output, np.array([math.nan])))
+    answer = await service.batch(opened.look, seen)
+    return await run_in_threadpool(look, opened, answer, clean, seen)
 
 
 @api.post("/decode-pictures")
 async def decode(service: Served, asked: Decoding) -> Pictures:
-    """The pictures of codes."""
+    """The pictures, or the rows, of codes."""
     opened = await service.take(asked.model)
     codes = _codes(asked.codes)
-    output = await service.batch(opened.model.inverse_transform, codes)
-    return Pictures(pictures=pictures(opened.model, output))
+    output = await service.batch(opened.decode, codes)
+    return Pictures(pictures=sent(opened.model, output))
 
 
 @api.get("/map")
@@ -127,7 +159,7 @@ async def plane(
     """The map of test samples by their codes."""
     opened = await service.take(model)
     places = (await service.heavily(lambda: opened.map(count))).round(4).tolist()
-    _, labels = _part(opened, "test")
+    _, labels = opened.part("test")
     points = [Point(x=x, y=y, label=_label(labels, n), index=n) for n, (x, y) in enumerate(places)]
     return Map(points=points, labels=sorted({p.label for p in points if p.label is not None}))
 
@@ -143,9 +175,9 @@ async def codes(
 ) -> CodeList:
     """The codes of test samples."""
     opened = await service.take(model)
-    array, _ = await run_in_threadpool(_part, opened, "test")
+    array = await run_in_threadpool(lambda: opened.test)
     _need_index(max(index), array)
-    found = await service.batch(opened.model.transform, array[np.array(index)])
+    found = await service.batch(opened.encode, array[np.array(index)])
     return CodeList(codes=found.tolist())
 
 
@@ -154,22 +186,22 @@ async def new(
     *,
     service: Served,
     model: Name = "",
-    n: Annotated[int, Query(ge=1, le=100, description="How many.")] = 25,
+    n: Annotated[int, Query(ge=1, le=1000, description="How many.")] = 25,
     temperature: Annotated[float, Query(ge=0, le=10, description=TEMPERATURE)] = 1.0,
     seed: Seed = 0,
     nearest: Annotated[bool, Query(description="Whether to look for training samples.")] = False,
 ) -> Drawn:
     """New samples, and beside each the nearest training sample."""
     opened = await service.take(model)
-    need_pictures(opened.model)
+    if nearest:
+        need_pictures(opened.model)
 
     def draw() -> Drawn:
-        law, name = opened.law
-        drawn = law.sample(n, temperature=temperature, random_state=seed)
-        images = pictures(opened.model, drawn)
+        drawn = opened.sample(n, temperature, seed)
+        images = sent(opened.model, drawn)
         beside = _nearest(opened, drawn) if nearest else [None] * n
         pairs = zip(images, beside, strict=True)
-        return Drawn(law=name, items=[New(picture=a, nearest=b) for a, b in pairs])
+        return Drawn(law=opened.law[1], items=[New(picture=a, nearest=b) for a, b in pairs])
 
     found: Drawn = await service.heavily(draw)
     return found
@@ -185,7 +217,7 @@ def normal(service: Served, model: Name = "") -> Normal:
     return Normal(
         edges=edges.tolist(),
         counts=counts.tolist(),
-        threshold=_finite(detector.offset_),
+        threshold=finite(detector.offset_),
         rate=detector.false_alarm_rate,
         count=len(detector.calibration_scores_),
         what="those that its detector was calibrated on" if own else "test samples",
@@ -231,6 +263,7 @@ def form(
         kind=recipe.model["kind"],
         fields=forms.fields(recipe),
         data=forms.data_fields(recipe),
+        files=listing.data(service.root),
     )
 
 
@@ -262,6 +295,8 @@ def _about(opened: Opened, service: Service) -> About:
         title=recipe.title if recipe else opened.path.name,
         kind=model.kind,
         shape=model.image_shape_ if pictured(model) else None,
+        columns=columns(model),
+        photographs=_cleans_photographs(opened),
         code_size=model.code_size_,
         parameters=sum(p.numel() for p in model.net_.parameters()),
         loss_unit=model.loss_unit_,
@@ -270,9 +305,16 @@ def _about(opened: Opened, service: Service) -> About:
         samples=split and Counts(train=len(split.train), test=len(split.test.array)),
         code_range=(low, high),
         code_mean=opened.mean_code.tolist(),
-        threshold=detector and _finite(detector.offset_),
+        threshold=detector and finite(detector.offset_),
         rate=detector and detector.false_alarm_rate,
     )
+
+
+def _cleans_photographs(opened: Opened) -> bool:
+    """Whether it is a denoiser of images larger than its own: of patches, or without a code."""
+    model, patches = opened.model, opened.recipe is not None and opened.recipe.patches
+    denoises = model.corruption is not None or model.paired_
+    return pictured(model) and denoises and (bool(patches) or model.latent_dim is None)
 
 
 def _asked(
@@ -281,20 +323,19 @@ def _asked(
     """The model, and the sample that is asked about, clean and as the encoder sees it."""
     opened = service.shelf.take(question.model)
     model, _ = opened.model, opened.detector  # which is made here, not in the thread of inference
-    need_pictures(model)
     if question.code is not None:
         return opened, None, None
     if question.image is not None:
-        clean = stored(model, question.image)
+        clean = taken(model, question.image)
     else:
-        array, _ = _part(opened, "test")
-        _need_index(question.sample or 0, array)
-        clean = array[question.sample][None]
+        _need_index(question.sample or 0, opened.test)
+        clean = opened.test[question.sample][None]
     if question.corruption is None:
         return opened, clean, clean
     corruption = _corruption(service, question.corruption)
-    seen = model.corrupt(clean, corruption=corruption, random_state=question.seed)
-    return opened, clean, seen
+    x = given(model, clean)
+    seen = model.corrupt(x, corruption=corruption, random_state=question.seed)
+    return opened, clean, as_rows(model, seen)
 
 
 def _corruption(service: Service, config: dict[str, Any]) -> Corruption:
@@ -307,37 +348,6 @@ def _corruption(service: Service, config: dict[str, Any]) -> Corruption:
     return found
 
 
-def _look(
-    opened: Opened,
-    answer: tuple[np.ndarray, np.ndarray, np.ndarray],
-    clean: np.ndarray | None = None,
-    seen: np.ndarray | None = None,
-) -> Look:
-    model, (codes, output, scores) = opened.model, answer
-    made = shown(model, output)[0]
-    found: dict[str, Any] = dict.fromkeys(Look.model_fields)
-    found |= {"code": codes[0].tolist(), "output": picture(made)}
-    if clean is not None and seen is not None:
-        before, saw = shown(model, clean)[0], shown(model, seen)[0]
-        squares = (made - before) ** 2
-        mse = float(squares.mean(dtype=np.float64))
-        found |= {
-            "input": picture(before),
-            "seen": picture(saw),
-            "error": picture(np.sqrt(squares.mean(axis=0, keepdims=True))),
-            "mse": mse,
-            "psnr": _finite(metrics.psnr(mse)),
-        }
-        if seen is not clean:
-            found["seen_psnr"] = _finite(metrics.psnr(metrics.mse(saw[None], before[None])))
-    if math.isfinite(scores[0]):
-        detector = opened.need_detector()
-        found["score"] = float(scores[0])
-        found["p_value"] = float(detector.p_values_of(scores)[0])
-        found["odd"] = bool(scores[0] < detector.offset_)
-    return Look(**found)
-
-
 def _nearest(opened: Opened, new: np.ndarray) -> list[Nearest]:
     model, split = opened.model, opened.data
     low, high = model.net_.scaling.peak.tolist()
@@ -347,14 +357,6 @@ def _nearest(opened: Opened, new: np.ndarray) -> list[Nearest]:
         Nearest(index=i, label=_label(split.labels, i), distance=d / (high - low), picture=image)
         for i, d, image in zip(found.indices, found.distances, images, strict=True)
     ]
-
-
-def _part(opened: Opened, part: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """The samples of a part, and their labels."""
-    split = opened.data
-    return (
-        (split.train, split.labels) if part == "train" else (split.test.array, split.test.labels)
-    )
 
 
 def _need_index(index: int, array: np.ndarray) -> None:
@@ -371,7 +373,3 @@ def _codes(codes: list[Code]) -> np.ndarray:
 def _label(labels: np.ndarray | None, index: int) -> int | None:
     whole = labels is not None and labels.dtype.kind in "iu"
     return int(labels[index]) if labels is not None and whole else None
-
-
-def _finite(number: Any) -> Number:
-    return float(number) if math.isfinite(number) else None

@@ -36,19 +36,23 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from diabolo import infer, store
+from diabolo.columns import is_frame
 from diabolo.data.source import digest
 from diabolo.doctor import DoctorWarning, tell
 from diabolo.errors import InputError
 from diabolo.estimator import Autoencoder, Estimator
 from diabolo.inputs import as_rows, find_seed, like
-from diabolo.intake import learn
+from diabolo.intake import Intake, learn
+from diabolo.likelihood import Gaussian
+from diabolo.likelihood.mixed import Mixed
 from diabolo.net import Net
 from diabolo.params import Parameters, Seed, to_config
+from diabolo.tasks import oddness
+from diabolo.tasks.oddness import OddCell, error, errors, shape_errors
 from diabolo.train import generator, prefixed
 
 WORST = -1e300  # the score of what has none
 WIDEST_CODE = 4096  # whose covariance is formed
-BLUR = 1.5  # pixels, of the score "shape"
 RIDGE = 1e-6  # of the mean variance, added to every variance of the codes
 PREFIX = "detector "  # of a detector's tensors in a model file
 CALIBRATION, SEEN = "calibration_scores", "seen"
@@ -116,7 +120,7 @@ class AnomalyDetector(OutlierMixin, Parameters):
         Warns where too few samples are held out for the rate: nothing is flagged then. After a
         failure the detector is as it was before.
         """
-        p, X = self.validated(), as_rows(X)
+        p, X = self.validated(), X if is_frame(X) else as_rows(X)
         seed = find_seed(p.random_state)
         if p.prefit:
             model = _as_it_is(self.model)
@@ -200,15 +204,17 @@ class AnomalyDetector(OutlierMixin, Parameters):
     def errors(self, X: Any) -> Any:
         """The squared error of every value, in scaled units, float32 in the shape of X.
 
-        Of an image a heatmap; of a table's row, how odd each column is.
+        Of an image a heatmap; of a table's row, how odd each column is. Where a table has
+        categories or gaps it is how much less probable a cell is than what would have been most
+        probable, in nats: the logarithm of the ratio, 0 in gaps; (N, D), in the order of training.
         """
         check_is_fitted(self)
         top = torch.finfo(torch.float32).max
 
-        def errors(x: Tensor) -> Tensor:
-            return _errors(self.model_.net_, x).nan_to_num(top, top).clamp(max=top).float()
+        def found(x: Tensor) -> Tensor:
+            return errors(self.model_.net_, x).nan_to_num(top, top).clamp(max=top).float()
 
-        return self._mapped(X, errors, keep_shape=True)
+        return self._mapped(X, found, keep_shape=self.model_.fitted_.intake.table is None)
 
     def _mapped(self, X: Any, function: Callable[[Tensor], Tensor], **options: Any) -> Any:
         """As the model's; a wrong number of columns is reported in the detector's name."""
@@ -225,18 +231,21 @@ class AnomalyDetector(OutlierMixin, Parameters):
             raise InputError(words) from None
 
     def oddest_columns(self, X: Any) -> np.ndarray:
-        """The name of the column with the largest error in each row of a table, (N,)."""
-        errors = np.asarray(self.errors(X))
+        """The name of the oddest column in each row of a table, (N,), see `shares`."""
+        return column_names(self.model_)[self.shares(X).argmax(axis=1)]
+
+    def shares(self, X: Any) -> np.ndarray:
+        """The share of each column in the error of a table's row, (N, D); see `oddness.shares`."""
+        check_is_fitted(self)
         if self.model_.image_shape_ is not None:
             raise InputError("Images have no columns: look at the heatmaps of errors(X).")
-        return self._column_names()[errors.argmax(axis=1)]
+        with self._named(self.model_):
+            return oddness.shares(self.model_, X)
 
-    def _column_names(self) -> np.ndarray:
-        """The names of a table's columns: x0, x1, ... where it has none."""
-        names = getattr(self, "feature_names_in_", self.model_.columns_)
-        if names is None:
-            names = [f"x{i}" for i in range(self.n_features_in_)]
-        return np.asarray(names, dtype=object)
+    def odd_cells(self, X: Any, shares: np.ndarray | None = None) -> list[OddCell]:
+        """The oddest cell of each row of a table, by its `shares`, and what would be normal."""
+        known = self.shares(X) if shares is None else shares
+        return oddness.odd_cells(self.model_, X, known, list(column_names(self.model_)))
 
     def save(self, path: str | Path) -> None:
         """Write detector and model to one .safetensors file; `diabolo.load` reads it."""
@@ -272,6 +281,17 @@ class AnomalyDetector(OutlierMixin, Parameters):
         self.model, self.prefit, self.seen_ = model, True, int(seen)
 
 
+def column_names(model: Estimator) -> np.ndarray:
+    """The names of a table's columns: x0, x1, ... where it has none."""
+    table = model.fitted_.intake.table
+    names = getattr(model, "feature_names_in_", model.columns_)
+    if table is not None and table.names:
+        names = table.names
+    if names is None:
+        names = [f"x{i}" for i in range(model.n_features_in_)]
+    return np.asarray(names, dtype=object)
+
+
 # ---- the scores
 
 
@@ -283,13 +303,13 @@ def _scores(score: str, model: Estimator, learnt: dict[str, Tensor]) -> Callable
         if score == "elbo":
             return net.score(x).double()
         if score == "reconstruction":
-            return -_errors(net, x).mean(1)
+            return -error(net, x)
         if score == "latent":
             return -_distances(net, x, learnt)
         if image is not None and score == "shape":
-            return -_shape_errors(net, x, image)
+            return -shape_errors(net, x, image)
         by_error, by_distance = learnt["scales"].tolist()
-        return -(_errors(net, x).mean(1) / by_error + _distances(net, x, learnt) / by_distance)
+        return -(error(net, x) / by_error + _distances(net, x, learnt) / by_distance)
 
     return lambda x: scores(x).nan_to_num(nan=WORST, neginf=WORST, posinf=-WORST)
 
@@ -302,33 +322,6 @@ def _check_images(score: str, model: Estimator, X: Any) -> None:
             "criterion='shape' is for images: give X as (N, H, W) or (N, C, H, W), or use"
             " criterion='reconstruction'."
         )
-
-
-def _errors(net: Net, x: Tensor) -> Tensor:
-    """Squared errors (B, D) of the mean code's reconstruction, in scaled units, float64."""
-    output = net.likelihood.mean(net.decoded(net.encode(x)))
-    return (output.double() - net.scaling(x).double()).square()
-
-
-def _shape_errors(net: Net, x: Tensor, image: tuple[int, ...]) -> Tensor:
-    """|G(x - x^)|^2 / |G x| (B,) of images (C, H, W), brightness from 0 to 1, float64."""
-    dark, bright = net.scaling.peak.double()
-    scaled = net.likelihood.mean(net.decoded(net.encode(x))).double()
-    output = scaled * net.scaling.scale + net.scaling.shift
-    rows, columns = (_blur(n).to(x.device) for n in image[1:])
-
-    def power(values: Tensor) -> Tensor:
-        blurred = rows @ (values / (bright - dark)).unflatten(1, image) @ columns.mT
-        return blurred.square().flatten(1).mean(1)
-
-    return power(output - x.double()) / power(x.double() - dark).sqrt()
-
-
-def _blur(n: int) -> Tensor:
-    """The matrix (n, n) of a convolution with a Gaussian of standard deviation `BLUR`."""
-    place = torch.arange(n, dtype=torch.float64)
-    weights = torch.exp(-0.5 * ((place - place.unsqueeze(1)) / BLUR).square())
-    return weights / (math.sqrt(2 * math.pi) * BLUR)
 
 
 def _distances(net: Net, x: Tensor, learnt: dict[str, Tensor]) -> Tensor:
@@ -364,7 +357,7 @@ def _learn(score: str, model: Estimator, X: Any) -> dict[str, Tensor]:
     if "scales" in wanted:
 
         def both(x: Tensor) -> Tensor:
-            return torch.stack([_errors(net, x).mean(1), _distances(net, x, learnt)], 1)
+            return torch.stack([error(net, x), _distances(net, x, learnt)], 1)
 
         means = infer.in_blocks(net, both, rows).mean(0)
         learnt["scales"] = torch.where(means > 0, means, 1.0)
@@ -446,20 +439,24 @@ def _counts(model: Estimator, X: Any) -> tuple[int, int]:
 def _new_model(model: Estimator | None, X: Any, seed: int) -> tuple[Estimator, int]:
     """The model to fit, seeded, and the number of samples in X, which must suit it."""
     new: Estimator = clone(Autoencoder() if model is None else model)
-    count = len(learn(new, X, image_shape=new.image_shape)[1])
+    taken, source = learn(new, X, image_shape=new.image_shape)
+    count = len(source)
     if model is None:
-        new.set_params(**_suited(X.shape, count))
+        new.set_params(**_suited(taken, count))
+    plain = isinstance(new.validated().likelihood, Gaussian)
+    if taken.table is not None and plain:  # the samples to learn from may have no gaps
+        new.set_params(likelihood=Mixed())
     return (new if new.random_state is not None else new.set_params(random_state=seed)), count
 
 
-def _suited(shape: tuple[int, ...], count: int) -> dict[str, Any]:
-    """Parameters for X of a shape: passes for a thousand steps, a narrow code for a table.
+def _suited(taken: Intake, count: int) -> dict[str, Any]:
+    """Parameters for such samples: passes for a thousand steps, a narrow code for a table.
 
     A plain network: one that begins at PCA also learns to reconstruct what is odd.
     """
     epochs = min(max(20, 200_000 // count), 200)
-    if len(shape) > 2:
+    if taken.image_shape is not None:
         return PLAIN | {"epochs": epochs, "latent_dim": 32, "hidden": (256, 128)}
-    code = min(max(shape[1] // 3, 1), 32)
+    code = min(max(taken.shape[0] // 3, 1), 32)
     table = {"scaling": "standard", "latent_dim": code, "hidden": (64, 32)}
     return PLAIN | {"epochs": epochs} | table

@@ -28,17 +28,21 @@ from diabolo.tasks.evaluation import masks
 from diabolo.train import generator
 
 Overlap = Annotated[float, Ge(0), Lt(1)]
+Progress = Callable[[float], object]
 TILES = 1024  # reconstructed at a time
 
 
-def denoise(model: Estimator, images: Any, *, overlap: float = 0.5) -> Any:
+def denoise(
+    model: Estimator, images: Any, *, overlap: float = 0.5, progress: Progress = lambda share: None
+) -> Any:
     """What `model.reconstruct` makes of images of any size, float32 in the units of the input.
 
     `images` are (N, H, W) or (N, C, H, W), numpy or torch. Neighbouring tiles have at least the
     share `overlap` of their sides in common. Smaller images are continued by their mirror image
     and cut again. A network for gray images is given each channel for itself; one for colour is
     given a gray image as three equal channels, whose outputs are averaged. For images of the
-    network's size this is `model.reconstruct`, to the bit.
+    network's size this is `model.reconstruct`, to the bit. `progress` is told, now and then, the
+    share of the tiles that is done.
 
     >>> from diabolo import Autoencoder
     >>> patches = np.random.default_rng(0).random((50, 8, 8))
@@ -55,6 +59,7 @@ def denoise(model: Estimator, images: Any, *, overlap: float = 0.5) -> Any:
         _planes(_values(model, array), shape[0]),
         shape[1:],
         overlap=overlap,
+        progress=progress,
     )
     if output.size != array.size and len(output) == len(array):
         output = output.mean(axis=1, dtype=np.float64).astype(np.float32)
@@ -108,6 +113,7 @@ def in_tiles(
     size: tuple[int, int],
     *,
     overlap: float = 0.5,
+    progress: Progress = lambda share: None,
 ) -> np.ndarray:
     """`function`, which maps tiles (B, C, *size) to such, over images (N, C, H, W) of any size.
 
@@ -127,6 +133,7 @@ def in_tiles(
         values *= across[j, None, None, :]
         for tile, row, y, x in zip(values, n, ys[i], xs[j], strict=True):
             output[row, :, y : y + size[0], x : x + size[1]] += tile
+        progress(min(1.0, (start + TILES) / math.prod(places)))
     return output[inside].astype(np.float32)
 
 

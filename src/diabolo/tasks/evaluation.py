@@ -18,6 +18,7 @@ from diabolo.denoiser import fit_denoiser
 from diabolo.estimator import Estimator
 from diabolo.linear import LinearMap, fit_linear, fit_principal
 from diabolo.net import Net
+from diabolo.scaling import TableScaling
 from diabolo.train import generator
 
 LINEAR_FEATURES = 4096  # the widest sample whose covariance is formed
@@ -53,7 +54,7 @@ class Outcome:
     @cached_property
     def errors(self) -> np.ndarray:
         """Squared error of each output, (N,), mean over its values."""
-        return metrics.mse_per_sample(self.output, self.clean)
+        return _squared_errors(self.output, self.clean)
 
 
 def outcome(
@@ -69,7 +70,7 @@ def outcome(
     return Outcome(
         clean=clean,
         seen=clean if seen is X else in_units(model, seen),
-        output=in_units(model, output.reshape(np.shape(seen))),
+        output=in_units(model, output),
         codes=codes,
         nats=nats,
         measures=_measures(model, seen, condition),
@@ -79,8 +80,11 @@ def outcome(
 
 def _passed(
     model: Estimator, seen: Any, clean: Any, seed: int, condition: Any
-) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    """Outputs (N, D) in stored units and codes (N, K), both of the mean code, and the nats."""
+) -> tuple[Any, np.ndarray, dict[str, np.ndarray]]:
+    """Outputs in stored units and codes (N, K), both of the mean code, and the nats.
+
+    Outputs are like `seen`, of a table with categories or gaps the stored values (N, D).
+    """
     net, widths = model.net_, dict[str, int]()
     draw = generator(seed, "evaluate", device=net.device.type)
 
@@ -95,7 +99,8 @@ def _passed(
     bounds = np.cumsum(list(widths.values()))[:-1]
     output, codes, *nats = np.split(found, bounds, axis=1)
     named = {n: a[:, 0].copy() for n, a in zip(list(widths)[2:], nats, strict=True)}
-    return output, np.ascontiguousarray(codes), named
+    shaped = torch.from_numpy(output) if _cells(model) else output.reshape(np.shape(seen))
+    return shaped, np.ascontiguousarray(codes), named
 
 
 def _parts(
@@ -166,7 +171,7 @@ def quality(model: Estimator, found: Outcome) -> dict[str, float]:
     test |= {n: float(a.mean(dtype=np.float64)) for n, a in found.nats.items()}
     test |= found.measures
     if found.corrupted:
-        errors = metrics.mse_per_sample(found.seen, found.clean)
+        errors = _squared_errors(found.seen, found.clean)
         before = _likeness(model, found.clean, found.seen, errors)
         test |= {f"noisy_{name}": value for name, value in before.items()}
     if found.masks is not None:
@@ -217,8 +222,14 @@ def damage(clean: np.ndarray, output: np.ndarray, masks: np.ndarray) -> float:
 
 
 def in_units(model: Estimator, X: Any) -> np.ndarray:
-    """Images (N, C, H, W), of any size, in [0, 1] units; tables (N, D) in scaled columns."""
-    scaling, values = model.net_.scaling, np.asarray(X, dtype=np.float32)
+    """Images (N, C, H, W), of any size, in [0, 1] units; tables (N, D) in scaled columns.
+
+    Of a table with categories or gaps what the network has of it, (N, E), NaN in gaps.
+    """
+    scaling = model.net_.scaling
+    if _cells(model):
+        return scaling.cpu()(X if isinstance(X, torch.Tensor) else model.rows(X)).numpy()
+    values = np.asarray(X, dtype=np.float32)
     if model.image_shape_ is None:
         rows = values.reshape(len(values), -1)
         return scaling.cpu()(torch.from_numpy(rows)).numpy()
@@ -247,12 +258,44 @@ def decibels(pictures: np.ndarray, clean: np.ndarray) -> list[str]:
 def errors(model: Estimator, X: Any, seed: int = 0, noisy: Any = None) -> np.ndarray:
     """Squared error of each sample's reconstruction, (N,), mean over its features."""
     output = model.reconstruct(corrupted(model, X, seed, noisy))
-    return metrics.mse_per_sample(in_units(model, X), in_units(model, output))
+    return _squared_errors(in_units(model, X), in_units(model, output))
+
+
+def _squared_errors(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Mean squared difference of each sample, (N,), of the values that both have."""
+    gaps = np.isnan(a) | np.isnan(b)
+    if not gaps.any():
+        return metrics.mse_per_sample(a, b)
+    off = np.where(gaps, 0, a.astype(np.float64) - b) ** 2
+    return off.reshape(len(a), -1).sum(1) / np.maximum((~gaps).reshape(len(a), -1).sum(1), 1)
+
+
+def _cells(model: Estimator) -> TableScaling | None:
+    """The scaling of a table with categories or gaps."""
+    scaling = model.net_.scaling
+    return scaling if isinstance(scaling, TableScaling) else None
+
+
+def _of_cells(table: TableScaling, clean: np.ndarray, output: np.ndarray) -> dict[str, float]:
+    """The error of numbers, scaled, and the share of categories that are right, of scaled rows."""
+    numbers, found = table.number.numpy(), dict[str, float]()
+    off = (clean[:, numbers].astype(np.float64) - output[:, numbers]) ** 2
+    if np.isfinite(off).any():
+        found["mse"] = float(np.nanmean(off))
+    rows, made = (table.inverse(torch.from_numpy(a)).numpy() for a in (clean, output))
+    blocks = table.column.numpy()[~numbers]
+    there = ~np.isnan(rows[:, np.unique(blocks)])
+    if there.any():
+        right = (rows == made)[:, np.unique(blocks)]
+        found["accuracy"] = float(right[there].mean())
+    return found
 
 
 def _likeness(
     model: Estimator, clean: np.ndarray, output: np.ndarray, errors: np.ndarray
 ) -> dict[str, float]:
+    if (table := _cells(model)) is not None:
+        return _of_cells(table, clean, output)
     mse = float(errors.mean())
     if model.image_shape_ is None:
         return {"mse": mse}
@@ -299,10 +342,18 @@ def _linear(
     ranks = [model.code_size_, None] if found.corrupted else [model.code_size_]
     source, target = (a.reshape(len(a), -1) for a in (found.seen, found.clean))
     maps = best_linear(model, x_train, ranks, noisy_train=noisy_train, seed=seed)
+    if (table := _cells(model)) is not None:
+        return _of_cells(table, target, maps[0](_filled(table, source)))
     scores = {linear: metrics.mse(linear(source), target) for linear in dict.fromkeys(maps)}
     return dict(zip(["mse", "full_rank_mse"], [scores[linear] for linear in maps], strict=False))
 
 
 def flat(model: Estimator, X: Any) -> np.ndarray:
-    """`in_units`, as rows (N, D)."""
-    return in_units(model, X).reshape(len(X), -1)
+    """`in_units`, as rows (N, D) without gaps."""
+    rows = in_units(model, X).reshape(len(X), -1)
+    table = _cells(model)
+    return rows if table is None else _filled(table, rows)
+
+
+def _filled(table: TableScaling, rows: np.ndarray) -> np.ndarray:
+    return table.filled(torch.from_numpy(rows)).numpy()

@@ -94,12 +94,10 @@ class LatentSampler(Parameters):
         self.model_, self.fitted_config_ = model, config
         self.mixture_, self.center_, self.scale_ = mixture, center, scale
 
-    def sample(
-        self, n: int = 1, *, temperature: float = 1.0, random_state: Any = None
-    ) -> np.ndarray:
+    def sample(self, n: int = 1, *, temperature: float = 1.0, random_state: Any = None) -> Any:
         """`n` new samples (n, *shape of a sample), in the units of the training data."""
         z = self.sample_codes(n, temperature=temperature, random_state=random_state)
-        return np.asarray(self.model_.inverse_transform(z))
+        return self.model_.inverse_transform(z)
 
     def sample_codes(
         self, n: int = 1, *, temperature: float = 1.0, random_state: Any = None

@@ -1,37 +1,48 @@
 // The present image's score among those of normal images, and where in the image it goes wrong.
 
 import { bytes, get, latest, makePicture, post } from "./api.js";
+import { cells } from "./cells.js";
 import { name, request, stepper, verdict } from "./present.js";
 import { button, el, heat, heatLegend, number, picture, svg } from "./widgets.js";
 
 export function mount(section, studio) {
-  const steps = stepper(studio, button("Draw one", () => studio.show("draw"), "draw-one"));
+  const draw = button("Draw one", () => studio.show("draw"), "draw-one");
+  const steps = stepper(studio, draw);
   const map = picture("Where it goes wrong", "heatmap");
+  const table = cells({ made: "Recon\u00adstruction", share: "Share of the error", first: 10, sorted: true });
+  const mapped = el("div", {}, map.node, heatLegend("none", "full"));
   const title = el("h2", { class: "verdict" });
   const words = el("p", { "aria-live": "polite" });
   const plot = svg("svg", { class: "histogram", role: "img", "aria-label": "Scores" });
   const about = el("p", { class: "muted" });
   let normal = { model: null };
   section.append(steps.node, el("div", { class: "judge" },
-    el("div", {}, map.node, heatLegend("none", "full")),
+    el("div", {}, mapped, table.node),
     el("div", { class: "card" }, title, words, plot, about)));
 
   const refresh = latest(async () => {
+    const { info, image } = studio;
     const view = await post("view", request(studio));
-    if (normal.model !== studio.model) normal = { model: studio.model, ...(await scores(studio.model)) };
-    const { title: short, words: sentence } = verdict(view);
-    map.set(overlay(view.input, view.error), `Heat map over the image, ${name(studio)}: brighter where the reconstruction is wrong`);
+    if (image !== studio.image) return;
+    if (view.score !== null && normal.model !== studio.model) normal = { model: studio.model, ...(await scores(studio.model)) };
+    const { title: short, words: sentence } = verdict(view, info);
+    mapped.hidden = draw.hidden = Boolean(info.columns);
+    table.node.hidden = !info.columns;
+    if (info.columns) table.set(info.columns, image, view.output, view.error, view.odd_cell?.column);
+    else map.set(overlay(view.input, view.error), `Heat map over the image, ${name(studio)}: brighter where the reconstruction is wrong`);
     title.textContent = short;
     title.classList.toggle("odd", Boolean(view.odd));
     words.textContent = sentence;
     plot.toggleAttribute("hidden", view.score === null);
+    about.textContent = "";
     if (view.score === null) return;
-    drawHistogram(plot, normal, view.score);
-    about.textContent = `Bars: scores of ${normal.count.toLocaleString("en")} normal images (${normal.what}). Lower is odder: ${number(100 * normal.rate)} % of them lie below the threshold.`;
+    const what = info.columns ? "row" : "image";
+    drawHistogram(plot, normal, view.score, `this ${what}`);
+    about.textContent = `Bars: scores of ${normal.count.toLocaleString("en")} normal ${what}s (${normal.what}). ${normal.threshold === null ? "They are too few for a threshold." : `Lower is odder: ${number(100 * normal.rate)} % of them lie below the threshold.`}`;
   }, (error) => studio.say(error.message));
 
   async function scores(model) {
-    return studio.info.threshold === null ? {} : get("normal", { model });
+    return get("normal", { model });
   }
 
   function update() {
@@ -57,7 +68,7 @@ function overlay({ shape: [channels, height, width], ...image }, error) {
   return makePicture([3, height, width], mixed);
 }
 
-function drawHistogram(plot, { edges, counts, threshold }, score) {
+function drawHistogram(plot, { edges, counts, threshold }, score, what) {
   const [low, high, width] = [edges[0], edges.at(-1), edges.at(-1) - edges[0]];
   const shown = Math.min(Math.max(score, low - width), high + width);
   const [from, to] = [Math.min(low, shown) - 0.03 * width, Math.max(high, shown) + 0.03 * width];
@@ -66,16 +77,16 @@ function drawHistogram(plot, { edges, counts, threshold }, score) {
   const columns = counts.map((count, i) => {
     const share = (70 * count) / tallest;
     return svg("rect", {
-      class: edges[i + 1] <= threshold ? "column odd" : "column",
+      class: threshold !== null && edges[i + 1] <= threshold ? "column odd" : "column",
       x: `${x(edges[i])}%`, width: `${x(edges[i + 1]) - x(edges[i])}%`, y: `${90 - share}%`, height: `${share}%`,
     });
   });
   plot.replaceChildren(...columns,
     svg("line", { class: "axis", x1: "0%", x2: "100%", y1: "90%", y2: "90%" }),
     ...ticks(from, to).map((tick) => svg("text", { x: `${x(tick)}%`, y: "90%", dy: 16 }, number(tick))),
-    ...marker("limit", x(threshold), "14%", threshold < score && x(threshold) > 30, `threshold ${number(threshold)}`),
-    ...marker("score", x(shown), "5%", x(shown) > 50, `${shown > score ? "← " : ""}this image ${number(score)}${shown < score ? " →" : ""}`));
-  plot.setAttribute("aria-label", `Histogram of normal scores, most between ${number(low)} and ${number(high)}; threshold ${number(threshold)}; this image has ${number(score)}.`);
+    ...(threshold === null ? [] : marker("limit", x(threshold), "14%", threshold < score && x(threshold) > 30, `threshold ${number(threshold)}`)),
+    ...marker("score", x(shown), "5%", x(shown) > 50, `${shown > score ? "← " : ""}${what} ${number(score)}${shown < score ? " →" : ""}`));
+  plot.setAttribute("aria-label", `Histogram of normal scores, most between ${number(low)} and ${number(high)}; threshold ${number(threshold)}; ${what} has ${number(score)}.`);
 }
 
 function marker(className, x, y, left, text) {

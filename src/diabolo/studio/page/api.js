@@ -1,4 +1,5 @@
-// get(path, query) -> JSON; post(path, body) -> JSON. Both throw Error(one sentence).
+// get(path, query) -> JSON; post(path, body) -> JSON; send(path, query, file, type, signal?) -> Response. All throw Error(one sentence).
+// While a call takes long, the page says that it works.
 // latest(work, failed) -> ask(...args): one call of `work` in flight, the newest arguments next.
 // bytes(picture) -> Uint8Array; makePicture(shape, bytes) -> Picture; blank(shape) -> Picture.
 // toImageData(picture, colours?) -> ImageData; fromImageData(imageData, channels) -> Picture.
@@ -12,30 +13,57 @@ if (fragment.has("token")) {
   history.replaceState(null, "", location.pathname + location.search);
 }
 
+const WORKING = 400; // milliseconds of a call from which on the page says so
+let calls = 0;
+function works(more) {
+  calls += more;
+  document.getElementById("working").hidden = calls === 0;
+}
+
 async function call(path, options) {
+  let late = 0;
+  const timer = setTimeout(() => works((late = 1)), WORKING);
+  try {
+    return await answered(path, options);
+  } finally {
+    clearTimeout(timer);
+    works(-late);
+  }
+}
+
+async function answered(path, options) {
   const token = sessionStorage.getItem(TOKEN);
   if (token) options.headers = { ...options.headers, Authorization: `Bearer ${token}` };
   let answer;
   try {
     answer = await fetch(`/api/${path}`, options);
-  } catch {
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
     throw new Error("The studio's service does not answer. Is `diabolo studio` still running?");
   }
-  const json = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(json.error ?? `The service answered ${answer.status}.`);
-  return json;
+  if (answer.ok) return answer;
+  const { error } = await answer.json().catch(() => ({}));
+  throw new Error(error ?? `The service answered ${answer.status}.`);
 }
 
-export function get(path, query = {}) {
+function withQuery(path, query) {
   const pairs = Object.entries(query)
     .filter(([, value]) => value !== null && value !== undefined)
     .flatMap(([name, value]) => [value].flat().map((one) => [name, one]));
-  return call(pairs.length ? `${path}?${new URLSearchParams(pairs)}` : path, {});
+  return pairs.length ? `${path}?${new URLSearchParams(pairs)}` : path;
 }
 
-export function post(path, body = {}) {
+export async function get(path, query = {}) {
+  return (await call(withQuery(path, query), {})).json();
+}
+
+export async function post(path, body = {}) {
   const headers = { "Content-Type": "application/json" };
-  return call(path, { method: "POST", headers, body: JSON.stringify(body) });
+  return (await call(path, { method: "POST", headers, body: JSON.stringify(body) })).json();
+}
+
+export function send(path, query, file, type, signal) {
+  return call(withQuery(path, query), { method: "POST", headers: { "Content-Type": type }, body: file, signal });
 }
 
 export function latest(work, failed) {

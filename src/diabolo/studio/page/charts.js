@@ -150,7 +150,7 @@ function inWords({ name, x, y }) {
 }
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-const KEYS = "Arrow keys move to the next digit, Enter goes there, Shift and Enter draws the way to it from where you are.";
+const KEYS = "Arrow keys move to the next sample, Enter goes there, Shift and Enter draws the way to it from where you are.";
 
 /** In SVG: it follows the theme and the width by itself. Labels of one letter are drawn as such. */
 export function scatterMap({ label, pictureOf, onpoint, online }) {
@@ -185,7 +185,7 @@ export function scatterMap({ label, pictureOf, onpoint, online }) {
     if (!point) return;
     Object.assign(bubble.style, { left: `clamp(3rem, ${point.cx}%, 100% - 3rem)`, top: `${point.cy}%` });
     bubble.classList.toggle("below", point.cy < 30);
-    pictureOf(point.index).then((image) => current === point && tip.set(image, "", { value: name(point) }), () => look(null));
+    pictureOf(point.index).then((image) => current === point && tip.set(image.shape ? image : null, "", { value: name(point) }), () => look(null));
   }
 
   function drawWay(a, b) {

@@ -31,7 +31,7 @@ export function mount(section, studio) {
     size.textContent = `Code: ${shape[0] * shape[1] * shape[2]} pixels in ${view.code.length} numbers`;
     code.set(view.code, range);
     small.set(view.code, range);
-    const { title: short, words: sentence } = verdict(view);
+    const { title: short, words: sentence } = verdict(view, studio.info);
     title.textContent = short;
     words.textContent = sentence;
   }, (problem) => studio.say(problem.message));

@@ -1,6 +1,7 @@
 // A slider per number of the code, the map of the test set, and the way between two of its points.
 
 import { get, latest, post } from "./api.js";
+import { cells, moved } from "./cells.js";
 import { scatterMap, thumb } from "./charts.js";
 import { name, request } from "./present.js";
 import { button, el, number, picture, slider } from "./widgets.js";
@@ -14,11 +15,14 @@ const HINT = "Click one to go there. Drag from one to another to see what lies b
 export function mount(section, studio) {
   const input = picture("Present image");
   const output = picture("Decoded");
+  const table = cells({ made: "Decoded", share: "Moved", percent: false });
   const sliders = el("div", { class: "code-sliders", role: "group", "aria-label": "Numbers of the code" });
   const more = button("", () => showSliders(!everything), "more");
   const map = scatterMap({ label: "Map of the test set by its codes", pictureOf, onpoint: go, online: walk });
   const about = el("p", { class: "muted" });
   const strip = el("div", { class: "strip" });
+  const head = el("div", { class: "latent-head" }, input.node, output.node, el("div", { class: "tools" },
+    button("Reset", () => setCode(start), "reset"), button("Average code", () => setCode(studio.info.code_mean), "average")));
   const fail = (error) => studio.say(error.message);
   const pictures = new Map();
   let controls = [];
@@ -26,32 +30,42 @@ export function mount(section, studio) {
   let code = [];
   let start = [];
   let asked = {};
+  let base = []; // what the row's own code is decoded to
   let mapped = null;
 
   section.append(el("div", { class: "halves" },
     el("div", { class: "card" },
-      el("div", { class: "latent-head" }, input.node, output.node, el("div", { class: "tools" },
-        button("Reset", () => setCode(start), "reset"), button("Average code", () => setCode(studio.info.code_mean), "average"))),
-      sliders, more),
+      head,
+      sliders, more, table.node),
     el("div", { class: "card" }, el("h2", {}, "The test set, placed by its codes"), about, strip, map.node)));
 
   const decode = latest(async () => {
     const { model } = studio;
     const answer = await post("decode-pictures", { model, codes: [code] });
-    if (model === studio.model) output.set(answer.pictures[0], "The decoder's picture of the code in the sliders");
+    if (model === studio.model) showOutput(answer.pictures[0], "The decoder's picture of the code in the sliders");
   }, fail);
+
+  function showOutput(decoded, description) {
+    const { columns } = studio.info;
+    if (columns) table.set(columns, studio.image, decoded, moved(columns, base, decoded), null, decoded === base);
+    else output.set(decoded, description);
+  }
 
   const refresh = latest(async () => {
     const { model, sample } = studio;
     if (mapped !== model) drawMap(model);
     const seen = await post("view", request(studio));
     if (model !== studio.model) return;
-    input.set(seen.input, `Present image: ${name(studio)}`, { value: sample === null ? "yours" : studio.label });
-    output.set(seen.output, "The decoder's picture of its code");
+    const tabular = Boolean(studio.info.columns);
+    input.node.hidden = output.node.hidden = tabular;
+    head.classList.toggle("plain", tabular);
+    table.node.hidden = !tabular;
+    if (!tabular) input.set(seen.input, `Present image: ${name(studio)}`, { value: sample === null ? "yours" : studio.label });
+    showOutput((base = seen.output), "The decoder's picture of its code");
     code = [...seen.code];
     start = seen.code;
     showSliders(everything);
-    map.mark(sample);
+    map.mark(studio.file ? null : sample);
   }, fail);
 
   async function drawMap(model) {
@@ -63,7 +77,7 @@ export function mount(section, studio) {
     const { points, labels, error } = await get("map", { model, count: POINTS }).catch((problem) => ({ points: [], labels: [], error: problem.message }));
     if (model !== studio.model) return;
     map.set(points, labels);
-    map.mark(studio.sample);
+    map.mark(studio.file ? null : studio.sample);
     about.textContent = error ?? aboutMap(points.length, studio.info.code_size);
     strip.replaceChildren(el("p", {}, error ? "" : HINT));
   }
@@ -109,6 +123,7 @@ export function mount(section, studio) {
   }
 
   function go({ index, label }) {
+    studio.file = null;
     pictureOf(index).then((image) => studio.setImage(image, index, label), fail);
   }
 
@@ -131,7 +146,7 @@ export function mount(section, studio) {
     const tile = button("", () => setCode(itsCode), "tile");
     tile.setAttribute("aria-label", `Take the code ${number((100 * step) / (STEPS - 1))} % of the way`);
     tile.title = "Take its code into the sliders";
-    tile.append(thumb(image));
+    tile.append(image.shape ? thumb(image) : `${number((100 * step) / (STEPS - 1), 2)} %`);
     return tile;
   }
 

@@ -1,17 +1,23 @@
 // Starts the page: views by location.hash, the model in use, the present image, the theme, the status line.
 // A view is NAME.js with `export function mount(section, studio)`, called once when first shown; what it returns may have show() and hide().
-// studio.view: the view on screen, null while its notice (no model, a table) stands there instead; the heading is main.js's.
+// studio.view: the view on screen, null while its notice (no model) stands there instead; the heading is main.js's.
+// studio.image: the sample that is looked at, a picture or the cells of a row; studio.file: {name, total, items} whose rows are walked.
 
-import { blank, get } from "./api.js";
-import { acceptImages } from "./present.js";
+import { blank, get, post } from "./api.js";
+import { acceptFiles, openFile } from "./present.js";
 import { button, el } from "./widgets.js";
 
-const VIEWS = {
-  draw: ["Draw", "What you draw is squeezed through a few numbers, and comes out again."],
-  noise: ["Noise", "Damage an image, and see what the network makes of it."],
-  latent: ["Latent", "Turn each number of the code by hand, or walk the map of the test set."],
-  generate: ["Generate", "New images, decoded from codes that no image was given for."],
-  anomaly: ["Anomaly", "How usual is this image, for a network that knows only its training data?"],
+const images = (info) => info.shape;
+const rows = (info) => info.columns;
+const both = (info) => images(info) || rows(info);
+const VIEWS = { // heading, what it says, and the models it is for: the first view for a model is the one it begins with
+  photo: ["Photo", "A whole photograph goes in, and comes out cleaned.", (info) => info.photographs],
+  row: ["Row", "A row is squeezed through a few numbers, and comes out again: cell by cell.", rows],
+  draw: ["Draw", "What you draw is squeezed through a few numbers, and comes out again.", images],
+  noise: ["Noise", "Damage an image, and see what the network makes of it.", images],
+  latent: ["Latent", "Turn each number of the code by hand, or walk the map of the test set.", both],
+  generate: ["Generate", "New samples, decoded from codes that none was given for.", both],
+  anomaly: ["Anomaly", "How usual is this, for a network that knows only its training data?", both],
   train: ["Train", "Choose a recipe, change what you like, and watch it learn."],
   models: ["Models", "The runs below the working directory, side by side."],
 };
@@ -27,10 +33,17 @@ const studio = {
   image: null,
   sample: null,
   label: null,
+  file: null,
   view: null,
-  setImage(picture, sample = null, label = null) {
-    Object.assign(studio, { image: picture, sample, label });
+  setImage(image, sample = null, label = null) {
+    Object.assign(studio, { image, sample, label });
     emit("image");
+  },
+  /** To the view that is on screen, where it takes files itself, or else as the present sample. */
+  openFile(file) {
+    const { open: own } = mounted[studio.view] ?? {};
+    if (file && own) own(file);
+    else if (file) openFile(studio, file);
   },
   on(event, callback) {
     listeners[event].push(callback);
@@ -87,29 +100,38 @@ async function open(path) {
 }
 
 /** The image to present to a model: one's own where it has the model's shape, else a test sample. */
-async function fitting({ path, shape, samples }) {
-  const same = String(studio.image?.shape) === String(shape);
-  if (!shape || (same && studio.sample === null)) return {};
-  if (!samples?.test) return { image: same ? studio.image : blank(shape), sample: null, label: null };
+async function fitting({ path, shape, columns, samples, code_mean: code }) {
+  if (!shape && !columns) return {};
+  const names = (some) => some?.map(({ name }) => name).join("\n");
+  const same = studio.image && (shape ? String(studio.image.shape) === String(shape) : names(studio.info.columns) === names(columns));
+  if (same && (studio.sample === null || studio.file)) return {};
+  const file = null;
+  if (!samples?.test) return { image: same ? studio.image : shape ? blank(shape) : await middle(path, code), sample: null, label: null, file };
   const start = Math.min(studio.sample ?? 0, samples.test - 1);
   const { picture, index, label } = (await get("samples", { model: path, part: "test", start, count: 1 })).items[0];
-  return { image: picture, sample: index, label };
+  return { image: picture, sample: index, label, file };
 }
 
-function summary({ kind, shape, code_size: size, parameters }) {
+/** The row that a model makes of its mean code. */
+async function middle(model, code) {
+  return (await post("decode-pictures", { model, codes: [code] })).pictures[0];
+}
+
+function summary({ kind, shape, columns, code_size: size, parameters }) {
   const numbers = (n, word) => `${n.toLocaleString("en")} ${word}${n === 1 ? "" : "s"}`;
-  const input = shape ? `${shape[2]} × ${shape[1]}${shape[0] === 3 ? " colour" : ""} pixels` : "rows of a table";
+  const input = shape ? `${shape[2]} × ${shape[1]}${shape[0] === 3 ? " colour" : ""} pixels` : columns ? `rows of ${numbers(columns.length, "column")}` : "images of other channels";
   return `${kind}: ${input} through ${numbers(size, "number")}, ${numbers(parameters, "weight")}`;
 }
 
 async function route() {
-  const name = VIEWS[location.hash.slice(1)] ? location.hash.slice(1) : "draw";
+  const name = wanted(location.hash.slice(1));
   const [title, lede] = VIEWS[name];
   document.title = `${title}: diabolo studio`;
   byId("title").textContent = title;
   byId("lede").textContent = lede;
   for (const link of document.querySelectorAll("nav a")) {
     link.removeAttribute("aria-current");
+    link.hidden = !suits(link.hash.slice(1));
   }
   document.querySelector(`nav a[href="#${name}"]`).setAttribute("aria-current", "page");
   const notice = WITHOUT_MODEL.includes(name) ? null : missing();
@@ -134,6 +156,19 @@ async function route() {
   }
 }
 
+function suits(name) {
+  const [, , takes] = VIEWS[name];
+  return !takes || Boolean(studio.info ? takes(studio.info) : images === takes || both === takes);
+}
+
+/** The view of that name, or the first that suits the model. */
+function wanted(name) {
+  if (VIEWS[name] && suits(name)) return name;
+  const first = Object.keys(VIEWS).find((one) => suits(one) && !WITHOUT_MODEL.includes(one)) ?? "draw";
+  if (name && studio.info) history.replaceState(null, "", `${location.pathname}${location.search}#${first}`);
+  return first;
+}
+
 function missing() {
   if (!studio.info && trouble) return [el("p", {}, trouble), button("Try again", () => open())];
   if (!studio.info) {
@@ -143,8 +178,8 @@ function missing() {
       button("Train a model", () => studio.show("train"), "primary"),
     ];
   }
-  if (!studio.info.shape) {
-    return [el("p", {}, `${studio.info.name} encodes rows of a table, and this view needs a model of images.`)];
+  if (!both(studio.info)) {
+    return [el("p", {}, `${studio.info.name} encodes images of other channels than one or three, which cannot be shown.`)];
   }
   return null;
 }
@@ -163,7 +198,7 @@ document.querySelector(".skip").onclick = (event) => {
   event.preventDefault();
   byId("content").focus();
 };
-acceptImages(studio, byId("content"));
+acceptFiles(studio, byId("content"));
 addEventListener("hashchange", () => {
   say("");
   route();

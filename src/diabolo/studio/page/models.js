@@ -2,6 +2,7 @@
 
 import { get, latest, post, psnr } from "./api.js";
 import { lineChart, pictureRows } from "./charts.js";
+import { sentenceCase } from "./present.js";
 import { button, el, findingList, number } from "./widgets.js";
 
 const TICKED = 3; // at first
@@ -77,7 +78,9 @@ export function mount(section, studio) {
     const found = chosen.filter((model) => model.findings.length);
     findings.hidden = !found.length;
     findings.replaceChildren(el("h2", {}, "What the doctor found"), ...found.flatMap((model) => [el("h3", {}, model.name), findingList(model.findings)]));
-    if (chosen.length) digits.replaceChildren(await tenOf(chosen));
+    const rows = await tenOf(chosen);
+    digits.parentNode.hidden = !rows.length;
+    digits.replaceChildren(pictureRows(rows));
   }, fail);
 
   studio.on("model", () => studio.view === "models" && refresh());
@@ -102,7 +105,7 @@ function columnsOf(models) {
     ...measures.flatMap((name) => (name === "mse" ? [
       { name: "MSE", help: "Mean squared error on the test samples", value: test("mse"), best: (model) => test("mse")(model) <= linear(model) },
       { name: "Linear MSE", help: "Of the best linear method with the same code size", value: linear, best: (model) => linear(model) < test("mse")(model) },
-    ] : [{ name: name.toUpperCase(), help: `${name} on the test samples`, value: test(name) }])),
+    ] : [{ name: name.length > 5 ? sentenceCase(name.replaceAll("_", " ")) : name.toUpperCase(), help: `${name} on the test samples`, value: test(name) }])),
     { name: "Weights", help: "Numbers that were learnt", value: (model) => model.metrics.parameters },
     { name: "Seconds", help: "Of training", value: (model) => model.metrics.seconds },
     { name: "When", text: true, value: (model) => model.when },
@@ -129,12 +132,14 @@ function losses({ loss = [], val_loss: validation = [] }) {
   return validation.some((value) => value !== null) ? validation : loss;
 }
 
+/** What each model makes of ten samples, as pictureRows takes it. */
 async function tenOf(chosen) {
   const rows = [];
   let inputs = [];
   for (const model of chosen) {
     try {
       const items = await firstOfEach(model.path);
+      if (items.length && !items[0].picture.shape) continue; // rows of a table
       const index = items.map((item) => item.index);
       const { codes } = await get("codes", { model: model.path, index });
       const { pictures } = await post("decode-pictures", { model: model.path, codes });
@@ -148,7 +153,7 @@ async function tenOf(chosen) {
       rows.push({ name: model.name, note: ` ${error.message}`, pictures: [] });
     }
   }
-  return pictureRows(rows);
+  return rows;
 }
 
 /** The first test sample of each label, or the first ten. */

@@ -6,6 +6,7 @@ import { button, el, field, findingList, number } from "./widgets.js";
 
 const FIRST = ["epochs", "latent_dim", "hidden", "corruption", "learning_rate", "batch_size", "seed"];
 const DATA = ["data", "limit"]; // what is asked of the data at first
+const OF_FILES = ["data", "test", "noisy", "clean"];
 const QUICK = "ae-32-fast"; // chosen at first: it trains in seconds
 const GOING = ["starting", "running", "stopping"];
 const EVERY = 500; // milliseconds between two looks
@@ -21,14 +22,15 @@ function recipeForm(studio, started) {
   const about = el("div", { class: "about" });
   const main = el("div", { class: "fields" });
   const rest = el("div", { class: "fields" });
-  const data = el("div", { class: "fields" });
+  const data = el("div", { class: "fields sources" });
+  const files = el("datalist", { id: "files" });
   const mistake = el("p", { class: "mistake", role: "alert", id: "mistake" });
   let [parameters, options] = [[], []];
 
   const form = el("form", { class: "card", "aria-label": "Training", noValidate: true },
-    el("div", { class: "field" }, el("label", { for: "recipe" }, "Recipe"), recipe), about, main,
+    el("div", { class: "field" }, el("label", { for: "recipe" }, "Recipe"), recipe), about, data, files, main,
     el("details", {}, el("summary", {}, "More parameters"), rest),
-    data, mistake,
+    mistake,
     el("button", { type: "submit", class: "primary", id: "start" }, "Start training"));
 
   form.onsubmit = async (event) => {
@@ -59,11 +61,13 @@ function recipeForm(studio, started) {
 
   async function load() {
     try {
-      const { article, notes, kind, fields, data: declared } = await get(`recipes/${recipe.value}`);
+      const { article, notes, kind, fields, data: declared, files: there } = await get(`recipes/${recipe.value}`);
       const words = [`${kind}.${article ? ` After article ${article}.` : ""}`, ...notes];
       about.replaceChildren(...words.map((sentence) => el("p", {}, el("small", {}, sentence))));
       parameters = fields.map(parameter);
-      options = declared.map(parameter);
+      options = declared.map((one) => parameter(OF_FILES.includes(one.name) ? { ...one, value: "", words: one.value } : one));
+      files.replaceChildren(...there.map((path) => new Option(path, path)));
+      for (const { name, node } of options) if (OF_FILES.includes(name)) node.querySelector("input").setAttribute("list", files.id);
       main.replaceChildren(...first(parameters, FIRST));
       data.replaceChildren(...first(options, DATA));
       rest.replaceChildren(...others(parameters, FIRST), ...others(options, DATA));
@@ -135,11 +139,11 @@ function watcher(studio) {
   const stop = button("Stop", () => post("train/stop").then(show, fail), "stop");
   const use = button("Use it", () => studio.open(run), "primary use");
   const compare = button("Compare in Models", () => studio.show("models"));
+  const said = el("ul", { class: "said", "aria-label": "What was said" });
   const chart = lineChart({ label: "Loss by epoch", x: "epoch", y: "loss" });
   const pictures = el("div", { class: "ten" });
   const findings = el("div", { id: "found" });
-  const node = el("div", { class: "card live", hidden: true }, title, progress, times, message,
-    findings,
+  const node = el("div", { class: "card live", hidden: true }, title, progress, times, message, said, findings,
     el("div", { class: "tools" }, stop, use, compare), chart.node, pictures);
   let run = null;
   let watched = false;
@@ -168,9 +172,11 @@ function watcher(studio) {
     stop.disabled = state.state === "stopping";
     use.hidden = compare.hidden = going || !run || state.state === "failed";
     title.textContent = `${HEADS[state.state] ?? ""} ${run ?? ""}`;
-    progress.value = state.epochs ? state.epoch / state.epochs : 0;
+    if (going && !state.epoch) progress.removeAttribute("value");
+    else progress.value = state.epochs ? state.epoch / state.epochs : 0;
     times.textContent = inWords(state, going);
     message.textContent = state.message;
+    if (said.children.length !== state.said.length) said.replaceChildren(...state.said.map((line) => el("li", {}, line)));
     message.className = state.state === "failed" ? "mistake" : "muted";
     findings.replaceChildren(...(state.findings.length ? [findingList(state.findings)] : []));
     draw(state);
@@ -211,7 +217,8 @@ const ENDS = { done: "The training is done, and its model is in use.", stopped: 
 function inWords({ epoch, epochs, seconds, history }, going) {
   const trained = (history.seconds ?? []).reduce((sum, value) => sum + value, 0);
   const left = going && epoch ? `, about ${duration((trained / epoch) * (epochs - epoch))} left` : "";
-  return `Epoch ${epoch}${epochs ? ` of ${epochs}` : ""}, ${duration(seconds)}${going ? " so far" : ""}${left}`;
+  const now = going && epochs && epoch === epochs ? ", writing the report" : left;
+  return `Epoch ${epoch}${epochs ? ` of ${epochs}` : ""}, ${duration(seconds)}${going ? " so far" : ""}${now}`;
 }
 
 function duration(seconds) {

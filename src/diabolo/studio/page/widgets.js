@@ -1,6 +1,6 @@
 // el(tag, properties, ...children) -> Element ("class", "aria-*", "data-*", "for", "role" become attributes).
 // svg(tag, attributes, ...children) -> SVG element.  number(x, digits = 3) -> text.  button(text, onclick, class?).
-// picture(caption) -> {node, canvas, set(picture, description, {colours, value}?)}: figure.picture with a canvas.
+// picture(caption) -> {node, canvas, set(picture, description, {colours, value}?)}: figure.picture with a canvas; null: the value only.
 // paint(canvas, imageData): the canvas takes its size.
 // slider({label, help, min, max, step, value, onchange}) -> {node, value, set(value)}: range and number, in step.
 // field(field, onchange) -> {node, name, value() as text, set(text)}: the form control of a Field but for "part".
@@ -53,7 +53,8 @@ export function picture(caption, className = "") {
     node,
     canvas,
     set(image, description, options = {}) {
-      paint(canvas, toImageData(image, options.colours));
+      canvas.hidden = !image;
+      if (image) paint(canvas, toImageData(image, options.colours));
       canvas.setAttribute("aria-label", description ?? caption);
       value.textContent = options.value ?? "";
     },
