@@ -228,7 +228,8 @@ def reduced(source: np.ndarray, target: np.ndarray, rank: int, *, seed: int = 0)
 def _principal(rows: np.ndarray, rank: int, seed: int) -> Any:
     from sklearn.decomposition import PCA
 
-    return PCA(min(rank, *rows.shape), random_state=seed).fit(rows)
+    with np.errstate(invalid="ignore"):  # of rows that are all alike
+        return PCA(min(rank, *rows.shape), random_state=seed).fit(rows)
 
 
 def _strongest(matrix: np.ndarray, rank: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -242,7 +243,7 @@ def _strongest(matrix: np.ndarray, rank: int, seed: int) -> tuple[np.ndarray, np
 def _ridge(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Weights (r, D) of y ~ x weights, with the ridge that does best for the last tenth."""
     kept = len(x) - max(len(x) // 10, 1)
-    ridges = np.square(x).mean() * np.array(RIDGES, x.dtype)
+    ridges = (np.square(x).mean() or 1.0) * np.array(RIDGES, x.dtype)
     best = -1
     if kept:
         values, vectors, rotated = _normal_equations(x[:kept], y[:kept])
