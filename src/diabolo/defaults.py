@@ -23,9 +23,9 @@ FEW, SOME, MANY = 8, 0.2, 1000  # samples, of which none validate; share of fewe
 HELD = 0.1  # share of more
 STEPS, LEAST, MOST = 2500, 20, 400  # steps of a training, and its epochs
 SEEN = 2_000_000  # samples in all epochs, where there are so many that LEAST would be more
-LOOKED = 1000  # first samples, whose values tell whether they are pixels
+PIXELS, LOOKED = 64, 1000  # values of a row that may be pixels; first rows, which tell by theirs
 WORK = 1e12  # floating-point operations that allow more epochs than LEAST
-RATE, WIDE = 1e-3, 1024  # learning rate; it falls with the root of the values beyond so many
+RATE, WIDE = 3e-3, 1024  # learning rate; it falls with the root of the values beyond so many
 BATCH, SMALL = 128, 16  # samples in a step
 
 
@@ -67,7 +67,7 @@ class Given:
         if self.bottleneck.sampling:
             return "standard"
         pixels = self.intake.image_shape is not None or self.intake.dtype == "bool"
-        if not pixels and self.intake.dtype != "float32":
+        if not pixels and self.intake.dtype != "float32" and self.intake.features >= PIXELS:
             top = np.iinfo(self.intake.dtype).max
             pixels = int(self.source.head(LOOKED).target.max()) > top / 2
         return "unit" if pixels else "standard"
@@ -76,7 +76,7 @@ class Given:
         """Wider where there is more to learn from."""
         if self._images:
             return getattr(self.p.network, "hidden", ())
-        wide = 512 if self.samples >= 20_000 else 256 if self.features > 256 else 128
+        wide = 1024 if self.samples >= 20_000 else 256 if self.features > 256 else 128
         return (wide,)
 
     def batch_size(self) -> int:
