@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from diabolo import doctor
 from diabolo.cli import main
 from diabolo.data.mnist import read_split
 from diabolo.models import MODELS
@@ -24,6 +25,7 @@ torch.set_num_threads(1)  # the nets here are tiny
 
 NETWORKS = ("dense", "conv", "subpixel")
 TOGETHER = [("VAE", "conv")]  # a model and a network that an article has together
+BROKEN = doctor.BROKEN  # see `judged`
 FEW = ("--test", "mnist:test:200")  # as many digits as the numbers of a small run need
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 ARGUMENTS = (
@@ -94,6 +96,20 @@ def _untouched() -> Iterator[None]:
     np.testing.assert_array_equal(after[1], numpy[1])
     assert after[2:] == numpy[2:]
     assert torch.equal(torch.get_rng_state(), tensors)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_steps_will_do():
+    """Models of the tests are saved however bad they are: most have had a few steps, not more."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(doctor, "BROKEN", frozenset())
+        yield
+
+
+@pytest.fixture
+def judged(monkeypatch):
+    """Models are judged as users' are: a broken one is not saved."""
+    monkeypatch.setattr(doctor, "BROKEN", BROKEN)
 
 
 @pytest.fixture

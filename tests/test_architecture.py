@@ -15,12 +15,14 @@ import diabolo
 SOURCE = Path(diabolo.__file__).parent
 LEVELS = [
     "errors arguments inputs params draw layers beside backprop divergence optim train progress"
-    " data metrics linear figures columns gaps",
+    " data metrics linear denoiser figures columns gaps",
     "scaling networks corruption condition bottleneck store intake",
     "likelihood",
     "net",
     "infer begin",
     "doctor",
+    "unlike",
+    "trial",
     "fitted",
     "defaults",
     "fitting",

@@ -510,3 +510,33 @@ def test_force_leaves_other_folders_alone(vae, tmp_path, digits, capsys):
     words = ["interpolate", vae, "mnist:test:0-0", image, "--out", image, "--force"]
     assert "holds the input" in failed(capsys, *words)
     assert (own / "figures" / "loss.png").read_bytes() == b"mine"
+
+
+@pytest.mark.usefixtures("quick", "judged")
+def test_a_broken_model_is_not_saved_unless_it_is_forced(tmp_path, capsys):
+    out = tmp_path / "run"
+    few = ["fit", "ae-32", "--limit", 100, "--epochs", 1, *FEW, "--out", out]
+    assert run(*few) == 2
+    assert "broken, so it is not saved (with --force it is): worse than the mean" in (
+        capsys.readouterr().err
+    )
+    left = {path.name for path in out.iterdir()}
+    assert left >= {"config.toml", "history.csv", "metrics.json", "report.html"}
+    assert not {name for name in left if name.endswith(".safetensors")}
+    assert run(*few) == 2  # the place is free
+    assert "exists" not in capsys.readouterr().err
+    assert run(*few, "--force") == 0
+    assert "Warning: worse than the mean" in capsys.readouterr().err
+    assert load(out / "model.safetensors").findings_[-1].broken
+    detector = tmp_path / "detector.safetensors"
+    words = ["detect", "fit", out, "mnist:test:100", "--out", detector]
+    assert "The detector's model is broken, so it is not saved" in failed(capsys, *words)
+    assert not detector.exists()
+    assert run(*words, "--force") == 0
+    capsys.readouterr()
+    dark = 255 - load_mnist()[1][0][:50]
+    np.save(tmp_path / "dark.npy", dark)
+    assert run("encode", out, tmp_path / "dark.npy", "--out", tmp_path / "codes.npy") == 0
+    assert "Warning: unlike the training data: In scaled units" in capsys.readouterr().err
+    assert run("encode", out, "mnist:test:50", "--out", tmp_path / "own.npy") == 0
+    assert capsys.readouterr().err == ""

@@ -334,15 +334,6 @@ def test_image_shape_fixes_the_channels(tmp_path):
     assert "the model takes 4" in reason(plain, image_shape=(4, 2, 2))
 
 
-def test_image_shape_fixes_the_size(tmp_path):
-    path = save(tmp_path / "photo.png", gray(28, 30))
-    expected = "photo.png is 30x28 (width x height), the model takes 28x28 images"
-    assert reason(path, image_shape=(1, 28, 28)) == expected
-    save(tmp_path / "good.png", gray(28, 28))
-    samples = read(tmp_path, image_shape=(1, 28, 28))
-    assert (samples.names, samples.failures) == (["good.png"], [expected])
-
-
 def test_folder_is_recursive_sorted_and_selective(tmp_path):
     for value, name in enumerate(["b.png", "a.PNG", "sub/c.png", "Z.bmp"]):
         save(tmp_path / name, gray(2, 3, value))
@@ -370,19 +361,6 @@ def test_folder_is_16_bit_only_if_all_are(tmp_path):
     save(tmp_path / "b.png", gray(2, 2, 9))
     assert read(tmp_path).array.dtype == np.uint8
     assert read(tmp_path).array[:, 0, 0].tolist() == [255, 9]
-
-
-def test_folder_keeps_the_most_common_size(tmp_path):
-    for name in ("a", "c", "d"):
-        save(tmp_path / f"{name}.png", gray(4, 6))
-    save(tmp_path / "b.png", gray(5, 6))
-    save(tmp_path / "e.tif", np.zeros((4, 6), np.float32))
-    samples = read(tmp_path)
-    assert samples.names == ["a.png", "c.png", "d.png"]
-    assert samples.failures == [
-        "b.png is 6x5 (width x height), most images here are 6x4",
-        "e.tif is 6x4 in float pixels (width x height), most images here are 6x4",
-    ]
 
 
 def broken_images(folder: Path) -> dict[str, str]:
@@ -435,7 +413,7 @@ def test_a_closed_file_or_folder_is_named(tmp_path, monkeypatch):
     save(tmp_path / "a.png", gray(2, 2))
     np.save(tmp_path / "a.npy", GRAY)
     write_idx(tmp_path / "a.idx", GRAY)
-    monkeypatch.setattr("diabolo.data.images._open", closed)
+    monkeypatch.setattr("diabolo.data.decoding._open", closed)
     monkeypatch.setattr("numpy.lib.format.open_memmap", closed)
     assert reason(tmp_path / "a.png") == "a.png cannot be read: Permission denied"
     assert reason(tmp_path / "a.npy") == f"{tmp_path / 'a.npy'} cannot be read: Permission denied"

@@ -6,14 +6,25 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from conftest import BROKEN
 from torch import nn
 from torch.distributions import Normal, kl_divergence
 
 from diabolo import VAE, Autoencoder, doctor, load
+from diabolo.corruption import GaussianNoise
 from diabolo.data.source import Batch
 from diabolo.doctor import DoctorWarning, Finding
 from diabolo.errors import InputError
 from diabolo.models.vae import GaussianCode
+
+PLAIN = {  # a network and a training in which things go wrong
+    "linear": False,
+    "activation": "relu",
+    "scaling": "unit",
+    "schedule": "constant",
+    "validation_fraction": 0.0,
+    "early_stopping": None,
+}
 
 
 def draw(*shape, seed=0):
@@ -306,7 +317,7 @@ def test_exploding_beyond_any_guess():
 @pytest.mark.parametrize("learning_rate", [1.0, 10.0, 1e3, 1e30])
 def test_a_training_that_explodes(digits, learning_rate):
     parts = {"latent_dim": 4, "hidden": (16,), "output_activation": "identity", "batch_size": 16}
-    model = Autoencoder(**parts, learning_rate=learning_rate, epochs=1, random_state=0)
+    model = Autoencoder(**PLAIN, **parts, learning_rate=learning_rate, epochs=1, random_state=0)
     with pytest.raises(InputError, match=r"the loss grows from 0|stops being finite"):
         model.fit(digits)
 
@@ -366,7 +377,7 @@ def test_a_layer_whose_output_overflows_is_broken():
 
 @pytest.mark.parametrize("Model", [Autoencoder, VAE])
 def test_the_broken_layer_of_a_net(Model, digits):
-    net = Model(latent_dim=2, hidden=(8,), epochs=1, random_state=0).fit(digits).net_
+    net = Model(**PLAIN, latent_dim=2, hidden=(8,), epochs=1, random_state=0).fit(digits).net_
     x = torch.from_numpy(digits[:8].reshape(8, -1))
     assert doctor.broken_layer(net, lambda: net.decode(net.encode(x))) is None
     with torch.no_grad():
@@ -386,7 +397,7 @@ def test_a_healthy_training_says_nothing(digits, capsys):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model = Autoencoder(**options, random_state=0).fit(digits)
-        vae = VAE(**options, random_state=0).fit(digits)
+        vae = VAE(**options, beta=0.05, random_state=0).fit(digits)
     assert model.findings_ == vae.findings_ == []
     assert capsys.readouterr() == ("", "")
 
@@ -394,7 +405,7 @@ def test_a_healthy_training_says_nothing(digits, capsys):
 def test_a_finding_warns_and_travels_with_the_file(tmp_path, capsys):
     x = draw(100, 6)
     x[:, 2] = 5
-    model = Autoencoder(latent_dim=8, hidden=(16,), epochs=30, random_state=0)
+    model = Autoencoder(**PLAIN, latent_dim=8, hidden=(16,), epochs=30, random_state=0)
     with pytest.warns(DoctorWarning) as warned:
         model.fit(x)
     assert names(model) == ["constant columns", "wide code"]
@@ -414,9 +425,8 @@ def test_a_finding_warns_and_travels_with_the_file(tmp_path, capsys):
 def test_a_training_that_goes_wrong_stops_with_its_last_good_weights(digits, rate, name):
     options = {"latent_dim": 4, "hidden": (16,), "output_activation": "identity", "epochs": 20}
     model = Autoencoder(
-        **options,
+        **PLAIN | options | {"schedule": "one_cycle"},
         learning_rate=rate or 1e-3,
-        schedule="one_cycle",
         batch_size=16,
         random_state=0,
         device="cpu",
@@ -442,7 +452,7 @@ def test_a_training_that_goes_wrong_stops_with_its_last_good_weights(digits, rat
 
 
 def test_a_loss_that_is_never_finite_is_refused_and_located(digits):
-    model = Autoencoder(hidden=(16,), learning_rate=1e30, random_state=0)
+    model = Autoencoder(**PLAIN, hidden=(16,), learning_rate=1e30, random_state=0)
     with pytest.raises(InputError, match=r"in step 2 of epoch 1.*encoder\.\d \(Linear\)"):
         model.fit(digits)
 
@@ -450,9 +460,131 @@ def test_a_loss_that_is_never_finite_is_refused_and_located(digits):
 def test_overfitting_is_found_unless_training_stops_early():
     x, held = draw(40, 20), draw(200, 20, seed=1)
     options = {"latent_dim": 4, "hidden": (128, 128), "epochs": 60, "learning_rate": 5e-3}
-    model = Autoencoder(**options, scaling="standard", batch_size=8, random_state=0)
+    options = PLAIN | options | {"scaling": "standard"}
+    model = Autoencoder(**options, batch_size=8, random_state=0)
     with pytest.warns(DoctorWarning, match="rising validation loss"):
         model.fit(x, X_val=held)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        model.set_params(early_stopping=3).fit(x, X_val=held)
+    model.set_params(early_stopping=3).fit(x, X_val=held)
+    assert names(model) == ["worse than linear"]  # noise has nothing beside
+
+
+# ---- beside plain methods
+
+
+def test_worse_than_the_mean_or_than_nothing():
+    finding = doctor.worse_than_mean(0.25, 0.08)
+    assert "is 0.25; it would be 0.08 if every output were the mean" in finding.what
+    assert doctor.worse_than_mean(0.0815, 0.08) is None
+    assert doctor.worse_than_mean(math.nan, 0.08) is None
+    assert doctor.worse_than_mean(1e-9, 0.0) is None
+    finding = doctor.worse_than_nothing(0.02, 0.0003)
+    assert "outputs is 0.02, that of the corrupted samples themselves 0.0003" in finding.what
+    assert doctor.worse_than_nothing(0.0003, 0.0003) is None
+
+
+def test_exploding_output():
+    x = draw(200, 5)
+    room = 10 * (x.max() - x.min())
+    output = x.copy()
+    output[:2, 0] = x.max() + 1.1 * room
+    assert doctor.exploding_output(x, output) is None  # a hundredth
+    output[2, 0] = math.nan
+    assert "3 of 200 outputs have values up to" in doctor.exploding_output(x, output).what
+    output[:3, 0] = x.max() + 0.9 * room
+    assert doctor.exploding_output(x, output) is None
+
+
+def test_what_is_broken():
+    x = draw(400, 20)
+    broken = {
+        doctor.flat_output(x, np.tile(x.mean(0), (400, 1))).name,
+        doctor.flat_output(x, np.full_like(x, 0.4)).name,
+        doctor.flat_output(abs(x), np.zeros_like(x), 0.0).name,
+        doctor.exploding_output(x, 100 * x).name,
+        doctor.worse_than_mean(2, 1).name,
+    }
+    assert len(broken) == 5
+    assert broken == BROKEN
+    assert not Finding("worse than linear", "", "").broken
+
+
+@pytest.mark.usefixtures("judged")
+def test_only_a_broken_model_is_refused():
+    worse = Finding("worse than the mean", "It is.", "Do more.")
+    assert doctor.refusal([Finding("dead code units", "Some.", "Use others.")]) == []
+    assert doctor.refusal([Finding("a", "b", "c"), worse]) == [
+        "The model is broken, so it is not saved (with --force it is): worse than the mean: It is."
+        " Do more."
+    ]
+
+
+def found_in(X, **parameters):
+    options = PLAIN | {"latent_dim": 2, "hidden": (), "scaling": None, "random_state": 0}
+    model = Autoencoder(**options | {"output_activation": "identity"} | parameters).fit(X)
+    return {finding.name: finding for finding in model.findings_}
+
+
+def subspace(n=400, d=10, noise=0.01):
+    return (draw(n, 2) @ draw(2, d, seed=1) + noise * draw(n, d, seed=2)).astype(np.float32)
+
+
+def test_every_fit_is_judged_beside_the_mean_and_pca():
+    """Rows in a plane, which PCA finds exactly: a network that has not learnt is worse."""
+    X = subspace()
+    assert "worse than the mean" in found_in(X, epochs=1, learning_rate=1e-9)
+    half = found_in(X, epochs=12)
+    assert "worse than the mean" not in half
+    assert "that of the best linear method with the same code size 8.34e-05" in (
+        half["worse than linear"].what
+    )
+    wide = subspace(noise=0.3)
+    assert found_in(wide, epochs=200, learning_rate=0.01, schedule="one_cycle") == {}
+
+
+def test_a_denoiser_is_judged_beside_doing_nothing():
+    weak = found_in(subspace(noise=1.0), epochs=40, corruption=GaussianNoise(0.01))
+    assert "themselves 9.9e-05." in weak["worse than doing nothing"].what
+    strong = found_in(subspace(), epochs=300, learning_rate=0.01, corruption=GaussianNoise(1.0))
+    assert "worse than doing nothing" not in strong
+
+
+def test_validation_samples_are_what_a_fit_is_judged_on():
+    X = subspace()
+    mean = np.square(3 * X - X.mean(0)).mean()
+    options = {"output_activation": "identity", "learning_rate": 1e-9, "epochs": 1}
+    model = Autoencoder(**PLAIN | options | {"scaling": None}, latent_dim=2, random_state=0)
+    found = {finding.name: finding for finding in model.fit(X, X_val=3 * X).findings_}
+    assert f"it would be {mean:.3g} if" in found["worse than the mean"].what
+
+
+# ---- unlike
+
+
+def test_data_unlike_those_of_the_training(digits, tmp_path):
+    model = Autoencoder(latent_dim=8, hidden=(32,), epochs=20, random_state=0).fit(digits[:128])
+    held = digits[128:]
+    assert model.unlike(held) == []
+    assert [model.unlike(held[i : i + 1]) for i in range(0, 128, 8)] == [[]] * 16
+    (finding,) = model.unlike(255 - held)
+    assert finding.name == "unlike the training data"
+    assert "the mean value is 0.8" in finding.what
+    assert "the reconstruction error is" in finding.what
+    assert "the spread is" in model.unlike(held // 8)[0].what
+    model.save(tmp_path / "model.safetensors")
+    loaded = load(tmp_path / "model.safetensors")
+    assert loaded.unlike(255 - held) == [finding]
+    object.__setattr__(loaded.fitted_, "usual", {})
+    assert loaded.unlike(255 - held) == []  # a file of before
+
+
+@pytest.mark.stress
+def test_a_model_s_own_test_samples_are_not_unlike_it():
+    """Over twenty splits of three data sets."""
+    odd, rate = 0, 0.02
+    for seed in range(20):
+        for X in (subspace(120), draw(120, 6), np.random.default_rng(1).random((120, 8))):
+            order = np.random.default_rng(seed).permutation(120)
+            options = {"latent_dim": 2, "hidden": (8,), "epochs": 5, "batch_size": 20}
+            model = Autoencoder(**options, linear=False, random_state=seed).fit(X[order[:60]])
+            odd += bool(model.unlike(X[order[60:]]))
+    assert odd <= rate * 60

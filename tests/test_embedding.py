@@ -314,7 +314,6 @@ MISTAKES = {
     f"{NEAR} mnist:test:2 --in photos": "mnist:test:2 has 2 samples: give one",
     f"{NEAR} photos/0.png": "The following arguments are required: --in",
     f"{NEAR} photos/0.png --in empty": "empty is a folder without images",
-    f"{NEAR} low.png --in photos": "low.png is 28x20 (width x height), the model takes 28x28",
     f"{NEAR} photos/0.png --in rows.npy": "X has 6 features, but Autoencoder is expecting 784",
     f"{NEAR} photos/0.png --in photos -n 0": "-n must be an integer of at least 1, but is '0'",
     f"{NEAR} photos/0.png --in photos --out o.jpg": "The picture is written as .png, not 'o.jpg'",
@@ -330,7 +329,6 @@ MISTAKES = {
     "map gray.safetensors photos --out o.npy": "The picture is written as .png, not 'o.npy'",
     "map gray.safetensors mnist:test:4 --method tsne --out o.png": "t-SNE needs at least 5",
     "map rows.safetensors photos --out o.png": "fitted on samples of shape (6,), not (28, 28)",
-    "map gray.safetensors low.png --out o.png": "low.png is 28x20 (width x height), the model",
     "map gray.safetensors mnist:test:9 --out low.png": "low.png exists: give another --out",
 }
 

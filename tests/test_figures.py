@@ -14,7 +14,7 @@ from PIL import Image
 
 from diabolo import figures, report
 from diabolo.errors import InputError
-from diabolo.figures import style
+from diabolo.figures import fonts, style
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.random((12, 28, 28))
@@ -289,3 +289,47 @@ def test_architecture_with_a_layer_of_the_code():
 def test_mistakes_are_named(draw, message):
     with pytest.raises(InputError, match=message):
         draw()
+
+
+# ---- names in every script
+
+
+@pytest.fixture
+def few_fonts(monkeypatch):
+    """A machine with one further font, which has \u1d84 but no 写."""
+    monkeypatch.setattr(fonts, "_rich", lambda: ("STIXGeneral",))
+    monkeypatch.setattr(fonts, "_others", fonts._others.__wrapped__)
+
+
+@pytest.mark.usefixtures("few_fonts")
+@pytest.mark.parametrize(
+    ("text", "drawn", "families"),
+    [
+        ("plain.png", "plain.png", ("sans-serif",)),
+        ("été.png", "été.png", ("sans-serif",)),
+        ("e\u0301", "é", ("sans-serif",)),
+        ("\u1d84.png", "\u1d84.png", ("sans-serif", "STIXGeneral")),
+        ("写\u1d84", "\\u5199\u1d84", ("sans-serif", "STIXGeneral")),
+        ("사진", "\\uc0ac\\uc9c4", ("sans-serif",)),
+        ("a\tb\ud800\nc", "a?b?\nc", ("sans-serif",)),
+    ],
+)
+def test_letters_are_taken_from_another_font_or_escaped(text, drawn, families):
+    assert fonts.legible(text) == drawn
+    assert fonts.families(text) == families
+
+
+@pytest.mark.usefixtures("few_fonts")
+def test_names_of_any_letters_are_drawn_without_a_warning():
+    names = ["写真の長い長い長い長い長い名前.jpg", "$x^$.png", "사진\u1d84", "plain.png"]
+    columns = figures.table_rows(CODES[:, :4], CODES[:, :4], names)
+    odd = figures.odd_columns(np.abs(CODES[:, :4]), list("abcdefghijkl"), names)
+    captions = [f"{name}\n1 away" for name in names]
+    near = figures.neighbours(IMAGES[:4], captions)
+    named = figures.latent(RANDOM.random((4, 2)), np.array(names))
+    for figure in (columns, odd, near, named):
+        assert figures.to_png(figure)
+    shown = "".join(words(near))
+    assert "…" in shown
+    assert "\\u5199" in shown
+    assert "写" not in shown

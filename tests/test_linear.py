@@ -7,8 +7,9 @@ import pytest
 from sklearn.decomposition import PCA
 
 from diabolo.data import load_mnist
+from diabolo.denoiser import RIDGES, fit_denoiser
 from diabolo.errors import InputError
-from diabolo.linear import fit_linear
+from diabolo.linear import fit_linear, fit_principal
 
 
 @pytest.fixture
@@ -144,3 +145,55 @@ def test_noisy_digits_of_the_reference():
     errors = [error(m, noisy[6000:], held_out) for m in maps]
     assert errors[0] == pytest.approx(0.0241, rel=0.1)
     assert errors[1] == pytest.approx(0.0192, rel=0.15)
+    shrunk = fit_denoiser(blocks(noisy[:6000], clean, 2000), [32, None])
+    for best, plain in zip(shrunk, errors, strict=True):
+        assert error(best, noisy[6000:], held_out) < plain
+
+
+# ---- the denoiser
+
+
+def test_a_denoiser_is_ridge_regression_of_what_is_missing(pairs):
+    source, target = pairs
+    (found,) = fit_denoiser(blocks(source, target), [None])
+    x, missing = source - source.mean(0), target - source
+    left = {}
+    for ridge in RIDGES[:-1]:
+        penalty = ridge * x.var(0).sum() / 12 * np.eye(12)
+        weights = np.linalg.solve(x.T @ x / 400 + penalty, x.T @ missing / 400)
+        left[ridge] = np.abs(found(source) - source - missing.mean(0) - x @ weights).max()
+    assert min(left.values()) < 1e-9
+
+
+def test_few_rows_and_many_have_one_denoiser(pairs):
+    """Rows of more values than there are of them are worked on in their Gram matrix."""
+    source, target = pairs
+    wide = np.random.default_rng(2).standard_normal((12, 500))
+    narrow, full = fit_denoiser(blocks(source, target), [3, None])
+    turned = np.linalg.qr(wide.T)[0].T  # orthonormal rows: the same pairs in 500 dimensions
+    few, any_rank = fit_denoiser(blocks(source @ turned, target @ turned), [3, None])
+    assert len(any_rank.factors) == 2
+    for one, other in ((narrow, few), (full, any_rank)):
+        np.testing.assert_allclose(other(source @ turned), one(source) @ turned, atol=1e-7)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 15, 100, 400])
+@pytest.mark.parametrize("width", [12, 900])
+def test_a_denoiser_is_never_worse_than_doing_nothing(rows, width):
+    random = np.random.default_rng(rows)
+    spread = random.standard_normal((6, width))
+    clean = (random.standard_normal((rows + 500, 6)) @ spread).astype(np.float32)
+    for strength in (0.001, 3.0):
+        noise = strength * random.standard_normal(clean.shape, dtype=np.float32)
+        (best,) = fit_denoiser(blocks(clean[:rows] + noise[:rows], clean[:rows]), [None])
+        x, y = (clean + noise)[rows:], clean[rows:]
+        assert error(best, x, y) <= 1.0001 * ((x - y) ** 2).mean()
+
+
+def test_principal_components_of_wide_rows():
+    x = np.random.default_rng(0).standard_normal((60, 3)) @ np.ones((3, 1)) @ np.ones((1, 9000))
+    x = x + np.random.default_rng(1).standard_normal(x.shape)
+    for rank, found in zip([2, 5, None], fit_principal(same_blocks(x), [2, 5, None]), strict=True):
+        pca = PCA(rank, random_state=0).fit(x)
+        expected = pca.inverse_transform(pca.transform(x))
+        assert error(found, x, x) == pytest.approx(((expected - x) ** 2).mean(), abs=0.02)

@@ -1086,9 +1086,6 @@ COMMANDS = {
     "reconstruct dae deep.npy --out o.npy": (
         "The model was fitted on uint8, not uint16: convert X."
     ),
-    "reconstruct dae small.png --out o.npy": (
-        "small.png is 28x20 (width x height), the model takes 28x28 images"
-    ),
     "reconstruct dae empty --out o.npy": "empty is a folder without images",
     "reconstruct dae '' --out o.npy": f"The name of the source is empty: {FORMS}",
     "reconstruct dae t.csv --out o.npy": OTHER,

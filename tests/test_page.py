@@ -11,6 +11,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
+from diabolo import load
+
 VIEWS = ("draw", "noise", "latent", "generate", "anomaly", "train", "models")
 HASH = "return [...arguments[0].getContext('2d').getImageData(0, 0, arguments[0].width,"
 HASH += " arguments[0].height).data].join()"
@@ -198,7 +200,22 @@ def test_a_training_is_started_watched_and_stopped(page, root):
     page.until(lambda: Select(page.one("#model")).first_selected_option.text == name)
 
 
-def test_runs_are_compared(page):
+def test_a_broken_model_is_called_so(page, root):
+    page.show("train")
+    page.until(lambda: page.one("#recipe option"))
+    Select(page.one("#recipe")).select_by_value("ae-32-fast")
+    page.until(lambda: page.field("epochs").get_attribute("value") == "3")
+    page.fill("epochs", "1")
+    page.fill("limit", "200")
+    page.one("#start").click()
+    page.until(lambda: page.one("#run").text.startswith("Failed"))
+    assert "The model is broken, so it is not saved" in page.one("#message").text
+    name = page.one("#run").text.split()[-1]
+    assert (root / name / "report.html").is_file()
+    assert not (root / name / "model.safetensors").exists()
+
+
+def test_runs_are_compared(page, root):
     page.show("models")
     page.until(lambda: len(page.all("table.models tbody tr")) >= 2)
     names = page.browser.execute_script(
@@ -206,6 +223,9 @@ def test_runs_are_compared(page):
     )
     assert {"runs/ae", "runs/dae"} <= set(names)
     page.until(lambda: len(page.all("[data-view=models] .ten canvas")) >= 2)
+    for name, what, fix in load(root / "runs" / "ae" / "model.safetensors").findings_:
+        text = f"{name}\n{what} {fix}"
+        page.until(lambda text=text: text in page.one("#findings").text)
 
 
 # ---- what the page must be

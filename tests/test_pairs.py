@@ -19,9 +19,9 @@ from diabolo.corruption import GaussianNoise
 from diabolo.data import read_pairs
 from diabolo.data.mnist import read_split
 from diabolo.data.source import Rows
+from diabolo.denoiser import fit_denoiser
 from diabolo.errors import IncompleteError, InputError
 from diabolo.fitting import Fit
-from diabolo.linear import fit_linear
 
 pytestmark = pytest.mark.filterwarnings("ignore::diabolo.doctor.DoctorWarning")
 SMALL = {"latent_dim": 3, "hidden": (6,), "epochs": 2, "batch_size": 16, "random_state": 0}
@@ -278,7 +278,7 @@ def test_the_numbers_compare_the_given_noisy_with_the_clean(pairs, folder):
     assert found["test"]["noisy_mse"] == pytest.approx(noise, 1e-5)
     assert found["test"]["noisy_psnr"] == pytest.approx(-10 * np.log10(noise), 1e-5)
     flat = {name: a.reshape(60, -1) for name, a in (("noisy", noisy), ("clean", clean))}
-    maps = fit_linear([(flat["noisy"][train], flat["clean"][train])], [32, None])
+    maps = fit_denoiser([(flat["noisy"][train], flat["clean"][train])], [32, None])
     for name, best in zip(["mse", "full_rank_mse"], maps, strict=True):
         error = metrics.mse(best(flat["noisy"][test]), flat["clean"][test])
         assert found["linear"][name] == pytest.approx(error, 1e-3)
@@ -376,7 +376,7 @@ def test_what_has_no_partner_is_named_and_the_rest_is_used(pairs, tmp_path, caps
         f"diabolo: {noisy}/0/00.png has no partner in {clean}",
         f"diabolo: {clean}/1/01.png has no partner in {noisy}",
         f"diabolo: {noisy}/2/02.png is not an image that can be read",
-        f"diabolo: {noisy}/0/03.bmp is 20x10 (width x height), the clean ones are 28x28 images",
+        f"diabolo: {noisy}/0/03.bmp is 20x10 (width x height), its clean partner 28x28",
     }
     assert numbers(tmp_path / "run")["samples"] == 51  # of 56
     left = read_pairs(noisy, clean)
@@ -440,8 +440,8 @@ COMMANDS = {  # in a folder made by `mistaken`
     ),
     "--noisy empty --clean C": "empty is a folder without images",
     "--noisy small --clean C": (
-        "None of the 2 pairs can be used; the first: small/a.png is 3x2 (width x height), the"
-        " clean ones are 4x4 images"
+        "None of the 2 pairs can be used; the first: small/a.png is 3x2 (width x height), its"
+        " clean partner 4x4"
     ),
 }
 

@@ -304,11 +304,13 @@ def test_an_image_a_sample_and_a_code_are_looked_at_alike(client, digits):
     assert decoded["pictures"] == [sample["output"]] * 2
 
 
-def test_the_views_of_a_model(client, digits):
+def test_the_views_of_a_model(root, client, digits):
     listed = client.get("/api/models").json()
     assert {m["path"] for m in listed["models"]} == {"runs/ae", "runs/dae", "table.safetensors"}
     assert listed["default"] == listed["models"][0]["path"]
     ae = next(m for m in listed["models"] if m["path"] == "runs/ae")
+    findings = load(root / "runs" / "ae" / "model.safetensors").findings_
+    assert ae["findings"] == [list(finding) for finding in findings]
     assert ae["recipe"] == "ae-32"
     assert ae["metrics"]["linear"]["mse"] > 0
     assert len(ae["history"]["loss"]) == 1

@@ -75,7 +75,7 @@ class Argument:
 
     def check(self, value: Any) -> None:
         """Refuse a value that is out of range or of another type."""
-        right = isinstance(value, self.hint) and not isinstance(value, bool)
+        right = self._is_one(value)
         if not right or (self.bounds and not within(value, self.bounds)):
             kind = "a text" if self.hint is str else self._in_words(self.hint, self.bounds)
             raise InputError(f"{self.name} must be {kind}, but is {value!r}.")
@@ -96,12 +96,20 @@ class Argument:
             pass
         raise InputError(f"must be {self._in_words(kind, bounds)}, but is {text!r}")
 
+    def _is_one(self, value: Any) -> bool:
+        """Whether a value is of the type, or among the choices."""
+        if self.choices:
+            return value in self.choices
+        return isinstance(value, self.hint) and not isinstance(value, bool)
+
     def _in_words(self, kind: type, bounds: tuple[Any, ...]) -> str:
         match bounds:
             case (at.Gt(low), at.Lt(high)):
                 return f"a number between {low} and {high}, such as {self.default}"
             case (at.Ge(low), at.Le(high)):
                 return f"a number from {low} to {high}"
+        if self.choices:
+            return f"one of {', '.join(self.choices)}"
         words = "an integer" if kind is int else "a number"
         return " ".join([words, *map(in_words, bounds)])
 

@@ -24,7 +24,7 @@ HELD = 0.1  # share of more
 STEPS, LEAST, MOST = 2500, 20, 400  # steps of a training, and its epochs
 SEEN = 2_000_000  # samples in all epochs, where there are so many that LEAST would be more
 PIXELS, LOOKED = 64, 1000  # values of a row that may be pixels; first rows, which tell by theirs
-WORK = 1e12  # floating-point operations that allow more epochs than LEAST
+WORK = 5e11  # floating-point operations that allow more epochs than LEAST
 RATE, WIDE = 3e-3, 1024  # learning rate; it falls with the root of the values beyond so many
 BATCH, SMALL = 128, 16  # samples in a step
 

@@ -33,7 +33,11 @@ RISE, NOISE = 0.02, 4.0  # above the best validation loss: relative, in standard
 WORSE, EXACT = 1.02, 1e-6  # than the linear method's error; an error that is none
 EPOCH_FACTOR, GUESS_FACTOR = 10.0, 100.0  # an exploded loss beside an earlier one, and a guess
 CONVERGED = 0.01  # of the first epoch's loss; below it a factor means little
+FAR, FAR_SHARE = 10.0, 0.01  # spans of the samples that outputs may be off; share that may be
 SHOWN = 5  # column names in a sentence
+BROKEN = frozenset(  # findings with which a model is of no use, whatever one wants of it
+    {"mean output", "black output", "constant output", "exploding output", "worse than the mean"}
+)
 
 
 class Finding(NamedTuple):
@@ -50,10 +54,26 @@ class Finding(NamedTuple):
     def __str__(self) -> str:
         return f"{self.name}: {self.what} {self.fix}"
 
+    @property
+    def broken(self) -> bool:
+        """Whether a model of which this is found is of no use, and not to be saved as if it were.
+
+        A training that ran into numbers that are none is no such finding: its best weights stay,
+        and are judged as any others.
+        """
+        return self.name in BROKEN
+
 
 def found(*findings: Finding | None) -> list[Finding]:
     """The findings among the answers of several rules, in their order."""
     return [finding for finding in findings if finding is not None]
+
+
+def refusal(findings: list[Finding]) -> list[str]:
+    """Why a model with these findings is not saved, in a sentence; none where it may be."""
+    broken = [finding for finding in findings if finding.broken]
+    said = "The model is broken, so it is not saved (with --force it is)"
+    return [f"{said}: {broken[0]}"] if broken else []
 
 
 def tell(findings: list[Finding], *, aloud: bool) -> None:
@@ -203,6 +223,55 @@ def flat_output(x: Array, output: Array, low: float = -math.inf) -> Finding | No
         "mean output" if near else "constant output",
         f"Every sample gets {same} output: {share}.",
         "Use more epochs, another learning_rate or, in a VAE, a smaller beta.",
+    )
+
+
+def exploding_output(x: Array, output: Array) -> Finding | None:
+    """Outputs that lie far outside of the samples: ten times their whole span away from them.
+
+    More than a hundredth of the outputs have such a value, or one that is no number.
+    """
+    samples, outputs = _doubles(x), _doubles(output)
+    low, high = float(samples.min()), float(samples.max())
+    room = FAR * (high - low)
+    near = ((outputs >= low - room) & (outputs <= high + room)).flatten(1).all(1)
+    far = int((~near).sum())
+    if room == 0 or far <= FAR_SHARE * len(outputs):
+        return None
+    worst = float(outputs.abs().max())
+    return Finding(
+        "exploding output",
+        f"{far} of {len(outputs)} outputs have values up to {worst:.3g}, where the samples' lie"
+        f" between {low:.3g} and {high:.3g}.",
+        "Use a lower learning_rate, a likelihood or scaling with bounds, or a corruption.",
+    )
+
+
+# ---- beside plain methods
+
+
+def worse_than_mean(error: float, mean: float) -> Finding | None:
+    """A mean squared error above `mean`, which the mean of the training samples has."""
+    if not error > max(WORSE * mean, EXACT):
+        return None
+    return Finding(
+        "worse than the mean",
+        f"The mean squared error is {error:.3g}; it would be {mean:.3g} if every output were the"
+        " mean of the training samples.",
+        "Use more epochs, another learning_rate or another scaling.",
+    )
+
+
+def worse_than_nothing(error: float, noise: float) -> Finding | None:
+    """A denoiser whose outputs are no nearer to the clean samples than what it was given."""
+    if not error > max(WORSE * noise, EXACT):
+        return None
+    return Finding(
+        "worse than doing nothing",
+        f"The mean squared error of the outputs is {error:.3g}, that of the corrupted samples"
+        f" themselves {noise:.3g}.",
+        "To clean samples, use a larger latent_dim, more epochs, a network such as 'residual', or"
+        " stronger corruption.",
     )
 
 

@@ -14,7 +14,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from diabolo import doctor, fitting, intake, networks, params, store
+from diabolo import doctor, fitting, intake, networks, params, store, unlike
 from diabolo.bottleneck import Bottleneck
 from diabolo.columns import is_frame
 from diabolo.condition import Condition
@@ -22,6 +22,7 @@ from diabolo.corruption import Corruption
 from diabolo.data.samples import Samples
 from diabolo.data.source import Source
 from diabolo.defaults import suited
+from diabolo.doctor import Finding
 from diabolo.errors import InputError, Interrupted
 from diabolo.fitted import Fitted, Plan
 from diabolo.infer import in_blocks, trace
@@ -195,9 +196,10 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
             raise InputError(f"callback must be a function, but is {callback!r}.")
         start, columns = self.__dict__.get("fitted_") if plan.p.warm_start else None, None
         table = plan.p.likelihood.tabular
+        frame: dict[str, str] = {}
         if isinstance(X, Samples):
             y = X.labels if y is None else y
-            X, X_noisy, columns = X.array, X.noisy, X.columns
+            X, X_noisy, columns, frame = X.array, X.noisy, X.columns, X.framing
             table |= is_frame(X)
         taken, source = self._samples(X, y, X_noisy, plan.p.condition, start, table=table)
         peak = 0.0 if start is None else start.peak
@@ -210,6 +212,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
                 validation,
                 start=start,
                 columns=columns,
+                frame=frame,
                 checkpoint=checkpoint,
                 callback=None if callback is None else lambda r: callback(self._with(r)),
             )
@@ -368,6 +371,17 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         net = self._net()
         y = in_blocks(net, net.decode, torch.from_numpy(temperature * z.numpy()), *beside)
         return self.fitted_.intake.samples(y)
+
+    def unlike(self, X: Any, *, condition: Any = None) -> list[Finding]:
+        """How X differs from what the model was trained on, where that is far: a finding, or none.
+
+        By some of the samples and what the model makes of them. No use of a model asks this by
+        itself: it would cost each call, and a pipeline makes many. Models of older files say
+        nothing.
+        """
+        rows = self.rows(X)
+        beside = self.given(condition, len(rows))
+        return unlike.looked(self.fitted_.usual, self._net(), rows, *beside)
 
     def layers(self, X: Any = None) -> list[Layer]:
         """The layers of the fitted network, or of the one that samples like X would be given."""

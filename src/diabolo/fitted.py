@@ -55,6 +55,7 @@ class Header(BaseModel):
     layers: Annotated[list[dict[str, Any]], FAST]
     data: dict[str, int | str] = {}
     findings: Annotated[list[Annotated[Names, Len(3, 3)]], FAST] = []
+    usual: dict[Text, Annotated[list[float], Len(3, 3)]] = {}
     metrics: dict[str, Any] = {}
     versions: dict[str, str] = {}
     training: dict[str, int | str] = {}
@@ -215,7 +216,8 @@ class Fitted:
     `config` are the parameters as files have them, `history` a list of numbers for each column,
     `step_loss` the loss of each step (float32, in `loss_unit`), `code_range` (2, K) the range in
     which nearly all of some codes lie, `columns` the header of a table that was read from a file,
-    `moments` the state of the optimiser that `partial_fit` goes on with.
+    `usual` the signs by which other data are found unlike those (`diabolo.unlike`), `moments` the
+    state of the optimiser that `partial_fit` goes on with.
     """
 
     net: Net
@@ -228,6 +230,7 @@ class Fitted:
     columns: list[str] | None = None
     data: dict[str, int | str] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+    usual: dict[str, list[float]] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     moments: dict[str, Tensor] = field(default_factory=dict)
@@ -294,6 +297,8 @@ class Fitted:
         }
         if self.intake.table is not None:
             config["table"] = self.intake.table.header()
+        if self.usual:
+            config["usual"] = self.usual
         if self.intake.condition is not None:
             config["condition"] = self.intake.condition.learnt
         learnt = {"step_loss": self.step_loss, "code_range": self.code_range}
@@ -346,6 +351,7 @@ class Fitted:
             columns=config["columns"],
             data=config["data"],
             findings=[Finding(*finding) for finding in config["findings"]],
+            usual=config["usual"],
             metrics=config["metrics"],
             versions=config["versions"],
         )

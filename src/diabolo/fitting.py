@@ -7,7 +7,7 @@ would have had without the interruption.
 
 import copy
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,7 @@ import torch
 from scipy.special import stdtrit
 from torch import Tensor
 
-from diabolo import doctor
+from diabolo import doctor, trial
 from diabolo.begin import begin
 from diabolo.beside import Beside
 from diabolo.data.source import ROWS, Source
@@ -65,18 +65,20 @@ def fit(
     *,
     start: Fitted | None = None,
     columns: list[str] | None = None,
+    frame: Mapping[str, str] | None = None,
     checkpoint: str | Path | Checkpoints | None = None,
     callback: Callable[[Fitted], object] | None = None,
 ) -> Fitted:
     """Train what is planned on a source of samples as the intake says; `start`: go on from there.
 
+    `frame`: the size and the fit with which images were brought to one size, which is kept.
     `callback` is given the record so far after each epoch. An interrupt raises `Interrupted` with
     the record of the best model so far.
     """
     plan = suited(plan, intake, source, validation=validation is not None, start=start)
     checkpoints = _checkpoints(checkpoint)
     kept = None if checkpoints is None else checkpoints.read()
-    data = source.digest()
+    data = source.digest() | dict(frame or {})
     if validation is not None:
         data |= {f"validation_{name}": value for name, value in validation.digest().items()}
     seed = plan.p.random_state if kept is None else _kept_seed(kept)
@@ -135,6 +137,7 @@ def _begin(
             config=plan.config,
             history={name: list(values) for name, values in start.history.items()},
             findings=[],
+            usual={},
             metrics={},
             moments={},
         )
@@ -278,7 +281,9 @@ class Fit:
             rows = self.training.validation or self.source
             draw = generator(record.seed, "gaps", device=self.net.device.type)
             self.net.judge(rows.head(EXAMINED), draw)
-        return replace(record, findings=doctor.found(self.stopped, *self._examine(record)))
+        held, findings = self.training.validation, [self.stopped, *self._examine(record)]
+        more, usual = trial.tried(self.net, self.source, held, record.seed)
+        return replace(record, findings=doctor.found(*findings, *more), usual=usual)
 
     def _better(self) -> bool:
         """Whether the net is surely better than where it began: by Student's t-test of the pairs

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from diabolo.data.samples import channels_last
 from diabolo.errors import InputError
 from diabolo.params import Seed, check
 
@@ -34,7 +35,17 @@ def as_rows(X: Any) -> Any:
         )
     if len(shape) > 4:
         raise InputError(f"X must have 2, 3 or 4 dimensions, but has shape {shape}.")
+    check_layout("X", shape[1:])
     return array
+
+
+def check_layout(name: str, shape: tuple[int, ...]) -> None:
+    """Refuse samples that are clearly (H, W, C), whose rows would be taken for channels."""
+    if channels_last(shape):
+        raise InputError(
+            f"{name} has samples of shape {shape}, channels last, but images are (C, H, W): give"
+            " np.moveaxis(X, -1, 1)."
+        )
 
 
 def as_float32(rows: np.ndarray, *, distinct: bool) -> np.ndarray:

@@ -19,7 +19,15 @@ from diabolo.condition import Condition
 from diabolo.data.samples import Samples
 from diabolo.data.source import Rows, Source
 from diabolo.errors import InputError
-from diabolo.inputs import as_array, as_float32, as_rows, in_a_sentence, like, stored_type
+from diabolo.inputs import (
+    as_array,
+    as_float32,
+    as_rows,
+    check_layout,
+    in_a_sentence,
+    like,
+    stored_type,
+)
 
 TYPES = ("bool", "uint8", "uint16", "float32")  # that values are stored in
 
@@ -192,6 +200,7 @@ def learn(
         shape, stored = X.shape, str(X.dtype).removeprefix("torch.")
         if stored not in TYPES:
             raise InputError(f"A source is of {', '.join(TYPES)}, not {stored}: convert it.")
+        check_layout("X", shape)
         source: Source = X
     else:
         known = None if image_shape else _table(X, sure=table)

@@ -26,19 +26,23 @@ RIDGES = (1e-6, 1e-4, 1e-3, 1e-2, 0.1, 1.0)  # times the components' mean varian
 
 @dataclass(frozen=True, eq=False)
 class LinearMap:
-    """x -> x F1 [F2] + offset, for rows x: (B, D) -> (B, D) in the type of x.
+    """x -> x F1 [F2] + offset [+ x], for rows x: (B, D) -> (B, D) in the type of x.
 
     A map of low rank k keeps two factors, (D, k) and (k, D). Ranks that bind nothing share a map.
+    With `beside`, x itself is added.
     """
 
     factors: tuple[np.ndarray, ...]
     offset: np.ndarray
+    beside: bool = False
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         y = x.astype(np.float64)
         for factor in self.factors:
             y = y @ factor
-        y += self.offset
+        y = y + self.offset
+        if self.beside:
+            y += x
         return y.astype(np.result_type(x.dtype, np.float32))
 
 
@@ -55,13 +59,13 @@ def fit_linear(
     for rank in ranks:
         if rank is not None and rank < 1:
             raise InputError(f"the rank of a linear map is at least 1; this is {rank}")
-    moments = _Moments()
+    moments = Moments()
     for source, target in pairs:
         moments.add(source, target)
     return _solve(moments, ranks)
 
 
-class _Moments:
+class Moments:
     """Means and centred cross products of (source, target), in one pass.
 
     Rows are shifted by the mean of the first block, so that no digits cancel in the end.
@@ -136,7 +140,7 @@ def _slices(length: int) -> Iterator[slice]:
         yield slice(start, start + BLOCK_ROWS)
 
 
-def _solve(moments: _Moments, ranks: Sequence[int | None]) -> list[LinearMap]:
+def _solve(moments: Moments, ranks: Sequence[int | None]) -> list[LinearMap]:
     if moments.count == 0:
         raise InputError("a linear map needs at least one pair of rows to be fitted")
     mean_x, mean_y = moments.means()
@@ -223,6 +227,20 @@ def reduced(source: np.ndarray, target: np.ndarray, rank: int, *, seed: int = 0)
     components, scale = components[kept], np.sqrt(variances[kept])[:, None]
     encode = components if source is target else components @ weights.T @ found.components_
     return Reduced(found.mean_, mean, encode / scale, components * scale, variances[kept])
+
+
+def fit_principal(
+    pairs: Iterable[tuple[np.ndarray, np.ndarray]], ranks: Sequence[int | None]
+) -> list[LinearMap]:
+    """The principal components of each rank (None: all) as a map, from blocks (row, row).
+
+    All rows are kept, and nothing of size D x D is made: for few, wide rows.
+    """
+    rows = np.concatenate([target for _, target in pairs])
+    found = reduced(rows, rows, max(rank or min(rows.shape) for rank in ranks))
+    mean, components = found.mean_y, found.decode / np.sqrt(found.variances)[:, None]
+    kept = [components[:rank] for rank in ranks]
+    return [LinearMap((part.T, part), mean - mean @ part.T @ part) for part in kept]
 
 
 def _principal(rows: np.ndarray, rank: int, seed: int) -> Any:

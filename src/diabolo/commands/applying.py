@@ -65,6 +65,7 @@ def reconstruct_by(
     out = runs.free_for_result(path, source, force=force)
     picture = runs.free_to_write(out.with_name(f"{out.name}-comparison.png"), force=force)
     samples = runs.read_for(fitted, source)
+    runs.tell_unlike(fitted, samples)
     clean = samples.array
     seen = fitted.corrupt(clean, random_state=seed) if corrupt else clean
     use = fitted.fill if fill else fitted.reconstruct
@@ -100,6 +101,7 @@ def encode(
         raise InputError(f"Codes go to .npy, .npz, .csv or .parquet, not {out.name!r}.")
     fitted = runs.load_model(model)
     samples = runs.read_for(fitted, source)
+    runs.tell_unlike(fitted, samples)
     codes = fitted.transform(samples.array, condition=runs.condition_of(fitted, samples))
     data.write_codes(out, codes, of=samples)
     return complete([out], samples.failures)

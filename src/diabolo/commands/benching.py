@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from annotated_types import Ge
 
-from diabolo import data, recipes
+from diabolo import recipes
 from diabolo.arguments import Usage
 from diabolo.commands import command, runs
 
@@ -51,7 +51,7 @@ def bench(
         if plan.patches:
             X = runs.load_split(plan, 0).train[:limit]
         else:
-            X = data.read(plan.source, limit=limit).array
+            X = runs.read_source(plan, limit).array
         timing = compare(model, X, rounds=rounds)
         seconds = median(timing.seconds)
         yield {

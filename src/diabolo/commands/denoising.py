@@ -1,5 +1,6 @@
 """`diabolo denoise`: images of any size, or rows, cleaned by a model that was trained to."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,8 +47,10 @@ def denoise(
     out = runs.free_for_result(out, source, force=force)
     picture = runs.free_to_write(out.with_name(f"{out.name}-comparison.png"), force=force)
     parts = data.read_each(source)
+    runs.tell(parts[0].told)
     if len(parts) > 1 and kind_by_name(out) != "folder":
         raise InputError(f"{source} has images of different sizes: give a folder as --out.")
+    _tell_unlike(fitted, [part.array for part in parts])
     done, failures = comparing.each(parts, fitted, seed if corrupt else None)
     table = list[str]()
     if corrupt:
@@ -59,6 +62,23 @@ def denoise(
         write_picture(picture, lambda: comparing.picture(done))
         written.append(picture)
     return complete(written, failures)
+
+
+def _tell_unlike(model: "Estimator", images: "list[np.ndarray]") -> None:
+    """Say what the images are that those which the model learnt from were not."""
+    import torch
+
+    from diabolo import doctor, unlike
+    from diabolo.tasks.denoising import tiles
+
+    if model.image_shape_[0] == 1 and any(one.ndim == 4 and one.shape[1] == 3 for one in images):
+        print(
+            "The model learnt from gray images: the channels of those in colour are cleaned one"
+            " by one.",
+            file=sys.stderr,
+        )
+    rows = torch.from_numpy(tiles(model, images).reshape(-1, model.n_features_in_))
+    doctor.tell(unlike.looked(model.usual_, model.net_, rows), aloud=True)
 
 
 def _training_images(path: str | Path, model: "Estimator") -> "np.ndarray | None":
@@ -73,7 +93,9 @@ def _training_images(path: str | Path, model: "Estimator") -> "np.ndarray | None
         if recipe.patches:
             few = replace(recipe, data={**recipe.data, "patches": 4 * TUNED})
             return runs.load_split(few, model.seed_).train
-        array = data.read(recipe.source, image_shape=model.image_shape_, limit=TUNED).array
+        array = data.read(
+            recipe.source, image_shape=model.image_shape_, fit=runs.fit_of(model), limit=TUNED
+        ).array
     except InputError:
         return None
     return array.reshape(-1, *(model.image_shape_ or ()))

@@ -13,8 +13,9 @@ from annotated_types import Ge, Gt, Lt
 
 from diabolo import data, recipes
 from diabolo.arguments import Usage
-from diabolo.commands import Force, Input, ModelOrRecipe, command, family, runs
+from diabolo.commands import Input, ModelOrRecipe, command, family, runs
 from diabolo.commands.training import new_model
+from diabolo.data import spec
 from diabolo.data.files import check_file, check_place, folder_atomically, quietly
 from diabolo.data.spec import INPUT
 from diabolo.errors import InputError, complete
@@ -57,15 +58,18 @@ def fit(
     ] = "reconstruction",
     seed: Annotated[int | None, Ge(0), "of split and training"] = None,
     limit: Annotated[int | None, Ge(1), "use the first N samples"] = None,
-    force: Force = False,
+    size: spec.Size = None,
+    fit: spec.Fit = None,
+    force: Annotated[bool, "replace what is there, and save even a broken detector"] = False,
 ) -> list[str]:
     """Learn what is normal from normal samples.
 
     Fits a detector on DATA and writes it; returns what was done, in lines. The model of a RECIPE
     learns from most of DATA, and the rest calibrates; a MODEL is left as it is. Raises
-    `InputError` for a mistake, before anything is written, and `IncompleteError` after the work if
-    some files were bad.
+    `InputError` for a mistake, before anything is written, or unless `force` where the model is
+    broken, and `IncompleteError` after the work if some files were bad.
     """
+    from diabolo.doctor import refusal
     from diabolo.tasks.anomaly import AnomalyDetector
 
     out = _free_file(out, model, source, force=force)
@@ -75,11 +79,13 @@ def fit(
     detector.validated()
     if runs.is_recipe(str(model)):
         recipe = recipes.read(model)
-        samples = data.read(source, limit=limit)
+        samples = data.read(source, size=size, fit=fit, limit=limit)
         detector.set_params(model=_planned(recipe, seed, samples, source))
+    elif size or fit:
+        raise InputError("--size and --fit go with a RECIPE: a MODEL has its own.")
     else:
         fitted = runs.load_model(model)
-        samples = runs.read_for(fitted, source, limit)
+        samples = replace(runs.read_for(fitted, source, limit), told=[])
         detector.set_params(model=fitted, prefit=True)
     X = samples.array
     with _warnings_told() as told:
@@ -92,7 +98,12 @@ def fit(
             " false-alarm rate is not guaranteed: fit the detector on others."
         )
     if not detector.prefit:
-        detector.model_.fitted_ = replace(detector.model_.fitted_, columns=samples.columns)
+        record = detector.model_.fitted_
+        detector.model_.fitted_ = replace(
+            record, columns=samples.columns, data={**record.data, **samples.framing}
+        )
+    if not force and (why := refusal(detector.model_.findings_)):
+        raise InputError(why[0].replace("The model", "The detector's model"))
     detector.save(out)
     lines = _what_was_done(detector, len(X), model, known=known is not None)
     return complete([*samples.notes, *told, *lines, str(out)], samples.failures)
@@ -122,6 +133,7 @@ def score(
     path = runs.free_folder(out, [source], (SCORES, WORST), force=force)
     detector = _load_detector(file)
     samples = runs.read_for(detector.model_, source)
+    runs.tell_unlike(detector.model_, samples)
     found = _judge(detector, samples)
     with folder_atomically(path) as folder, quietly():
         _write_scores(folder / SCORES, found)

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from diabolo.data import Samples
     from diabolo.estimator import Estimator
 
-SHORT = 14  # letters of a name under a picture
 SLOW = 3000  # samples that t-SNE takes long for
 
 
@@ -109,6 +108,7 @@ def draw_map(
     out = runs.png(runs.free_for_result(out, source, force=force))
     fitted = runs.load_model(model)
     samples = runs.read_for(fitted, source)
+    runs.tell_unlike(fitted, samples)
     if by == "label" and samples.labels is None:
         raise InputError(f"{source} has no labels to colour by: give --by error.")
     labels = samples.labels if by != "error" else None
@@ -157,9 +157,8 @@ def _ranked(
 
 
 def _caption(row: dict[str, Any]) -> str:
-    """Name, label and distance of a neighbour, a line each; of a long name its end."""
-    name = row.get("file") or f"number {row['number']}"
-    lines = [name if len(name) <= SHORT else f"…{name[1 - SHORT :]}"]
+    """Name, label and distance of a neighbour, a line each."""
+    lines = [row.get("file") or f"number {row['number']}"]
     if "label" in row:
         lines.append(f"label {row['label']}")
     lines.append("the same" if row["same"] else f"{row['distance']:.3g} away")

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from diabolo import data, layers, recipes, store
+from diabolo import layers, recipes, store
 from diabolo.arguments import Usage
 from diabolo.commands import Model, ModelOrRecipe, command, runs
 from diabolo.data.spec import INPUT
@@ -61,6 +61,7 @@ def evaluate(
         split = runs.load_split(recipe, fitted.seed_)
         return complete(runs.measure(fitted, recipe, split)[0], split.failures)
     test = runs.read_for(fitted, source or "")
+    runs.tell_unlike(fitted, test)
     condition = runs.condition_of(fitted, test)
     numbers = measure(fitted, test.array, condition=condition, seed=fitted.seed_)
     return complete(numbers, test.failures)
@@ -125,4 +126,4 @@ def _few(recipe: recipes.Recipe) -> "np.ndarray":
         return np.zeros((2, 3, *[recipe.patches["size"]] * 2), np.uint8)
     if recipe.patches:
         return runs.load_split(recipe, 0).train[:2]
-    return data.read(recipe.source, limit=2).array
+    return runs.read_source(recipe, 2).array

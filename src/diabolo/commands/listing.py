@@ -33,6 +33,7 @@ class Entry:
     when: str
     metrics: dict[str, Any]
     history: dict[str, list[float | None]]
+    findings: list[tuple[str, str, str]]  # of the doctor: name, what was seen, what to do
 
 
 def models(root: Path) -> Iterator[Entry]:
@@ -111,6 +112,7 @@ def _described(file: Path, root: Path) -> Entry | None:
             "when": changed.astimezone().isoformat("T", "seconds"),
             "metrics": _metrics(folder) if in_run else config.get("metrics", {}),
             "history": _history(folder) if in_run else config["history"],
+            "findings": config.get("findings", []),
         }
         return _checked(entry)
     except (InputError, OSError, KeyError, TypeError, ValueError):

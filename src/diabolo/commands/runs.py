@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -51,11 +52,20 @@ class Split:
     failures: list[str] = field(default_factory=list)
     labels: "np.ndarray | None" = None  # of the training samples
     notes: list[str] = field(default_factory=list)
+    framing: dict[str, str] = field(default_factory=dict)
 
     @property
     def samples(self) -> Samples:
         """The training samples with all that is known of them."""
-        return Samples(self.train, [], "npy", self.labels, self.columns, noisy=self.noisy)
+        return Samples(
+            self.train,
+            [],
+            "npy",
+            self.labels,
+            self.columns,
+            noisy=self.noisy,
+            framing=self.framing,
+        )
 
 
 def load_split(recipe: Recipe, seed: int) -> Split:
@@ -79,7 +89,8 @@ def load_split(recipe: Recipe, seed: int) -> Split:
         training.columns,
         training.failures + testing.failures,
         train.labels,
-        training.notes,
+        training.notes + testing.told,
+        training.framing,
     )
 
 
@@ -89,16 +100,13 @@ def _read_both(recipe: Recipe, seed: int) -> tuple[Samples, Samples]:
     if recipe.patches:
         test = None if held_out else recipe.test
         return data.split_patches(recipe.source, test, seed=seed, **recipe.patches)
-    roles = {key: recipe.data[key] for key in spec.ROLES if key in recipe.data}
-    if recipe.pairs:
-        training = data.read_pairs(*recipe.pairs, limit=_needed(recipe))
-    else:
-        training = data.read(recipe.source, limit=_needed(recipe), **roles)
+    training = read_source(recipe, _needed(recipe))
     if held_out:
         return _hold_out(training, seed)
     kinds = None if training.frame is None else training.frame.kinds
+    fit, roles = training.framing.get("fit"), _roles(recipe)
     shape = _image_shape(training.array)
-    testing = data.read(recipe.test, image_shape=shape, kinds=kinds, **roles)
+    testing = data.read(recipe.test, image_shape=shape, fit=fit, kinds=kinds, **roles)
     if is_frame(training.array) and testing.frame is not None:
         testing = _with_columns(testing, training.columns or [])
     return training, testing
@@ -109,6 +117,18 @@ def _with_columns(samples: Samples, names: Sequence[Any]) -> Samples:
     assert samples.frame is not None
     frame = samples.frame.only(names)
     return replace(samples, array=frame.table, columns=frame.columns, frame=frame)
+
+
+def read_source(recipe: Recipe, limit: int | None = None) -> Samples:
+    """The samples that a recipe names, those to test on aside; of pairs with the noisy."""
+    frame = spec.frame(recipe.data)
+    if recipe.pairs:
+        return data.read_pairs(*recipe.pairs, limit=limit, **frame)
+    return data.read(recipe.source, limit=limit, **_roles(recipe), **frame)
+
+
+def _roles(recipe: Recipe) -> dict[str, Any]:
+    return {key: recipe.data[key] for key in spec.ROLES if key in recipe.data}
 
 
 def _needed(recipe: Recipe) -> int | None:
@@ -145,7 +165,7 @@ def _hold_out(samples: Samples, seed: int) -> tuple[Samples, Samples]:
     order = np.random.default_rng(seed).permutation(n)
     held = max(1, n // 10)
     training, testing = (_subset(samples, np.sort(i)) for i in (order[held:], order[:held]))
-    return training, replace(testing, failures=[])
+    return training, replace(testing, failures=[], told=[])
 
 
 def _subset(samples: Samples, index: "np.ndarray | slice") -> Samples:
@@ -174,11 +194,12 @@ def new_folder(out: str | Path | None, recipe: str, *, force: bool, root: Path =
         check_place(folder / MODEL)
         return folder
     folder = Path(out)
-    free_to_write(folder, force=force)
+    broken = is_broken(folder)
+    free_to_write(folder, force=force or broken)
     if folder.is_file():
         raise InputError(f"{folder} is a file, not a run folder: give another --out.")
     check_place(folder / MODEL)
-    if folder.is_dir() and any(folder.iterdir()) and not is_run(folder):
+    if folder.is_dir() and any(folder.iterdir()) and not (broken or is_run(folder)):
         raise InputError(f"{folder} is not a run folder: it is left alone, give another --out.")
     return folder
 
@@ -186,6 +207,11 @@ def new_folder(out: str | Path | None, recipe: str, *, force: bool, root: Path =
 def is_run(folder: Path) -> bool:
     """Whether a folder holds a run, finished or not."""
     return (folder / MODEL).is_file() or bool(Checkpoints(folder).found())
+
+
+def is_broken(folder: Path) -> bool:
+    """Whether a folder holds what a run leaves of a broken model: all but the model."""
+    return not is_run(folder) and all((folder / n).is_file() for n in (CONFIG, HISTORY, REPORT))
 
 
 def is_complete(folder: Path) -> bool:
@@ -288,12 +314,18 @@ def load_model(path: str | Path) -> "Estimator":
 
 
 def read_for(model: "Estimator", source: str | Path, limit: int | None = None) -> Samples:
-    """Samples of INPUT: images with the model's channels and size, tables with its columns."""
+    """Samples of INPUT: images with the model's channels and size, tables with its columns.
+
+    What was done to images for that is told.
+    """
     table = model.fitted_.intake.table
     kinds: Any = dict.fromkeys(model.columns_ or (), "number")
     if table is not None:
         kinds = {column.name: column.kind for column in table}
-    samples = data.read(source, image_shape=model.image_shape_, kinds=kinds, limit=limit)
+    samples = data.read(
+        source, image_shape=model.image_shape_, fit=fit_of(model), kinds=kinds, limit=limit
+    )
+    tell(samples.told)
     if table is not None and samples.frame is not None:
         samples = _with_columns(samples, table.names)
         check_names(f"The table {source}", list(samples.array.columns), list(table.names))
@@ -308,9 +340,28 @@ def read_for(model: "Estimator", source: str | Path, limit: int | None = None) -
     return samples
 
 
+def fit_of(model: "Estimator") -> str | None:
+    """How the images that a model learnt from were brought to its size."""
+    fit = model.data_.get("fit")
+    return None if fit is None else str(fit)
+
+
+def tell(notes: Sequence[str]) -> None:
+    """Say what was done to the samples, beside what a command prints."""
+    for note in notes:
+        print(note, file=sys.stderr, flush=True)
+
+
 def condition_of(model: "Estimator", samples: Samples) -> "np.ndarray | None":
     """The labels of samples, where the model has learnt with them as its condition."""
     return None if model.condition is None else samples.labels
+
+
+def tell_unlike(model: "Estimator", samples: Samples) -> None:
+    """Warn on stderr of samples that are unlike those which the model was trained on."""
+    from diabolo.doctor import tell
+
+    tell(model.unlike(samples.array, condition=condition_of(model, samples)), aloud=True)
 
 
 def read_one(model: "Estimator", source: str) -> "np.ndarray":

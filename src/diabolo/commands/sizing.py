@@ -39,6 +39,8 @@ def size(
     epochs: Annotated[int | None, Ge(1), "passes over the data (the recipe's)"] = None,
     limit: spec.Limit = None,
     test: spec.Test = None,
+    size: spec.Size = None,
+    fit: spec.Fit = None,
     jobs: Annotated[int | None, Ge(1), "models trained at once (as many as cores)"] = None,
     seed: Annotated[int, Ge(0), "of all"] = 0,
     force: Annotated[bool, "replace those of an earlier one"] = False,
@@ -53,7 +55,7 @@ def size(
 
     given = {"epochs": epochs, "random_state": seed}
     parameters = {name: value for name, value in given.items() if value is not None}
-    data = spec.table({"data": source, "test": test, "limit": limit})
+    data = spec.table({"data": source, "test": test, "limit": limit, "size": size, "fit": fit})
     plan = changed(recipes.read(recipe), parameters, data)
     model = new_model(plan)
     sources = [source, *([test] if test else [])]
@@ -61,6 +63,7 @@ def size(
     split = runs.load_split(plan, seed)
     wanted = check_sizes(sizes, split.train[0].size)
     _say(f"{len(split.train)} samples to train on, {len(split.test.array)} to test on")
+    runs.tell(split.notes)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DoctorWarning)
         found = code_sizes(
@@ -178,9 +181,7 @@ def _notes(plan: Recipe, found: "CodeSizes") -> list[str]:
             " rank."
         )
     better = [
-        str(k)
-        for k, a, b in zip(found.sizes, found.mse, found.pca_mse or [], strict=False)
-        if b < a
+        str(k) for k, a, b in zip(found.sizes, found.mse, found.pca_mse, strict=False) if b < a
     ]
     if better:
         notes.append(

@@ -55,7 +55,7 @@ def fit(
     out: Annotated[
         str | Path | None, Usage("--out DIR"), "run folder; default runs/RECIPE-DATE-N"
     ] = None,
-    force: Annotated[bool, "replace an earlier run in DIR"] = False,
+    force: Annotated[bool, "replace an earlier run in DIR, and save a broken model"] = False,
     say: Say = lambda text: None,
     watch: Watch = lambda model, test: None,
     **options: Unpack[spec.Options],
@@ -66,8 +66,9 @@ def fit(
     in `resume`; returns the run folder. `noisy` and `clean`, in place of `data`, are pairs: of two
     folders the images of one name, of two files the rows. The recipe's own corruption is then off,
     unless `parameters` give one. `patches` and `patch_size`: so many square pieces of the images,
-    which may differ in size. Writes the model, its recipe, history, metrics, figures and report.
-    An interrupt keeps what was trained so far, reports on it, and is raised again. Raises
+    which may differ in size. Writes the model, its recipe, history, metrics, figures and report;
+    of a model that the doctor finds broken all but itself, and raises `InputError`, unless
+    `force`. An interrupt keeps what was trained so far, reports on it, and is raised again. Raises
     `InputError` for a mistake, before anything is written, and `IncompleteError` after the work if
     some files were bad.
     """
@@ -83,7 +84,7 @@ def fit(
     folder = runs.new_folder(out, plan.name, force=force)
     if options.get("noisy") and original.model.get("corruption") and model.corruption is None:
         say("The noise is that of the pairs: the recipe's own corruption is off.")
-    return _train(folder, plan, model, say, watch, resumed=False)
+    return _train(folder, plan, model, say, watch, force=force)
 
 
 def _resume(folder: Path, say: Say) -> Path:
@@ -114,7 +115,14 @@ def new_model(plan: Recipe) -> "Estimator":
 
 
 def _train(
-    folder: Path, plan: Recipe, model: "Estimator", say: Say, watch: Watch, *, resumed: bool
+    folder: Path,
+    plan: Recipe,
+    model: "Estimator",
+    say: Say,
+    watch: Watch,
+    *,
+    force: bool = False,
+    resumed: bool = False,
 ) -> Path:
     split = runs.load_split(plan, plan.model["random_state"])
     pairs = "pairs of " if plan.pairs else ""
@@ -122,7 +130,8 @@ def _train(
     say(f"Number of {pairs}{what} in the dataset: {len(split.train)}")
     for note in split.notes:
         say(note)
-    run = _Run(folder, plan, split, model, resumed=resumed)
+    plan = replace(plan, data=plan.data | split.framing)
+    run = _Run(folder, plan, split, model, force=force, resumed=resumed)
     kept = _RunCheckpoints(run, resumed=resumed)
 
     def epoch_done(model: "Estimator") -> None:
@@ -150,7 +159,7 @@ def _train(
         raise
     run.finish(say)
     kept.remove()
-    return complete(folder, split.failures)
+    return complete(folder, [*run.refusal(), *split.failures])
 
 
 def changed(recipe: Recipe, parameters: dict[str, Any], data: dict[str, Any]) -> Recipe:
@@ -198,9 +207,17 @@ class _Run:
     """The files of a run while it trains and when it ends."""
 
     def __init__(
-        self, folder: Path, plan: Recipe, split: runs.Split, model: "Estimator", *, resumed: bool
+        self,
+        folder: Path,
+        plan: Recipe,
+        split: runs.Split,
+        model: "Estimator",
+        *,
+        force: bool,
+        resumed: bool,
     ) -> None:
         self.folder, self.plan, self.split, self.model = folder, plan, split, model
+        self.force = force
         self.drawn = time.monotonic()
         self.begun = self.resumed = resumed
         self.numbers: dict[str, Any] = {}
@@ -241,14 +258,29 @@ class _Run:
 
         self.begin()
         model, test = self.model, self.split.test
-        model.save(self.folder / runs.MODEL)
+        self._save()
         give_back_memory()
         try:
             self._report(model, test)
         except KeyboardInterrupt:
-            say(f"The model is saved; diabolo report {self.folder} makes its report.")
+            if not self.refusal():
+                say(f"The model is saved; diabolo report {self.folder} makes its report.")
             raise
         say(f"{report.verdict(self.numbers, model.net_)}\nReport: {self.folder / runs.REPORT}")
+
+    def refusal(self) -> list[str]:
+        """Why the model is not in the folder: it is broken, and not forced into it."""
+        from diabolo.doctor import refusal
+
+        return [] if self.force else refusal(self.model.findings_)
+
+    def _save(self) -> None:
+        """Write the model, or where it is broken see to it that there is none."""
+        path = self.folder / runs.MODEL
+        if self.refusal():
+            path.unlink(missing_ok=True)
+        else:
+            self.model.save(path)
 
     def _report(self, model: "Estimator", test: "Samples") -> None:
         from diabolo import report
@@ -256,7 +288,7 @@ class _Run:
         runs.write_history(self.folder, model.history_)
         self.numbers, outcome = runs.measure(model, self.plan, self.split)
         model.fitted_ = replace(model.fitted_, metrics=self.numbers)
-        model.save(self.folder / runs.MODEL)
+        self._save()
         runs.write_metrics(self.folder, self.numbers)
         report.write(self.folder, model, self.plan, self.numbers, test, outcome=outcome)
 

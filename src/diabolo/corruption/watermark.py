@@ -26,8 +26,8 @@ from diabolo.corruption.base import (
     need_range,
     ordered,
 )
+from diabolo.data.decoding import read_mark
 from diabolo.data.files import why
-from diabolo.data.images import read_mark
 from diabolo.draw import uniform
 from diabolo.errors import InputError
 

@@ -45,12 +45,17 @@ def npy_bytes(array: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-def read_image_bytes(body: bytes, image_shape: tuple[int, int, int] | None) -> np.ndarray:
-    """The one image that the body is a file of, (1, H, W) or (1, C, H, W); see `read`."""
+def read_image_bytes(
+    body: bytes, image_shape: tuple[int, int, int] | None = None, fit: str | None = None
+) -> np.ndarray:
+    """The one image that the body is a file of, (1, H, W) or (1, C, H, W); see `read`.
+
+    Without an `image_shape` in its own size.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "image.png"  # what it is is found from its content
         path.write_bytes(body)
-        return read(path, image_shape=image_shape).array
+        return read(path, image_shape=image_shape, fit=fit).array
 
 
 def png_bytes(array: np.ndarray, dtype: np.dtype) -> bytes:

@@ -91,18 +91,18 @@ def write_each(path: str | Path, arrays: Sequence[np.ndarray], like: Sequence[Sa
         raise InputError(
             f"{path} cannot hold images of different sizes: give a folder, a path without suffix"
         )
-    from diabolo.data import images
+    from diabolo.data import encoding
 
     pictures, names = list[np.ndarray](), list[str]()
     for array, samples in zip(arrays, like, strict=True):
         values = _to_type(array, samples.array.dtype, path)
         tiffs = all(name.lower().endswith((".tif", ".tiff")) for name in samples.names)
-        pictures.extend(images.to_pixels(values, keep_float=tiffs))
+        pictures.extend(encoding.to_pixels(values, keep_float=tiffs))
         names += samples.names
     for pixels in pictures:
-        images.check_writable(path / "0.png", images.mode_of(pixels[None]))
+        encoding.check_writable(path / "0.png", encoding.mode_of(pixels[None]))
     with folder_atomically(path) as folder:
-        images.write_images(folder, names, pictures)
+        encoding.write_images(folder, names, pictures)
 
 
 def _write(path: Path, array: np.ndarray, like: Samples | None) -> None:
@@ -142,7 +142,7 @@ def _write_frame(path: Path, table: Any, like: Samples | None) -> None:
 
 
 def _write_image(path: Path, array: np.ndarray) -> None:
-    from diabolo.data import images
+    from diabolo.data import encoding
 
     if len(array) != 1:
         raise InputError(
@@ -150,24 +150,24 @@ def _write_image(path: Path, array: np.ndarray) -> None:
             "without suffix"
         )
     suffix = path.suffix.lower()
-    pixels = images.to_pixels(array, keep_float=suffix in (".tif", ".tiff"))
-    images.check_writable(path, images.mode_of(pixels))
+    pixels = encoding.to_pixels(array, keep_float=suffix in (".tif", ".tiff"))
+    encoding.check_writable(path, encoding.mode_of(pixels))
     with atomically(path) as temporary:
-        images.write_image(temporary, pixels[0], suffix)
+        encoding.write_image(temporary, pixels[0], suffix)
 
 
 def _write_folder(path: Path, array: np.ndarray, like: Samples | None) -> None:
-    from diabolo.data import images
+    from diabolo.data import encoding
 
     names = [str(row) for row in range(len(array))] if like is None else like.names
     if len(names) != len(array):
         raise ValueError(f"{len(array)} samples for {len(names)} names")
     tiffs = all(name.lower().endswith((".tif", ".tiff")) for name in names)
-    pixels = images.to_pixels(array, keep_float=tiffs)
+    pixels = encoding.to_pixels(array, keep_float=tiffs)
     if not tiffs:
-        images.check_writable(path / "0.png", images.mode_of(pixels))
+        encoding.check_writable(path / "0.png", encoding.mode_of(pixels))
     with folder_atomically(path) as folder:
-        images.write_images(folder, names, pixels)
+        encoding.write_images(folder, names, pixels)
 
 
 def _columns(width: int, like: Samples | None) -> list[str]:

@@ -2,21 +2,33 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from diabolo.data.framing import Fit, Size, as_fit, in_words, read_size
 from diabolo.data.samples import Samples
-from diabolo.data.sources import read
+from diabolo.data.sources import NO_IMAGES, files_in, read
 from diabolo.errors import InputError
 
+if TYPE_CHECKING:
+    from diabolo.data.images import Images
 
-def read_pairs(noisy: str | Path, clean: str | Path, *, limit: int | None = None) -> Samples:
+
+def read_pairs(
+    noisy: str | Path,
+    clean: str | Path,
+    *,
+    size: str | None = None,
+    fit: str | None = None,
+    limit: int | None = None,
+) -> Samples:
     """The clean samples with their noisy partners; both sources are as `read` takes them.
 
     Of two folders, images whose paths are the same but for the suffix are a pair (a/1.jpg and
-    a/1.png), and are read in the form and size of the clean ones. `failures` names those without
-    a partner and those that cannot be read. Of two other sources, the rows are pairs. `limit`:
-    only the first pairs are read.
+    a/1.png), and are read in the form of the clean ones; `size` and `fit` are as for `read`.
+    `failures` names those without a partner of their size, and those that cannot be read. Of two
+    other sources, the rows are pairs. `limit`: only the first pairs are read.
 
     Raises InputError where there are no pairs, or where their sides are not alike.
     """
@@ -26,10 +38,13 @@ def read_pairs(noisy: str | Path, clean: str | Path, *, limit: int | None = None
     if any(folders) and not all(folders):
         folder, other = (noisy, clean) if folders[0] else (clean, noisy)
         raise InputError(f"{folder} is a folder, {other} is none: give two folders or two files.")
+    wanted, way = None if size is None else read_size(size), as_fit(fit)
     if all(folders):
-        pairs = _by_name(Path(noisy), Path(clean), limit)
-    else:
+        pairs = _by_name(Path(noisy), Path(clean), wanted, way, limit)
+    elif wanted is None:
         pairs = _by_row(noisy, clean, limit)
+    else:
+        raise InputError(f"{clean} {NO_IMAGES}")
     assert pairs.noisy is not None
     _check_alike(noisy, pairs.noisy, clean, pairs.array)
     return pairs
@@ -51,38 +66,70 @@ def _by_row(noisy: str | Path, clean: str | Path, limit: int | None) -> Samples:
     return replace(wanted, noisy=given.array)
 
 
-def _by_name(noisy: Path, clean: Path, limit: int | None) -> Samples:
+def _by_name(
+    noisy: Path, clean: Path, size: Size | None, fit: Fit | None, limit: int | None
+) -> Samples:
     (given, closed), (wanted, closed_too) = _stems(noisy), _stems(clean)
-    stems = sorted(given.keys() & wanted.keys())
-    if not stems:
+    both = sorted(given.keys() & wanted.keys())
+    if not both:
         raise InputError(
             f"No image in {noisy} has the name of one in {clean}: a pair has one name in both."
         )
-    array, names, bad = _images(clean, [wanted[stem] for stem in stems[:limit]])
-    rows = {given[_stem(name)]: row for row, name in enumerate(names)}
-    partners, kept, bad_too = _images(noisy, list(rows), (1, *array.shape[1:])[-3:])
+    pairs = [(given[stem], wanted[stem]) for stem in both[:limit]]
+    odd = _of_other_sizes(noisy, clean, pairs)
+    if len(odd) == len(pairs):
+        raise _none_usable(len(pairs), next(iter(odd.values())))
+    first = _images(
+        clean, [name for partner, name in pairs if partner not in odd], None, size, fit
+    )
+    rows = {given[_stem(name)]: row for row, name in enumerate(first.names)}
+    second = _images(noisy, list(rows), (1, *first.array.shape[1:])[-3:], None, fit)
     alone = _alone(noisy, given, clean, wanted) + _alone(clean, wanted, noisy, given)
-    whole = [rows[name] for name in kept]
+    whole = [rows[name] for name in second.names]
+    failures = closed + closed_too + alone + [*odd.values()] + first.failures + second.failures
     return Samples(
-        array[whole],
-        [names[row] for row in whole],
+        first.array[whole],
+        [first.names[row] for row in whole],
         "folder",
-        failures=closed + closed_too + alone + bad + bad_too,
-        noisy=partners,
+        failures=failures,
+        noisy=second.array,
+        told=first.notes,
+        framing=first.frame,
     )
 
 
+def _of_other_sizes(noisy: Path, clean: Path, pairs: list[tuple[str, str]]) -> dict[str, str]:
+    """Of pairs whose images differ in size the noisy one, and a sentence on both."""
+    from diabolo.data.images import Form, forms
+
+    sides = (forms(noisy, [a for a, _ in pairs]), forms(clean, [b for _, b in pairs]))
+    return {
+        name: f"{noisy}/{name} is {in_words(a.size)} (width x height), its clean partner"
+        f" {in_words(b.size)}"
+        for (name, _), a, b in zip(pairs, *sides, strict=True)
+        if isinstance(a, Form) and isinstance(b, Form) and a.size != b.size
+    }
+
+
 def _images(
-    folder: Path, names: list[str], shape: tuple[int, ...] | None = None
-) -> tuple[np.ndarray, list[str], list[str]]:
+    folder: Path,
+    names: list[str],
+    shape: tuple[int, ...] | None,
+    size: Size | None,
+    fit: Fit | None,
+) -> "Images":
     """What `read_images` gives, with the folder in its sentences; refuses to give no image."""
     from diabolo.data.images import read_images
 
-    array, kept, bad = read_images(folder, names, shape, taker="the clean ones are")
-    sentences = [f"{folder}/{sentence}" for sentence in bad]
-    if not kept:
-        raise InputError(f"None of the {len(names)} pairs can be used; the first: {sentences[0]}")
-    return array, kept, sentences
+    found = read_images(folder, names, shape, size=size, fit=fit)
+    failures = [f"{folder}/{sentence}" for sentence in found.failures]
+    if not found.names:
+        raise _none_usable(len(names), failures[0])
+    return found._replace(failures=failures)
+
+
+def _none_usable(count: int, first: str) -> InputError:
+    return InputError(f"None of the {count} pairs can be used; the first: {first}")
 
 
 def _alone(folder: Path, own: dict[str, str], other: Path, theirs: dict[str, str]) -> list[str]:
@@ -93,18 +140,14 @@ def _alone(folder: Path, own: dict[str, str], other: Path, theirs: dict[str, str
 
 def _stems(folder: Path) -> tuple[dict[str, str], list[str]]:
     """The images of a folder by path without suffix, and a sentence for each closed folder."""
-    from diabolo.data.images import find_images
-
-    names, closed = find_images(folder)
-    if not names:
-        raise InputError(closed[0] if closed else f"{folder} is a folder without images")
+    files = files_in(folder)
     found: dict[str, str] = {}
-    for name in names:
+    for name in files.names:
         if (other := found.setdefault(_stem(name), name)) != name:
             raise InputError(
                 f"{folder} has both {other} and {name}: for pairs, leave one of that name."
             )
-    return found, closed
+    return found, files.failures
 
 
 def _stem(name: str) -> str:

@@ -130,26 +130,25 @@ def _all_pictures(source: str) -> tuple[list[Picture], list[str]]:
         ], []
     from diabolo.data.images import forms
 
-    folder, names, failures = files
-    pictures = []
-    for name, form in zip(names, forms(folder, names), strict=True):
+    pictures, failures = list[Picture](), list(files.failures)
+    for name, form in zip(files.names, forms(files.folder, files.names), strict=True):
         if isinstance(form, str):
             failures.append(form)
             continue
         width, height = form.size
         sides, channels = (height, width), 1 if form.gray else 3
-        pixels = partial(_read_pixels, folder, name)
+        pixels = partial(_read_pixels, files.folder, name, form.size)
         pictures.append(Picture(name, sides, channels, form.dtype, pixels))
     return pictures, failures
 
 
-def _read_pixels(folder: Path, name: str) -> np.ndarray:
+def _read_pixels(folder: Path, name: str, size: tuple[int, int]) -> np.ndarray:
     from diabolo.data.images import read_images
 
-    array, _, failures = read_images(folder, [name])
-    if failures:
-        raise InputError(failures[0])
-    return array[0]
+    found = read_images(folder, [name], size=size)
+    if found.failures:
+        raise InputError(found.failures[0])
+    return found.array[0]
 
 
 def _held_out(

@@ -16,6 +16,8 @@ IMAGE_SUFFIXES = {
     ".png": "PNG",
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".jfif": "JPEG",
     ".bmp": "BMP",
     ".tif": "TIFF",
     ".tiff": "TIFF",
@@ -23,6 +25,17 @@ IMAGE_SUFFIXES = {
     ".gif": "GIF",
     ".pgm": "PPM",
     ".ppm": "PPM",
+    ".pbm": "PPM",
+    ".pnm": "PPM",
+    ".apng": "PNG",
+    ".avif": "AVIF",
+    ".jp2": "JPEG2000",
+    ".ico": "ICO",
+}
+# Images that cannot be read: drawings, and what needs a library of its own.
+OTHER_IMAGES = {
+    *(".svg", ".svgz", ".heic", ".heif", ".jxl", ".psd", ".xcf"),
+    *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"),
 }
 _ARRAY_SUFFIXES: dict[str, Kind] = {
     ".npy": "npy",
@@ -44,9 +57,11 @@ class Samples:
     `array` is (N, D), (N, H, W) or (N, C, H, W). `names` has one name a sample: the path relative
     to the folder, with slashes, for images; the index in the source, "0", "1", ..., for the rest.
     `labels` is (N,) where the source has them, `columns` the header of a table. `failures` has
-    one sentence for each file of a folder that could not be read. `noisy` is like `array`, row by
-    row, where the samples are the clean ones of pairs. `frame` is the table that they come from:
-    `array` is its DataFrame where it has more than numbers that are all there.
+    one sentence for each file of a folder that could not be read, `told` what was done to others
+    that the user did not ask for. `noisy` is like `array`, row by row, where the samples are the
+    clean ones of pairs. `frame` is the table that they come from: `array` is its DataFrame where
+    it has more than numbers that are all there. `framing` has the size and the fit with which
+    images were brought to one size, as the data options of these names.
     """
 
     array: Any
@@ -57,11 +72,18 @@ class Samples:
     failures: list[str] = field(default_factory=list)
     noisy: "np.ndarray | None" = None
     frame: "Frame | None" = None
+    told: list[str] = field(default_factory=list)
+    framing: dict[str, str] = field(default_factory=dict)
 
     @property
     def notes(self) -> list[str]:
-        """A sentence on each thing that was recognised in a table."""
-        return [] if self.frame is None else self.frame.notes
+        """A sentence on each thing that was recognised in a table, or done to images."""
+        return self.told + ([] if self.frame is None else self.frame.notes)
+
+
+def channels_last(shape: tuple[int, ...]) -> bool:
+    """Whether samples are clearly (H, W, C), with which rows would be taken for channels."""
+    return len(shape) == 3 and shape[2] in (1, 3, 4) and min(shape[:2]) > 4
 
 
 def kind_by_name(path: Path) -> Kind | None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -12,16 +12,28 @@ from diabolo.columns import mixed
 from diabolo.data.arrays import read_npy, read_npz
 from diabolo.data.cells import ColumnKind
 from diabolo.data.files import why
+from diabolo.data.framing import as_fit, read_size
 from diabolo.data.idx import looks_like_idx, read_idx
 from diabolo.data.mnist import COUNTS, Split, read_split
-from diabolo.data.samples import TABLES, Kind, Samples, kind_by_name
+from diabolo.data.samples import (
+    OTHER_IMAGES,
+    TABLES,
+    Kind,
+    Samples,
+    channels_last,
+    kind_by_name,
+)
 from diabolo.data.tables import read_code_columns, read_frame
 from diabolo.errors import InputError
+
+if TYPE_CHECKING:
+    from diabolo.data.images import Found
 
 FORMS = (
     "a source is mnist, mnist:test, mnist:test:100 or mnist:test:3-7, an image, a folder of "
     "images, .npy, .npz, IDX, or a table: .csv, .tsv, .txt, .parquet, .arrow, .feather or .xlsx"
 )
+NO_IMAGES = "has no image files, which alone can be brought to another size: leave size out."
 _MNIST = re.compile(r"mnist(?::(train|test)(?::(\d+)(?:-(\d+))?)?)?")
 
 
@@ -29,6 +41,8 @@ def read(
     source: str | Path,
     *,
     image_shape: tuple[int, int, int] | None = None,
+    size: str | None = None,
+    fit: str | None = None,
     kinds: Mapping[str, ColumnKind] | None = None,
     index: str | None = None,
     label: str | None = None,
@@ -39,24 +53,26 @@ def read(
     - `mnist` or `mnist:train`: the 60,000 training digits, `mnist:test`: the 10,000 test digits;
       `mnist:test:100`: the first hundred; `mnist:test:3-7`: numbers 3 to 7, counted from 0, both
       included. A path of that name is reached as `./mnist`.
-    - An image (png, jpg, bmp, tif, webp, gif, pgm, ppm), or a folder of them: read recursively,
-      sorted by path, hidden files and other suffixes passed over. Pixels come as (N, H, W) gray
-      or (N, 3, H, W) RGB; see `diabolo.data.images` for orientation, transparency and 16 bits.
-      In a folder they are gray only if all are. A file that is broken or has another size than
-      most is left out and named in `failures`.
+    - An image (png, jpg, bmp, tif, webp, gif, avif, jp2, ico, pgm, ppm), or a folder of them: read
+      recursively, sorted by path, hidden files and other suffixes passed over. Pixels come as
+      (N, H, W) gray or (N, 3, H, W) RGB; see `diabolo.data.decoding` for orientation, transparency
+      and 16 bits. In a folder they are gray only if all are. Images that differ in size are
+      brought to one, as `notes` tell. A broken file is left out and named in `failures`.
     - `.npy`; `.npz` with the array "x" or only one, and labels in "y"; IDX, gzip or not. Arrays
-      are numbers, (N, D), (N, H, W) or (N, C, H, W).
+      are numbers, (N, D), (N, H, W) or (N, C, H, W); (N, H, W, C) becomes that, as `notes` tell.
     - Tables: `.csv`, `.tsv`, `.txt`, `.parquet`, `.arrow`, `.feather` and `.xlsx`, as
       `read_frame` reads them, with `kinds`, `index` and `label` as there.
 
-    `image_shape`, (C, H, W), is what a model takes: images are then converted to C channels, and
-    only those of that size are accepted. It says nothing about the other kinds.
+    `image_shape`, (C, H, W), is what a model takes: images are then converted to C channels and
+    that size. It says nothing about the other kinds. `size`, as "64" or "64x48" (width x height),
+    and `fit`, "crop", "pad" or "stretch", are of images only: see `diabolo.data.framing`.
 
     `limit`: only the first samples are read, of a folder the first image files, and the rest costs
     neither time nor memory; nor is it looked at, so that what is wrong there is not found.
 
     Raises InputError where the source does not exist, cannot be read or holds no samples.
     """
+    wanted, way = None if size is None else read_size(size), as_fit(fit)
     text = str(source)
     if not text:
         raise InputError(f"The name of the source is empty: {FORMS}")
@@ -65,15 +81,15 @@ def read(
     digits = text == "mnist" or text.startswith("mnist:")
     path = Path(source)
     kind = "mnist" if digits else _kind_of(path)
+    if kind not in TABLES and (index or label):
+        raise InputError(f"{source} is no table: leave the names of its index and label out.")
+    if kind in ("image", "folder"):
+        return _read_images(path, kind, image_shape, size=wanted, fit=way, limit=limit)
+    if wanted is not None:
+        raise InputError(f"{source} {NO_IMAGES}")
     if kind in TABLES:
         return _read_table(path, kind, kinds=kinds, index=index, label=label, limit=limit)
-    if index or label:
-        raise InputError(f"{source} is no table: leave the names of its index and label out.")
-    if digits:
-        return _read_mnist(text, limit)
-    if kind in ("image", "folder"):
-        return _read_images(path, kind, image_shape, limit)
-    return _read_file(path, kind, limit)
+    return _read_mnist(text, limit) if digits else _read_file(path, kind, limit)
 
 
 def read_codes(source: str | Path) -> np.ndarray:
@@ -97,37 +113,39 @@ def read_each(source: str | Path) -> list[Samples]:
     files = find_files(source)
     if files is None:
         return [read(source)]
-    from diabolo.data.images import alike, read_images
+    from diabolo.data.images import read_parts
 
-    path, names, failures = files
-    found = list[Samples]()
-    for part in alike(path, names):
-        array, kept, broken = read_images(path, part)
-        failures += broken
-        if kept:
-            found.append(Samples(array, kept, "folder"))
-    if not found:
-        raise InputError(
-            f"none of the {len(names)} images in {path} can be used; the first: {failures[0]}"
-        )
-    return [replace(found[0], failures=failures), *found[1:]]
+    parts, failures, notes = read_parts(files.folder, files.names)
+    if not parts:
+        raise _none_usable(files, failures)
+    failures, notes = files.failures + failures, files.notes + notes
+    return [replace(parts[0], failures=failures, told=notes), *parts[1:]]
 
 
-def find_files(source: str | Path) -> tuple[Path, list[str], list[str]] | None:
-    """Of a folder of images: it, their paths below it, a sentence on each closed folder in it."""
+def find_files(source: str | Path) -> "Found | None":
+    """The image files of a folder; None for another source."""
     path = Path(source)
     if str(source).startswith("mnist") or not path.exists() or _kind_of(path) != "folder":
         return None
-    return path, *_files_in(path)
+    return files_in(path)
 
 
-def _files_in(path: Path) -> tuple[list[str], list[str]]:
+def files_in(path: Path) -> "Found":
+    """The image files of a folder. Raises `InputError` where there are none."""
     from diabolo.data.images import find_images
 
-    names, failures = find_images(path)
-    if not names:
-        raise InputError(failures[0] if failures else f"{path} is a folder without images")
-    return names, failures
+    files = find_images(path)
+    if not files.names:
+        reasons = [*files.failures, *files.notes, f"{path} is a folder without images"]
+        raise InputError(reasons[0])
+    return files
+
+
+def _none_usable(files: "Found", failures: list[str]) -> InputError:
+    return InputError(
+        f"none of the {len(files.names)} images in {files.folder} can be used; the first:"
+        f" {failures[0]}"
+    )
 
 
 def _read_mnist(source: str, limit: int | None) -> Samples:
@@ -160,6 +178,8 @@ def _kind_of(path: Path) -> Kind:
             raise InputError(f"{path} does not exist: {FORMS}")
         if not path.is_file():
             raise InputError(f"{path} is neither a file nor a folder")
+        if path.suffix.lower() in OTHER_IMAGES:
+            raise InputError(f"{path} cannot be read: convert it to .png or .jpg.")
         kind = kind_by_name(path)
         if kind in (None, "folder"):
             kind = "idx" if looks_like_idx(path) else None
@@ -171,22 +191,24 @@ def _kind_of(path: Path) -> Kind:
 
 
 def _read_images(
-    path: Path, kind: Kind, image_shape: tuple[int, int, int] | None, limit: int | None
+    path: Path,
+    kind: Kind,
+    image_shape: tuple[int, int, int] | None,
+    *,
+    limit: int | None,
+    **frame: Any,
 ) -> Samples:
-    from diabolo.data.images import read_images
+    from diabolo.data.images import Found, read_images
 
-    folder, names, closed = path.parent, [path.name], list[str]()
-    if kind == "folder":
-        folder, (names, closed) = path, _files_in(path)
-    names = names[:limit]
-    array, kept, failures = read_images(folder, names, image_shape)
-    if not kept:
-        raise InputError(
-            failures[0]
-            if kind == "image"
-            else f"none of the {len(names)} images in {path} can be used; the first: {failures[0]}"
-        )
-    return Samples(array, kept, kind, failures=closed + failures)
+    files = files_in(path) if kind == "folder" else Found(path.parent, [path.name], [], [])
+    files = files._replace(names=files.names[:limit])
+    found = read_images(files.folder, files.names, image_shape, **frame)
+    failures, told = files.failures + found.failures, files.notes + found.notes
+    if not found.names:
+        raise InputError(failures[0]) if kind == "image" else _none_usable(files, found.failures)
+    return Samples(
+        found.array, found.names, kind, failures=failures, told=told, framing=found.frame
+    )
 
 
 def _read_file(path: Path, kind: Kind, limit: int | None) -> Samples:
@@ -197,8 +219,11 @@ def _read_file(path: Path, kind: Kind, limit: int | None) -> Samples:
         array, labels = read_npz(path, limit)
     else:
         array = read_idx(path, limit)
-    array = checked(path, array)
-    return Samples(array, _numbers(0, len(array)), kind, labels)
+    array, told = checked(path, array), list[str]()
+    if channels_last(array.shape[1:]):
+        array = np.ascontiguousarray(np.moveaxis(array, -1, 1))
+        told = [f"{path} has its channels last: they are moved to the front, {array.shape[1:]}."]
+    return Samples(array, _numbers(0, len(array)), kind, labels, told=told)
 
 
 def _read_table(path: Path, kind: Kind, **known: Any) -> Samples:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, NamedTuple, TypedDict
 from annotated_types import Ge
 
 from diabolo.arguments import Argument, Usage, keys
+from diabolo.data import framing
 from diabolo.errors import InputError
 
 INPUT = (
@@ -26,6 +27,17 @@ SAMPLES = f"mnist, or training samples: {INPUT}"
 Source = Annotated[str, Usage("DATA"), SAMPLES]
 Test = Annotated[str | None, Usage("--test INPUT"), "test samples; without it a tenth is held out"]
 Limit = Annotated[int | None, Ge(1), "train on the first N samples"]
+Size = Annotated[
+    str | None,
+    Usage("--size S"),
+    "bring images to S x S pixels, or as 64x48 to this width x height; without it images that"
+    " differ in size, or are large, are brought to one that is chosen and said",
+]
+Fit = Annotated[
+    framing.Fit | None,
+    Usage("--fit HOW"),
+    "what becomes of other proportions: crop (the default), pad or stretch",
+]
 
 
 class Options(TypedDict, total=False):
@@ -44,6 +56,8 @@ class Options(TypedDict, total=False):
         "what should come of it: images of the same names in folders, rows in files",
     ]
     limit: Limit
+    size: Size
+    fit: Fit
     index: Annotated[
         str | None, Usage("--index NAME"), "the column that numbers the rows of a table, or none"
     ]
@@ -68,7 +82,7 @@ class Rule(NamedTuple):
     keys: str
 
 
-PIECES = {"patches", "patch_size"}
+PIECES, FRAME = {"patches", "patch_size"}, {"size", "fit"}
 ROLES = ("index", "label")  # of columns, which are recognised without these options
 NOT_BOTH = "give noisy and clean, or source and test, not both."
 RULES = (
@@ -93,6 +107,11 @@ RULES = (
         "pairs are taken whole, leave patches and patch_size out.",
     ),
     Rule(
+        lambda given: given & FRAME and given & PIECES,
+        "Patches are cut from images as they are: leave --size and --fit out.",
+        "patches are cut from images as they are, leave size and fit out.",
+    ),
+    Rule(
         lambda given: "noisy" in given and given & set(ROLES),
         "Of pairs, index and label are found by themselves: leave --index and --label out.",
         "of pairs, index and label are found by themselves, leave them out.",
@@ -100,17 +119,28 @@ RULES = (
 )
 OPTIONS: dict[str, Argument] = {option.name: option for option in keys(Options)}
 RENAMED = {"data": "source"}  # option: key in [data], where the names differ
-KEYS: dict[str, type] = {RENAMED.get(name, name): o.hint for name, o in OPTIONS.items()}
+KEYS: dict[str, type] = {
+    RENAMED.get(name, name): str if option.choices else option.hint
+    for name, option in OPTIONS.items()
+}
 KEYS["validation"] = str
-PATHS = {key for key, kind in KEYS.items() if kind is str} - {"validation", *ROLES}
+SOURCES = {name for name, option in OPTIONS.items() if option.metavar == "INPUT"}
+PATHS = {RENAMED.get(name, name) for name in SOURCES}
 
 
 def check(given: Mapping[str, Any], where: str = "") -> None:
-    """Refuse keys of [data] that do not go together; of a recipe, `where` says which."""
+    """Refuse keys of [data] that do not go together, or mean no size and no fit.
+
+    Of a recipe, `where` says which.
+    """
     keys = {key for key, value in given.items() if value not in (HELD_OUT, HELD_OUT_FIRST)}
     for rule in RULES:
         if rule.broken(keys):
             raise InputError(f"{where}: {rule.keys}" if where else rule.flags)
+    try:
+        frame(given)
+    except InputError as error:
+        raise InputError(f"{where}: {error}" if where else str(error)) from None
 
 
 def table(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,6 +156,15 @@ def table(options: Mapping[str, Any]) -> dict[str, Any]:
 def absolute(data: Mapping[str, Any]) -> dict[str, Any]:
     """A [data] that still holds when its recipe is fitted from elsewhere."""
     return {key: _absolute(value) if key in PATHS else value for key, value in data.items()}
+
+
+def frame(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a [data] says to which size images are brought, as `read` takes it."""
+    found = {key: data.get(key) for key in FRAME}
+    framing.as_fit(found["fit"])
+    if found["size"] is not None:
+        framing.read_size(found["size"])
+    return found
 
 
 def is_mnist(source: str) -> bool:

@@ -41,6 +41,7 @@ from diabolo.figures.style import (
 MAP = 1260  # pixels of its width
 THUMBNAILS = (112, 84, 56, 42, 28)  # pixels of the longer side, the first that draws enough
 ENOUGH = 0.6  # of the samples
+LONGEST = 220  # pixels of the name of a column
 SHARE = "share of the row's squared error"
 
 
@@ -85,7 +86,7 @@ def _name_classes(plot: Axes, names: np.ndarray, middles: Sequence[np.ndarray]) 
     halo = [withStroke(linewidth=3, foreground=PAPER)]
     style: dict[str, Any] = {"weight": "bold", "size": LARGE, "path_effects": halo}
     for name, (x, y) in zip(names, to_data.transform(places), strict=True):
-        plot.text(x, y, str(name), ha="center", va="center", **style)
+        plot.text(x, y, shortened(str(name), LONGEST), ha="center", va="center", **style)
 
 
 def table_rows(original: np.ndarray, output: np.ndarray, columns: Sequence[str]) -> Figure:
@@ -100,15 +101,16 @@ def table_rows(original: np.ndarray, output: np.ndarray, columns: Sequence[str])
     low, high = np.fmin.reduce(original), np.fmax.reduce(original)
     span = np.where(high > low, high - low, 1)
     x, y = (original - low) / span, (output - low) / span
-    names = [name if len(name) <= 20 else f"{name[:19]}…" for name in columns]
+    names = [shortened(name, LONGEST) for name in columns]
     if len(columns) > 30:
         names = []
     tall = 60 + int(np.clip(20 * len(x), 60, 400))
-    figure, _ = new_plot(3 * tall + 30 + 11 * max(map(len, names), default=0), rows=3)
+    foot = max((text_width(name, SMALL) for name in names), default=0)
+    figure, _ = new_plot(3 * tall + 30 + foot, rows=3)
     titles = ["original, each column from 0 to 1", "reconstruction", "difference"]
     for axes, title, values in zip(figure.axes, titles, [x, y, y - x], strict=True):
         _heat_map(figure, axes, title, values)
-    figure.axes[2].set_xticks(range(len(names)), names, rotation=90, size=SMALL)
+    figure.axes[2].set_xticks(range(len(names)), names, rotation=90, **PLAIN)
     return figure
 
 
@@ -138,7 +140,7 @@ def odd_columns(
     Of more than 30 columns those are shown whose share is largest in some row.
     """
     picked = np.sort(np.argsort(-shares.max(axis=0), kind="stable")[:30])
-    names = [shortened(columns[i], 240) for i in picked]
+    names = [shortened(columns[i], LONGEST) for i in picked]
     tall = max(text_width(name.replace("$", "S"), SMALL) for name in names)
     each = 24 + 12 * any("\n" in label for label in labels)
     figure, axes = new_plot(90 + tall + each * max(len(labels), 4))

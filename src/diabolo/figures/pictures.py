@@ -147,8 +147,11 @@ def strip(
 
 
 def neighbours(images: np.ndarray, captions: Sequence[str]) -> Figure:
-    """A picture and those like it, six a row, with short lines of text under each."""
-    return _tiles(images, min(max(len(images), 1), 6), None, captions)
+    """A picture and those like it, six a row, with lines of text under each, cut to its width."""
+    columns = min(max(len(images), 1), 6)
+    room = _lattice(MARGIN, columns, _finest([images])).pitch - GAP
+    cut = ["\n".join(shortened(line, room) for line in text.split("\n")) for text in captions]
+    return _tiles(images, columns, None, cut)
 
 
 def _tiles(images: np.ndarray, columns: int, title: str | None, captions: Sequence[str]) -> Figure:

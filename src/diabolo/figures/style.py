@@ -21,9 +21,11 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
 
 from diabolo.errors import InputError
+from diabolo.figures.fonts import families, legible
 
 DPI = 150
 WIDTH = 840
@@ -31,6 +33,7 @@ MARGIN = 14
 GAP = 6
 NAMED = 20  # classes in a legend
 SMALL, NORMAL, LARGE = 8.0, 9.5, 11.0
+FORMATTED = "$\\mathdefault{"  # how matplotlib's own labels of axes begin
 PLAIN: dict[str, Any] = {"size": SMALL, "parse_math": False}
 
 PAPER, TEXT, MUTED, FAINT = "#eff1f4", "#1c1e21", "#535b66", "#d0d4da"
@@ -84,12 +87,24 @@ def theme() -> Iterator[None]:
 
 def to_png(figure: Figure) -> bytes:
     """The figure as a PNG; the same figure gives the same bytes."""
+    for text in figure.findobj(Text):
+        _write(text)
     if layout := figure.get_layout_engine():  # once; savefig would draw everything twice for it
         layout.execute(figure)
         figure.set_layout_engine(None)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def _write(text: Any) -> None:
+    """Let a text be drawn as it stands, not as mathematics, in fonts that have its letters."""
+    content = text.get_text()
+    if "$" in content and not content.startswith(FORMATTED):
+        text.set_parse_math(False)
+    if not content.isascii():
+        weight = text.get_fontweight()
+        text.set(text=legible(content, weight), family=list(families(content, weight)))
 
 
 def new_plot(height: int, rows: int = 1) -> tuple[Figure, Axes]:
@@ -118,8 +133,9 @@ def title_height(title: str | None) -> int:
 
 def text_width(text: str, size: float, weight: str = "normal") -> int:
     """Width in pixels of the widest line."""
-    font = FontProperties(weight=weight, size=size)  # type: ignore[arg-type]
-    measure = text_to_path.get_text_width_height_descent
+    family: Any = list(families(text, weight))
+    font = FontProperties(family=family, weight=weight, size=size)  # type: ignore[arg-type]
+    measure, text = text_to_path.get_text_width_height_descent, legible(text, weight)
     widths = [measure(line, font, ismath=False)[0] for line in text.split("\n")]
     return math.ceil(max(widths) * DPI / 72)
 
@@ -132,11 +148,10 @@ def short(value: float) -> str:
 
 def shortened(text: str, width: int) -> str:
     """Text without what cannot be drawn, its middle left out where it is too wide."""
-    text = short = "".join(c if c.isprintable() else "?" for c in text)
-    kept = min(len(text), width // 3)
-    while kept > 3 and text_width(short.replace("$", "S"), SMALL) > width:
+    kept, short = min(len(text), width // 3), legible(text)
+    while kept > 3 and text_width(short, SMALL) > width:
         kept -= 1
-        short = f"{text[: kept // 2]}…{text[len(text) - (kept - kept // 2) :]}"
+        short = legible(f"{text[: kept // 2]}…{text[len(text) - (kept - kept // 2) :]}")
     return short
 
 
@@ -147,9 +162,10 @@ def class_legend(
     place: Literal["lower center", "outside lower center"] = "outside lower center",
 ) -> None:
     handles = [Line2D([], [], marker="o", ls="", color=c, ms=6) for c in colours]
-    texts = [str(name) for name in names]
+    columns = _legend_columns(names)
+    texts = [shortened(str(name), WIDTH // columns - 50) for name in names]
     style: dict[str, Any] = {"handletextpad": 0, "columnspacing": 1}
-    style["ncols"] = min(len(texts), _legend_columns(names))
+    style["ncols"] = min(len(texts), columns)
     figure.legend(handles, texts, loc=place, **style)
 
 

@@ -69,8 +69,10 @@ def _drawn(folder: Path, picture: Picture) -> dict[str, str]:
 
 
 def _findings(model: Estimator, numbers: dict[str, Any]) -> list[Finding]:
-    """What was wrong with the training, and with its result."""
-    return [*model.findings_, *found(worse_than_linear(numbers))]
+    """What was wrong with the training, and with its result on the test samples."""
+    judged = {"worse than linear"} if "linear" in numbers else set()
+    training = [finding for finding in model.findings_ if finding.name not in judged]
+    return [*training, *found(worse_than_linear(numbers))]
 
 
 def _parameters(model: Estimator) -> dict[str, str]:

@@ -16,9 +16,9 @@ NAMES = {  # in metrics.json, where numbers can be named more plainly
     "accuracy": "share of categories that are right",
     "bce": "BCE, nats per value",
     "nll": "negative log-likelihood, nats",
-    "noisy_mse": "before: mean squared error",
-    "noisy_psnr": "before: PSNR, dB",
-    "noisy_ssim": "before: SSIM",
+    "noisy_mse": "doing nothing: mean squared error",
+    "noisy_psnr": "doing nothing: PSNR, dB",
+    "noisy_ssim": "doing nothing: SSIM",
     "damage": "damage outside the mark: mean squared error",
     "full_rank_mse": "of any rank: mean squared error",
 }
@@ -67,8 +67,8 @@ def verdict(numbers: dict[str, Any], net: Net | None = None) -> str:
     """
     test, linear = numbers["test"], numbers.get("linear")
     sentences = [_result(test, net)]
-    if not linear:
-        sentences.append("No linear method was fitted: the samples are too wide for it.")
+    if "noisy_mse" in test:
+        sentences.append(_beside("doing nothing", test, test["noisy_mse"]))
     if linear and "full_rank_mse" in linear:
         sentences.append(
             _beside("the best linear denoiser with the same code size", test, linear["mse"])

@@ -18,7 +18,7 @@ BOUNDS = {
     at.Gt: ("exclusive_minimum", "gt"),
     at.Lt: ("exclusive_maximum", "lt"),
 }
-NUMBERS = {int: "integer", float: "number", bool: "boolean", str: "text"}
+NUMBERS: dict[Any, Any] = {int: "integer", float: "number", bool: "boolean", str: "text"}
 
 
 class Field(BaseModel):
@@ -52,8 +52,9 @@ def data_fields(recipe: Recipe) -> list[Field]:
             name=name,
             help=option.help.replace("--", ""),
             words="",
-            value=as_text(values.get(spec.RENAMED.get(name, name), "")),
-            type="integer" if option.hint is int else "text",
+            value=as_text(values.get(spec.RENAMED.get(name, name), [*option.choices, ""][0])),
+            type="choice" if option.choices else NUMBERS[option.hint],
+            choices=list(option.choices) or None,
             **_bounds(option.bounds),
         )
         for name, option in spec.OPTIONS.items()

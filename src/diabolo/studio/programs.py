@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from diabolo.commands import listing
+from diabolo.commands import listing, runs
 from diabolo.data import memory
 from diabolo.data.sources import checked
 from diabolo.errors import InputError
@@ -197,7 +197,9 @@ def _read(body: bytes, form: str, name: str, opened: Opened, *, any_size: bool =
         return _numbers(body, name, "float32" if name == "codes" else opened.model.dtype_)
     if name == "codes":
         raise HTTPException(415, f"Codes are {JSON} or {NPY}.")
-    return memory.read_image_bytes(body, None if any_size else opened.model.image_shape_)
+    if any_size:
+        return memory.read_image_bytes(body)
+    return memory.read_image_bytes(body, opened.model.image_shape_, runs.fit_of(opened.model))
 
 
 def _numbers(body: bytes, name: str, dtype: str) -> np.ndarray:

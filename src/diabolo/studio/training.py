@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from diabolo import recipes
+from diabolo import recipes, store
 from diabolo.commands import listing, runs, training
 from diabolo.commands.parameters import given
 from diabolo.data import spec
@@ -50,6 +50,7 @@ class State(BaseModel):
     seconds: float = 0.0
     history: dict[str, list[float | None]] = {}
     message: str = ""
+    findings: list[tuple[str, str, str]] = []
     pictures: Shown | None = None
 
 
@@ -100,7 +101,7 @@ class Trainer:
 
     def _below(self, name: str, value: Any) -> Any:
         """The value of a data option; a path, where it is below the folder."""
-        path = spec.OPTIONS[name].hint is str and not spec.is_mnist(value)
+        path = name in spec.SOURCES and not spec.is_mnist(value)
         return str(listing.within(self.root, value)) if path else value
 
     def stop(self) -> State:
@@ -153,12 +154,13 @@ def work(pipe: Connection, arguments: dict[str, Any]) -> None:
     _take_little()
     pipe.send({"message": "Reading the data."})
     try:
-        training.fit(
+        folder = training.fit(
             **arguments,
             say=lambda text: _send(pipe, {"state": "running", "message": text.splitlines()[0]}),
             watch=lambda model, test: _send(pipe, _news(model, test)),
         )
-        ended: dict[str, Any] = {"state": "done"}
+        findings = store.read_config(runs.model_file(folder))["findings"]
+        ended: dict[str, Any] = {"state": "done", "findings": findings}
     except Interrupted:
         ended = {"state": "stopped"}
     except KeyboardInterrupt:

@@ -38,7 +38,7 @@ from torch.nn import functional as F  # noqa: N812
 from diabolo import infer, store
 from diabolo.columns import is_frame
 from diabolo.data.source import digest
-from diabolo.doctor import DoctorWarning
+from diabolo.doctor import DoctorWarning, tell
 from diabolo.errors import InputError
 from diabolo.estimator import Autoencoder, Estimator
 from diabolo.inputs import as_rows, find_seed, like
@@ -129,6 +129,7 @@ class AnomalyDetector(OutlierMixin, Parameters):
         seed = find_seed(p.random_state)
         if p.prefit:
             model = _as_it_is(self.model)
+            tell([finding for finding in model.findings_ if finding.broken], aloud=False)
             with self._named(model):
                 count, seen = _counts(model, X)
         else:

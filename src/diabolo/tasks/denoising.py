@@ -10,7 +10,7 @@ at the borders of the image.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -128,6 +128,20 @@ def in_tiles(
         for tile, row, y, x in zip(values, n, ys[i], xs[j], strict=True):
             output[row, :, y : y + size[0], x : x + size[1]] += tile
     return output[inside].astype(np.float32)
+
+
+def tiles(model: Estimator, images: Sequence[np.ndarray], count: int = 256) -> np.ndarray:
+    """Some tiles (count or fewer, C, H, W) of the images of several arrays, evenly over each."""
+    (channels, *size), found = _shape_of_images(model), list[np.ndarray]()
+    for array in images:
+        planes = _mirrored(_planes(np.asarray(array), channels), (size[0], size[1]))[0]
+        windows = sliding_window_view(planes, size, axis=(2, 3))
+        places = windows.shape[0], *windows.shape[2:4]
+        total = math.prod(places)
+        few = np.linspace(0, total - 1, min(math.ceil(count / len(images)), total)).astype(int)
+        n, i, j = np.unravel_index(few, places)
+        found.append(windows[n, :, i, j])
+    return np.concatenate(found)
 
 
 def _places(length: int, side: int, overlap: float) -> tuple[np.ndarray, np.ndarray]:

@@ -14,13 +14,15 @@ import numpy as np
 import torch
 
 from diabolo import infer, metrics
+from diabolo.denoiser import fit_denoiser
 from diabolo.estimator import Estimator
-from diabolo.linear import LinearMap, fit_linear
+from diabolo.linear import LinearMap, fit_linear, fit_principal
 from diabolo.net import Net
 from diabolo.scaling import TableScaling
 from diabolo.train import generator
 
 LINEAR_FEATURES = 4096  # the widest sample whose covariance is formed
+LINEAR_VALUES, FEWEST = 2**24, 64  # values and samples that a wider one's method is learnt from
 ROWS = 4096
 MEASURED = 2048  # samples that the bottleneck's measures are of
 
@@ -138,8 +140,9 @@ def evaluate(
     """`{"test": {...}, "linear": {...}}` of a fitted model, as `metrics.json` has them.
 
     `linear` needs the training samples: the best linear method with as many numbers in its code
-    (PCA; with a corruption the best linear denoiser of that rank, and of any rank). Samples that
-    have noisy partners, `noisy_test` and `noisy_train`, are corrupted by these.
+    (PCA; with a corruption the best linear denoiser of that rank, and of any rank), for wide
+    samples from some of them. Samples that have noisy partners, `noisy_test` and `noisy_train`,
+    are corrupted by these.
     """
     found = outcome(model, x_test, noisy=noisy_test, condition=condition, seed=seed)
     return measured(model, found, x_train, noisy_train=noisy_train, seed=seed)
@@ -156,7 +159,7 @@ def measured(
     """What `evaluate` gives, of an outcome."""
     test = quality(model, found)
     result: dict[str, Any] = {"test": {k: v for k, v in test.items() if math.isfinite(v)}}
-    if x_train is not None and model.n_features_in_ <= LINEAR_FEATURES:
+    if x_train is not None:
         result["linear"] = _linear(model, found, x_train, noisy_train, seed)
     return result
 
@@ -311,17 +314,26 @@ def best_linear(
     """The best linear method of each rank, in the units of the model: PCA, or what denoises.
 
     `noisy_train` are the corrupted samples where they are given; `seed` is of the corruption.
+    Of samples wider than `LINEAR_FEATURES` some are taken, evenly.
     """
+    denoising = noisy_train is not None or model.corruption is not None
+    wide = model.n_features_in_ > LINEAR_FEATURES
+    most = LINEAR_VALUES // model.n_features_in_ // (2 if denoising else 1)
+    count = min(max(most, FEWEST), len(x_train)) if wide else len(x_train)
+    index = np.linspace(0, len(x_train) - 1, count).astype(int)
 
     def pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for number, start in enumerate(range(0, len(x_train), ROWS)):
-            block = x_train[start : start + ROWS]
+        for number, start in enumerate(range(0, len(index), ROWS)):
+            chosen = index[start : start + ROWS]
+            block = x_train[chosen]
             target = flat(model, block)
-            given = None if noisy_train is None else noisy_train[start : start + ROWS]
+            given = None if noisy_train is None else noisy_train[chosen]
             noisy = corrupted(model, block, (seed + 1 + number) % 2**63, given)
             yield (target if noisy is block else flat(model, noisy)), target
 
-    return fit_linear(pairs(), ranks)
+    if denoising:
+        return fit_denoiser(pairs(), ranks)
+    return (fit_principal if wide else fit_linear)(pairs(), ranks)
 
 
 def _linear(

@@ -41,7 +41,7 @@ from diabolo.estimator import Estimator
 from diabolo.inputs import as_rows, find_device, find_seed
 from diabolo.networks import takes_images
 from diabolo.tasks.embedding import knn_accuracy
-from diabolo.tasks.evaluation import LINEAR_FEATURES, best_linear, corrupted, flat, in_units
+from diabolo.tasks.evaluation import best_linear, corrupted, flat, in_units
 
 LEAST_BEND = 0.1
 NEIGHBOURS = 5
@@ -59,7 +59,7 @@ class CodeSizes:
     sizes: list[int]
     mse: list[float]
     mse_8bit: list[float]
-    pca_mse: list[float] | None
+    pca_mse: list[float]
     accuracy: list[float] | None
     pca_accuracy: list[float] | None
     sample_bytes: int
@@ -79,8 +79,8 @@ class CodeSizes:
     def suggested(self) -> int | None:
         """The knee; none where the linear method is clearly better than the model there."""
         size = self.knee
-        if size is None or self.pca_mse is None:
-            return size
+        if size is None:
+            return None
         at = self.sizes.index(size)
         behind = self.mse[at] - self.pca_mse[at]
         return None if behind > LEAST_BEND * np.ptp(self.mse) else size
@@ -333,10 +333,8 @@ def _in_8_bits(codes: np.ndarray, train: np.ndarray) -> np.ndarray:
 
 def _linear(
     model: Estimator, sizes: list[int], samples: Held, seed: int
-) -> tuple[list[float] | None, list[float] | None]:
-    """The errors and the accuracies of the best linear method; None for very wide samples."""
-    if model.n_features_in_ > LINEAR_FEATURES:
-        return None, None
+) -> tuple[list[float], list[float] | None]:
+    """The errors of the best linear method, and its accuracies where there are labels."""
     maps = best_linear(model, samples.train, sizes, seed=seed)
     seen = flat(model, corrupted(model, samples.test, seed))
     train, test = flat(model, samples.train), flat(model, samples.test)

@@ -2,7 +2,7 @@
 
 import { get, latest, post, psnr } from "./api.js";
 import { lineChart, pictureRows } from "./charts.js";
-import { button, el, number } from "./widgets.js";
+import { button, el, findingList, number } from "./widgets.js";
 
 const TICKED = 3; // at first
 const LOOKED = 100; // test samples, among which the first of each label is found
@@ -13,7 +13,8 @@ export function mount(section, studio) {
   const table = el("table", { class: "models" });
   const chart = lineChart({ label: "Loss by epoch", x: "epoch", y: "loss" });
   const digits = el("div", { class: "ten" });
-  const compared = el("div", { class: "stack" },
+  const findings = el("div", { class: "card", id: "findings" });
+  const compared = el("div", { class: "stack" }, findings,
     el("div", { class: "card" }, el("h2", {}, "Loss"), el("p", { class: "muted" }, "Validation, or training where there is none. Losses of different likelihoods have different units."), chart.node),
     el("div", { class: "card" }, el("h2", {}, "The same ten samples"), digits));
   const box = el("div", { class: "card table-box", role: "region", "aria-label": "Table of models", tabIndex: 0 }, table,
@@ -73,6 +74,9 @@ export function mount(section, studio) {
     const chosen = models.filter((model) => ticked.has(model.path));
     compared.hidden = !chosen.length;
     chart.set(chosen.map((model, i) => ({ name: model.name, x: model.history.epoch ?? [], y: losses(model.history), colour: i % 10, dashed: i > 9 })));
+    const found = chosen.filter((model) => model.findings.length);
+    findings.hidden = !found.length;
+    findings.replaceChildren(el("h2", {}, "What the doctor found"), ...found.flatMap((model) => [el("h3", {}, model.name), findingList(model.findings)]));
     if (chosen.length) digits.replaceChildren(await tenOf(chosen));
   }, fail);
 

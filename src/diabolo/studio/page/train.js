@@ -2,7 +2,7 @@
 
 import { get, post } from "./api.js";
 import { lineChart, pictureRows } from "./charts.js";
-import { button, el, field, number } from "./widgets.js";
+import { button, el, field, findingList, number } from "./widgets.js";
 
 const FIRST = ["epochs", "latent_dim", "hidden", "corruption", "learning_rate", "batch_size", "seed"];
 const DATA = ["data", "limit"]; // what is asked of the data at first
@@ -137,7 +137,9 @@ function watcher(studio) {
   const compare = button("Compare in Models", () => studio.show("models"));
   const chart = lineChart({ label: "Loss by epoch", x: "epoch", y: "loss" });
   const pictures = el("div", { class: "ten" });
+  const findings = el("div", { id: "found" });
   const node = el("div", { class: "card live", hidden: true }, title, progress, times, message,
+    findings,
     el("div", { class: "tools" }, stop, use, compare), chart.node, pictures);
   let run = null;
   let watched = false;
@@ -170,6 +172,7 @@ function watcher(studio) {
     times.textContent = inWords(state, going);
     message.textContent = state.message;
     message.className = state.state === "failed" ? "mistake" : "muted";
+    findings.replaceChildren(...(state.findings.length ? [findingList(state.findings)] : []));
     draw(state);
     if (watched && !going) end(state);
     watched = going;

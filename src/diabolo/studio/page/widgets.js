@@ -6,6 +6,7 @@
 // field(field, onchange) -> {node, name, value() as text, set(text)}: the form control of a Field but for "part".
 // bars(label) -> {node, set(values, range?)}: the code as bars; range = info.code_range.
 // codePicture(caption) -> like picture(), set(values, range?): the code as a small picture.
+// findingList([[name, what, fix], ...]) -> Element: what the doctor found.
 // heat: the colour map "inferno", 256 entries [r, g, b]; heatLegend(low, high) -> Element.
 
 import { makePicture, toImageData } from "./api.js";
@@ -203,4 +204,10 @@ export function heatLegend(low, high) {
   const ramp = makePicture([1, 1, 256], Uint8Array.from({ length: 256 }, (_, i) => i));
   paint(canvas, toImageData(ramp, heat));
   return el("p", { class: "legend" }, el("span", {}, low), canvas, el("span", {}, high));
+}
+
+/** What the doctor found, [[name, what, fix], ...], as a list. */
+export function findingList(findings) {
+  return el("ul", { class: "findings" }, ...findings.map(([name, what, fix]) =>
+    el("li", {}, el("strong", {}, name), " ", what, " ", el("span", { class: "muted" }, fix))));
 }
