@@ -280,6 +280,25 @@ def test_arrays_with_gaps(tmp_path):
     assert np.isfinite(ready.fill(holes)).all(), "asked for, gaps may come later"
 
 
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame({"a": pd.array([1, None], dtype="Int64")}),
+        pd.DataFrame({"a": [1.0], "b": pd.to_datetime(["2020-01-01"])}),
+        pd.DataFrame({"b": pd.to_datetime(["2020-01-01"])}),
+        pd.DataFrame({"a": [1, 2], "b": ["x", "y"]}),
+        pd.DataFrame({"a": [None, None], "b": ["x", None]}),
+        pl.DataFrame({"a": [1.0, None], "b": [3.0, 4.0]}),
+    ],
+    ids=["a gap", "a row", "only dates", "two rows", "an empty column", "polars"],
+)
+@pytest.mark.filterwarnings("ignore::diabolo.doctor.DoctorWarning")
+def test_the_smallest_tables(frame):
+    model = Autoencoder(**SMALL).fit(frame)
+    assert model.transform(frame).shape == (len(frame), 3)
+    assert model.fill(frame).shape == model.reconstruct(frame).shape == frame.shape
+
+
 # ---- the model
 
 

@@ -321,10 +321,11 @@ def test_y_is_ignored():
         assert small().fit(X, y).score(X, y) == small().fit(X).score(X)
 
 
-def test_missing_values_are_refused_and_imputers_help():
+def test_missing_values_are_learnt_from_and_imputers_help():
     X = frame().mask(frame() > 0.9)
+    assert small().fit_transform(X).shape == (40, 3)
     with pytest.raises(ValueError, match="NaN"):
-        small().fit(X)
+        small().fit(frame()).transform(X)
     assert make_pipeline(SimpleImputer(), small()).fit_transform(X).shape == (40, 3)
 
 

@@ -296,7 +296,7 @@ def test_a_table_of_numbers_is_an_array_and_keeps_its_form(tmp_path):
     assert (tmp_path / "o.csv").read_text() == ("id;a;b\n7;1,75;2,25\n8;2,75;3,25\n9;0,75;4,25\n")
     assert samples.frame.index == "id"
     mixed = read(put(tmp_path, "a,b\n1,x\n2,y\n"))
-    assert mixed.array.tolist() == [[1, "x"], [2, "y"]]
+    assert mixed.array.to_numpy().tolist() == [[1, "x"], [2, "y"]]
 
 
 def test_a_stream_of_arrow_and_its_beginning(tmp_path):

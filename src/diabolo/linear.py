@@ -284,7 +284,7 @@ def _strongest(matrix: np.ndarray, rank: int, seed: int) -> tuple[np.ndarray, np
 def _ridge(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Weights (r, D) of y ~ x weights, with the ridge that does best for every tenth row."""
     held = np.arange(len(x)) % 10 == 0
-    ridges = np.square(x).mean() * np.array(RIDGES, x.dtype)
+    ridges = (np.square(x).mean() or 1.0) * np.array(RIDGES, x.dtype)
     best = -1
     if not held.all():
         values, vectors, rotated = _normal_equations(x[~held], y[~held])

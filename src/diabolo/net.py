@@ -137,12 +137,17 @@ class Net(nn.Module):
         """What the bottleneck learns beside the loss."""
         self.bottleneck.after_step(generator, step)
 
-    def seen(self, batch: Batch, generator: Generator) -> tuple[Tensor, Tensor]:
-        """Scaled batches of what the encoder sees and of what it should give."""
+    def seen(
+        self, batch: Batch, generator: Generator, *, hiding: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """Scaled batches of what the encoder sees and of what it should give.
+
+        `hiding`: with what is hidden from it in training.
+        """
         source, target, _ = batch
         clean = self.scaling(target)
         seen = self.corrupt(clean if source is target else self.scaling(source), generator)
-        return self.scaling.hidden(seen, generator), clean
+        return self.scaling.hidden(seen, generator) if hiding else seen, clean
 
     def terms(
         self,

@@ -17,6 +17,7 @@ from diabolo.gaps import conditional_mean, fit_gaussian
 
 WIDEST = 128  # values of a row that a Gaussian is learnt of
 LEAST = 1e-12
+BELIEVED = 200  # hidden numbers, see `TableScaling.judge`
 HIDDEN = 0.4  # the largest share of a row's cells that are hidden in training
 ROWS_OF_EM = 2000  # that it is learnt from
 
@@ -164,14 +165,18 @@ class TableScaling(Scaling):
         return torch.where(self.number, self.filled(scaled).lerp(output, self.trust), output)
 
     def judge(self, hidden: Tensor, output: Tensor, scaled: Tensor) -> None:
-        """Least squares for the hidden numbers: the share of the way to the network's."""
+        """Least squares for the hidden numbers: the share of the way to the network's.
+
+        Half of the way counts as if `BELIEVED` of them had told it.
+        """
         linear = self.filled(hidden)
         apart, wanted = output - linear, scaled - linear
         known = self.number & hidden.isnan() & ~scaled.isnan()
         if known.any():
             apart, wanted = apart[known].double(), wanted[known].double()
             share = (apart @ wanted) / apart.square().sum().clamp(min=LEAST)
-            self.trust.fill_(float(share.clamp(0, 1)))
+            n = len(apart)
+            self.trust.fill_((n * float(share.clamp(0, 1)) + BELIEVED / 2) / (n + BELIEVED))
 
     def hidden(self, scaled: Tensor, generator: Generator) -> Tensor:
         """Cells become gaps, of each row another share of them."""

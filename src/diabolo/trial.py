@@ -38,7 +38,9 @@ class Trial(NamedTuple):
     @property
     def mean(self) -> np.ndarray:
         """The mean sample, (D,)."""
-        return np.nan_to_num(np.nanmean(self.clean, axis=0))
+        there = ~np.isnan(self.clean)
+        total = np.where(there, self.clean, 0).sum(axis=0)
+        return np.asarray(total / np.maximum(there.sum(axis=0), 1))
 
     def error(self, output: np.ndarray) -> float:
         """The mean squared error of an output (N, D), or of one for all samples (D,)."""
@@ -104,7 +106,7 @@ def _trial(net: Net, source: Source, index: Tensor, seed: int) -> Trial:
     batch = source.take(index.sort().values.to(net.device))
     draw = generator(seed, "trial", device=net.device.type)
     with torch.inference_mode():
-        seen, clean = net.seen(batch, draw)
+        seen, clean = net.seen(batch, draw, hiding=False)
     kinds = [seen] if seen is clean else [seen, clean]
     found = np.concatenate([signs(net, rows, *batch.beside) for rows in kinds])
     rows = [kind.cpu().numpy() for kind in kinds]

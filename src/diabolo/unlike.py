@@ -35,6 +35,7 @@ Usual = Mapping[str, list[float]]  # sign -> its quantiles
 def signs(net: Net, scaled: Tensor, *given: Tensor) -> np.ndarray:
     """The signs (N, 4) of scaled samples (N, D); gaps do not count."""
     rows, output = scaled.cpu().numpy(), outputs(net, scaled, *given)
+    rows = np.where(np.isnan(rows).all(1, keepdims=True), output, rows)  # of nothing but gaps
     error = np.nanmean(np.square(output - rows, dtype=np.float64), 1)
     spread = np.nanstd(rows, 1)
     share = error / np.maximum(np.square(spread), EXACT)

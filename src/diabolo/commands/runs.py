@@ -104,8 +104,8 @@ def _read_both(recipe: Recipe, seed: int) -> tuple[Samples, Samples]:
     training = read_source(recipe, _needed(recipe))
     if held_out:
         return _hold_out(training, seed)
-    fit, roles = training.framing.get("fit"), _roles(recipe)
     kinds = None if training.frame is None else training.frame.kinds
+    fit, roles = training.framing.get("fit"), _roles(recipe)
     shape = _image_shape(training.array)
     testing = data.read(recipe.test, image_shape=shape, fit=fit, kinds=kinds, **roles)
     if is_frame(training.array) and testing.frame is not None:

@@ -105,6 +105,11 @@ class AnomalyDetector(OutlierMixin, Parameters):
         "Seed of the split, and of a model without one; none: a fresh one.",
     ] = None
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "calibration_scores_")
 

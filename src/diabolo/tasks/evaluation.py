@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.utils import _safe_indexing
 
 from diabolo import infer, metrics
 from diabolo.denoiser import fit_denoiser
@@ -325,9 +326,9 @@ def best_linear(
     def pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for number, start in enumerate(range(0, len(index), ROWS)):
             chosen = index[start : start + ROWS]
-            block = x_train[chosen]
+            block = _safe_indexing(x_train, chosen)
             target = flat(model, block)
-            given = None if noisy_train is None else noisy_train[chosen]
+            given = None if noisy_train is None else _safe_indexing(noisy_train, chosen)
             noisy = corrupted(model, block, (seed + 1 + number) % 2**63, given)
             yield (target if noisy is block else flat(model, noisy)), target
 
