@@ -13,13 +13,13 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
+from diabolo.data.samples import check_names, is_frame, some
 from diabolo.errors import DoctorWarning, InputError
 
 Kind = Literal["number", "category", "boolean", "date"]
 MOST = 256  # categories of a column of texts
 FEW = 20  # that are kept in any case
 LONGEST = 1000  # characters of a category
-SHOWN = 5  # names in a sentence
 DAY = "1D"
 INFERRED: dict[str, Kind] = {  # what pandas calls objects
     "boolean": "boolean",
@@ -161,7 +161,7 @@ class Columns(tuple[Column, ...]):
             if odd and column.categories is None:
                 problems.append(f"column {name!r} holds {odd[0]!r}, which is no {column.kind}")
             elif odd and column.categories:
-                words = f"Column {name!r} has values that are new and count as gaps: {_some(odd)}."
+                words = f"Column {name!r} has values that are new and count as gaps: {some(odd)}."
                 warnings.warn(words, DoctorWarning, stacklevel=2)
             if np.isinf(rows[:, i]).any():
                 problems.append(f"column {name!r} holds infinity or values too large for float32")
@@ -183,7 +183,7 @@ class Columns(tuple[Column, ...]):
         """Refuse an array where more than numbers is wanted."""
         if not is_frame(X) and any(c.categories or c.kind == "date" for c in self):
             raise InputError(
-                f"X must be a table with the columns of the training, {_some(self.names)}, such as"
+                f"X must be a table with the columns of the training, {some(self.names)}, such as"
                 " a DataFrame of pandas."
             )
 
@@ -197,11 +197,6 @@ class Columns(tuple[Column, ...]):
                 " samples."
             )
         return rows
-
-
-def is_frame(X: Any) -> bool:
-    """Whether X is a table with named columns, such as a DataFrame."""
-    return hasattr(X, "columns") and hasattr(X, "shape") and len(X.shape) == 2
 
 
 def mixed(X: Any) -> bool:
@@ -375,28 +370,10 @@ def _distinct(cells: Any) -> list[Any]:
     return list(dict.fromkeys(cells.tolist()))
 
 
-def check_names(what: str, given: list[Any], wanted: list[Any]) -> None:
-    """Refuse a table (`what`) that does not have the columns that are wanted, in any order."""
-    missing = [name for name in wanted if name not in given]
-    extra = [name for name in given if name not in wanted]
-    twice = sorted({str(name) for name in given if given.count(name) > 1})
-    found = [f"lacks {_some(missing)}"] if missing else []
-    found += [f"has {_some(extra)}, which the model does not know"] if extra else []
-    found += [f"has {_some(twice)} twice"] if twice else []
-    if found:
-        raise InputError(f"{what} {' and '.join(found)}: give the columns of the training.")
-
-
 def _refuse(problems: list[str]) -> None:
     if problems:
         words = "; ".join(problems)
         raise InputError(f"{words[0].upper()}{words[1:]}.")
-
-
-def _some(names: Sequence[Any]) -> str:
-    """The first of some names or values, in words."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(map(repr, names[:SHOWN])) + more
 
 
 def _entry(entry: dict[str, Any]) -> dict[str, Any]:

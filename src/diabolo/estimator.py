@@ -16,10 +16,9 @@ from torch import Tensor, nn
 
 from diabolo import doctor, fitting, intake, networks, params, store, unlike
 from diabolo.bottleneck import Bottleneck
-from diabolo.columns import is_frame
 from diabolo.condition import Condition
 from diabolo.corruption import Corruption
-from diabolo.data.samples import Samples
+from diabolo.data.samples import Samples, is_frame
 from diabolo.data.source import Source
 from diabolo.defaults import FOUND, suited
 from diabolo.doctor import Finding

@@ -36,7 +36,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from diabolo import infer, store
-from diabolo.columns import is_frame
+from diabolo.data.samples import is_frame
 from diabolo.data.source import digest
 from diabolo.doctor import DoctorWarning, tell
 from diabolo.errors import InputError
