@@ -13,8 +13,8 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from diabolo.data.samples import check_names, is_frame, some
 from diabolo.errors import DoctorWarning, InputError
+from diabolo.names import check_names, is_frame, some
 
 Kind = Literal["number", "category", "boolean", "date"]
 MOST = 256  # categories of a column of texts

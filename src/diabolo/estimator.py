@@ -18,7 +18,7 @@ from diabolo import doctor, fitting, intake, networks, params, store, unlike
 from diabolo.bottleneck import Bottleneck
 from diabolo.condition import Condition
 from diabolo.corruption import Corruption
-from diabolo.data.samples import Samples, is_frame
+from diabolo.data.samples import Samples
 from diabolo.data.source import Source
 from diabolo.defaults import FOUND, suited
 from diabolo.doctor import Finding
@@ -29,6 +29,7 @@ from diabolo.inputs import as_codes, find_device, find_seed, like
 from diabolo.intake import Intake
 from diabolo.layers import Layer, as_text
 from diabolo.likelihood import Likelihood
+from diabolo.names import is_frame
 from diabolo.net import Net
 from diabolo.networks import Network
 from diabolo.params import Count, Parameters, Part, Seed

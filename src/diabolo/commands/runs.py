@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from diabolo import data, recipes
 from diabolo.data import Samples, atomically, spec
 from diabolo.data.files import check_place, is_special, remove_leftovers
-from diabolo.data.samples import IMAGE_SUFFIXES, check_names, is_frame
+from diabolo.data.samples import IMAGE_SUFFIXES
 from diabolo.errors import InputError
+from diabolo.names import check_names, is_frame
 from diabolo.recipes import Recipe
 from diabolo.store import Checkpoints
 

@@ -36,7 +36,6 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from diabolo import infer, store
-from diabolo.data.samples import is_frame
 from diabolo.data.source import digest
 from diabolo.doctor import DoctorWarning, tell
 from diabolo.errors import InputError
@@ -45,6 +44,7 @@ from diabolo.inputs import as_rows, find_seed, like
 from diabolo.intake import Intake, learn
 from diabolo.likelihood import Gaussian
 from diabolo.likelihood.mixed import Mixed
+from diabolo.names import is_frame
 from diabolo.net import Net
 from diabolo.params import Parameters, Seed, to_config
 from diabolo.tasks import oddness
