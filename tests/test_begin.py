@@ -222,7 +222,7 @@ def test_the_values_that_are_found_for_a_table_images_and_a_handful():
         "hidden": (128,),
         "batch_size": 64,
         "epochs": 106,
-        "learning_rate": 1e-3,
+        "learning_rate": 3e-3,
         "validation_fraction": 0.1,
         "early_stopping": 53,
     }
@@ -230,10 +230,10 @@ def test_the_values_that_are_found_for_a_table_images_and_a_handful():
     assert found(images) == {
         "latent_dim": 32,
         "scaling": "unit",
-        "hidden": (512,),
+        "hidden": (1024,),
         "batch_size": 128,
         "epochs": 20,
-        "learning_rate": 1e-3,
+        "learning_rate": 3e-3,
         "validation_fraction": 0.1,
         "early_stopping": 10,
     }

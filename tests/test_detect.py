@@ -80,7 +80,9 @@ def zeros(place):
 def table(place):
     file = place / "table.safetensors"
     words = ("--false-alarm-rate", 0.1, "--seed", 3)
-    assert run("detect", "fit", "ae", place / "benign.csv", "--out", file, *words) == 0
+    recipe = place / "plain.toml"
+    recipe.write_text('base = "ae"\ntitle = "ae"\n[model]\nlinear = false\n')
+    assert run("detect", "fit", recipe, place / "benign.csv", "--out", file, *words) == 0
     return file
 
 
@@ -139,8 +141,7 @@ def test_fitting_is_that_of_python(place, table):
         false_alarm_rate=0.1,
         random_state=3,
     )
-    with pytest.warns(UserWarning, match="wide code"):
-        again.fit(X)
+    again.fit(X)
     np.testing.assert_array_equal(again.calibration_scores_, detector.calibration_scores_)
 
 
@@ -309,7 +310,7 @@ MISTAKES = {
     "score M mixed.npz --out o": "model.safetensors is a model and no detector: make one with"
     " diabolo detect fit model.safetensors DATA.",
     "score D empty --out o": "empty is a folder without images",
-    "score D benign.csv --out o": "X has 30 features, but AnomalyDetector is expecting 64"
+    "score D benign.csv --out o": "X has 30 features, but Autoencoder is expecting 64"
     " features as input.",
     "score D wide.npy --out o": "The model was fitted on samples of shape (8, 8), not (9, 9).",
     "score T few.csv --out o": "few.csv has no column where the model has the column 'worst"
@@ -363,6 +364,6 @@ def test_why_a_folder_left_too_few_is_said(tmp_path, capsys):
     out = tmp_path / "run"
     assert run("fit", "ae", "--data", tmp_path / "photos", "--epochs", 1, "--out", out) == 2
     lines = capsys.readouterr().err.splitlines()
-    assert "leaves none of 1 samples to validate on" in lines[0]
+    assert "One sample is too few to train and to test on" in lines[0]
     assert "0.png is not an image" in lines[1]
     assert not out.exists()

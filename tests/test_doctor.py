@@ -403,7 +403,8 @@ def test_a_healthy_training_says_nothing(digits, capsys):
 def test_a_finding_warns_and_travels_with_the_file(tmp_path, capsys):
     x = draw(100, 6)
     x[:, 2] = 5
-    model = Autoencoder(**PLAIN, latent_dim=8, hidden=(16,), epochs=30, random_state=0)
+    options = PLAIN | {"batch_size": "auto", "learning_rate": "auto", "epochs": 30}
+    model = Autoencoder(**options, latent_dim=8, hidden=(16,), random_state=0)
     with pytest.warns(DoctorWarning) as warned:
         model.fit(x)
     assert names(model) == ["constant columns", "wide code"]
@@ -513,6 +514,7 @@ def test_only_a_broken_model_is_refused():
 
 def found_in(X, **parameters):
     options = PLAIN | {"latent_dim": 2, "hidden": (), "scaling": None, "random_state": 0}
+    options |= {"batch_size": "auto", "learning_rate": "auto"}
     model = Autoencoder(**options | {"output_activation": "identity"} | parameters).fit(X)
     return {finding.name: finding for finding in model.findings_}
 

@@ -50,7 +50,8 @@ WHOLE = TABLE.dropna()
 @pytest.fixture(scope="module")
 def model():
     settings = SMALL | {"epochs": 60, "hidden": (16,), "batch_size": 40, "learning_rate": 0.01}
-    return Autoencoder(**settings, validation_fraction=0.0, early_stopping=None).fit(TABLE)
+    settings |= {"validation_fraction": 0.0, "early_stopping": None}
+    return Autoencoder(**settings).fit(TABLE)
 
 
 def stored(frame=TABLE):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import PLAIN
 import torch
 from scipy.ndimage import gaussian_filter
 from sklearn.metrics import roc_auc_score
@@ -24,7 +25,8 @@ def digits():
 @pytest.fixture(scope="module")
 def model(digits):
     given = {"latent_dim": 16, "hidden": (64,), "scaling": "standard", "epochs": 10}
-    return Autoencoder(**given, learning_rate=3e-3, random_state=0, device="cpu").fit(digits[0])
+    given = PLAIN | given | {"learning_rate": 3e-3}
+    return Autoencoder(**given, random_state=0, device="cpu").fit(digits[0])
 
 
 def scored(model, digits, criterion="shape"):

@@ -26,8 +26,9 @@ def fewer(train, test):
     """Reads MNIST as the package does, but only the first digits of each split."""
     kept = {"train": train, "test": test}
 
-    def read(split, directory=None):
-        return tuple(part[: kept[split]] for part in data.mnist.read_split(split, directory))
+    def read(split, directory=None, limit=None):
+        limit = kept[split] if limit is None else min(limit, kept[split])
+        return data.mnist.read_split(split, directory, limit=limit)
 
     return read
 

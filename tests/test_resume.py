@@ -270,7 +270,7 @@ def test_the_checkpoint_of_another_training_is_refused(tmp_path):
     small |= {"validation_fraction": 0.0, "early_stopping": None}
     Autoencoder(**small).fit(x, checkpoint=tmp_path)
     before = (tmp_path / CHECKPOINT).read_bytes()
-    with pytest.raises(InputError, match=r"whose learning_rate is 0.001 and not 0.1: give"):
+    with pytest.raises(InputError, match=r"whose learning_rate is 0.003 and not 0.1: give"):
         Autoencoder(**small, learning_rate=0.1).fit(x, checkpoint=tmp_path)
     with pytest.raises(InputError, match="whose kind is 'Autoencoder' and not 'VAE'"):
         VAE(**small).fit(x, checkpoint=tmp_path)

@@ -282,7 +282,8 @@ def test_training_is_the_articles_loop(digits, likelihood, loss, nats_per_unit):
 @pytest.mark.parametrize("precision", ["float32", "bf16", "tf32"])
 @pytest.mark.parametrize("kind", [Autoencoder, VAE])
 def test_a_fit_does_not_depend_on_the_users_autocast(digits, kind, precision):
-    model = kind(hidden=(16,), latent_dim=6, epochs=3, precision=precision, random_state=0)
+    parameters = {"hidden": (16,), "latent_dim": 6, "epochs": 3, "linear": False}
+    model = kind(**parameters, precision=precision, random_state=0)
     alone = model.fit(digits[:250]).history_["loss"]
     with torch.autocast("cpu", torch.bfloat16):
         assert model.fit(digits[:250]).history_["loss"] == alone

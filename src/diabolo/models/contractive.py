@@ -66,7 +66,7 @@ def parted(encoder: Encoder) -> tuple[Encoder, Encoder, Tensor | None]:
 
             def further(y: Tensor) -> Tensor:
                 *beside, inner = y.split(sizes, 1)
-                return sum(beside, start=rest(inner))
+                return sum(beside, start=rest(inner.clone()))
 
             return lambda x: torch.cat([f(x) for f in first], 1), further, weight @ weight.t()
     return nn.Identity(), encoder, None
