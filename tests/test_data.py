@@ -595,7 +595,7 @@ def test_table_keeps_columns_and_empty_cells(tmp_path):
     samples = read(tmp_path / "a.csv")
     np.testing.assert_array_equal(numbers(samples.array), [[1, 2.5], [3, np.nan]])
     assert samples.columns == ["height", "width"]
-    write(tmp_path / "b.parquet", samples.array * 2, samples)
+    write(tmp_path / "b.parquet", numbers(samples.array) * 2, samples)
     again = read(tmp_path / "b.parquet")
     np.testing.assert_array_equal(numbers(again.array), numbers(samples.array) * 2)
     assert again.columns == ["height", "width"]

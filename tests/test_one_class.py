@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from conftest import PLAIN
 import torch
+from conftest import PLAIN
 from scipy.ndimage import gaussian_filter
 from sklearn.metrics import roc_auc_score
 

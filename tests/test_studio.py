@@ -39,7 +39,7 @@ NPY = {"content-type": "application/x-npy"}
 TRAIN = {
     "recipe": "ae-32",
     "data": "x.npy",
-    "parameters": {"epochs": "2", "hidden": "16"},
+    "parameters": {"epochs": "2", "hidden": "16", "batch_size": "8", "learning_rate": "0.01"},
     "limit": 256,
 }
 

@@ -15,7 +15,7 @@ from diabolo import data, recipes
 from diabolo.data import Samples, atomically, spec
 from diabolo.data.files import check_place, is_special, remove_leftovers
 from diabolo.data.samples import IMAGE_SUFFIXES
-from diabolo.errors import InputError
+from diabolo.errors import IncompleteError, InputError
 from diabolo.names import check_names, is_frame
 from diabolo.recipes import Recipe
 from diabolo.store import Checkpoints
@@ -162,7 +162,8 @@ def _hold_out(samples: Samples, seed: int) -> tuple[Samples, Samples]:
     n = len(samples.array)
     if n < 2:
         what, other = ("sample", ", or --test") if samples.noisy is None else ("pair", "")
-        raise InputError(f"One {what} is too few to train and to test on: give more{other}.")
+        few = f"One {what} is too few to train and to test on: give more{other}."
+        raise IncompleteError([few, *samples.failures], None)
     order = np.random.default_rng(seed).permutation(n)
     held = max(1, n // 10)
     training, testing = (_subset(samples, np.sort(i)) for i in (order[held:], order[:held]))

@@ -49,7 +49,8 @@ def write(
     array = np.asarray(array)
     if array.ndim == 0 or array.size == 0:
         raise InputError(f"there are no samples to write to {path}: shape {array.shape}")
-    wanted = np.dtype(dtype if dtype is not None else like.array.dtype if like else array.dtype)
+    own = getattr(like.array, "dtype", array.dtype) if like else array.dtype  # a table has many
+    wanted = np.dtype(own if dtype is None else dtype)
     _write(path, _to_type(array, wanted, path), like)
 
 
@@ -173,7 +174,7 @@ def _write_folder(path: Path, array: np.ndarray, like: Samples | None) -> None:
 def _columns(width: int, like: Samples | None) -> list[str]:
     if like is not None and like.columns is not None and len(like.columns) == width:
         return like.columns
-    if like is not None and like.array[0].size != width:
+    if like is not None and np.asarray(like.array)[0].size != width:
         return [f"code_{column}" for column in range(width)]
     return [str(column) for column in range(width)]
 
