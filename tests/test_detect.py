@@ -82,8 +82,9 @@ def table(place):
     words = ("--false-alarm-rate", 0.1, "--seed", 3)
     recipe = place / "plain.toml"
     recipe.write_text(
-        'base = "ae"\ntitle = "ae"\n[model]\nlinear = false\nhidden = [64, 32]\nlatent_dim = 4\nlearning_rate = 1e-3\nepochs = 100\n'
-        'schedule = "constant"\nvalidation_fraction = 0.0\nearly_stopping = "none"\n'
+        'base = "ae"\ntitle = "ae"\n[model]\nlinear = false\nhidden = [1024]\nlatent_dim = 32\n'
+        'scaling = "unit"\nepochs = 20\nbatch_size = 128\nlearning_rate = 0.01\n'
+        "validation_fraction = 0.05\nearly_stopping = 15\n"
     )
     assert run("detect", "fit", recipe, place / "benign.csv", "--out", file, *words) == 0
     return file
@@ -123,7 +124,7 @@ def test_a_table_names_the_odd_column(place, table, tmp_path):
     assert run("detect", "score", table, tmp_path / "odd.csv", "--out", tmp_path / "out") == 0
     found, detector = tmp_path / "out" / "scores.csv", load(table)
     benign = len(new) - 212
-    assert roc_auc_score(np.arange(len(new)) >= benign, -column(found, "score")) > 0.88
+    assert roc_auc_score(np.arange(len(new)) >= benign, -column(found, "score")) > 0.9
     first = lines_of(found)[0]
     assert (first["verdict"], first["oddest_column"]) == ("anomaly", "mean texture")
     assert float(first["share_of_error"]) > 0.9
@@ -144,7 +145,8 @@ def test_fitting_is_that_of_python(place, table):
         false_alarm_rate=0.1,
         random_state=3,
     )
-    again.fit(X)
+    with pytest.warns(UserWarning, match="wide code"):
+        again.fit(X)
     np.testing.assert_array_equal(again.calibration_scores_, detector.calibration_scores_)
 
 

@@ -168,7 +168,7 @@ def work(pipe: Connection, arguments: dict[str, Any]) -> None:
             watch=lambda model, test: _send(pipe, _news(model, test)),
         )
         findings = store.read_config(runs.model_file(folder))["findings"]
-        ended: dict[str, Any] = {"state": "done", "findings": findings}
+        ended: dict[str, Any] = {"state": "done", "findings": [tuple(f) for f in findings]}
     except Interrupted:
         ended = {"state": "stopped"}
     except KeyboardInterrupt:
