@@ -315,7 +315,7 @@ MISTAKES = {
     "score M mixed.npz --out o": "model.safetensors is a model and no detector: make one with"
     " diabolo detect fit model.safetensors DATA.",
     "score D empty --out o": "empty is a folder without images",
-    "score D benign.csv --out o": "X has 30 features, but Autoencoder is expecting 64"
+    "score D benign.csv --out o": "X has 30 features, but AnomalyDetector is expecting 64"
     " features as input.",
     "score D wide.npy --out o": "The model was fitted on samples of shape (8, 8), not (9, 9).",
     "score T few.csv --out o": "few.csv has no column where the model has the column 'worst"

@@ -745,6 +745,7 @@ def test_a_training_becomes_the_run_that_the_command_line_makes(tmp_path, digits
         assert client.get("/api/models").json()["default"] == folder
     out = tmp_path / "own"
     words = ["--data", tmp_path / "x.npy", "--epochs", 2, "--hidden", 16, "--limit", 256]
+    words += ["--batch-size", 8, "--learning-rate", 0.01]
     assert run("fit", "ae-32", "--out", out, *words) == 0
     ours, theirs = (load(p / "model.safetensors") for p in (tmp_path / folder, out))
     for name, tensor in theirs.net_.state_dict().items():

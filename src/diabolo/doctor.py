@@ -353,13 +353,15 @@ def exploding(
 
     `losses` are the means of the epochs, `steps` those of the last epoch's steps; `guess` is the
     loss of outputs that are zero before their activation, as an untrained network's are, about.
-    An epoch's loss is over 10 times the best before (and not tiny beside the first epoch's), or
-    the median of the last tenth of its steps over 10 times the first and 100 times the guess.
+    An epoch's loss is over 10 times the best before (and not tiny beside the first epoch's or the
+    guess), or the median of the last tenth of its steps over 10 times the first and 100 times the
+    guess.
     """
     *before, loss = losses
+    floor = CONVERGED * max(losses[0], 0 if math.isinf(guess) else guess)
     values, epoch = _doubles(steps), len(losses)
     first, last = float(values[0]), float(values[-math.ceil(len(values) / 10) :].quantile(0.5))
-    if before and loss > EPOCH_FACTOR * min(before) > 0 and loss > CONVERGED * losses[0]:
+    if before and loss > EPOCH_FACTOR * min(before) > 0 and loss > floor:
         what = f"The loss of epoch {epoch} is {loss:.3g}, where it had been {min(before):.3g}."
     elif last > max(EPOCH_FACTOR * first, GUESS_FACTOR * guess) and guess > 0:
         what = f"In epoch {epoch} the loss grows from {first:.3g} to {last:.3g}."

@@ -389,8 +389,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
     def suited(self, X: Any) -> Self:
         """A copy with values for the parameters that are "auto", those that X would give them."""
         plan = suited(self._plan(), *self._samples(X, None, None, None, None), validation=False)
-        found = {name: getattr(plan.p, name) for name in FOUND}
-        twin: Self = clone(self).set_params(**found)
+        twin: Self = clone(self).set_params(**{name: getattr(plan.p, name) for name in FOUND})
         return twin
 
     def planned(self, X: Any) -> Net:

@@ -133,8 +133,8 @@ def score(
     path = runs.free_folder(out, [source], (SCORES, WORST), force=force)
     detector = _load_detector(file)
     samples = runs.read_for(detector.model_, source)
-    runs.tell_unlike(detector.model_, samples)
     found = _judge(detector, samples)
+    runs.tell_unlike(detector.model_, samples)
     with folder_atomically(path) as folder, quietly():
         _write_scores(folder / SCORES, found)
         _draw_worst(folder / WORST, detector, found, worst)
