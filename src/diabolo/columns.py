@@ -16,12 +16,12 @@ import numpy as np
 from diabolo.errors import DoctorWarning, InputError
 from diabolo.names import check_names, is_frame, some
 
-Kind = Literal["number", "category", "boolean", "date"]
+ColumnKind = Literal["number", "category", "boolean", "date"]
 MOST = 256  # categories of a column of texts
 FEW = 20  # that are kept in any case
 LONGEST = 1000  # characters of a category
 DAY = "1D"
-INFERRED: dict[str, Kind] = {  # what pandas calls objects
+INFERRED: dict[str, ColumnKind] = {  # what pandas calls objects
     "boolean": "boolean",
     **dict.fromkeys(["integer", "floating", "mixed-integer-float", "decimal"], "number"),
     **dict.fromkeys(["date", "datetime", "datetime64"], "date"),
@@ -39,7 +39,7 @@ class Column:
     """
 
     name: str | int | None
-    kind: Kind = "number"
+    kind: ColumnKind = "number"
     dtype: str = "float64"
     categories: tuple[Any, ...] | None = None
     first: str = ""
@@ -245,7 +245,7 @@ def as_frame(X: Any) -> Any:
     return X.to_pandas() if hasattr(X, "to_pandas") else X
 
 
-def kind_of(cells: Any) -> Kind | None:
+def kind_of(cells: Any) -> ColumnKind | None:
     """The kind of a column (a Series); None where it is none of them."""
     types, dtype = _pandas().api.types, cells.dtype
     if str(dtype) == "category":

@@ -87,10 +87,11 @@ def fit(
         plan, intake, source, validation, start=start, random_state=seed
     )
     record = replace(record, data=data, columns=columns or record.columns)
-    run = Fit(plan, record, source, validation, checkpoints=checkpoints)
+    anew = whole if start is None else None
+    run = Fit(plan, record, source, validation, whole=anew, checkpoints=checkpoints)
     if kept is not None:
         run.resume(kept)
-    return run.finish(callback, whole if start is None else None)
+    return run.finish(callback)
 
 
 def fit_more(plan: Plan, intake: Intake, source: Source, start: Fitted | None) -> Fitted:
@@ -206,6 +207,7 @@ def _split(
 class Fit:
     """A fit under way: its training, the record so far, and what surrounds them.
 
+    `whole`: all samples, those to validate on included, of a net that begins anew.
     `guess`: see `doctor.exploding`; without one, the loss of outputs that are zero.
     """
 
@@ -216,6 +218,7 @@ class Fit:
         source: Source,
         validation: Source | None,
         *,
+        whole: Source | None = None,
         checkpoints: Checkpoints | None = None,
         guess: float | None = None,
     ) -> None:
@@ -239,6 +242,8 @@ class Fit:
             precision=p.precision,
             compiled=p.compile,
         )
+        linear = whole is not None and isinstance(self.net.encoder, Beside)
+        self.whole, self.before = whole, self.training.check() if linear else None
         self.best, self.checkpoints = Best(self.net, p.early_stopping), checkpoints
         self.stopped: Finding | None = None
         self.kept: tuple[int, int] | None = None  # the epoch and step of the last checkpoint
@@ -268,14 +273,14 @@ class Fit:
             raise InputError(f"The checkpoint does not fit model or device: {error}.") from None
         self.kept = self.training.epoch, self.training.step
 
-    def finish(self, callback: Callable[[Fitted], object] | None, whole: Source | None) -> Fitted:
+    def finish(self, callback: Callable[[Fitted], object] | None) -> Fitted:
         """Train to the end; the record with what is wrong with the model.
 
-        Where that is no better than the linear method, the linear method on the `whole` samples.
+        Where that is no better than the linear method, the linear method on the whole samples.
         """
         record = self.train(callback)
-        if whole is not None and not self._better():
-            begin(self.net, whole, record.seed)
+        if self.whole is not None and not self._better():
+            begin(self.net, self.whole, record.seed)
             record = self._seen(EXAMINED)
         if record.intake.table is not None:
             rows = self.training.validation or self.source
@@ -286,18 +291,13 @@ class Fit:
         return replace(record, findings=doctor.found(*findings, *more), usual=usual)
 
     def _better(self) -> bool:
-        """Whether the net is surely better than where it began: by Student's t-test of the pairs
-        of losses, one-sided. So is a net that began elsewhere, or without samples to tell by.
+        """Whether the net is surely better than the linear method it began at: by Student's
+        t-test of the pairs of losses, one-sided. So is one without samples to tell by.
         """
-        after = self.training.check()
-        if not isinstance(self.net.encoder, Beside) or after is None:
+        after = None if self.before is None else self.training.check()
+        if self.before is None or after is None:
             return True
-        kept = {name: t.detach().clone() for name, t in self.net.state_dict().items()}
-        begin(self.net, self.source, self.record.seed)
-        before = self.training.check()
-        self.net.load_state_dict(kept)
-        assert before is not None
-        gain = before - after
+        gain = self.before - after
         least = stdtrit(len(gain) - 1, SURE) * float(gain.std()) / math.sqrt(len(gain))
         return float(gain.mean()) > least
 

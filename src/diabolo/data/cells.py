@@ -2,21 +2,14 @@
 
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
+from diabolo.columns import ColumnKind, kind_of
 from diabolo.data.sniff import DATE, GROUPED, PADDED
 
-ColumnKind = Literal["number", "boolean", "date", "category"]
-
 FEW, MANY = 20, 1000  # different texts: as many are always categories, more than MANY never
-INFERRED: dict[str, ColumnKind] = {  # what pandas calls objects
-    "boolean": "boolean",
-    **dict.fromkeys(["integer", "floating", "mixed-integer-float", "decimal"], "number"),
-    **dict.fromkeys(["date", "datetime", "datetime64"], "date"),
-    **dict.fromkeys(["string", "mixed", "mixed-integer", "empty"], "category"),
-}
 GAPS = ("?", "--", "–", "—", "#NV", "#DIV/0!", "#VALUE!", "#REF!", "#NUM!", "none", "na", "欠測")  # noqa: RUF001
 NUMERIC_GAPS = ("なし", "欠損", "없음", "결측", "無", "k.A.", "k. A.", "n/v", "#WERT!", "#ZAHL!")
 WORDS = (
@@ -54,24 +47,6 @@ class Parsed:
     written: Written = Written()
     strays: Any = None
     wanted: str = ""
-
-
-def kind_of(cells: Any) -> ColumnKind | None:
-    """The kind of a pandas column (N,), by its type and, of objects, its values; None of others.
-
-    Texts are categories.
-    """
-    pandas = import_module("pandas")
-    types, dtype = pandas.api.types, cells.dtype
-    if isinstance(dtype, pandas.CategoricalDtype):
-        return "category"
-    if types.is_bool_dtype(dtype):
-        return "boolean"
-    if types.is_numeric_dtype(dtype):
-        return None if types.is_complex_dtype(dtype) else "number"
-    if types.is_datetime64_any_dtype(dtype):
-        return "date"
-    return INFERRED.get(types.infer_dtype(cells, skipna=True))
 
 
 def is_free(cells: Any) -> bool:

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from diabolo.data.cells import FEW, MANY, ColumnKind, Written, is_free, kind_of
+from diabolo.columns import ColumnKind, kind_of
+from diabolo.data.cells import FEW, MANY, Written, is_free
 from diabolo.data.sniff import Form
 from diabolo.errors import unknown
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from diabolo.columns import mixed
+from diabolo.columns import ColumnKind, mixed
 from diabolo.data.arrays import read_npy, read_npz
-from diabolo.data.cells import ColumnKind
 from diabolo.data.files import why
 from diabolo.data.framing import as_fit, read_size
 from diabolo.data.idx import looks_like_idx, read_idx

@@ -12,7 +12,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from diabolo.data.cells import GAPS, ColumnKind, Parsed, Written, as_text, kind_of, parse
+from diabolo.columns import ColumnKind, kind_of
+from diabolo.data.cells import GAPS, Parsed, Written, as_text, parse
 from diabolo.data.files import atomically, quietly, why
 from diabolo.data.frames import NONE, Frame, named, set_aside, some
 from diabolo.data.sniff import SPACES, Form, sniff, split

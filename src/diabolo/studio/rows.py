@@ -30,7 +30,7 @@ class Column(BaseModel):
     """
 
     name: str
-    kind: tables.Kind
+    kind: tables.ColumnKind
     scale: float
     choices: list[str] | None
     gaps: bool
