@@ -243,6 +243,9 @@ def test_the_values_that_are_found_for_a_table_images_and_a_handful():
     assert few["early_stopping"] is None
     assert found(images[:50], VAE)["scaling"] == "standard"
     assert found(rows, likelihood="bernoulli")["scaling"] == "unit"
+    assert found(rows, output_activation="sigmoid")["scaling"] == "unit"
+    assert found(rows, output_activation="tanh")["scaling"] == "symmetric"
+    assert found(rows, hidden=None)["epochs"] == 106
     assert found(rows, corruption=SaltAndPepper())["scaling"] == "unit"
     assert found(images[:50], network="conv")["hidden"] == (32, 64)
     assert found(rows, epochs=7)["epochs"] == 7

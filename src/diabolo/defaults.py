@@ -17,8 +17,10 @@ from diabolo.data.source import Source
 from diabolo.errors import InputError
 from diabolo.fitted import Fitted, Plan
 from diabolo.intake import Intake
+from diabolo.likelihood.base import OUTPUTS
 
 AUTO = "auto"
+BOUNDED = {activation: scaling for scaling, activation in OUTPUTS.items()}  # what ends a range
 CODE, SHARE = 32, 3  # numbers in a code, at most, and one for so many values of a sample
 FEW, SOME, MANY = 8, 0.2, 1000  # samples, of which none validate; share of fewer than so many
 HELD = 0.1  # share of more
@@ -76,6 +78,8 @@ class Given:
         """
         if self.p.likelihood.support is not None or self._ranged:
             return "unit"
+        if (bounded := BOUNDED.get(self.p.output_activation)) is not None:
+            return bounded
         if self.bottleneck.sampling:
             return "standard"
         pixels = self.intake.image_shape is not None or self.intake.dtype == "bool"
@@ -98,7 +102,9 @@ class Given:
     def epochs(self) -> int:
         """So many that there are enough steps, and not too much work."""
         steps = max(self.samples / self.p.batch_size, 1)
-        units = math.prod(self.p.hidden) if self._images else sum(self.p.hidden)
+        own = getattr(self.p.network, "hidden", ())
+        hidden = own if self.p.hidden is None else self.p.hidden
+        units = math.prod(hidden) if self._images else sum(hidden)
         work = 6.0 * self.samples * self.features * 2 * (units + 1)
         fewest = max(1, min(LEAST, SEEN // self.samples))
         return int(max(fewest, min(STEPS / steps, WORK / work, MOST)))
