@@ -224,7 +224,7 @@ def test_the_values_that_are_found_for_a_table_images_and_a_handful():
         "epochs": 106,
         "learning_rate": 3e-3,
         "validation_fraction": 0.1,
-        "early_stopping": 53,
+        "early_stopping": 79,
     }
     images = np.full((25_000, 28, 28), 255, np.uint8)
     assert found(images) == {
@@ -235,7 +235,7 @@ def test_the_values_that_are_found_for_a_table_images_and_a_handful():
         "epochs": 20,
         "learning_rate": 3e-3,
         "validation_fraction": 0.1,
-        "early_stopping": 10,
+        "early_stopping": 15,
     }
     few = found(rows[:5, :2])
     assert few["latent_dim"] == 1

@@ -120,10 +120,11 @@ class Given:
         return SOME if self.samples < MANY else HELD
 
     def early_stopping(self) -> int | None:
-        """Half the epochs, where there is something to validate on."""
+        """Most of the epochs, where there is something to validate on: the loss may rise while the
+        learning rate is at its peak."""
         if not (self.validation or self.p.validation_fraction):
             return None
-        return max(self.p.epochs // 2, 5)
+        return max(3 * self.p.epochs // 4, 5)
 
 
 FOUND: dict[str, Callable[[Given], Any]] = {  # in an order in which each knows what it needs

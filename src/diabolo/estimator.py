@@ -126,7 +126,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
     early_stopping: Annotated[
         Count | Auto | None,
         "Epochs without a better validation loss to stop after, with the weights of the best;"
-        " auto: half of them; none: never, with the last weights.",
+        " auto: three quarters of them; none: never, with the last weights.",
     ] = "auto"
     warm_start: Annotated[bool, "Continue from the weights of the last fit."] = False
     device: Annotated[str, "auto (CUDA where there is one), cpu, cuda, cuda:1, ..."] = "auto"
