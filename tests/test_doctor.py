@@ -319,9 +319,12 @@ def test_a_training_that_explodes(digits, learning_rate):
         model.fit(digits)
 
 
-@pytest.mark.parametrize("batch_size", [1, 8, 64])
-def test_training_on_sparse_or_heavy_tailed_rows_is_no_explosion(batch_size):
-    for seed in range(12):
+MANY = [pytest.param(size, 12, marks=pytest.mark.stress) for size in (1, 8, 64)]
+
+
+@pytest.mark.parametrize(("batch_size", "seeds"), [(1, 1), (8, 3), *MANY])
+def test_training_on_sparse_or_heavy_tailed_rows_is_no_explosion(batch_size, seeds):
+    for seed in range(seeds):
         random = np.random.default_rng(seed)
         sparse = (random.random((160, 10)) < 0.02) * random.normal(size=(160, 10))
         heavy = random.standard_t(2, size=(160, 10))
