@@ -359,8 +359,10 @@ class Stop(Exception):  # noqa: N818
     """Ends a training."""
 
 
-@pytest.mark.parametrize("precision", ["float32", "bf16"])
-@pytest.mark.parametrize("at", [3, 14])
+@pytest.mark.parametrize(
+    ("at", "precision"),
+    [(14, "float32"), (3, "bf16")],
+)
 def test_an_interrupted_training_goes_on_to_the_bit(make, digits, tmp_path, at, precision):
     asked = itertools.count(1)
 
