@@ -25,7 +25,7 @@ from diabolo import VAE, AnomalyDetector, Autoencoder, load, store
 from diabolo.data import load_mnist
 from diabolo.doctor import DoctorWarning
 from diabolo.errors import InputError
-from diabolo.tasks import anomaly
+from diabolo.tasks import anomaly, criteria
 
 CRITERIA = ("reconstruction", "latent", "combined", "elbo")
 SOME = [
@@ -513,7 +513,7 @@ def test_wrong_uses_are_refused(fitted, monkeypatch, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (40, 4, 4), dtype=np.uint8)
     with pytest.raises(InputError, match=r"Images have no columns: look at the heatmaps of err"):
         detector().fit(images).oddest_columns(images)
-    monkeypatch.setattr(anomaly, "WIDEST_CODE", 1)
+    monkeypatch.setattr(criteria, "WIDEST_CODE", 1)
     with pytest.raises(InputError, match="Codes of 2 numbers are too wide for their distances"):
         detector(criterion="latent").fit(X)
 
