@@ -24,7 +24,7 @@ LEVELS = [
     "unlike",
     "trial",
     "fitted",
-    "defaults",
+    "defaults resuming",
     "fitting",
     "estimator",
     "models tasks",
