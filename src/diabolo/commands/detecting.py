@@ -163,8 +163,9 @@ def _planned(
 ) -> "Estimator":
     """The recipe's model, seeded, which must be able to take the samples.
 
-    What the recipe leaves open is what a detector without a model has.
+    What the recipe of a plain autoencoder leaves open is what a detector has of its own.
     """
+    from diabolo.estimator import Autoencoder
     from diabolo.networks import takes_images
     from diabolo.tasks.anomaly import suited
 
@@ -180,9 +181,10 @@ def _planned(
             f"The recipe {recipe.name} needs images, and {source} has rows of numbers: use one"
             " with a dense network, such as ae."
         )
-    own = suited(model, samples.array)
-    rest = {name: value for name, value in own.items() if name not in settings}
-    return model.set_params(**rest)
+    if isinstance(model, Autoencoder) and model.corruption is None:
+        own = suited(model, samples.array)
+        model.set_params(**{name: own[name] for name in own.keys() - settings.keys()})
+    return model
 
 
 def _seen(path: str | Path, detector: "AnomalyDetector", X: "np.ndarray") -> int | None:
