@@ -35,8 +35,10 @@ class Net(nn.Module):
         input_shape: tuple[int, ...],
         image_shape: tuple[int, int, int] | None = None,
         given: int = 0,
+        limits: tuple[float, float] | None = None,
     ) -> None:
         super().__init__()
+        self.limits = limits  # of stored values
         self.encoder, self.decoder = encoder, decoder
         self.bottleneck, self.likelihood = bottleneck, likelihood
         self.corruption, self.scaling = corruption, scaling
@@ -222,7 +224,12 @@ class Net(nn.Module):
 
     def decode(self, z: Tensor, given: Tensor | None = None) -> Tensor:
         """Stored values (B, D) of codes (B, K)."""
-        return self.scaling.inverse(self.likelihood.mean(self.decoded(z, given)))
+        return self.stored(self.decoded(z, given))
+
+    def stored(self, output: Tensor) -> Tensor:
+        """The mean stored values (B, D) of a decoder's output, clipped to the range they have."""
+        values = self.scaling.inverse(self.likelihood.mean(output))
+        return values if self.limits is None else values.clamp(*self.limits)
 
     @torch.no_grad()
     def judge(self, batch: Batch, generator: Generator) -> None:
