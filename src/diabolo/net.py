@@ -13,6 +13,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from diabolo import backprop
+from diabolo.beside import Beside
 from diabolo.bottleneck import Bottleneck, Code, Encoder, Terms
 from diabolo.corruption import Corruption
 from diabolo.data.source import Batch
@@ -60,6 +61,12 @@ class Net(nn.Module):
     def finite(self) -> bool:
         """Whether all parameters are numbers."""
         return all(bool(p.isfinite().all()) for p in self.parameters())
+
+    @property
+    def linear(self) -> bool:
+        """Whether the network is the linear method that it began at, and nothing more."""
+        parts = self.encoder, self.likelihood.before(self.decoder)
+        return all(isinstance(part, Beside) and part.alone for part in parts)
 
     @cached_property
     def probe(self) -> tuple[int, tuple[str, ...]]:

@@ -68,6 +68,7 @@ def measure(model: "Estimator", recipe: Recipe, split: Split) -> "tuple[dict[str
 def costs(model: "Estimator", recipe: Recipe, samples: int) -> dict[str, Any]:
     """What a run was and what it took."""
     seconds, epochs = sum(model.history_["seconds"]), len(model.history_["epoch"])
+    method = {"method": "linear"} if model.net_.linear else {}  # see `fitting.Fit.finish`
     return {
         "recipe": recipe.name,
         "seed": model.seed_,
@@ -77,6 +78,7 @@ def costs(model: "Estimator", recipe: Recipe, samples: int) -> dict[str, Any]:
         "seconds": round(seconds, 3),
         "images_per_second": round(samples * epochs / seconds) if seconds else 0,
         "device": str(model.net_.device),
+        **method,
     }
 
 
