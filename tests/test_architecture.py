@@ -18,7 +18,7 @@ LEVELS = [
     " data metrics linear denoiser figures names columns gaps",
     "scaling networks corruption condition bottleneck store intake",
     "likelihood",
-    "net",
+    "net hyperparameters",
     "infer begin",
     "doctor",
     "unlike",
