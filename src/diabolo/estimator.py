@@ -54,7 +54,9 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Hyperparamete
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
         tags.input_tags.allow_nan = True
-        tags.target_tags.required = self.condition is not None
+        kind = Condition.kinds().get(str(self.condition), type(self.condition))
+        drawn = getattr(kind, "drawn", False)
+        tags.target_tags.required = self.condition is not None and not drawn
         return tags
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -54,7 +54,8 @@ class Hyperparameters(Parameters):
         Literal["glorot", "torch"], "Glorot uniform with zero biases, or PyTorch's default."
     ] = "glorot"
     likelihood: Annotated[
-        Part[Likelihood], "Of the data: gaussian (also: mse) or bernoulli (also: bce)."
+        Part[Likelihood],
+        "Of the data: gaussian (also: mse), laplace (also: mae) or bernoulli (also: bce).",
     ] = "gaussian"
     scaling: Annotated[
         Literal["auto", "unit", "symmetric", "standard"] | None,
@@ -66,7 +67,8 @@ class Hyperparameters(Parameters):
     ] = None
     condition: Annotated[
         Part[Condition] | None,
-        "What encoder and decoder are given beside a sample: the y of fit, as labels or values.",
+        "What encoder and decoder are given beside a sample: the y of fit, as labels or values, or"
+        " the level of the noise.",
     ] = None
     epochs: Annotated[
         Count | Auto, "Passes over the training data; auto: more where there are few samples."

@@ -24,6 +24,7 @@ def write_config(folder: Path, recipe: Recipe) -> None:
         "title": recipe.title,
         "article": recipe.article,
         "notes": recipe.notes,
+        "start": recipe.start,
         "model": recipe.model,
         "data": {**recipe.data, **origin},
         "report": recipe.report,
