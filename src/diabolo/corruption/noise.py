@@ -34,9 +34,9 @@ class GaussianNoise(Corruption, kind="gaussian"):
 class BlindGaussian(Corruption, kind="blind-gaussian"):
     """Adds noise of a standard deviation s that is drawn for each image: x~ = x + s e.
 
-    e ~ N(0, 1) and s ~ U(level); values may leave the range. In gray images of three equal channels
-    the noise is the same in all of them. K. Zhang, W. Zuo, Y. Chen, D. Meng and L. Zhang, "Beyond
-    a Gaussian Denoiser", 2017, section III.D.
+    e ~ N(0, 1) and s ~ U(level); values may leave the range. In gray images of three equal
+    channels the noise is the same in all of them. K. Zhang, W. Zuo, Y. Chen, D. Meng and
+    L. Zhang, "Beyond a Gaussian Denoiser", 2017, section III.D.
     """
 
     level: Annotated[
