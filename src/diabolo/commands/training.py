@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 from diabolo import recipes, shipped
 from diabolo.arguments import Argument, Usage
-from diabolo.commands import Further, command, runs
+from diabolo.commands import Further, command, results, runs
 from diabolo.commands.parameters import as_part, further, given
 from diabolo.data import spec
 from diabolo.errors import IncompleteError, InputError, Interrupted, complete
@@ -247,14 +247,14 @@ class _Run:
         runs.clear(self.folder)
         settings = to_config(self.model)
         del settings["verbose"]
-        runs.write_config(self.folder, replace(self.plan, model=settings))
+        results.write_config(self.folder, replace(self.plan, model=settings))
 
     def epoch_done(self, model: "Estimator") -> None:
         """Keep the history of a finished epoch; draw the loss now and then."""
         from diabolo import report
 
         self.begin()
-        runs.write_history(self.folder, model.history_)
+        results.write_history(self.folder, model.history_)
         if time.monotonic() - self.drawn > LIVE_SECONDS:
             report.draw_loss(self.folder / runs.FIGURES, model)
             self.drawn = time.monotonic()
@@ -300,11 +300,11 @@ class _Run:
     def _report(self, model: "Estimator", test: "Samples") -> None:
         from diabolo import report
 
-        runs.write_history(self.folder, model.history_)
-        self.numbers, outcome = runs.measure(model, self.plan, self.split)
+        results.write_history(self.folder, model.history_)
+        self.numbers, outcome = results.measure(model, self.plan, self.split)
         model.fitted_ = replace(model.fitted_, metrics=self.numbers)
         self._save()
-        runs.write_metrics(self.folder, self.numbers)
+        results.write_metrics(self.folder, self.numbers)
         report.write(self.folder, model, self.plan, self.numbers, test, outcome=outcome)
 
 
