@@ -14,7 +14,7 @@ from torch import Generator, Tensor, nn
 
 from diabolo import backprop
 from diabolo.bottleneck import Bottleneck, Code, Encoder, Terms
-from diabolo.corruption import Corruption
+from diabolo.corruption import Corrupted, Corruption
 from diabolo.data.source import Batch
 from diabolo.likelihood import Likelihood
 from diabolo.scaling import Scaling
@@ -144,9 +144,10 @@ class Net(nn.Module):
 
         `hiding`: with what is hidden from it in training.
         """
-        source, target, _ = batch
+        source, target, _, window = batch
         clean = self.scaling(target)
-        seen = self.corrupt(clean if source is target else self.scaling(source), generator)
+        seen = clean if source is target else self.scaling(source)
+        seen = self.corrupt(seen, generator, window)
         return self.scaling.hidden(seen, generator) if hiding else seen, clean
 
     def terms(
@@ -194,12 +195,26 @@ class Net(nn.Module):
         terms = code.terms.values() if self.bottleneck.bound else ()
         return sum((term for _, term in terms), nll)
 
-    def corrupt(self, scaled: Tensor, generator: Generator) -> Tensor:
-        """A scaled batch as the encoder sees it in training."""
+    def corrupt(
+        self, scaled: Tensor, generator: Generator, window: Tensor | None = None
+    ) -> Tensor:
+        """A scaled batch as the encoder sees it in training; `window`: as in a `Batch`."""
         if self.corruption is None:
             return scaled
-        low, high = self.scaling.low, self.scaling.high
-        return self.corruption.corrupt(self.pictured(scaled), generator, low, high).x.flatten(1)
+        return self.corrupted(self.corruption, scaled, generator, window).x.flatten(1)
+
+    def corrupted(
+        self,
+        corruption: Corruption,
+        scaled: Tensor,
+        generator: Generator,
+        window: Tensor | None = None,
+    ) -> Corrupted:
+        """What a corruption makes of a scaled batch, and what is known of it."""
+        x, ends = self.pictured(scaled), (self.scaling.low, self.scaling.high)
+        if window is None:
+            return corruption.corrupt(x, generator, *ends)
+        return corruption.corrupt_pieces(x, window, generator, *ends)
 
     def check_corruption(self) -> None:
         """Raise `InputError` where the samples cannot be corrupted."""
