@@ -204,13 +204,11 @@ def corrupted(model: Estimator, X: Any, seed: int, noisy: Any = None, window: An
 
 def masks(model: Estimator, X: Any, seed: int, window: Any = None) -> np.ndarray | None:
     """Where the watermarks of `corrupted` lie, (N, 1, H, W); None where there are none."""
-    net, corruption = model.net_, model.net_.corruption
-    rows = [model.rows(X)] + ([] if window is None else [torch.as_tensor(window)])
-    if corruption is None:
-        return None
+    net, rows = model.net_, [model.rows(X)]
+    rows += [] if window is None else [torch.as_tensor(window)]
 
     def laid(x: torch.Tensor, *window: torch.Tensor) -> torch.Tensor:
-        mask = net.corrupted(corruption, net.scaling(x), draw, *window).mask
+        mask = net.corrupted(net.scaling(x), draw, *window).mask
         return x.new_empty(len(x), 0) if mask is None else mask
 
     draw = generator(seed, "corrupt", device=net.device.type)
