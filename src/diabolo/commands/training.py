@@ -141,8 +141,8 @@ def _train(
 ) -> Path:
     split = runs.load_split(plan, plan.model["random_state"])
     pairs = "pairs of " if plan.pairs else ""
-    what = "patches" if plan.patches else _what(split.train)
-    say(f"Number of {pairs}{what} in the dataset: {len(split.train)}")
+    what = "patches" if plan.patches else _what(split.learnt)
+    say(f"Number of {pairs}{what} in the dataset: {len(split.learnt)}")
     for note in split.notes:
         say(note)
     plan = replace(plan, data=plan.data | split.framing)
@@ -183,7 +183,7 @@ def changed(recipe: Recipe, parameters: dict[str, Any], data: dict[str, Any]) ->
     if recipe.pairs and spec.PATHS & set(data) == {"test"}:
         raise InputError(f"{recipe.name} learns from pairs: --test needs --data as well.")
     new = bool({"source", "noisy"} & set(data))
-    held = {"validation"} | (spec.PIECES if "noisy" not in data else set())
+    held = {"validation"} | spec.OF_PIECES
     kept = {k: v for k, v in recipe.data.items() if not new or k in held}
     if "validation_fraction" in parameters:
         kept.pop("validation", None)
