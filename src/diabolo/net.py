@@ -224,6 +224,11 @@ class Net(nn.Module):
         """Stored values (B, D) of codes (B, K)."""
         return self.scaling.inverse(self.likelihood.mean(self.decoded(z, given)))
 
+    def whole(self, images: Tensor, given: Tensor | None = None) -> Tensor:
+        """Stored images (B, C, H, W) of any size as a network makes them whose code they are."""
+        output = self.encoding(given)(self.scaling(images)).flatten(1)
+        return self.scaling.inverse(self.likelihood.mean(output)).view(images.shape)
+
     @torch.no_grad()
     def judge(self, batch: Batch, generator: Generator) -> None:
         """Let a table's scaling learn how far the network is to be trusted with gaps."""
