@@ -47,7 +47,7 @@ def takes_any_size(model: Estimator) -> bool:
 def takes_level(model: Estimator) -> bool:
     """Whether the network of a fitted model is told the level of the noise."""
     condition = model.fitted_.intake.condition
-    return getattr(condition, "drawn", False)
+    return condition is not None and condition.drawn
 
 
 class Units(NamedTuple):
