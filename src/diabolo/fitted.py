@@ -324,7 +324,8 @@ class Fitted:
         for names in (config["feature_names"], config["columns"]):
             if names and len(names) != intake.features:
                 raise ValueError("the names of its columns do not fit its samples.")
-        tensors = dict(tensors)
+        half = torch.float16  # in which weights may be kept
+        tensors = {n: t.float() if t.dtype == half else t for n, t in tensors.items()}
         steps, codes = (tensors.pop(name).numpy() for name in ("step_loss", "code_range"))
         if len(plan.p.hidden or ()) > len(tensors):
             raise ValueError("it has more layers than tensors.")

@@ -11,7 +11,7 @@ from itertools import count, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diabolo import data, recipes
+from diabolo import data, recipes, shipped
 from diabolo.data import Samples, atomically, spec
 from diabolo.data.files import check_place, is_special, remove_leftovers
 from diabolo.data.samples import IMAGE_SUFFIXES
@@ -404,10 +404,13 @@ def as_samples(model: "Estimator", array: Any) -> Samples:
 
 def model_file(path: str | Path) -> Path:
     """The model file that a MODEL argument means."""
-    path = Path(path)
+    path = shipped.find(path) or Path(path)
     if not path.is_dir():
         if not path.exists():
-            raise InputError(f"{path} does not exist: give a .safetensors file or a run folder.")
+            raise InputError(
+                f"{path} does not exist: give a .safetensors file, a run folder, or the name of a"
+                f" model that comes with diabolo: {', '.join(shipped.names())}."
+            )
         if is_special(path):
             raise InputError(f"{path} is neither a file nor a folder.")
         return path
@@ -433,6 +436,7 @@ def write_config(folder: Path, recipe: Recipe) -> None:
         "title": recipe.title,
         "article": recipe.article,
         "notes": recipe.notes,
+        "start": recipe.start,
         "model": recipe.model,
         "data": {**recipe.data, **origin},
         "report": recipe.report,

@@ -56,6 +56,9 @@ def fit(
         str | Path | None, Usage("--out DIR"), "run folder; default runs/RECIPE-DATE-N"
     ] = None,
     force: Annotated[bool, "replace an earlier run in DIR, and save a broken model"] = False,
+    start: Annotated[
+        str | None, Usage("--start MODEL"), "begin with the weights of MODEL; none: anew"
+    ] = None,
     say: Say = lambda text: None,
     watch: Watch = lambda model, test: None,
     **options: Unpack[spec.Options],
@@ -73,13 +76,24 @@ def fit(
     some files were bad.
     """
     if resume is not None:
-        if recipe is not None or parameters or any(options.values()) or out is not None or force:
+        if (
+            recipe is not None
+            or parameters
+            or any(options.values())
+            or out is not None
+            or force
+            or start
+        ):
             raise InputError(RESUMED)
         return _resume(Path(resume), say)
     if recipe is None:
         raise InputError("Say which RECIPE to fit (see diabolo recipes), or --resume DIR.")
     original = recipes.read(recipe)
     plan = changed(original, given(original.model, parameters or {}), spec.table(options))
+    if start is not None:
+        plan = replace(
+            plan, start="" if start == "none" else str(runs.model_file(start).resolve())
+        )
     model = new_model(plan)
     folder = runs.new_folder(out, plan.name, force=force)
     if options.get("noisy") and original.model.get("corruption") and model.corruption is None:
@@ -110,6 +124,9 @@ def new_model(plan: Recipe) -> "Estimator":
 
     model = from_config(plan.model, kinds())
     assert isinstance(model, Estimator)
+    if plan.start:
+        wanted = model.get_params(deep=False)
+        model = runs.load_model(plan.start).set_params(**wanted | {"warm_start": True})
     model.set_params(verbose=True).validated()
     return model
 
