@@ -263,6 +263,11 @@ class Net(nn.Module):
         values = self.scaling.inverse(self.likelihood.mean(output))
         return values if self.limits is None else values.clamp(*self.limits)
 
+    def whole(self, images: Tensor, given: Tensor | None = None) -> Tensor:
+        """Stored images (B, C, H, W) of any size as a network makes them whose code they are."""
+        output = self.encoding(given)(self.scaling(images)).flatten(1)
+        return self.scaling.inverse(self.likelihood.mean(output)).view(images.shape)
+
     @torch.no_grad()
     def judge(self, batch: Batch, generator: Generator) -> None:
         """Let a table's scaling learn how far the network is to be trusted with gaps."""

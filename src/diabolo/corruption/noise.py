@@ -43,6 +43,10 @@ class BlindGaussian(Corruption, kind="blind-gaussian"):
         tuple[Spread, Spread], "Range of the standard deviation, in scaled units."
     ] = field(default=(0.0, 0.25), kw_only=False)
 
+    @property
+    def strongest(self) -> float:
+        return self.std[1]
+
     def corrupt(self, x: Tensor, generator: Generator, low: float, high: float) -> Corrupted:
         least, most = self.level
         level = least + (most - least) * uniform(x.new_empty(len(x), 1), generator)
