@@ -219,11 +219,17 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Hyperparamete
         return self.fitted_.intake.fill(X, found)
 
     def corrupt(
-        self, X: Any, *, corruption: Corruption | None = None, random_state: Any = None
+        self,
+        X: Any,
+        *,
+        corruption: Corruption | None = None,
+        window: Any = None,
+        random_state: Any = None,
     ) -> Any:
         """X as the encoder saw it in training: corrupted, in the units and the shape of X.
 
-        By another `corruption` where one is given, in the scaled units of this model.
+        By another `corruption` where one is given, in the scaled units of this model. `window`
+        (N, 4): where in larger images the samples lie, as in a `Batch`.
         """
         net = self._net()
         if corruption is not None:
@@ -235,10 +241,11 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Hyperparamete
             raise InputError("The model was trained without a corruption: there is none to apply.")
         draw = generator(find_seed(random_state), "corrupt", device=self.net_.device.type)
 
-        def corrupted(x: Tensor) -> Tensor:
-            return net.scaling.inverse(net.corrupt(net.scaling(x), draw))
+        def corrupted(x: Tensor, *window: Tensor) -> Tensor:
+            return net.scaling.inverse(net.corrupt(net.scaling(x), draw, *window))
 
-        return self._mapped(X, corrupted, keep_shape=True)
+        beside = [] if window is None else [torch.as_tensor(window)]
+        return self.fitted_.intake.like(X, in_blocks(net, corrupted, self.rows(X), *beside))
 
     def score_samples(self, X: Any, *, condition: Any = None) -> Any:
         """Minus the negative log-likelihood of each sample, (N,) nats: larger is more normal.

@@ -166,11 +166,10 @@ class Net(nn.Module):
 
     def _pair(self, batch: Batch, generator: Generator) -> tuple[Corrupted, Tensor]:
         """A scaled batch, corrupted, and what should come of it."""
-        source, target, _ = batch
+        source, target, _, window = batch
         clean = self.scaling(target)
-        return self._corrupted(
-            clean if source is target else self.scaling(source), generator
-        ), clean
+        seen = clean if source is target else self.scaling(source)
+        return self.corrupted(seen, generator, window), clean
 
     def terms(
         self,
@@ -217,16 +216,23 @@ class Net(nn.Module):
         terms = code.terms.values() if self.bottleneck.bound else ()
         return sum((term for _, term in terms), nll)
 
-    def corrupt(self, scaled: Tensor, generator: Generator) -> Tensor:
-        """A scaled batch as the encoder sees it in training."""
-        return self._corrupted(scaled, generator).x
+    def corrupt(
+        self, scaled: Tensor, generator: Generator, window: Tensor | None = None
+    ) -> Tensor:
+        """A scaled batch as the encoder sees it in training; `window`: as in a `Batch`."""
+        return self.corrupted(scaled, generator, window).x
 
-    def _corrupted(self, scaled: Tensor, generator: Generator) -> Corrupted:
+    def corrupted(
+        self, scaled: Tensor, generator: Generator, window: Tensor | None = None
+    ) -> Corrupted:
         """A scaled batch, flat, with what is known of its corruption."""
         if self.corruption is None:
             return Corrupted(scaled)
-        low, high = self.scaling.low, self.scaling.high
-        found = self.corruption.corrupt(self.pictured(scaled), generator, low, high)
+        x, ends = self.pictured(scaled), (self.scaling.low, self.scaling.high)
+        if window is None:
+            found = self.corruption.corrupt(x, generator, *ends)
+        else:
+            found = self.corruption.corrupt_pieces(x, window, generator, *ends)
         return found._replace(x=found.x.flatten(1))
 
     def check_corruption(self) -> None:
@@ -256,6 +262,11 @@ class Net(nn.Module):
         """The mean stored values (B, D) of a decoder's output, clipped to the range they have."""
         values = self.scaling.inverse(self.likelihood.mean(output))
         return values if self.limits is None else values.clamp(*self.limits)
+
+    def whole(self, images: Tensor, given: Tensor | None = None) -> Tensor:
+        """Stored images (B, C, H, W) of any size as a network makes them whose code they are."""
+        output = self.encoding(given)(self.scaling(images)).flatten(1)
+        return self.scaling.inverse(self.likelihood.mean(output)).view(images.shape)
 
     @torch.no_grad()
     def judge(self, batch: Batch, generator: Generator) -> None:

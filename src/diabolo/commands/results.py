@@ -58,12 +58,13 @@ def measure(model: "Estimator", recipe: Recipe, split: Split) -> "tuple[dict[str
         split.test.array,
         noisy=split.test.noisy,
         condition=condition_of(model, split.test),
+        window=split.test.window,
         seed=model.seed_,
     )
     test = evaluation.measured(
-        model, found, split.train, noisy_train=split.noisy, seed=model.seed_
+        model, found, split.learnt, noisy_train=split.noisy, seed=model.seed_
     )
-    return costs(model, recipe, len(split.train)) | test, found
+    return costs(model, recipe, len(split.learnt)) | test, found
 
 
 def costs(model: "Estimator", recipe: Recipe, samples: int) -> dict[str, Any]:

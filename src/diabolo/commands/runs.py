@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import cached_property
 from itertools import count, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,9 +41,12 @@ METRICS, HISTORY, FIGURES, REPORT = "metrics.json", "history.csv", "figures", "r
 
 @dataclass(frozen=True)
 class Split:
-    """The data of a run; of pairs, `train` is clean."""
+    """The data of a run; of pairs, what is trained on is clean.
 
-    train: Any
+    `learnt` is an array, or a source of patches.
+    """
+
+    learnt: Any
     validation: Samples | None
     test: Samples
     noisy: "np.ndarray | None" = None
@@ -52,11 +56,16 @@ class Split:
     notes: list[str] = field(default_factory=list)
     framing: dict[str, str] = field(default_factory=dict)
 
+    @cached_property
+    def train(self) -> Any:
+        """The training samples as an array."""
+        return data.cut(Samples(self.learnt, [], "npy")).array
+
     @property
     def samples(self) -> Samples:
         """The training samples with all that is known of them."""
         return Samples(
-            self.train,
+            self.learnt,
             [],
             "npy",
             self.labels,
@@ -78,11 +87,12 @@ def load_split(recipe: Recipe, seed: int) -> Split:
         train, validation = (_subset(train, part) for part in (slice(held, None), slice(held)))
     if len(train.array) == 0 or (validation is not None and len(validation.array) == 0):
         raise InputError(f"{given} samples are too few to train and to validate on: give more.")
-    _check_alike(train.array, testing.array, recipe.test)
+    if not recipe.patches:
+        _check_alike(train.array, testing.array, recipe.test)
     return Split(
         train.array,
         validation,
-        testing,
+        data.cut(testing),
         train.noisy,
         training.columns,
         training.failures + testing.failures,
@@ -97,7 +107,10 @@ def _read_both(recipe: Recipe, seed: int) -> tuple[Samples, Samples]:
     held_out = recipe.test in (spec.HELD_OUT, spec.HELD_OUT_FIRST)
     if recipe.patches:
         test = None if held_out else recipe.test
-        return data.split_patches(recipe.source, test, seed=seed, **recipe.patches)
+        noisy = recipe.pairs[0] if recipe.pairs else None
+        return data.split_photographs(
+            recipe.source, test, noisy=noisy, seed=seed, **recipe.patches
+        )
     training = read_source(recipe, _needed(recipe))
     if held_out:
         return _hold_out(training, seed)

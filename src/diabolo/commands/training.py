@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
-from diabolo import recipes
+from diabolo import recipes, shipped
 from diabolo.arguments import Argument, Usage
 from diabolo.commands import Further, command, results, runs
 from diabolo.commands.parameters import as_part, further, given
@@ -76,14 +76,7 @@ def fit(
     some files were bad.
     """
     if resume is not None:
-        if (
-            recipe is not None
-            or parameters
-            or any(options.values())
-            or out is not None
-            or force
-            or start
-        ):
+        if any([recipe, parameters, *options.values(), out, force, start]):
             raise InputError(RESUMED)
         return _resume(Path(resume), say)
     if recipe is None:
@@ -91,9 +84,7 @@ def fit(
     original = recipes.read(recipe)
     plan = changed(original, given(original.model, parameters or {}), spec.table(options))
     if start is not None:
-        plan = replace(
-            plan, start="" if start == "none" else str(runs.model_file(start).resolve())
-        )
+        plan = replace(plan, start=_beginning(start))
     model = new_model(plan)
     folder = runs.new_folder(out, plan.name, force=force)
     if options.get("noisy") and original.model.get("corruption") and model.corruption is None:
@@ -114,6 +105,13 @@ def _resume(folder: Path, say: Say) -> Path:
     plan = recipes.read(folder / runs.CONFIG)
     runs.tidy(folder)
     return _train(folder, plan, new_model(plan), say, lambda model, test: None, resumed=True)
+
+
+def _beginning(start: str) -> str:
+    """What a recipe says of the model to begin with: a name, or a path from anywhere."""
+    if start == "none":
+        return ""
+    return start if shipped.find(start) else str(runs.model_file(start).resolve())
 
 
 def new_model(plan: Recipe) -> "Estimator":
@@ -143,8 +141,8 @@ def _train(
 ) -> Path:
     split = runs.load_split(plan, plan.model["random_state"])
     pairs = "pairs of " if plan.pairs else ""
-    what = "patches" if plan.patches else _what(split.train)
-    say(f"Number of {pairs}{what} in the dataset: {len(split.train)}")
+    what = "patches" if plan.patches else _what(split.learnt)
+    say(f"Number of {pairs}{what} in the dataset: {len(split.learnt)}")
     for note in split.notes:
         say(note)
     plan = replace(plan, data=plan.data | split.framing)
@@ -185,7 +183,7 @@ def changed(recipe: Recipe, parameters: dict[str, Any], data: dict[str, Any]) ->
     if recipe.pairs and spec.PATHS & set(data) == {"test"}:
         raise InputError(f"{recipe.name} learns from pairs: --test needs --data as well.")
     new = bool({"source", "noisy"} & set(data))
-    held = {"validation"} | (spec.PIECES if "noisy" not in data else set())
+    held = {"validation"} | spec.OF_PIECES
     kept = {k: v for k, v in recipe.data.items() if not new or k in held}
     if "validation_fraction" in parameters:
         kept.pop("validation", None)

@@ -33,9 +33,23 @@ class Corrupted(NamedTuple):
 class Corruption(Parameters, ABC):
     """Base of the corruptions."""
 
+    @property
+    def strongest(self) -> float:
+        """The largest level that it draws, in scaled units; infinite where it draws none."""
+        return math.inf
+
     @abstractmethod
     def corrupt(self, x: Tensor, generator: Generator, low: float, high: float) -> Corrupted:
         """A corrupted copy of `x`, of its shape, within [low, high]."""
+
+    def corrupt_pieces(
+        self, x: Tensor, window: Tensor, generator: Generator, low: float, high: float
+    ) -> Corrupted:
+        """As `corrupt`, pieces of larger images; for what depends on where in them they lie.
+
+        `window` (B, 4) has the y and x of a piece's first pixel, and its image's height and width.
+        """
+        return self.corrupt(x, generator, low, high)
 
     def check(self, shape: tuple[int, ...], low: float, high: float) -> None:
         """Raise `InputError` where samples of `shape`, (C, H, W) or (D,), cannot be corrupted."""

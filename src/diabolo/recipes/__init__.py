@@ -64,12 +64,16 @@ class Recipe:
         return str(self.data.get("test", "mnist:test" if own else spec.HELD_OUT))
 
     @property
-    def patches(self) -> dict[str, int] | None:
-        """`n` pieces of the images that are trained on, and their `size`; None: whole images."""
+    def patches(self) -> dict[str, Any] | None:
+        """`n` pieces of the images that are trained on, their `size` and how they `turn`.
+
+        None: whole images.
+        """
         if not spec.PIECES & set(self.data):
             return None
         data = {"patches": spec.PATCHES, "patch_size": spec.PATCH_SIZE} | self.data
-        return {"n": data["patches"], "size": data["patch_size"]}
+        turn = {"turn": data["turn"]} if "turn" in data else {}
+        return {"n": data["patches"], "size": data["patch_size"]} | turn
 
     @property
     def validation_share(self) -> float | None:
