@@ -13,6 +13,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from diabolo import backprop
+from diabolo.beside import Beside
 from diabolo.bottleneck import Bottleneck, Code, Encoder, Terms
 from diabolo.condition import Condition
 from diabolo.corruption import Corrupted, Corruption
@@ -36,8 +37,10 @@ class Net(nn.Module):
         input_shape: tuple[int, ...],
         image_shape: tuple[int, int, int] | None = None,
         condition: Condition | None = None,
+        limits: tuple[float, float] | None = None,
     ) -> None:
         super().__init__()
+        self.limits = limits  # of stored values
         self.encoder, self.decoder = encoder, decoder
         self.bottleneck, self.likelihood = bottleneck, likelihood
         self.corruption, self.scaling = corruption, scaling
@@ -60,6 +63,12 @@ class Net(nn.Module):
     def finite(self) -> bool:
         """Whether all parameters are numbers."""
         return all(bool(p.isfinite().all()) for p in self.parameters())
+
+    @property
+    def linear(self) -> bool:
+        """Whether the network is the linear method that it began at, and nothing more."""
+        parts = self.encoder, self.likelihood.before(self.decoder)
+        return all(isinstance(part, Beside) and part.alone for part in parts)
 
     @cached_property
     def probe(self) -> tuple[int, tuple[str, ...]]:
@@ -247,7 +256,17 @@ class Net(nn.Module):
 
     def decode(self, z: Tensor, given: Tensor | None = None) -> Tensor:
         """Stored values (B, D) of codes (B, K)."""
-        return self.scaling.inverse(self.likelihood.mean(self.decoded(z, given)))
+        return self.stored(self.decoded(z, given))
+
+    def stored(self, output: Tensor) -> Tensor:
+        """The mean stored values (B, D) of a decoder's output, clipped to the range they have."""
+        values = self.scaling.inverse(self.likelihood.mean(output))
+        return values if self.limits is None else values.clamp(*self.limits)
+
+    def whole(self, images: Tensor, given: Tensor | None = None) -> Tensor:
+        """Stored images (B, C, H, W) of any size as a network makes them whose code they are."""
+        output = self.encoding(given)(self.scaling(images)).flatten(1)
+        return self.scaling.inverse(self.likelihood.mean(output)).view(images.shape)
 
     @torch.no_grad()
     def judge(self, batch: Batch, generator: Generator) -> None:

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
-from diabolo import recipes
+from diabolo import recipes, shipped
 from diabolo.arguments import Argument, Usage
-from diabolo.commands import Further, command, runs
+from diabolo.commands import Further, command, results, runs
 from diabolo.commands.parameters import as_part, further, given
 from diabolo.data import spec
 from diabolo.errors import IncompleteError, InputError, Interrupted, complete
@@ -76,14 +76,7 @@ def fit(
     some files were bad.
     """
     if resume is not None:
-        if (
-            recipe is not None
-            or parameters
-            or any(options.values())
-            or out is not None
-            or force
-            or start
-        ):
+        if any([recipe, parameters, *options.values(), out, force, start]):
             raise InputError(RESUMED)
         return _resume(Path(resume), say)
     if recipe is None:
@@ -91,9 +84,7 @@ def fit(
     original = recipes.read(recipe)
     plan = changed(original, given(original.model, parameters or {}), spec.table(options))
     if start is not None:
-        plan = replace(
-            plan, start="" if start == "none" else str(runs.model_file(start).resolve())
-        )
+        plan = replace(plan, start=_beginning(start))
     model = new_model(plan)
     folder = runs.new_folder(out, plan.name, force=force)
     if options.get("noisy") and original.model.get("corruption") and model.corruption is None:
@@ -114,6 +105,13 @@ def _resume(folder: Path, say: Say) -> Path:
     plan = recipes.read(folder / runs.CONFIG)
     runs.tidy(folder)
     return _train(folder, plan, new_model(plan), say, lambda model, test: None, resumed=True)
+
+
+def _beginning(start: str) -> str:
+    """What a recipe says of the model to begin with: a name, or a path from anywhere."""
+    if start == "none":
+        return ""
+    return start if shipped.find(start) else str(runs.model_file(start).resolve())
 
 
 def new_model(plan: Recipe) -> "Estimator":
@@ -249,14 +247,14 @@ class _Run:
         runs.clear(self.folder)
         settings = to_config(self.model)
         del settings["verbose"]
-        runs.write_config(self.folder, replace(self.plan, model=settings))
+        results.write_config(self.folder, replace(self.plan, model=settings))
 
     def epoch_done(self, model: "Estimator") -> None:
         """Keep the history of a finished epoch; draw the loss now and then."""
         from diabolo import report
 
         self.begin()
-        runs.write_history(self.folder, model.history_)
+        results.write_history(self.folder, model.history_)
         if time.monotonic() - self.drawn > LIVE_SECONDS:
             report.draw_loss(self.folder / runs.FIGURES, model)
             self.drawn = time.monotonic()
@@ -302,11 +300,11 @@ class _Run:
     def _report(self, model: "Estimator", test: "Samples") -> None:
         from diabolo import report
 
-        runs.write_history(self.folder, model.history_)
-        self.numbers, outcome = runs.measure(model, self.plan, self.split)
+        results.write_history(self.folder, model.history_)
+        self.numbers, outcome = results.measure(model, self.plan, self.split)
         model.fitted_ = replace(model.fitted_, metrics=self.numbers)
         self._save()
-        runs.write_metrics(self.folder, self.numbers)
+        results.write_metrics(self.folder, self.numbers)
         report.write(self.folder, model, self.plan, self.numbers, test, outcome=outcome)
 
 

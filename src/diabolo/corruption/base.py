@@ -33,6 +33,11 @@ class Corrupted(NamedTuple):
 class Corruption(Parameters, ABC):
     """Base of the corruptions."""
 
+    @property
+    def strongest(self) -> float:
+        """The largest level that it draws, in scaled units; infinite where it draws none."""
+        return math.inf
+
     @abstractmethod
     def corrupt(self, x: Tensor, generator: Generator, low: float, high: float) -> Corrupted:
         """A corrupted copy of `x`, of its shape, within [low, high]."""

@@ -82,6 +82,8 @@ def verdict(numbers: dict[str, Any], net: Net | None = None) -> str:
             sentences.append("(Of any rank it overfits: the training samples are few.)")
     elif linear:
         sentences += _beside_pca(test, linear)
+    if net is not None and net.linear:
+        sentences.append("Training was not surely better than the linear method: the model is it.")
     return " ".join(sentences)
 
 

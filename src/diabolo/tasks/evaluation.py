@@ -123,7 +123,7 @@ def _parts(
     code = net.bottleneck(net.encoding(given), net.shaped(seen), draw)
     output = net.decoded(code.mean, given)
     drawn = output if code.z is code.mean else net.decoded(code.z, given)
-    decoded = net.scaling.inverse(net.likelihood.mean(output))
+    decoded = net.stored(output)
     return {"output": decoded, "code": code.mean, **net.nats(code, drawn, clean)}
 
 
