@@ -173,7 +173,7 @@ def test_one_image_is_enough_with_the_marks_own_file(photos, clean):
 
 
 MISTAKES = {
-    "unmark photos --out clean.png": "is a folder of images: give the name of a folder as --out.",
+    "unmark photos --out clean.png": "clean.png is one image and photos has more: give a",
     "unmark photos/07.png --out clean.png": "from 20 images or more that carry it, but there is 1",
     "unmark nowhere --out clean": "nowhere is no image and no folder of images: give one of these",
     "unmark mixed --out clean": "of 21 at most 11 are alike, 96x72 (width x height)",

@@ -151,7 +151,7 @@ def _estimated(images: np.ndarray, chosen: np.ndarray) -> tuple[Mark, np.ndarray
         ]
     )
     seen = (alpha > NOTHING) | (np.abs(light).max(0) > NOTHING)
-    if not seen.any():
+    if not (alpha > NOTHING).any():
         raise _none(int(chosen.sum()))
     area = ndimage.find_objects(seen.astype(int))[0]
     corner = (area[0].start, area[1].start)
