@@ -247,7 +247,7 @@ def _stored(
 ) -> tuple[list[np.ndarray], np.ndarray, list[str]]:
     """The pixels of images and of their partners, and where each lies, -1 if it is broken."""
     sizes = [form.channels * math.prod(one.sides) for one in pictures]
-    stored = [_room(sum(sizes), form.dtype) for _ in pictures[0].dtypes]
+    stored = [room_for(sum(sizes), form.dtype) for _ in pictures[0].dtypes]
     layout, broken = np.empty((len(pictures), 7), np.int64), list[str]()
     for row, (one, end) in enumerate(zip(pictures, np.cumsum(sizes), strict=True)):
         start, (y, x), (height, width) = end - sizes[row], one.corner, one.sides
@@ -265,7 +265,7 @@ def _stored(
     return stored, layout, broken
 
 
-def _room(length: int, dtype: np.dtype) -> np.ndarray:
+def room_for(length: int, dtype: np.dtype) -> np.ndarray:
     """An array to be filled: in memory, or where it is large in a file that goes with it."""
     if length * dtype.itemsize <= MEMORY:
         return np.empty(length, dtype)

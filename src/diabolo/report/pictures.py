@@ -17,6 +17,7 @@ from diabolo.tasks.evaluation import Outcome, decibels, in_units, pictured, show
 from diabolo.tasks.sampling import interpolate
 
 SHOWN = 10  # samples in a row of pictures
+MARKED = 0.05  # of an image is under a watermark, where that is to be shown
 POINTS = 10_000  # codes in the map
 
 
@@ -83,10 +84,11 @@ def _images(model: Estimator, X: np.ndarray) -> Picture:
 
 
 def _denoised(outcome: Outcome, count: int, test: dict[str, float], how: str) -> Picture:
-    clean = outcome.clean[:count]
+    shown = _shown(outcome, count)
+    clean = outcome.clean[shown]
     pictures = {
-        "noisy": outcome.seen[:count].clip(0, 1),
-        "denoised": outcome.output[:count].clip(0, 1),
+        "noisy": outcome.seen[shown].clip(0, 1),
+        "denoised": outcome.output[shown].clip(0, 1),
     }
     captions = {name: decibels(values, clean) for name, values in pictures.items()}
     before, after = (test.get(name, math.inf) for name in ("noisy_psnr", "psnr"))
@@ -98,6 +100,14 @@ def _denoised(outcome: Outcome, count: int, test: dict[str, float], how: str) ->
     difference = np.abs(pictures["denoised"] - clean)
     rows = [("clean", clean), *pictures.items(), ("difference", difference)]
     return Picture("denoised", "Denoised", caption, figures.rows(rows, captions=captions))
+
+
+def _shown(outcome: Outcome, count: int) -> np.ndarray:
+    """The first test samples; where marks are laid over some, the first that have one."""
+    if outcome.masks is None:
+        return np.arange(min(count, len(outcome.seen)))
+    marked = outcome.masks.reshape(len(outcome.masks), -1).mean(1) > MARKED
+    return np.argsort(~marked, kind="stable")[:count]
 
 
 def _table(model: Estimator, test: Samples) -> Picture:
