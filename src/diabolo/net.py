@@ -14,7 +14,7 @@ from torch import Generator, Tensor, nn
 
 from diabolo import backprop
 from diabolo.bottleneck import Bottleneck, Code, Encoder, Terms
-from diabolo.corruption import Corruption
+from diabolo.corruption import Corrupted, Corruption
 from diabolo.data.source import Batch
 from diabolo.likelihood import Likelihood
 from diabolo.scaling import Scaling
@@ -126,7 +126,7 @@ class Net(nn.Module):
         @torch.no_grad()
         def learn(batch: Batch, generator: Generator, step: int, weight: float) -> Tensor:
             seen, clean = self.seen(batch, generator)
-            tape = backprop.forward(layers, seen)
+            tape = backprop.forward(layers, self.filled(seen))
             nll, gradient = self.likelihood.nll_and_gradient(tape[-1][2], clean)
             backprop.backward(tape, gradient.mul_(weight))
             return nll
@@ -146,7 +146,9 @@ class Net(nn.Module):
         """
         source, target, _ = batch
         clean = self.scaling(target)
-        seen = self.corrupt(clean if source is target else self.scaling(source), generator)
+        found = self.corrupted(clean if source is target else self.scaling(source), generator)
+        seen, wanted = found.x.flatten(1), found.target
+        clean = clean if wanted is None else wanted.flatten(1)
         return self.scaling.hidden(seen, generator) if hiding else seen, clean
 
     def terms(
@@ -196,10 +198,14 @@ class Net(nn.Module):
 
     def corrupt(self, scaled: Tensor, generator: Generator) -> Tensor:
         """A scaled batch as the encoder sees it in training."""
+        return self.corrupted(scaled, generator).x.flatten(1)
+
+    def corrupted(self, scaled: Tensor, generator: Generator) -> Corrupted:
+        """A scaled batch corrupted, in the shape of the samples; itself without a corruption."""
         if self.corruption is None:
-            return scaled
+            return Corrupted(scaled)
         low, high = self.scaling.low, self.scaling.high
-        return self.corruption.corrupt(self.pictured(scaled), generator, low, high).x.flatten(1)
+        return self.corruption.corrupt(self.pictured(scaled), generator, low, high)
 
     def check_corruption(self) -> None:
         """Raise `InputError` where the samples cannot be corrupted."""
@@ -213,7 +219,22 @@ class Net(nn.Module):
 
     def shaped(self, batch: Tensor) -> Tensor:
         """A flat batch (B, D) in the shape that the encoder takes."""
-        return self.scaling.filled(batch).reshape(-1, *self.input_shape)
+        return self.filled(batch).reshape(-1, *self.input_shape)
+
+    @property
+    def fills(self) -> bool:
+        """Whether it has learnt to fill the gaps of images."""
+        return self.corruption is not None and self.corruption.erases
+
+    def filled(self, scaled: Tensor) -> Tensor:
+        """A scaled batch as the encoder takes it, without gaps.
+
+        Those of images have a value that no pixel has: half the range below the lowest.
+        """
+        if not self.fills:
+            return self.scaling.filled(scaled)
+        low, high = self.scaling.low, self.scaling.high
+        return scaled.nan_to_num(low - (high - low) / 2)
 
     def encode(self, x: Tensor, given: Tensor | None = None) -> Tensor:
         """Mean codes (B, K) of stored values (B, D)."""

@@ -3,9 +3,10 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from diabolo import data
+from diabolo.arguments import Usage
 from diabolo.commands import Force, Input, Model, command, runs
 from diabolo.commands.applying import Corrupt, CorruptionSeed, Out, reconstruct_by
 from diabolo.data.samples import kind_by_name
@@ -25,6 +26,12 @@ def denoise(
     source: Input,
     out: Out,
     *,
+    mask: Annotated[
+        str | None,
+        Usage("--mask INPUT"),
+        "fill only what is white here, by a model trained to: of one image, or of the names of"
+        " those in a folder",
+    ] = None,
     corrupt: Corrupt = False,
     seed: CorruptionSeed = 0,
     force: Force = False,
@@ -37,11 +44,19 @@ def denoise(
     make of some of them. Returns its lines and the paths. Raises as `reconstruct` does.
     """
     from diabolo.report import write_picture
-    from diabolo.tasks import comparing, filters
+    from diabolo.tasks import comparing, filling, filters
 
     fitted = runs.load_model(model)
     if fitted.corruption is None and not fitted.paired_:
         raise InputError(f"{model} was not trained to denoise: use reconstruct, or fit dae-32.")
+    if fitted.net_.fills and not (mask or corrupt):
+        raise InputError(f"{model} was trained to fill holes: give --mask, white where they are.")
+    if mask is not None and (corrupt or not fitted.net_.fills):
+        raise InputError(
+            "Give --mask or --corrupt, not both."
+            if corrupt
+            else f"{model} was not trained to fill holes: fit one with --corruption scratches."
+        )
     if fitted.image_shape_ is None:
         return list(reconstruct_by(fitted, source, out, corrupt=corrupt, seed=seed, force=force))
     out = runs.free_for_result(out, source, force=force)
@@ -51,6 +66,8 @@ def denoise(
     if len(parts) > 1 and kind_by_name(out) != "folder":
         raise InputError(f"{source} has images of different sizes: give a folder as --out.")
     _tell_unlike(fitted, [part.array for part in parts])
+    if mask is not None:
+        parts = filling.with_gaps(parts, data.read_each(mask))
     done, failures = comparing.each(parts, fitted, seed if corrupt else None)
     table = list[str]()
     if corrupt:

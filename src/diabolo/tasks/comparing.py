@@ -12,7 +12,7 @@ from diabolo import figures, metrics
 from diabolo.data import Samples
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
-from diabolo.tasks import denoising, filters
+from diabolo.tasks import denoising, filling, filters
 from diabolo.tasks.evaluation import damage, in_units
 
 SHOWN = 10  # small images in the picture
@@ -74,13 +74,13 @@ def each(
 
 
 def _denoised(samples: Samples, model: Estimator, seed: int | None) -> Denoised:
-    clean = seen = samples.array
-    marks = None
+    clean, marks = samples.array, None
+    seen = clean if samples.noisy is None else samples.noisy
     if seed is not None:
         seen = denoising.corrupt(model, clean, random_state=seed)
         marks = denoising.marks(model, clean, random_state=seed)
     started = time.perf_counter()
-    output = denoising.denoise(model, seen)
+    output = (filling.fill if model.net_.fills else denoising.denoise)(model, seen)
     ended = time.perf_counter()
     before, noisy, after = (in_units(model, images) for images in (clean, seen, output))
     speed = _speed(ended - started, after)

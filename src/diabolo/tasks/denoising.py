@@ -210,7 +210,8 @@ def _values(model: Estimator, array: Any) -> np.ndarray:
     values = np.asarray(array)
     if values.size == 0:
         raise InputError(f"There are no pixels in images of shape {values.shape}.")
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
+    odd = np.isinf if model.net_.fills else lambda x: ~np.isfinite(x)
+    if values.dtype.kind == "f" and odd(values).any():
         raise InputError(
             in_a_sentence(f"contains {'NaN' if np.isnan(values).any() else 'infinity'}")
         )

@@ -225,7 +225,8 @@ def damage(clean: np.ndarray, output: np.ndarray, masks: np.ndarray) -> float:
 def in_units(model: Estimator, X: Any) -> np.ndarray:
     """Images (N, C, H, W), of any size, in [0, 1] units; tables (N, D) in scaled columns.
 
-    Of a table with categories or gaps what the network has of it, (N, E), NaN in gaps.
+    Of a table with categories or gaps what the network has of it, (N, E), NaN in gaps. Those of
+    images are black.
     """
     scaling = model.net_.scaling
     if _cells(model):
@@ -238,6 +239,8 @@ def in_units(model: Estimator, X: Any) -> np.ndarray:
     shape = model.image_shape_ if values.ndim == 2 else (1, *values.shape[1:])[-3:]
     shifted = values - low
     shifted /= (high - low) or 1
+    if model.net_.fills:
+        np.nan_to_num(shifted, copy=False)
     return shifted.reshape(-1, *shape)
 
 
