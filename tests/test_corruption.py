@@ -11,6 +11,7 @@ from scipy.stats import norm
 from diabolo import Autoencoder, load
 from diabolo.corruption import (
     Affine,
+    BlindGaussian,
     Blur,
     Corruption,
     GaussianNoise,
@@ -28,6 +29,7 @@ RANGES = {"unit": (0.0, 1.0), "symmetric": (-1.0, 1.0)}
 ENDLESS = (-math.inf, math.inf)
 ALL = [
     GaussianNoise(0.5),
+    BlindGaussian((0.1, 0.2)),
     Speckle(0.5),
     Poisson(20.0),
     SaltAndPepper(0.3),

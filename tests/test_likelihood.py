@@ -14,6 +14,7 @@ from diabolo import VAE, Autoencoder
 from diabolo.data.source import Batch
 from diabolo.divergence import kl_standard_normal
 from diabolo.likelihood import Bernoulli, Gaussian
+from diabolo.likelihood.laplace import Laplace
 from diabolo.networks import ACTIVATIONS
 from diabolo.train import generator
 
@@ -89,6 +90,7 @@ def test_the_law_of_a_bernoulli_is_torchs():
 
 LOSSES = {
     Bernoulli: lambda p, x: nn.functional.binary_cross_entropy(p, x, reduction="none").sum(1),
+    Laplace: lambda p, x: nn.functional.l1_loss(p, x, reduction="none").sum(1),
     Gaussian: lambda p, x: 0.5 * nn.functional.mse_loss(p, x, reduction="none").sum(1),
 }
 

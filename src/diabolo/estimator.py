@@ -87,7 +87,8 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         Literal["glorot", "torch"], "Glorot uniform with zero biases, or PyTorch's default."
     ] = "glorot"
     likelihood: Annotated[
-        Part[Likelihood], "Of the data: gaussian (also: mse) or bernoulli (also: bce)."
+        Part[Likelihood],
+        "Of the data: gaussian (also: mse), laplace (also: mae) or bernoulli (also: bce).",
     ] = "gaussian"
     scaling: Annotated[
         Literal["auto", "unit", "symmetric", "standard"] | None,
@@ -99,7 +100,8 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
     ] = None
     condition: Annotated[
         Part[Condition] | None,
-        "What encoder and decoder are given beside a sample: the y of fit, as labels or values.",
+        "What encoder and decoder are given beside a sample: the y of fit, as labels or values, or"
+        " the level of the noise.",
     ] = None
     epochs: Annotated[
         Count | Auto, "Passes over the training data; auto: more where there are few samples."
@@ -144,7 +146,9 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
         tags.input_tags.allow_nan = True
-        tags.target_tags.required = self.condition is not None
+        kind = Condition.kinds().get(str(self.condition), type(self.condition))
+        drawn = getattr(kind, "drawn", False)
+        tags.target_tags.required = self.condition is not None and not drawn
         return tags
 
     def __sklearn_is_fitted__(self) -> bool:

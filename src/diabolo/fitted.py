@@ -107,7 +107,7 @@ class Plan:
             scaling=scaling,
             input_shape=shape if networks.takes_images(p.network) else (math.prod(shape),),
             image_shape=intake.image_shape,
-            given=given,
+            condition=intake.condition,
         ).eval()
         if draw is not None:
             self._build(net, draw)

@@ -155,7 +155,7 @@ def _new_net(plan: Plan, intake: Intake, source: Source, seed: int) -> Any:
         plan.p.scaling, source, image=intake.image_shape is not None, table=intake.table
     )
     net = plan.net(intake, scaling, torch.Generator().manual_seed(seed))
-    if intake.condition is not None:
+    if intake.condition is not None and not intake.condition.drawn:
         net.get_buffer("usual").copy_(_conditions(source).mean(0))
     if not any(parameter.requires_grad for parameter in net.parameters()):
         raise InputError("The network has no parameters to learn: give hidden or latent_dim.")

@@ -138,7 +138,7 @@ class Intake:
 
     def _beside(self, source: Source, y: Any) -> Source:
         """A source with the conditions y of its samples, where they are given and learnt."""
-        if self.condition is None or y is None:
+        if self.condition is None or self.condition.drawn or y is None:
             return source
         if not isinstance(source, Rows):
             raise InputError("The conditions of a source of your own are not read: give arrays.")
@@ -224,6 +224,8 @@ def _condition(owner: Any, condition: Condition | None, y: Any) -> Condition | N
     """The condition, having learnt from y."""
     if condition is None:
         return None
+    if condition.drawn:
+        return condition.with_learnt({})
     if y is None:
         raise InputError(
             f"{owner.kind} with a condition requires y to be passed, but the target y is None:"

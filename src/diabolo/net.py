@@ -14,6 +14,7 @@ from torch import Generator, Tensor, nn
 
 from diabolo import backprop
 from diabolo.bottleneck import Bottleneck, Code, Encoder, Terms
+from diabolo.condition import Condition
 from diabolo.corruption import Corrupted, Corruption
 from diabolo.data.source import Batch
 from diabolo.likelihood import Likelihood
@@ -34,15 +35,16 @@ class Net(nn.Module):
         scaling: Scaling,
         input_shape: tuple[int, ...],
         image_shape: tuple[int, int, int] | None = None,
-        given: int = 0,
+        condition: Condition | None = None,
     ) -> None:
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
         self.bottleneck, self.likelihood = bottleneck, likelihood
         self.corruption, self.scaling = corruption, scaling
         self.input_shape, self.image_shape = input_shape, image_shape
-        if given:
-            self.register_buffer("usual", torch.zeros(given))
+        self.condition = condition
+        if condition is not None:
+            self.register_buffer("usual", torch.zeros(condition.size))
 
     @property
     def features(self) -> int:
@@ -70,13 +72,14 @@ class Net(nn.Module):
     def encoding(self, given: Tensor | None) -> Encoder:
         """The encoder, which sees the conditions (B, M) beside a scaled batch in its shape.
 
-        Where none are given, the usual one stands in: the mean of those in training.
+        Where none are given, another stands in: see `Condition.stand_in`.
         """
-        if (usual := getattr(self, "usual", None)) is None:
+        if (condition := self.condition) is None:
             return self.encoder
 
         def encode(x: Tensor) -> Tensor:
-            beside = usual.to(x.device).expand(len(x), -1) if given is None else given
+            usual = self.get_buffer("usual")
+            beside = condition.stand_in(x, usual) if given is None else given
             if x.ndim > 2:
                 beside = beside.reshape(*beside.shape, *(1,) * (x.ndim - 2))
                 beside = beside.expand(-1, -1, *x.shape[2:])
@@ -107,8 +110,12 @@ class Net(nn.Module):
 
     def loss(self, batch: Batch, generator: Generator, step: int) -> Tensor:
         """Nats per sample, (B,), of a stored batch: what training minimises the mean of."""
-        seen, clean = self.seen(batch, generator)
-        total, terms = self.terms(seen, clean, generator, step, given=batch.given)
+        corrupted, clean = self._pair(batch, generator)
+        given = batch.given
+        if self.condition is not None and self.condition.drawn and corrupted.level is not None:
+            given = corrupted.level.unsqueeze(1)
+        seen = self.scaling.hidden(corrupted.x, generator)
+        total, terms = self.terms(seen, clean, generator, step, given=given)
         for weight, term in terms.values():
             total = total + weight * term
         return self.bottleneck.reduce(total.view(-1, len(clean)))
@@ -144,12 +151,16 @@ class Net(nn.Module):
 
         `hiding`: with what is hidden from it in training.
         """
+        corrupted, clean = self._pair(batch, generator)
+        seen = corrupted.x
+        return self.scaling.hidden(seen, generator) if hiding else seen, clean
+
+    def _pair(self, batch: Batch, generator: Generator) -> tuple[Corrupted, Tensor]:
+        """A scaled batch, corrupted, and what should come of it."""
         source, target, _ = batch
         clean = self.scaling(target)
-        found = self.corrupted(clean if source is target else self.scaling(source), generator)
-        seen, wanted = found.x.flatten(1), found.target
-        clean = clean if wanted is None else wanted.flatten(1)
-        return self.scaling.hidden(seen, generator) if hiding else seen, clean
+        found = self._corrupted(clean if source is target else self.scaling(source), generator)
+        return found, clean if found.target is None else found.target
 
     def terms(
         self,
@@ -198,14 +209,16 @@ class Net(nn.Module):
 
     def corrupt(self, scaled: Tensor, generator: Generator) -> Tensor:
         """A scaled batch as the encoder sees it in training."""
-        return self.corrupted(scaled, generator).x.flatten(1)
+        return self._corrupted(scaled, generator).x
 
-    def corrupted(self, scaled: Tensor, generator: Generator) -> Corrupted:
-        """A scaled batch corrupted, in the shape of the samples; itself without a corruption."""
+    def _corrupted(self, scaled: Tensor, generator: Generator) -> Corrupted:
+        """A scaled batch, flat, with what is known of its corruption."""
         if self.corruption is None:
             return Corrupted(scaled)
         low, high = self.scaling.low, self.scaling.high
-        return self.corruption.corrupt(self.pictured(scaled), generator, low, high)
+        found = self.corruption.corrupt(self.pictured(scaled), generator, low, high)
+        target = None if found.target is None else found.target.flatten(1)
+        return found._replace(x=found.x.flatten(1), target=target)
 
     def check_corruption(self) -> None:
         """Raise `InputError` where the samples cannot be corrupted."""

@@ -7,9 +7,10 @@ image as M more channels, and the code that the decoder is given.
 
 import copy
 from abc import ABC, abstractmethod
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
+from torch import Tensor
 
 from diabolo.errors import InputError
 from diabolo.params import Parameters
@@ -17,6 +18,8 @@ from diabolo.params import Parameters
 
 class Condition(Parameters, ABC):
     """Base of the conditions; `learnt` are the plain values that it has learnt, {} before."""
+
+    drawn: ClassVar[bool] = False  # whether it is the level that a corruption draws, and no y
 
     def learn(self, y: Any) -> Self:
         """The same condition, having learnt from the y (N,) or (N, C) of training samples."""
@@ -49,6 +52,13 @@ class Condition(Parameters, ABC):
     @abstractmethod
     def examples(self, n: int) -> np.ndarray:
         """Conditions (n, M) of new samples where none are asked for."""
+
+    def stand_in(self, x: Tensor, usual: Tensor) -> Tensor:
+        """The conditions (B, M) of a scaled batch for which none are given.
+
+        `usual` (M,) is the mean of those in training.
+        """
+        return usual.to(x.device).expand(len(x), -1)
 
     def given(self, y: Any, n: int) -> np.ndarray:
         """The numbers (n, M) of the condition y of each of n samples, or of one for all."""

@@ -6,7 +6,14 @@ from pkgutil import iter_modules
 from diabolo.corruption.affine import Affine
 from diabolo.corruption.base import Corrupted, Corruption
 from diabolo.corruption.blur import Blur
-from diabolo.corruption.noise import GaussianNoise, Masking, Poisson, SaltAndPepper, Speckle
+from diabolo.corruption.noise import (
+    BlindGaussian,
+    GaussianNoise,
+    Masking,
+    Poisson,
+    SaltAndPepper,
+    Speckle,
+)
 from diabolo.corruption.watermark import Watermark
 
 for _module in iter_modules(__path__):
@@ -14,6 +21,7 @@ for _module in iter_modules(__path__):
 
 __all__ = [
     "Affine",
+    "BlindGaussian",
     "Blur",
     "Corrupted",
     "Corruption",

@@ -13,8 +13,10 @@ import torch
 from annotated_types import Ge, Gt, Le
 from torch import Generator, Tensor
 
-from diabolo.corruption.base import Corrupted, Corruption, need_images, need_range
+from diabolo.corruption.base import Corrupted, Corruption, need_images, need_range, ordered
 from diabolo.draw import normal, uniform
+
+Spread = Annotated[float, Ge(0)]
 
 
 class GaussianNoise(Corruption, kind="gaussian"):
@@ -27,6 +29,32 @@ class GaussianNoise(Corruption, kind="gaussian"):
     def corrupt(self, x: Tensor, generator: Generator, low: float, high: float) -> Corrupted:
         noisy = torch.add(x, normal(x, generator), alpha=self.std)
         return Corrupted(noisy.clamp_(low, high) if math.isfinite(high) else noisy)
+
+
+class BlindGaussian(Corruption, kind="blind-gaussian"):
+    """Adds noise of a standard deviation s that is drawn for each image: x~ = x + s e.
+
+    e ~ N(0, 1) and s ~ U(std); values may leave the range. In gray images of three equal channels
+    the noise is the same in all of them. K. Zhang, W. Zuo, Y. Chen, D. Meng and L. Zhang, "Beyond
+    a Gaussian Denoiser", 2017, section III.D.
+    """
+
+    std: Annotated[tuple[Spread, Spread], "Range of the standard deviation, in scaled units."] = (
+        field(default=(0.0, 0.25), kw_only=False)
+    )
+
+    def corrupt(self, x: Tensor, generator: Generator, low: float, high: float) -> Corrupted:
+        least, most = self.std
+        level = least + (most - least) * uniform(x.new_empty(len(x), 1), generator)
+        noise = normal(x, generator)
+        if x.ndim == 4 and x.shape[1] > 1:
+            gray = (x == x[:, :1]).flatten(1).all(1).view(-1, 1, 1, 1)
+            noise = torch.where(gray, noise[:, :1], noise)
+        noisy = torch.addcmul(x, level.view(-1, *(1,) * (x.ndim - 1)), noise)
+        return Corrupted(noisy, level=level.squeeze(1))
+
+    def check(self, shape: tuple[int, ...], low: float, high: float) -> None:
+        ordered("std", self.std)
 
 
 class Speckle(Corruption, kind="speckle"):

@@ -201,6 +201,20 @@ def need_layers(network: Network, sizes: Sizes) -> None:
         )
 
 
+def need_no_code(network: Network, sizes: Sizes) -> None:
+    """Refuse what a network that gives the clean image itself cannot have."""
+    need_layers(network, sizes)
+    if sizes.latent is not None:
+        raise InputError(
+            f"A {network.kind} network has no narrow code: give latent_dim none, not"
+            f" {sizes.latent}."
+        )
+    if sizes.per_value != 1:
+        raise InputError(
+            f"A {network.kind} network gives one number for each value: use likelihood='gaussian'."
+        )
+
+
 def after(name: Activation) -> list[nn.Module]:
     """The activation after a layer, as a list of layers."""
     return [] if name == "identity" else [ACTIVATIONS[name]()]

@@ -11,7 +11,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from diabolo.errors import InputError
-from diabolo.networks.base import Activation, Network, Pair, Shape, Sizes, after, need_layers
+from diabolo.networks.base import Activation, Network, Pair, Shape, Sizes, after, need_no_code
 
 
 class Residual(Network, kind="residual"):
@@ -26,20 +26,10 @@ class Residual(Network, kind="residual"):
     gives = "its input without the noise"
 
     def pair(self, sizes: Sizes) -> Pair:
-        need_layers(self, sizes)
-        if sizes.latent is not None:
-            raise InputError(
-                f"A {self.kind} network has no narrow code: give latent_dim none, not"
-                f" {sizes.latent}."
-            )
+        need_no_code(self, sizes)
         if sizes.given:
             raise InputError(
-                f"A {self.kind} network takes no condition: use network='dense' or 'conv'."
-            )
-        if sizes.per_value != 1:
-            raise InputError(
-                f"A {self.kind} network gives one number for each value: use"
-                " likelihood='gaussian'."
+                f"A {self.kind} network takes no condition: use network='unet', 'dense' or 'conv'."
             )
         encoder = WithoutNoise(sizes.shape, sizes.hidden, sizes.activation)
         return nn.Sequential(encoder, nn.Flatten()), nn.Sequential(nn.Unflatten(1, sizes.shape))

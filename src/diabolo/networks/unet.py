@@ -1,0 +1,153 @@
+"""The U-Net, without a narrow code, which learns the noise:  x -> x - noise(x, level).
+
+O. Ronneberger, P. Fischer and T. Brox, "U-Net: Convolutional Networks for Biomedical Image
+Segmentation", 2015; with the residual blocks, the sums in place of joins and the noise level as a
+channel of K. Zhang, Y. Li, W. Zuo, L. Zhang, L. Van Gool and R. Timofte, "Plug-and-Play Image
+Restoration with Deep Denoiser Prior", 2021, figure 1, at half the resolution as in K. Zhang,
+W. Zuo and L. Zhang, "FFDNet", 2018. Without biases, so that it is homogeneous where its activation
+is: f(a x, a level) = a f(x, level) (S. Mohan, Z. Kadkhodaie, E. Simoncelli and C.
+Fernandez-Granda, "Robust and Interpretable Blind Image Denoising via Bias-Free Convolutional
+Neural Networks", 2020).
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Annotated
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from diabolo.errors import InputError
+from diabolo.networks.base import (
+    ACTIVATIONS,
+    Activation,
+    Network,
+    Pair,
+    Shape,
+    Sizes,
+    need_no_code,
+)
+from diabolo.params import Count
+
+
+class UNet(Network, kind="unet"):
+    """On (B, C, H, W) of any size: begins as the identity, and learns the noise to take away.
+
+    The code is the clean image itself, so that there is no `latent`, and the decoder only gives
+    it its shape. `hidden` are the channels at a half, a quarter, ... of the resolution. A
+    condition is given to it as channels: see `Clean`.
+    """
+
+    blocks: Annotated[
+        tuple[Count, ...], "Residual blocks at each resolution, on the way down and on the way up."
+    ] = (1, 2, 1)
+
+    hidden = (64, 96, 128)
+    bounded = False
+    gives = "its input without the noise"
+
+    def pair(self, sizes: Sizes) -> Pair:
+        need_no_code(self, sizes)
+        if len(self.blocks) != len(sizes.hidden):
+            raise InputError(
+                f"A unet has as many blocks as hidden, a number for each resolution, but blocks is"
+                f" {self.blocks} and hidden {tuple(sizes.hidden)}."
+            )
+        encoder = Clean(sizes.shape[0], sizes.given, sizes.hidden, self.blocks, sizes.activation)
+        return nn.Sequential(encoder, nn.Flatten()), Shaped(sizes.shape)
+
+    def begin(self, encoder: nn.Module, decoder: nn.Module) -> None:
+        for module in encoder.modules():
+            if isinstance(module, Clean):
+                nn.init.zeros_(module.last.weight)
+
+
+class Shaped(nn.Module):
+    """A clean image (B, C H W), without the condition beside it, as (B, C, H, W)."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape, self.size = shape, math.prod(shape)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return z[:, : self.size].unflatten(1, self.shape)
+
+
+class Clean(nn.Module):
+    """x -> x - noise(x); (B, C + M, H, W) -> (B, C, H, W), M channels of a condition.
+
+    Of an image in colour these are given a second time, as zeros where it is gray, of three equal
+    channels: their noise is alike, which tells more of it than that of three which differ. Sides
+    that the resolutions do not divide are continued by their last values.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        given: int,
+        hidden: Sequence[int],
+        blocks: Sequence[int],
+        activation: Activation,
+    ) -> None:
+        super().__init__()
+        self.channels, self.step = channels, 2 ** len(hidden)
+        seen = channels + given * (1 if channels == 1 else 2)
+
+        def some(width: int, count: int) -> nn.Sequential:
+            return nn.Sequential(*(Block(width, activation) for _ in range(count)))
+
+        self.first = _convolution(4 * seen, hidden[0])
+        self.down = nn.ModuleList(map(some, hidden[:-1], blocks[:-1]))
+        self.shrink = nn.ModuleList(
+            nn.Conv2d(wide, deep, 2, stride=2, bias=False) for wide, deep in pairwise(hidden)
+        )
+        self.middle = some(hidden[-1], blocks[-1])
+        self.grow = nn.ModuleList(
+            nn.ConvTranspose2d(deep, wide, 2, stride=2, bias=False)
+            for wide, deep in pairwise(hidden)
+        )
+        self.up = nn.ModuleList(map(some, hidden[:-1], blocks[:-1]))
+        self.last = _convolution(hidden[0], 4 * channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        image, given = x[:, : self.channels], x[:, self.channels :]
+        if self.channels > 1 and given.shape[1]:
+            coloured = (image != image[:, :1]).flatten(1).any(1)
+            given = torch.cat([given, given * coloured.view(-1, 1, 1, 1)], 1)
+        whole = F.pad(
+            torch.cat([image, given], 1),
+            (0, -width % self.step, 0, -height % self.step),
+            mode="replicate",
+        )
+        return image - self._noise(whole)[..., :height, :width]
+
+    def _noise(self, x: Tensor) -> Tensor:
+        h = self.first(F.pixel_unshuffle(x, 2))
+        ways = [h]
+        for blocks, shrink in zip(self.down, self.shrink, strict=True):
+            ways.append(blocks(h))
+            h = shrink(ways[-1])
+        h = self.middle(h)
+        for blocks, grow in zip(reversed(self.up), reversed(self.grow), strict=True):
+            h = blocks(grow(h) + ways.pop())
+        return F.pixel_shuffle(self.last(h + ways.pop()), 2)
+
+
+class Block(nn.Module):
+    """x -> x + conv(activation(conv(x))), both 3x3, without biases."""
+
+    def __init__(self, channels: int, activation: Activation) -> None:
+        super().__init__()
+        self.before = _convolution(channels, channels)
+        self.activation = ACTIVATIONS[activation]()
+        self.behind = _convolution(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.behind(self.activation(self.before(x)))
+
+
+def _convolution(before: int, behind: int) -> nn.Conv2d:
+    return nn.Conv2d(before, behind, 3, padding=1, bias=False)
