@@ -111,9 +111,10 @@ class Net(nn.Module):
     def loss(self, batch: Batch, generator: Generator, step: int) -> Tensor:
         """Nats per sample, (B,), of a stored batch: what training minimises the mean of."""
         corrupted, clean = self._pair(batch, generator)
-        given = batch.given
-        if self.condition is not None and self.condition.drawn and corrupted.level is not None:
-            given = corrupted.level.unsqueeze(1)
+        given, level = batch.given, corrupted.level
+        spreads = self.corruption is not None and self.corruption.spreads
+        if spreads and level is not None and self.condition is not None and self.condition.drawn:
+            given = level.unsqueeze(1)
         seen = self.scaling.hidden(corrupted.x, generator)
         total, terms = self.terms(seen, clean, generator, step, given=given)
         for weight, term in terms.values():
@@ -216,9 +217,7 @@ class Net(nn.Module):
         if self.corruption is None:
             return Corrupted(scaled)
         low, high = self.scaling.low, self.scaling.high
-        found = self.corruption.corrupt(self.pictured(scaled), generator, low, high)
-        target = None if found.target is None else found.target.flatten(1)
-        return found._replace(x=found.x.flatten(1), target=target)
+        return self.corruption.corrupt(self.pictured(scaled), generator, low, high).flat()
 
     def check_corruption(self) -> None:
         """Raise `InputError` where the samples cannot be corrupted."""
@@ -238,6 +237,11 @@ class Net(nn.Module):
     def fills(self) -> bool:
         """Whether it has learnt to fill the gaps of images."""
         return self.corruption is not None and self.corruption.erases
+
+    @property
+    def of_noisy(self) -> bool:
+        """Whether it has learnt from noisy samples alone."""
+        return self.corruption is not None and self.corruption.of_noisy
 
     def filled(self, scaled: Tensor) -> Tensor:
         """A scaled batch as the encoder takes it, without gaps.

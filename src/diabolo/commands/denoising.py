@@ -49,6 +49,7 @@ def denoise(
     fitted = runs.load_model(model)
     if fitted.corruption is None and not fitted.paired_:
         raise InputError(f"{model} was not trained to denoise: use reconstruct, or fit dae-32.")
+    runs.check_corrupt(fitted, model, corrupt=corrupt)
     if fitted.net_.fills and not (mask or corrupt):
         raise InputError(f"{model} was trained to fill holes: give --mask, white where they are.")
     if mask is not None and (corrupt or not fitted.net_.fills):
@@ -65,9 +66,9 @@ def denoise(
     runs.tell(parts[0].told)
     if len(parts) > 1 and kind_by_name(out) != "folder":
         raise InputError(f"{source} has images of different sizes: give a folder as --out.")
-    _tell_unlike(fitted, [part.array for part in parts])
     if mask is not None:
         parts = filling.with_gaps(parts, data.read_each(mask))
+    _tell_unlike(fitted, [part.array for part in parts])
     done, failures = comparing.each(parts, fitted, seed if corrupt else None)
     table = list[str]()
     if corrupt:

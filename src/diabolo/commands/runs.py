@@ -79,6 +79,8 @@ def load_split(recipe: Recipe, seed: int) -> Split:
     if share := recipe.validation_share:
         held = int(given * share)
         train, validation = (_subset(train, part) for part in (slice(held, None), slice(held)))
+    if recipe.pairs and recipe.without_clean:
+        train = train.both_ways()
     if len(train.array) == 0 or (validation is not None and len(validation.array) == 0):
         raise InputError(f"{given} samples are too few to train and to validate on: give more.")
     _check_alike(train.array, testing.array, recipe.test)
@@ -315,6 +317,15 @@ def load_model(path: str | Path) -> "Estimator":
     return model
 
 
+def check_corrupt(model: "Estimator", name: str | Path, *, corrupt: bool) -> None:
+    """Refuse to corrupt what a model that learnt from noisy samples alone would take for clean."""
+    if corrupt and model.net_.of_noisy:
+        raise InputError(
+            f"{name} learnt from noisy images, of which there are no clean ones to corrupt: leave"
+            " --corrupt out."
+        )
+
+
 def read_for(model: "Estimator", source: str | Path, limit: int | None = None) -> Samples:
     """Samples of INPUT: images with the model's channels and size, tables with its columns.
 
@@ -465,6 +476,7 @@ def measure(model: "Estimator", recipe: Recipe, split: Split) -> "tuple[dict[str
         model,
         split.test.array,
         noisy=split.test.noisy,
+        without_clean=recipe.without_clean,
         condition=condition_of(model, split.test),
         seed=model.seed_,
     )

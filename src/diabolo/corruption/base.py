@@ -31,17 +31,23 @@ class Corrupted(NamedTuple):
     level: Tensor | None = None
     target: Tensor | None = None
 
+    def flat(self) -> "Corrupted":
+        """The same with samples as rows (B, D)."""
+        target = None if self.target is None else self.target.flatten(1)
+        return self._replace(x=self.x.flatten(1), target=target)
+
 
 class Corruption(Parameters, ABC):
     """Base of the corruptions.
 
     One that `erases` leaves gaps, NaN, in images: the networks that it trains are given images
     with gaps, and fill them. One `of_noisy` samples has no clean ones, but knows the variance of
-    their noise.
+    their noise. What `spreads` adds noise, of which its level is the standard deviation.
     """
 
     erases: ClassVar[bool] = False
     of_noisy: ClassVar[bool] = False
+    spreads: ClassVar[bool] = False
 
     @abstractmethod
     def corrupt(self, x: Tensor, generator: Generator, low: float, high: float) -> Corrupted:

@@ -21,7 +21,6 @@ from torch import Generator, Tensor
 
 from diabolo.corruption.base import Corrupted, Corruption, need_images, need_range, ordered
 from diabolo.draw import uniform
-from diabolo.errors import InputError
 
 SQUARE = 16  # the largest that a codec works on, in pixels a side
 SAMPLINGS = "4:2:0", "4:2:2", "4:4:4"
@@ -30,14 +29,15 @@ Quality = Annotated[int, Ge(1), Le(100)]
 
 
 class Jpeg(Corruption, kind="jpeg"):
-    """Writes images (B, C, H, W), C 1 or 3, in 8 bits by a codec and reads them again.
+    """Writes images (B, C, H, W) in 8 bits by a codec and reads them again.
 
-    `level` is the quality, drawn for each image. Each is encoded for itself, on a processor: large
-    ones in threads. A patch of 32 x 32 in colour takes about .6 ms, a megapixel .05 s (WebP .2 s).
+    In colour where C is 3, else channel by channel in gray. `level` is the quality, drawn for each
+    image. Each is encoded for itself, on a processor: large ones in threads. A patch of 32 x 32 in
+    colour takes about .6 ms, a megapixel .05 s (WebP .2 s).
     """
 
     quality: Annotated[
-        tuple[Quality, Quality], "Range that the quality is drawn from (--corruption.quality=5,40)."
+        tuple[Quality, Quality], "Range of the quality, 1 to 100 (--corruption.quality=5,40)."
     ] = field(default=(10, 60), kw_only=False)
     codec: Annotated[Literal["jpeg", "webp"], "Which one."] = "jpeg"
     subsampling: Annotated[
@@ -69,14 +69,14 @@ class Jpeg(Corruption, kind="jpeg"):
         need_images("A codec", shape, "'gaussian' or 'masking'")
         need_range("A codec needs", low, high)
         ordered("quality", self.quality)
-        if shape[0] not in (1, 3):
-            raise InputError(f"A codec takes images of 1 or 3 channels, these have {shape[0]}.")
 
     def _coded(self, image: np.ndarray, quality: int, draws: Sequence[int]) -> np.ndarray:
         """An image (C, SQUARE + H, SQUARE + W), uint8, encoded, decoded and cut to (C, H, W).
 
         `draws`: the pixels of its margin that are left out, and which sampling.
         """
+        if len(image) not in (1, 3):
+            return np.concatenate([self._coded(plane[None], quality, draws) for plane in image])
         down, right, sampling = draws
         pixels = np.moveaxis(image[:, down:, right:], 0, -1)
         options: dict[str, Any] = {"quality": quality}
@@ -84,7 +84,8 @@ class Jpeg(Corruption, kind="jpeg"):
             chosen = SAMPLINGS[sampling] if self.subsampling == "any" else self.subsampling
             options["subsampling"] = chosen
         file = BytesIO()
-        picture = Image.fromarray(np.ascontiguousarray(pixels if pixels.shape[2] == 3 else pixels[..., 0]))
+        plane = pixels if pixels.shape[2] == 3 else pixels[..., 0]
+        picture = Image.fromarray(np.ascontiguousarray(plane))
         picture.save(file, self.codec, **options)
         with Image.open(file) as written:
             decoded = np.atleast_3d(np.asarray(written.convert(picture.mode)))

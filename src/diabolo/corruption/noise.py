@@ -39,6 +39,7 @@ class BlindGaussian(Corruption, kind="blind-gaussian"):
     a Gaussian Denoiser", 2017, section III.D.
     """
 
+    spreads = True
     std: Annotated[tuple[Spread, Spread], "Range of the standard deviation, in scaled units."] = (
         field(default=(0.0, 0.25), kw_only=False)
     )

@@ -7,6 +7,8 @@ and taken from y2 is so correlated that their noises are not: E[(n + a s z)(n - 
 a network that is to give y2 for y1 learns what it would if it were to give the clean x, of which
 E|f(y1) - y2|^2 = E|f(y1) - x|^2 + (1 + 1 / a^2) E s^2. T. Pang, H. Zheng, Y. Quan, H. Ji,
 "Recorrupted-to-Recorrupted: Unsupervised Deep Learning for Image Denoising", CVPR 2021, eq. 8-10.
+Here a is drawn for each image: a small one keeps near the noise that there will be in use, and a
+large one makes a gradient that is less noisy.
 """
 
 import math
@@ -14,15 +16,15 @@ from dataclasses import field
 from typing import Annotated, Literal, Self
 
 import numpy as np
-import torch
 from annotated_types import Ge, Gt
 from scipy.optimize import nnls
 from torch import Generator, Tensor
 
-from diabolo.corruption.base import Corrupted, Corruption, need_images
-from diabolo.draw import normal
+from diabolo.corruption.base import Corrupted, Corruption, need_images, ordered
+from diabolo.draw import normal, uniform
 from diabolo.errors import InputError
 
+Strength = Annotated[float, Gt(0)]
 Auto = Literal["auto"] | Annotated[float, Ge(0)]
 BLOCK, BINS = 8, 8  # pixels a side; groups of like brightness
 FLAT, FEWEST = 0.02, 32  # blocks that count as flat: their share, and how many at least
@@ -38,12 +40,16 @@ class Recorrupted(Corruption, kind="recorrupted"):
     deviation of the noise of y1.
     """
 
-    level: Annotated[Auto, "Standard deviation of the noise that images have, where it is dark."] = (
+    level: Annotated[Auto, "Standard deviation of the noise of images where they are dark."] = (
         field(default="auto", kw_only=False)
     )
     gain: Annotated[Auto, "Variance that it has more for each unit of brightness."] = "auto"
-    strength: Annotated[float, Gt(0), "How much noisier images are made, a."] = 0.5
+    strength: Annotated[tuple[Strength, Strength], "Range of a, by which images get noisier."] = (
+        0.4,
+        1.2,
+    )
     of_noisy = True
+    spreads = True
 
     def learnt(self, x: Tensor, low: float) -> Self:
         if "auto" not in (self.level, self.gain):
@@ -54,13 +60,15 @@ class Recorrupted(Corruption, kind="recorrupted"):
         return type(self)(**{"level": level, "gain": gain} | known, strength=self.strength)
 
     def corrupt(self, x: Tensor, generator: Generator, low: float, high: float) -> Corrupted:
+        least, most = self.strength
+        by = least + (most - least) * uniform(x.new_empty(len(x), 1), generator)
         spread = self.variance(x, low).sqrt_()
-        noise = normal(x, generator) * spread
-        noisier = torch.add(x, noise, alpha=self.strength)
-        level = spread.flatten(1).mean(1) * math.hypot(1, self.strength)
-        return Corrupted(
-            noisier, level=level, target=torch.sub(x, noise, alpha=1 / self.strength)
-        )
+        level = spread.flatten(1).mean(1) * by.square().add(1).sqrt().squeeze(1)
+        noise, by = spread.mul_(normal(x, generator)), by.view(-1, *(1,) * (x.ndim - 1))
+        return Corrupted(x + by * noise, level=level, target=x - noise / by)
+
+    def check(self, shape: tuple[int, ...], low: float, high: float) -> None:
+        ordered("strength", self.strength)
 
     def variance(self, x: Tensor, low: float) -> Tensor:
         if isinstance(self.level, str) or isinstance(self.gain, str):

@@ -20,6 +20,7 @@ from diabolo.estimator import Estimator
 from diabolo.linear import LinearMap, fit_linear, fit_principal
 from diabolo.net import Net
 from diabolo.scaling import TableScaling
+from diabolo.tasks.estimating import Estimate, of_noisy, of_shots
 from diabolo.train import generator
 
 LINEAR_FEATURES = 4096  # the widest sample whose covariance is formed
@@ -36,7 +37,7 @@ class Outcome:
     given, and `clean` itself where nothing is corrupted; `codes` (N, K) are the mean codes of it.
     `nats` (N,) are the nll, the terms and the bound that the model names, from one seeded draw of
     the code; `measures` what it tells of the codes of the first 2,048. `masks`: where watermarks
-    lie.
+    lie. `estimate`: how far outputs are from clean samples, where `clean` are noisy themselves.
     """
 
     clean: np.ndarray
@@ -46,6 +47,7 @@ class Outcome:
     nats: dict[str, np.ndarray]
     measures: dict[str, float]
     masks: np.ndarray | None = None
+    estimate: Estimate | None = None
 
     @property
     def corrupted(self) -> bool:
@@ -59,23 +61,37 @@ class Outcome:
 
 
 def outcome(
-    model: Estimator, X: Any, *, noisy: Any = None, condition: Any = None, seed: int = 0
+    model: Estimator,
+    X: Any,
+    *,
+    noisy: Any = None,
+    without_clean: bool = False,
+    condition: Any = None,
+    seed: int = 0,
 ) -> Outcome:
     """What a fitted model makes of X, or of its noisy partners; without these it is corrupted.
 
-    `condition`: that of each sample, for a model that has learnt with one.
+    `condition`: that of each sample, for a model that has learnt with one. `without_clean`: X are
+    other noisy shots of the same, and no clean ones.
     """
     seen = corrupted(model, X, seed, noisy)
     clean = in_units(model, X)
     output, codes, nats = _passed(model, seen, X, seed, condition)
+    units = clean if seen is X else in_units(model, seen)
+    estimate, outputs = None, in_units(model, output)
+    if noisy is not None and without_clean:
+        estimate = of_shots(outputs, units, clean)
+    elif model.net_.of_noisy:
+        estimate = of_noisy(model, X, condition, seed)
     return Outcome(
         clean=clean,
-        seen=clean if seen is X else in_units(model, seen),
-        output=in_units(model, output),
+        seen=units,
+        output=outputs,
         codes=codes,
         nats=nats,
         measures=_measures(model, seen, condition),
         masks=masks(model, X, seed) if noisy is None else None,
+        estimate=estimate,
     )
 
 
@@ -160,13 +176,18 @@ def measured(
     """What `evaluate` gives, of an outcome."""
     test = quality(model, found)
     result: dict[str, Any] = {"test": {k: v for k, v in test.items() if math.isfinite(v)}}
-    if x_train is not None:
+    if x_train is not None and found.estimate is None:
         result["linear"] = _linear(model, found, x_train, noisy_train, seed)
     return result
 
 
 def quality(model: Estimator, found: Outcome) -> dict[str, float]:
-    """How near the outputs are, before and after; mean nats; measures; a watermark's damage."""
+    """How near the outputs are, before and after; mean nats; measures; a watermark's damage.
+
+    Where there are no clean samples to be near to, estimates of that, and the measures.
+    """
+    if found.estimate is not None:
+        return found.estimate.numbers() | found.measures
     test = _likeness(model, found.clean, found.output, found.errors)
     test |= model.net_.likelihood.measures(found.output, found.clean)
     test |= {n: float(a.mean(dtype=np.float64)) for n, a in found.nats.items()}
@@ -181,13 +202,17 @@ def quality(model: Estimator, found: Outcome) -> dict[str, float]:
 
 
 def corrupted(model: Estimator, X: Any, seed: int, noisy: Any = None) -> Any:
-    """X as a denoising model is tested on it; X itself where there is no corruption.
+    """X as a denoising model is tested on it; X where there is no corruption, or no clean X.
 
     `noisy`: what was given as the corrupted X.
     """
     if noisy is not None:
         return noisy
-    return X if model.corruption is None else model.corrupt(X, random_state=seed)
+    return (
+        X
+        if model.corruption is None or model.net_.of_noisy
+        else model.corrupt(X, random_state=seed)
+    )
 
 
 def masks(model: Estimator, X: Any, seed: int) -> np.ndarray | None:

@@ -52,7 +52,7 @@ def fill(model: Estimator, images: Any, masks: Any = None) -> Any:
 
 
 def erased(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """Images (N, H, W) or (N, C, H, W) as float32, NaN where masks (H, W) or (N, H, W) are true."""
+    """Images (N, H, W) or (N, C, H, W), NaN where masks (H, W) or (N, H, W) are true; float32."""
     if masks.shape[-2:] != images.shape[-2:] or masks.shape[:-2] not in ((), (len(images),)):
         raise InputError(
             f"A mask is as large as its image: images are {images.shape}, masks {masks.shape}."
@@ -82,8 +82,11 @@ def _with_gaps(part: Samples, masks: dict[str, np.ndarray]) -> Samples:
         if mask is None:
             raise InputError(f"{name} has no mask of its name: give one for each, or one for all.")
         if mask.shape != part.array.shape[-2:]:
-            sizes = (f"{w} x {h}" for h, w in (mask.shape, part.array.shape[-2:]))
-            raise InputError("The mask of {0} is {1}, it is {2}.".format(name, *sizes))
+            height, width = part.array.shape[-2:]
+            raise InputError(
+                f"The mask of {name} is {mask.shape[1]} x {mask.shape[0]} (width x height), but it"
+                f" is {width} x {height}: a mask is as large as its image."
+            )
         if not mask.any() or mask.all():
             what = "nothing" if not mask.any() else "all"
             raise InputError(f"The mask of {name} marks {what} of it: white is what to fill.")
