@@ -15,16 +15,16 @@ import diabolo
 SOURCE = Path(diabolo.__file__).parent
 LEVELS = [
     "errors arguments inputs params draw layers beside backprop divergence optim train progress"
-    " data metrics linear denoiser figures names columns gaps",
+    " data metrics linear denoiser figures names columns gaps shipped",
     "scaling networks corruption condition bottleneck store intake",
     "likelihood",
-    "net",
+    "net hyperparameters",
     "infer begin",
     "doctor",
     "unlike",
     "trial",
     "fitted",
-    "defaults",
+    "defaults resuming",
     "fitting",
     "estimator",
     "models tasks",

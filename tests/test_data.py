@@ -413,7 +413,7 @@ def test_a_closed_file_or_folder_is_named(tmp_path, monkeypatch):
     save(tmp_path / "a.png", gray(2, 2))
     np.save(tmp_path / "a.npy", GRAY)
     write_idx(tmp_path / "a.idx", GRAY)
-    monkeypatch.setattr("diabolo.data.decoding._open", closed)
+    monkeypatch.setattr("diabolo.data.decoding.opened", closed)
     monkeypatch.setattr("numpy.lib.format.open_memmap", closed)
     assert reason(tmp_path / "a.png") == "a.png cannot be read: Permission denied"
     assert reason(tmp_path / "a.npy") == f"{tmp_path / 'a.npy'} cannot be read: Permission denied"

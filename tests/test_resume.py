@@ -141,13 +141,17 @@ def stopping(at, every):
     return Stopping
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_a_training_that_failed_anywhere_goes_on_exactly(case, uninterrupted, tmp_path):
-    for at in (1, 9, 25):
-        folder = tmp_path / str(at)
-        with pytest.raises(Stop):
-            train(case, folder, stopping(at, every=4))
-        assert state(train(case, folder)) == uninterrupted(case)
+MOMENTS = [(next(iter(CASES)), at) for at in (1, 9)] + [(case, 25) for case in CASES]
+MORE = [(case, at) for case in CASES for at in (1, 9, 14)]
+
+
+@pytest.mark.parametrize(
+    ("case", "at"), [*MOMENTS, *(pytest.param(*one, marks=pytest.mark.stress) for one in MORE)]
+)
+def test_a_training_that_failed_anywhere_goes_on_exactly(case, at, uninterrupted, tmp_path):
+    with pytest.raises(Stop):
+        train(case, tmp_path, stopping(at, every=4))
+    assert state(train(case, tmp_path)) == uninterrupted(case)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -29,7 +29,7 @@ class Line(nn.Module):
         self.calls, self.after = [], []
 
     def loss(self, batch, generator, step):
-        source, target, _ = batch
+        source, target, *_ = batch
         self.calls.append((self.training, len(source), step))
         return (self.linear(source) - target).square().sum(1)
 
@@ -212,7 +212,7 @@ def test_generators_do_not_depend_on_the_process():
 
 def test_rows_give_themselves_as_their_target():
     rows = Rows(torch.arange(12, dtype=torch.uint8).reshape(4, 3))
-    x, y, given = rows.take(torch.tensor([2, 0]))
+    x, y, given, _ = rows.take(torch.tensor([2, 0]))
     assert given is None
     assert x is y
     assert x.tolist() == [[6, 7, 8], [0, 1, 2]]

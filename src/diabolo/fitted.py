@@ -108,6 +108,7 @@ class Plan:
             input_shape=shape if networks.takes_images(p.network) else (math.prod(shape),),
             image_shape=intake.image_shape,
             condition=intake.condition,
+            limits=intake.limits,
         ).eval()
         if draw is not None:
             self._build(net, draw)
@@ -324,7 +325,8 @@ class Fitted:
         for names in (config["feature_names"], config["columns"]):
             if names and len(names) != intake.features:
                 raise ValueError("the names of its columns do not fit its samples.")
-        tensors = dict(tensors)
+        half = torch.float16  # in which weights may be kept
+        tensors = {n: t.float() if t.dtype == half else t for n, t in tensors.items()}
         steps, codes = (tensors.pop(name).numpy() for name in ("step_loss", "code_range"))
         if len(plan.p.hidden or ()) > len(tensors):
             raise ValueError("it has more layers than tensors.")

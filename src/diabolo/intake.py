@@ -30,6 +30,7 @@ from diabolo.inputs import (
 )
 
 TYPES = ("bool", "uint8", "uint16", "float32")  # that values are stored in
+LIMITS = {"bool": (0.0, 1.0), "uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,11 @@ class Intake:
         if self.table is not None:
             return (self.table.width,)
         return self.image_shape or self.sample_shape
+
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        """The range of the stored type; None of floats."""
+        return LIMITS.get(self.dtype)
 
     def rows(self, owner: Any, X: Any, peak: float = 0.0, *, gaps: bool = False) -> Tensor:
         """X as a tensor (N, D); `owner` is the estimator, and `peak` its largest stored value.

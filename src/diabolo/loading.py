@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from diabolo import store
+from diabolo import shipped, store
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
 from diabolo.fitted import Header
@@ -25,10 +25,12 @@ TASKS: dict[str, tuple[str, Any]] = {  # entry: prefix of its tensors, and its c
 def load(path: str | Path, *, device: str = "auto", network: Any = None) -> Any:
     """Read the model, detector or sampler that `save` wrote. Runs no code from the file.
 
+    `path` may be the name of a model that comes with the package, such as "photo".
     A model of an own pair of modules is given that pair again as `network`, whose weights do not
     matter. Raises `InputError` where the file is no model of ours or does not fit itself.
     """
     find_device(check("device", str, device))
+    path = shipped.find(path) or path
     config, tensors = store.read(path)
     header = Header.checked(path, config)
     if header.custom_network and network is None:

@@ -13,6 +13,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from diabolo import backprop
+from diabolo.beside import Beside
 from diabolo.bottleneck import Bottleneck, Code, Encoder, Terms
 from diabolo.condition import Condition
 from diabolo.corruption import Corrupted, Corruption
@@ -36,8 +37,10 @@ class Net(nn.Module):
         input_shape: tuple[int, ...],
         image_shape: tuple[int, int, int] | None = None,
         condition: Condition | None = None,
+        limits: tuple[float, float] | None = None,
     ) -> None:
         super().__init__()
+        self.limits = limits  # of stored values
         self.encoder, self.decoder = encoder, decoder
         self.bottleneck, self.likelihood = bottleneck, likelihood
         self.corruption, self.scaling = corruption, scaling
@@ -60,6 +63,12 @@ class Net(nn.Module):
     def finite(self) -> bool:
         """Whether all parameters are numbers."""
         return all(bool(p.isfinite().all()) for p in self.parameters())
+
+    @property
+    def linear(self) -> bool:
+        """Whether the network is the linear method that it began at, and nothing more."""
+        parts = self.encoder, self.likelihood.before(self.decoder)
+        return all(isinstance(part, Beside) and part.alone for part in parts)
 
     @cached_property
     def probe(self) -> tuple[int, tuple[str, ...]]:
@@ -158,9 +167,10 @@ class Net(nn.Module):
 
     def _pair(self, batch: Batch, generator: Generator) -> tuple[Corrupted, Tensor]:
         """A scaled batch, corrupted, and what should come of it."""
-        source, target, _ = batch
+        source, target, _, window = batch
         clean = self.scaling(target)
-        found = self._corrupted(clean if source is target else self.scaling(source), generator)
+        seen = clean if source is target else self.scaling(source)
+        found = self.corrupted(seen, generator, window)
         return found, clean if found.target is None else found.target
 
     def terms(
@@ -208,16 +218,22 @@ class Net(nn.Module):
         terms = code.terms.values() if self.bottleneck.bound else ()
         return sum((term for _, term in terms), nll)
 
-    def corrupt(self, scaled: Tensor, generator: Generator) -> Tensor:
-        """A scaled batch as the encoder sees it in training."""
-        return self._corrupted(scaled, generator).x
+    def corrupt(
+        self, scaled: Tensor, generator: Generator, window: Tensor | None = None
+    ) -> Tensor:
+        """A scaled batch as the encoder sees it in training; `window`: as in a `Batch`."""
+        return self.corrupted(scaled, generator, window).x
 
-    def _corrupted(self, scaled: Tensor, generator: Generator) -> Corrupted:
+    def corrupted(
+        self, scaled: Tensor, generator: Generator, window: Tensor | None = None
+    ) -> Corrupted:
         """A scaled batch, flat, with what is known of its corruption."""
         if self.corruption is None:
             return Corrupted(scaled)
-        low, high = self.scaling.low, self.scaling.high
-        return self.corruption.corrupt(self.pictured(scaled), generator, low, high).flat()
+        x, ends = self.pictured(scaled), (self.scaling.low, self.scaling.high)
+        if window is None:
+            return self.corruption.corrupt(x, generator, *ends).flat()
+        return self.corruption.corrupt_pieces(x, window, generator, *ends).flat()
 
     def check_corruption(self) -> None:
         """Raise `InputError` where the samples cannot be corrupted."""
@@ -260,7 +276,17 @@ class Net(nn.Module):
 
     def decode(self, z: Tensor, given: Tensor | None = None) -> Tensor:
         """Stored values (B, D) of codes (B, K)."""
-        return self.scaling.inverse(self.likelihood.mean(self.decoded(z, given)))
+        return self.stored(self.decoded(z, given))
+
+    def stored(self, output: Tensor) -> Tensor:
+        """The mean stored values (B, D) of a decoder's output, clipped to the range they have."""
+        values = self.scaling.inverse(self.likelihood.mean(output))
+        return values if self.limits is None else values.clamp(*self.limits)
+
+    def whole(self, images: Tensor, given: Tensor | None = None) -> Tensor:
+        """Stored images (B, C, H, W) of any size as a network makes them whose code they are."""
+        output = self.encoding(given)(self.filled(self.scaling(images))).flatten(1)
+        return self.scaling.inverse(self.likelihood.mean(output)).view(images.shape)
 
     @torch.no_grad()
     def judge(self, batch: Batch, generator: Generator) -> None:

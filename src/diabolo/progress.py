@@ -1,7 +1,9 @@
-"""Progress of a training in the terminal: a bar, or plain lines when it is not a terminal."""
+"""Progress in the terminal: a bar, or plain lines when it is not a terminal."""
 
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Self
 
@@ -71,6 +73,27 @@ class Progress:
 
     def __exit__(self, *_: object) -> None:
         self.bar.close()
+
+
+@contextmanager
+def shares(what: str) -> Iterator[Callable[[float], None]]:
+    """Gives a function that is told the share of some work that is done, and shows it."""
+    start = told = time.perf_counter()
+    with tqdm(
+        total=1.0, bar_format=BAR, disable=not sys.stderr.isatty(), desc=what, leave=False
+    ) as bar:
+
+        def tell(share: float) -> None:
+            nonlocal told
+            bar.update(share - bar.n)
+            now = time.perf_counter()
+            if bar.disable and now - told > SLOW and 0 < share < 1:
+                told, left = now, (now - start) / share * (1 - share)
+                print(
+                    f"{what}  {share:.0%}  remaining {_clock(left)}", file=sys.stderr, flush=True
+                )
+
+        yield tell
 
 
 def _clock(seconds: float) -> str:

@@ -5,10 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from annotated_types import Ge, Le
+
 from diabolo import data
 from diabolo.arguments import Usage
 from diabolo.commands import Force, Input, Model, command, runs
 from diabolo.commands.applying import Corrupt, CorruptionSeed, Out, reconstruct_by
+from diabolo.commands.photographs import clean_files, image_files
 from diabolo.data.samples import kind_by_name
 from diabolo.errors import InputError, complete
 
@@ -18,6 +21,14 @@ if TYPE_CHECKING:
     from diabolo.estimator import Estimator
 
 TUNED = 20  # training images that filters are tuned on
+Level = Annotated[
+    float | None,
+    Ge(0),
+    Le(255),
+    Usage("--level N"),
+    "standard deviation of the noise, of 255 whatever the depth, for a model that is told it;"
+    " without it, it is estimated",
+]
 
 
 @command("use", "diabolo denoise runs/dae photo.png --out clean.png")
@@ -32,6 +43,7 @@ def denoise(
         "fill only what is white here, by a model trained to: of one image, or of the names of"
         " those in a folder",
     ] = None,
+    level: Level = None,
     corrupt: Corrupt = False,
     seed: CorruptionSeed = 0,
     force: Force = False,
@@ -39,12 +51,14 @@ def denoise(
     """Clean images of any size, or rows, with a denoising model.
 
     Writes INPUT cleaned, in its form, and for images a picture of before and after. Images may
-    be of any sizes: they are cleaned in tiles. `corrupt`: first corrupted as in training, by the
-    seed, and a table says how far both are from the clean ones, and what the classical filters
+    be of any sizes: they are cleaned in tiles, and photographs one by one, by a network that works
+    on any size, with their depth, transparency and profile. `level` is that of the noise, for a
+    model that is told it; it is estimated and said. `corrupt`: first corrupted as in training, by
+    the seed, and a table says how far both are from the clean ones, and what the classical filters
     make of some of them. Returns its lines and the paths. Raises as `reconstruct` does.
     """
     from diabolo.report import write_picture
-    from diabolo.tasks import comparing, filling, filters
+    from diabolo.tasks import comparing, filling, filters, whole
 
     fitted = runs.load_model(model)
     if fitted.corruption is None and not fitted.paired_:
@@ -58,10 +72,14 @@ def denoise(
             if corrupt
             else f"{model} was not trained to fill holes: fit one with --corruption scratches."
         )
+    if level is not None and not whole.takes_level(fitted):
+        raise InputError(f"{model} takes no level of the noise: leave --level out.")
     if fitted.image_shape_ is None:
         return list(reconstruct_by(fitted, source, out, corrupt=corrupt, seed=seed, force=force))
     out = runs.free_for_result(out, source, force=force)
     picture = runs.free_to_write(out.with_name(f"{out.name}-comparison.png"), force=force)
+    if not corrupt and whole.takes_any_size(fitted) and (files := image_files(source, out)):
+        return clean_files(fitted, files, out, picture, level)
     parts = data.read_each(source)
     runs.tell(parts[0].told)
     if len(parts) > 1 and kind_by_name(out) != "folder":
@@ -69,7 +87,7 @@ def denoise(
     if mask is not None:
         parts = filling.with_gaps(parts, data.read_each(mask))
     _tell_unlike(fitted, [part.array for part in parts])
-    done, failures = comparing.each(parts, fitted, seed if corrupt else None)
+    done, failures = comparing.each(parts, fitted, seed if corrupt else None, level)
     table = list[str]()
     if corrupt:
         few = _training_images(model, fitted) if filters.installed() else None

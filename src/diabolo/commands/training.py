@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
-from diabolo import recipes
+from diabolo import recipes, shipped
 from diabolo.arguments import Argument, Usage
-from diabolo.commands import Further, command, runs
+from diabolo.commands import Further, command, results, runs
 from diabolo.commands.parameters import as_part, further, given
 from diabolo.data import spec
 from diabolo.errors import IncompleteError, InputError, Interrupted, complete
@@ -56,6 +56,9 @@ def fit(
         str | Path | None, Usage("--out DIR"), "run folder; default runs/RECIPE-DATE-N"
     ] = None,
     force: Annotated[bool, "replace an earlier run in DIR, and save a broken model"] = False,
+    start: Annotated[
+        str | None, Usage("--start MODEL"), "begin with the weights of MODEL; none: anew"
+    ] = None,
     say: Say = lambda text: None,
     watch: Watch = lambda model, test: None,
     **options: Unpack[spec.Options],
@@ -73,13 +76,15 @@ def fit(
     some files were bad.
     """
     if resume is not None:
-        if recipe is not None or parameters or any(options.values()) or out is not None or force:
+        if any([recipe, parameters, *options.values(), out, force, start]):
             raise InputError(RESUMED)
         return _resume(Path(resume), say)
     if recipe is None:
         raise InputError("Say which RECIPE to fit (see diabolo recipes), or --resume DIR.")
     original = recipes.read(recipe)
     plan = changed(original, given(original.model, parameters or {}), spec.table(options))
+    if start is not None:
+        plan = replace(plan, start=_beginning(start))
     model = new_model(plan)
     folder = runs.new_folder(out, plan.name, force=force)
     if options.get("noisy") and original.model.get("corruption") and model.corruption is None:
@@ -102,6 +107,13 @@ def _resume(folder: Path, say: Say) -> Path:
     return _train(folder, plan, new_model(plan), say, lambda model, test: None, resumed=True)
 
 
+def _beginning(start: str) -> str:
+    """What a recipe says of the model to begin with: a name, or a path from anywhere."""
+    if start == "none":
+        return ""
+    return start if shipped.find(start) else str(runs.model_file(start).resolve())
+
+
 def new_model(plan: Recipe) -> "Estimator":
     """The estimator that a recipe describes, its parameters checked; it shows its progress."""
     from diabolo.estimator import Estimator
@@ -110,6 +122,9 @@ def new_model(plan: Recipe) -> "Estimator":
 
     model = from_config(plan.model, kinds())
     assert isinstance(model, Estimator)
+    if plan.start:
+        wanted = model.get_params(deep=False)
+        model = runs.load_model(plan.start).set_params(**wanted | {"warm_start": True})
     model.set_params(verbose=True).validated()
     return model
 
@@ -126,8 +141,8 @@ def _train(
 ) -> Path:
     split = runs.load_split(plan, plan.model["random_state"])
     pairs = "pairs of " if plan.pairs else ""
-    what = "patches" if plan.patches else _what(split.train)
-    say(f"Number of {pairs}{what} in the dataset: {len(split.train)}")
+    what = "patches" if plan.patches else _what(split.learnt)
+    say(f"Number of {pairs}{what} in the dataset: {len(split.learnt)}")
     for note in split.notes:
         say(note)
     plan = replace(plan, data=plan.data | split.framing)
@@ -167,7 +182,7 @@ def changed(recipe: Recipe, parameters: dict[str, Any], data: dict[str, Any]) ->
     if recipe.pairs and spec.PATHS & set(data) == {"test"}:
         raise InputError(f"{recipe.name} learns from pairs: --test needs --data as well.")
     new = bool({"source", "noisy"} & set(data))
-    held = {"validation", "without_clean"} | (spec.PIECES if "noisy" not in data else set())
+    held = {"validation", "without_clean"} | spec.OF_PIECES
     kept = {k: v for k, v in recipe.data.items() if not new or k in held}
     if "validation_fraction" in parameters:
         kept.pop("validation", None)
@@ -252,14 +267,14 @@ class _Run:
         runs.clear(self.folder)
         settings = to_config(self.model)
         del settings["verbose"]
-        runs.write_config(self.folder, replace(self.plan, model=settings))
+        results.write_config(self.folder, replace(self.plan, model=settings))
 
     def epoch_done(self, model: "Estimator") -> None:
         """Keep the history of a finished epoch; draw the loss now and then."""
         from diabolo import report
 
         self.begin()
-        runs.write_history(self.folder, model.history_)
+        results.write_history(self.folder, model.history_)
         if time.monotonic() - self.drawn > LIVE_SECONDS:
             report.draw_loss(self.folder / runs.FIGURES, model)
             self.drawn = time.monotonic()
@@ -305,11 +320,11 @@ class _Run:
     def _report(self, model: "Estimator", test: "Samples") -> None:
         from diabolo import report
 
-        runs.write_history(self.folder, model.history_)
-        self.numbers, outcome = runs.measure(model, self.plan, self.split)
+        results.write_history(self.folder, model.history_)
+        self.numbers, outcome = results.measure(model, self.plan, self.split)
         model.fitted_ = replace(model.fitted_, metrics=self.numbers)
         self._save()
-        runs.write_metrics(self.folder, self.numbers)
+        results.write_metrics(self.folder, self.numbers)
         report.write(self.folder, model, self.plan, self.numbers, test, outcome=outcome)
 
 

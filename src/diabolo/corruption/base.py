@@ -49,6 +49,11 @@ class Corruption(Parameters, ABC):
     of_noisy: ClassVar[bool] = False
     spreads: ClassVar[bool] = False
 
+    @property
+    def strongest(self) -> float:
+        """The largest level that it draws, in scaled units; infinite where it draws none."""
+        return math.inf
+
     @abstractmethod
     def corrupt(self, x: Tensor, generator: Generator, low: float, high: float) -> Corrupted:
         """A corrupted copy of `x`, of its shape, within [low, high] but for gaps."""
@@ -60,6 +65,15 @@ class Corruption(Parameters, ABC):
     def variance(self, x: Tensor, low: float) -> Tensor:
         """The variance of the noise that samples have, like x, of one `of_noisy`."""
         raise NotImplementedError
+
+    def corrupt_pieces(
+        self, x: Tensor, window: Tensor, generator: Generator, low: float, high: float
+    ) -> Corrupted:
+        """As `corrupt`, pieces of larger images; for what depends on where in them they lie.
+
+        `window` (B, 4) has the y and x of a piece's first pixel, and its image's height and width.
+        """
+        return self.corrupt(x, generator, low, high)
 
     def check(self, shape: tuple[int, ...], low: float, high: float) -> None:
         """Raise `InputError` where samples of `shape`, (C, H, W) or (D,), cannot be corrupted."""

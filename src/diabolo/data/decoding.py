@@ -66,17 +66,17 @@ def attempt(name: str, function: Callable[..., Result], *arguments: object) -> R
 
 def read_form(path: Path) -> Form:
     """What the header of an image file says."""
-    with _open(path) as image:
-        lost = _lost(image)
+    with opened(path) as image:
+        missing = lost(image)
         size = _upright_size(image)
-        gray = image.mode in GRAY or (image.mode in ("P", "PA") and _gray_palette(image))
+        gray = is_gray(image)
         deep = FLOAT32 if image.mode == "F" else UINT16
-        return Form(size, gray, deep if image.mode in DEEP else UINT8, lost)
+        return Form(size, gray, deep if image.mode in DEEP else UINT8, missing)
 
 
 def read_pixels(path: Path, form: Form, fit: Fit) -> np.ndarray:
     """The pixels of an image file in a form, which may have another size than the image."""
-    with _open(path) as image:
+    with opened(path) as image:
         _decode_coarsely(image, form.size)
         ImageOps.exif_transpose(image, in_place=True)
         pixels = _framed(_plain(image, form), form.size, fit)
@@ -98,7 +98,8 @@ def read_mark(path: str | Path) -> np.ndarray:
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[Image.Image]:
+def opened(path: Path) -> Iterator[Image.Image]:
+    """An image file, of which the header is read."""
     if is_special(path):  # to open a pipe would wait for its other end
         raise InputError("it is neither a file nor a folder")
     # Given a path, Pillow maps an uncompressed TIFF and garbles it where EXIF turns it.
@@ -113,7 +114,7 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in dict.fromkeys(IMAGE_SUFFIXES.values()) if name in Image.OPEN)
 
 
-def _lost(image: Image.Image) -> frozenset[str]:
+def lost(image: Image.Image) -> frozenset[str]:
     """What an image has that its pixels, as we read them, have not."""
     found = {
         "transparency": image.has_transparency_data,
@@ -134,6 +135,11 @@ def _upright_size(image: Image.Image) -> Size:
     return image.size[::-1] if turned else image.size
 
 
+def is_gray(image: Image.Image) -> bool:
+    """Whether an image is gray; one with a palette is, if all its colours are."""
+    return image.mode in GRAY or (image.mode in ("P", "PA") and _gray_palette(image))
+
+
 def _gray_palette(image: Image.Image) -> bool:
     colours = np.array(image.getpalette("RGB")).reshape(-1, 3)
     return bool((colours == colours[:, :1]).all())
@@ -151,7 +157,7 @@ def _decode_coarsely(image: Image.Image, wanted: Size) -> None:
 def _plain(image: Image.Image, form: Form) -> Image.Image:
     """In the mode of a form: gray or RGB of 8 bits, or what is deeper in floats."""
     if image.mode in DEEP:
-        pixels = _deep_pixels(image, form.dtype)
+        pixels = deep_pixels(image, form.dtype)
         if form.dtype != UINT8:
             return Image.fromarray(pixels.astype(np.float32))
         image = Image.fromarray(pixels.astype(np.uint8))
@@ -174,16 +180,17 @@ def _framed(image: Image.Image, wanted: Size, fit: Fit) -> np.ndarray:
 
 
 def _mark_pixels(path: Path) -> np.ndarray:
-    with _open(path) as image:
+    with opened(path) as image:
         upright = ImageOps.exif_transpose(image)
         if upright.has_transparency_data:
             return np.asarray(upright.convert("RGBA"))
         if upright.mode in DEEP:
-            return _deep_pixels(upright, UINT8).astype(np.uint8)
+            return deep_pixels(upright, UINT8).astype(np.uint8)
         return np.asarray(upright.convert("L"))
 
 
-def _deep_pixels(image: Image.Image, dtype: np.dtype) -> np.ndarray:
+def deep_pixels(image: Image.Image, dtype: np.dtype) -> np.ndarray:
+    """The pixels (H, W) of a gray image that is deeper than 8 bits, reduced to them for uint8."""
     pixels = np.asarray(image)
     if image.mode == "I" and not 0 <= pixels.min() <= pixels.max() <= 65535:
         raise ValueError("its pixels need more than 16 bits")

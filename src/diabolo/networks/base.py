@@ -66,6 +66,7 @@ class Network(Parameters, ABC):
     hidden: ClassVar[tuple[int, ...]]  # sizes of the hidden layers where none are given
     images: ClassVar[bool] = True  # whether it takes (B, C, H, W), or flat batches (B, D)
     bounded: ClassVar[bool] = True  # whether an activation may squash what the decoder gives
+    any_size: ClassVar[bool] = False  # whether its code is the output, for images of any size
     gives: ClassVar[str] = "values of any size"  # what the decoder of an unbounded one gives
 
     @abstractmethod

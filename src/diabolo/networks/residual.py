@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
 from diabolo.errors import InputError
 from diabolo.networks.base import Activation, Network, Pair, Shape, Sizes, after, need_no_code
@@ -23,6 +24,7 @@ class Residual(Network, kind="residual"):
 
     hidden = (64, 64, 64, 64, 64)
     bounded = False
+    any_size = True
     gives = "its input without the noise"
 
     def pair(self, sizes: Sizes) -> Pair:
@@ -48,18 +50,18 @@ class WithoutNoise(nn.Module):
 
     def __init__(self, shape: Shape, hidden: Sequence[int], activation: Activation) -> None:
         super().__init__()
-        padding = (0, shape[2] % 2, 0, shape[1] % 2)
-        layers: list[nn.Module] = [nn.ZeroPad2d(padding)] if any(padding) else []
+        odd = any(side % 2 for side in shape[1:])
+        layers: list[nn.Module] = [nn.Identity()] if odd else []  # as older files count them
         layers.append(nn.PixelUnshuffle(2))
         for before, behind in pairwise([4 * shape[0], *hidden]):
             layers += [nn.Conv2d(before, behind, 3, padding=1), *after(activation)]
         layers += [nn.Conv2d(hidden[-1], 4 * shape[0], 3, padding=1), nn.PixelShuffle(2)]
-        if any(padding):
-            layers.append(nn.ZeroPad2d((0, -padding[1], 0, -padding[3])))
         self.noise = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x - self.noise(x)
+        height, width = x.shape[-2:]
+        even = F.pad(x, (0, width % 2, 0, height % 2)) if height % 2 or width % 2 else x
+        return x - self.noise(even)[..., :height, :width]
 
     def begin_as_identity(self) -> None:
         """Make the noise zero."""

@@ -46,6 +46,7 @@ class UNet(Network, kind="unet"):
 
     hidden = (64, 96, 128)
     bounded = False
+    any_size = True
     gives = "its input without the noise"
 
     def pair(self, sizes: Sizes) -> Pair:

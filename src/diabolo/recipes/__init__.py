@@ -1,7 +1,8 @@
 """Recipes: what can be trained by name. A recipe is a TOML file; this module reads them.
 
 A recipe has a `title`, the `article` it follows, `notes` on what that leaves open, the `[model]`
-(its kind and parameters), the `[data]` (`diabolo.data.spec`, and `validation`) and a `[report]`.
+(its kind and parameters), the model whose weights it begins with (`start`), the `[data]`
+(`diabolo.data.spec`, and `validation`) and a `[report]`.
 With a `base`, the name of a recipe of the package, it says only what is different there, and how
 it validates.
 """
@@ -23,6 +24,7 @@ TABLES = {
     "title": str,
     "article": str,
     "notes": list,
+    "start": str,
     "model": dict,
     "data": dict,
     "report": dict,
@@ -40,6 +42,7 @@ class Recipe:
     title: str = ""
     article: str = ""
     notes: list[str] = field(default_factory=list)
+    start: str = ""
     model: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     report: dict[str, Any] = field(default_factory=dict)
@@ -66,12 +69,16 @@ class Recipe:
         return bool(self.data.get("without_clean"))
 
     @property
-    def patches(self) -> dict[str, int] | None:
-        """`n` pieces of the images that are trained on, and their `size`; None: whole images."""
+    def patches(self) -> dict[str, Any] | None:
+        """`n` pieces of the images that are trained on, their `size` and how they `turn`.
+
+        None: whole images.
+        """
         if not spec.PIECES & set(self.data):
             return None
         data = {"patches": spec.PATCHES, "patch_size": spec.PATCH_SIZE} | self.data
-        return {"n": data["patches"], "size": data["patch_size"]}
+        turn = {"turn": data["turn"]} if "turn" in data else {}
+        return {"n": data["patches"], "size": data["patch_size"]} | turn
 
     @property
     def validation_share(self) -> float | None:

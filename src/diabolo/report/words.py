@@ -24,6 +24,8 @@ NAMES = {  # in metrics.json, where numbers can be named more plainly
     "estimated_noisy_mse": "doing nothing: mean squared error, estimated",
     "estimated_noisy_psnr": "doing nothing: PSNR, dB, estimated",
     "damage": "damage outside the mark: mean squared error",
+    "mark_psnr": "inside the mark: PSNR, dB",
+    "noisy_mark_psnr": "doing nothing: inside the mark: PSNR, dB",
     "full_rank_mse": "of any rank: mean squared error",
 }
 SHORT = {"kl": "KL", "elbo": "ELBO"}  # names that are not what one calls them
@@ -84,6 +86,8 @@ def verdict(numbers: dict[str, Any], net: Net | None = None) -> str:
             sentences.append("(Of any rank it overfits: the training samples are few.)")
     elif linear:
         sentences += _beside_pca(test, linear)
+    if net is not None and net.linear:
+        sentences.append("Training was not surely better than the linear method: the model is it.")
     return " ".join(sentences)
 
 
@@ -118,7 +122,16 @@ def _result(test: dict[str, float], net: Net | None) -> str:
     error = _errors(test)
     if "noisy_mse" in test:
         noisy = f"{_error(test['noisy_mse'])}{_decibels(test.get('noisy_psnr'))}"
-        return f"On corrupted test samples its output has {error}; before, they had {noisy}."
+        marked = ""
+        if {"mark_psnr", "damage"} <= test.keys():
+            marked = (
+                f" Inside the mark the PSNR is {test['mark_psnr']:.1f} dB, before it was"
+                f" {test['noisy_mark_psnr']:.1f}; outside, where it was right, the output has a"
+                f" mean squared error of {_error(test['damage'])}."
+            )
+        return (
+            f"On corrupted test samples its output has {error}; before, they had {noisy}.{marked}"
+        )
     extra = ""
     if "bce" in test:
         extra = f" and a binary cross-entropy of {_error(test['bce'])} nats per pixel"

@@ -12,7 +12,7 @@ from diabolo import figures, metrics
 from diabolo.data import Samples
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
-from diabolo.tasks import denoising, filling, filters
+from diabolo.tasks import denoising, filling, filters, whole
 from diabolo.tasks.evaluation import damage, in_units
 
 SHOWN = 10  # small images in the picture
@@ -57,13 +57,16 @@ class Denoised:
 
 
 def each(
-    parts: Sequence[Samples], model: Estimator, seed: int | None
+    parts: Sequence[Samples], model: Estimator, seed: int | None, level: float | None = None
 ) -> tuple[list[Denoised], list[str]]:
-    """The images of each size denoised, those that the model cannot take named."""
+    """The images of each size denoised, those that the model cannot take named.
+
+    `level`: of the noise, as for `denoising.denoise`.
+    """
     done, failures = list[Denoised](), list(parts[0].failures)
     for samples in parts:
         try:
-            done.append(_denoised(samples, model, seed))
+            done.append(_denoised(samples, model, seed, level))
         except InputError as error:
             if len(parts) == 1:
                 raise
@@ -73,14 +76,33 @@ def each(
     return done, failures
 
 
-def _denoised(samples: Samples, model: Estimator, seed: int | None) -> Denoised:
+def middle_of(model: Estimator, name: str, before: np.ndarray, after: np.ndarray) -> Denoised:
+    """The middle of one photograph (H, W) or (C, H, W), to be drawn."""
+    units = whole.units_of(model, before)
+    top, left = (max(0, side - MIDDLE) // 2 for side in before.shape[-2:])
+    where = np.s_[..., top : top + MIDDLE, left : left + MIDDLE]
+    seen, denoised = (
+        (image[where].reshape(1, -1, *image[where].shape[-2:]).astype(np.float32) - units.black)
+        / units.span
+        for image in (before, after)
+    )
+    samples = Samples(before[where][None], [name], "image")
+    return Denoised(samples, after[where][None], None, seen, denoised, None, math.nan)
+
+
+def _denoised(
+    samples: Samples, model: Estimator, seed: int | None, level: float | None
+) -> Denoised:
     clean, marks = samples.array, None
     seen = clean if samples.noisy is None else samples.noisy
     if seed is not None:
         seen = denoising.corrupt(model, clean, random_state=seed)
         marks = denoising.marks(model, clean, random_state=seed)
     started = time.perf_counter()
-    output = (filling.fill if model.net_.fills else denoising.denoise)(model, seen)
+    if model.net_.fills:
+        output = filling.fill(model, clean, filling.holes(seen))
+    else:
+        output = denoising.denoise(model, seen, level)
     ended = time.perf_counter()
     before, noisy, after = (in_units(model, images) for images in (clean, seen, output))
     speed = _speed(ended - started, after)

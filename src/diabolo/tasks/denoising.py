@@ -1,4 +1,4 @@
-"""Denoising images of any size by a network of one size, in overlapping tiles.
+"""Denoising images of any size: by a network of one size, in overlapping tiles.
 
     y = sum_k w_k f(x_k),    w_k(u) = h(u - u_k) / sum_j h(u - u_j),
     h(t) = sin^2(pi (t + 1/2) / T),    0 <= t < T
@@ -6,7 +6,7 @@
 x_k is the tile of the image x at place u_k, f the network, T the side of a tile, and h the Hann
 window, along rows times along columns. The weights sum to one at every pixel, so that there are
 no seams: what the network leaves as it is comes back as it was. The first and the last tiles end
-at the borders of the image.
+at the borders of the image. By a network that works on any size, see `diabolo.tasks.whole`.
 """
 
 import math
@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import torch
-from annotated_types import Ge, Lt
+from annotated_types import Ge, Le, Lt
 from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor
@@ -24,22 +24,34 @@ from diabolo import infer, params
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
 from diabolo.inputs import as_float32, as_rows, find_seed, in_a_sentence, like
+from diabolo.tasks import whole
 from diabolo.tasks.evaluation import masks
 from diabolo.train import generator
 
 Overlap = Annotated[float, Ge(0), Lt(1)]
+Level = Annotated[float, Ge(0), Le(255)]
 Progress = Callable[[float], object]
 TILES = 1024  # reconstructed at a time
 
 
 def denoise(
-    model: Estimator, images: Any, *, overlap: float = 0.5, progress: Progress = lambda share: None
+    model: Estimator,
+    images: Any,
+    level: float | None = None,
+    *,
+    overlap: float = 0.5,
+    progress: Progress = lambda share: None,
 ) -> Any:
     """What `model.reconstruct` makes of images of any size, float32 in the units of the input.
 
-    `images` are (N, H, W) or (N, C, H, W), numpy or torch. Neighbouring tiles have at least the
-    share `overlap` of their sides in common. Smaller images are continued by their mirror image
-    and cut again. A network for gray images is given each channel for itself; one for colour is
+    `images` are (N, H, W) or (N, C, H, W), numpy or torch. `level` is the standard deviation of
+    their noise, of 255 whatever their units, for a model that is told it; without one it is
+    estimated for each image. A network that works on any size takes images of any type: uint16,
+    and floats from 0 to 1 or from 0 to 255, which may go beyond, too; one that does not is given
+    tiles, neighbours of which have at least the share `overlap` of their sides in common, and
+    smaller images continued by their mirror image.
+
+    A network for gray images is given each channel for itself; one for colour is
     given a gray image as three equal channels, whose outputs are averaged. For images of the
     network's size this is `model.reconstruct`, to the bit. `progress` is told, now and then, the
     share of the tiles that is done.
@@ -51,9 +63,15 @@ def denoise(
     (2, 3, 30, 21)
     """
     overlap = params.check("overlap", Overlap, overlap)
+    level = None if level is None else params.check("level", Level, level)
     shape, array = _shape_of_images(model), as_rows(images)
-    if _fits(model, array):
+    told = whole.takes_level(model)
+    if level is not None and not told:
+        raise InputError(whole.TAKES_NONE)
+    if _fits(model, array) and not told:
         return model.reconstruct(images)
+    if whole.takes_any_size(model):
+        return like(images, torch.from_numpy(_whole(model, array, level, progress)))
     output = in_tiles(
         lambda tiles: _reconstructed(model, tiles),
         _planes(_values(model, array), shape[0]),
@@ -64,6 +82,21 @@ def denoise(
     if output.size != array.size and len(output) == len(array):
         output = output.mean(axis=1, dtype=np.float64).astype(np.float32)
     return like(images, torch.from_numpy(output.reshape(array.shape)))
+
+
+def _whole(model: Estimator, array: Any, level: float | None, progress: Progress) -> np.ndarray:
+    """Each of the images (N, ...) by a network that works on any size, float32."""
+    images = _finite(array, gaps=model.net_.fills)
+    output = np.empty(images.shape, np.float32)
+    for number, (image, cleaned) in enumerate(zip(images, output, strict=True)):
+        shaped = image.reshape(model.image_shape_) if image.ndim == 1 else image
+        found = whole.noise_of(model, shaped, level)
+
+        def told(share: float, before: int = number) -> None:
+            progress((before + share) / len(images))
+
+        cleaned[...] = whole.clean(model, shaped, found, progress=told).reshape(image.shape)
+    return output
 
 
 def corrupt(model: Estimator, images: Any, *, random_state: Any = None) -> Any:
@@ -207,10 +240,17 @@ def _fits(model: Estimator, array: Any) -> bool:
 
 def _values(model: Estimator, array: Any) -> np.ndarray:
     """Images in a type that the network takes, once their units and values are found right."""
+    values = _finite(array, gaps=model.net_.fills)
+    model.fitted_.intake.check_units(values, model.fitted_.peak)
+    return values
+
+
+def _finite(array: Any, *, gaps: bool) -> np.ndarray:
+    """Images in a type that a network takes, once their values are found right."""
     values = np.asarray(array)
     if values.size == 0:
         raise InputError(f"There are no pixels in images of shape {values.shape}.")
-    odd = np.isinf if model.net_.fills else lambda x: ~np.isfinite(x)
+    odd = np.isinf if gaps else lambda x: ~np.isfinite(x)
     if values.dtype.kind == "f" and odd(values).any():
         raise InputError(
             in_a_sentence(f"contains {'NaN' if np.isnan(values).any() else 'infinity'}")
@@ -219,7 +259,6 @@ def _values(model: Estimator, array: Any) -> np.ndarray:
         values = values.astype(np.uint16)
     elif values.dtype not in (np.bool_, np.uint8):
         values = as_float32(values, distinct=False)
-    model.fitted_.intake.check_units(values, model.fitted_.peak)
     return values
 
 

@@ -19,6 +19,7 @@ from diabolo.data import Samples
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
 from diabolo.inputs import as_rows, like
+from diabolo.tasks import whole
 from diabolo.tasks.denoising import denoise
 
 REACH = 8  # pixels
@@ -36,14 +37,15 @@ def fill(model: Estimator, images: Any, masks: Any = None) -> Any:
             "The model has not learnt to fill: fit one with corruption='scratches'"
             " (--corruption scratches)."
         )
-    array = np.array(as_rows(images), np.float32)
-    if masks is not None:
-        array = erased(array, np.asarray(masks))
-    gaps = _gaps(array)
+    given = np.asarray(as_rows(images))
+    array = given.astype(np.float32) if masks is None else erased(given, np.asarray(masks))
+    deep = given.dtype.kind in "bu" and whole.takes_any_size(model)
+    factor = whole.LEVELS / whole.units_of(model, given).span if deep else 1.0
+    gaps = holes(array)
     if gaps.all((1, 2)).any():
         raise InputError("There is nothing to fill an image from: the mask is all of it.")
     while gaps.any():
-        output = denoise(model, array)
+        output = denoise(model, array * np.float32(factor)) / factor
         near = gaps & np.stack([distance_transform_edt(gap) <= REACH for gap in gaps])
         where = _like(near, array) & np.isnan(array)
         array[where] = output[where]
@@ -102,7 +104,7 @@ def _white(mask: np.ndarray) -> np.ndarray:
     return white
 
 
-def _gaps(images: np.ndarray) -> np.ndarray:
+def holes(images: np.ndarray) -> np.ndarray:
     """Which pixels have a gap in some channel, (N, H, W)."""
     gaps = np.isnan(images)
     return gaps.any(1) if gaps.ndim == 4 else gaps

@@ -1,0 +1,109 @@
+"""Photographs cleaned file by file, so that one at a time is in the memory."""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from diabolo.commands import runs
+from diabolo.data.files import folder_atomically
+from diabolo.data.samples import kind_by_name
+from diabolo.data.sources import find_files
+from diabolo.errors import InputError, complete
+from diabolo.progress import shares
+
+if TYPE_CHECKING:
+    from diabolo.data.images import Found
+    from diabolo.data.photofile import Photograph
+    from diabolo.estimator import Estimator
+    from diabolo.tasks.comparing import Denoised
+    from diabolo.tasks.whole import Progress
+
+
+def image_files(source: str, out: Path) -> "Found | None":
+    """The image files of a source, where what comes of them is to be image files again."""
+    from diabolo.data.images import Found
+
+    path, kind = Path(source), kind_by_name(out)
+    if kind not in ("image", "folder") or not path.exists():
+        return None
+    if path.is_file():
+        image = kind_by_name(path) == "image"
+        return Found(path.parent, [path.name], [], []) if image else None
+    files = find_files(source)
+    if files is not None and len(files.names) > 1 and kind == "image":
+        raise InputError(f"{out} is one image and {source} has more: give a folder as --out.")
+    return files
+
+
+def clean_files(
+    model: "Estimator", files: "Found", out: Path, picture: Path, level: float | None
+) -> list[str | Path]:
+    """Write image files cleaned, in the form of each, and a picture of the first: their paths.
+
+    Raises `IncompleteError` after the work where some files were bad.
+    """
+    from diabolo.data.photofile import names_for
+    from diabolo.report import write_picture
+    from diabolo.tasks import comparing
+
+    runs.tell(files.notes)
+    names, failed = names_for(files.folder, files.names)
+    sources = [files.folder / name for name in files.names if name not in failed]
+    if kind_by_name(out) == "image":
+        shown = _each(model, {source: out for source in sources}, level, failed)
+    else:
+        with folder_atomically(out) as folder:
+            targets = [folder / name for name in names]
+            shown = _each(model, dict(zip(sources, targets, strict=True)), level, failed)
+    written: list[str | Path] = [out]
+    if model.image_shape_[0] in (1, 3):
+        write_picture(picture, lambda: comparing.picture(shown))
+        written.append(picture)
+    return complete(written, [*files.failures, *failed.values()])
+
+
+def _each(
+    model: "Estimator", files: Mapping[Path, Path], level: float | None, failed: dict[str, str]
+) -> "list[Denoised]":
+    """Clean and write files; the first of them, to be shown. Those that fail are added."""
+    from diabolo.data.photofile import check_holds, write_photograph
+    from diabolo.tasks import comparing
+
+    shown = list["Denoised"]()
+    with shares("cleaning") as tell:
+        for number, (source, target) in enumerate(files.items()):
+            told = partial(_tell, tell, number, len(files))
+            try:
+                before, after = _cleaned(model, source, level, told)
+                kept = check_holds(target, after.mode)
+            except InputError as error:
+                failed[source.name] = str(error)
+                continue
+            if kept != after.mode:
+                runs.tell([f"{target.name} holds 8 bits a value: write .png to keep them all."])
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_photograph(target, after)
+            if len(shown) < comparing.PICTURED:
+                shown.append(comparing.middle_of(model, source.name, before.pixels, after.pixels))
+    if not shown:
+        raise InputError(next(iter(failed.values())))
+    return shown
+
+
+def _tell(tell: "Progress", before: int, count: int, share: float) -> None:
+    """How far all of so many are, of which some are done and the next in part."""
+    tell((before + share) / count)
+
+
+def _cleaned(
+    model: "Estimator", path: Path, level: float | None, progress: "Progress"
+) -> "tuple[Photograph, Photograph]":
+    """A photograph before and after; what there is to be said of it is told."""
+    from diabolo.data.photofile import read_photograph
+    from diabolo.tasks import whole
+
+    before = read_photograph(path, path.name)
+    after, words = whole.cleaned(model, before, level, progress)
+    runs.tell([f"{path.name}: {note}" for note in (*before.told, *words)])
+    return before, after
