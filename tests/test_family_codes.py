@@ -292,7 +292,7 @@ def energy(codes):
 def test_the_critic_brings_the_codes_to_the_prior():
     random = np.random.default_rng(0)
     X = (random.normal(size=(600, 2)) @ random.normal(size=(2, 10)) * 2 + 5).astype(np.float32)
-    options = PLAIN | SMALL | {"latent_dim": 2, "scaling": "standard", "epochs": 60}
+    options = PLAIN | SMALL | {"latent_dim": 2, "scaling": "standard", "epochs": 30}
     codes = {
         weight: AdversarialAutoencoder(**options, adversarial=weight).fit(X).transform(X)
         for weight in (0.0, 1.0)

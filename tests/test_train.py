@@ -1,7 +1,5 @@
 """The training engine: any module with a loss, and the articles' own loops."""
 
-import subprocess
-import sys
 from itertools import chain
 
 import numpy as np
@@ -203,11 +201,8 @@ def test_generators_differ_by_seed_purpose_and_epoch_and_repeat():
 
 
 def test_generators_do_not_depend_on_the_process():
-    code = "from diabolo.train import generator as g; print(g(3, 'order', 2).initial_seed())"
-    found = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert int(found.stdout) == generator(3, "order", 2).initial_seed()
+    """Python's own hash of a text would."""
+    assert generator(3, "order", 2).initial_seed() == 2390432545440953140
 
 
 def test_rows_give_themselves_as_their_target():

@@ -211,9 +211,13 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Hyperparamete
         )
 
     def fill(self, X: Any, *, condition: Any = None) -> Any:
-        """X with its gaps filled in, each from the rest of its row; nothing else is changed."""
+        """X with its gaps filled in, each from the rest of its row; nothing else is changed.
+
+        Gaps are NaN. Images may have some where the model was trained with a corruption that
+        erases.
+        """
         net, rows = self._net(), self.rows(X)
-        if self.fitted_.intake.table is None:
+        if self.fitted_.intake.table is None and not net.fills:
             return copy.copy(X)
         found = in_blocks(net, net.fill, rows, *self.given(condition, len(rows)))
         return self.fitted_.intake.fill(X, found)
@@ -356,8 +360,8 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Hyperparamete
 
     def rows(self, X: Any) -> Tensor:
         """X as a tensor (N, D) of its stored type (integers beyond uint16 and floats: float32)."""
-        self._net()
-        return self.fitted_.intake.rows(self, X, self.fitted_.peak)
+        gaps = self._net().fills
+        return self.fitted_.intake.rows(self, X, self.fitted_.peak, gaps=gaps)
 
     @property
     def _n_features_out(self) -> int:

@@ -120,9 +120,10 @@ class Net(nn.Module):
     def loss(self, batch: Batch, generator: Generator, step: int) -> Tensor:
         """Nats per sample, (B,), of a stored batch: what training minimises the mean of."""
         corrupted, clean = self._pair(batch, generator)
-        given = batch.given
-        if self.condition is not None and self.condition.drawn and corrupted.level is not None:
-            given = corrupted.level.unsqueeze(1)
+        given, level = batch.given, corrupted.level
+        spreads = self.corruption is not None and self.corruption.spreads
+        if spreads and level is not None and self.condition is not None and self.condition.drawn:
+            given = level.unsqueeze(1)
         seen = self.scaling.hidden(corrupted.x, generator)
         total, terms = self.terms(seen, clean, generator, step, given=given)
         for weight, term in terms.values():
@@ -142,7 +143,7 @@ class Net(nn.Module):
         @torch.no_grad()
         def learn(batch: Batch, generator: Generator, step: int, weight: float) -> Tensor:
             seen, clean = self.seen(batch, generator)
-            tape = backprop.forward(layers, seen)
+            tape = backprop.forward(layers, self.filled(seen))
             nll, gradient = self.likelihood.nll_and_gradient(tape[-1][2], clean)
             backprop.backward(tape, gradient.mul_(weight))
             return nll
@@ -169,7 +170,8 @@ class Net(nn.Module):
         source, target, _, window = batch
         clean = self.scaling(target)
         seen = clean if source is target else self.scaling(source)
-        return self.corrupted(seen, generator, window), clean
+        found = self.corrupted(seen, generator, window)
+        return found, clean if found.target is None else found.target
 
     def terms(
         self,
@@ -230,10 +232,8 @@ class Net(nn.Module):
             return Corrupted(scaled)
         x, ends = self.pictured(scaled), (self.scaling.low, self.scaling.high)
         if window is None:
-            found = self.corruption.corrupt(x, generator, *ends)
-        else:
-            found = self.corruption.corrupt_pieces(x, window, generator, *ends)
-        return found._replace(x=found.x.flatten(1))
+            return self.corruption.corrupt(x, generator, *ends).flat()
+        return self.corruption.corrupt_pieces(x, window, generator, *ends).flat()
 
     def check_corruption(self) -> None:
         """Raise `InputError` where the samples cannot be corrupted."""
@@ -247,7 +247,27 @@ class Net(nn.Module):
 
     def shaped(self, batch: Tensor) -> Tensor:
         """A flat batch (B, D) in the shape that the encoder takes."""
-        return self.scaling.filled(batch).reshape(-1, *self.input_shape)
+        return self.filled(batch).reshape(-1, *self.input_shape)
+
+    @property
+    def fills(self) -> bool:
+        """Whether it has learnt to fill the gaps of images."""
+        return self.corruption is not None and self.corruption.erases
+
+    @property
+    def of_noisy(self) -> bool:
+        """Whether it has learnt from noisy samples alone."""
+        return self.corruption is not None and self.corruption.of_noisy
+
+    def filled(self, scaled: Tensor) -> Tensor:
+        """A scaled batch as the encoder takes it, without gaps.
+
+        Those of images have a value that no pixel has: half the range below the lowest.
+        """
+        if not self.fills:
+            return self.scaling.filled(scaled)
+        low, high = self.scaling.low, self.scaling.high
+        return scaled.nan_to_num(low - (high - low) / 2)
 
     def encode(self, x: Tensor, given: Tensor | None = None) -> Tensor:
         """Mean codes (B, K) of stored values (B, D)."""
@@ -265,7 +285,7 @@ class Net(nn.Module):
 
     def whole(self, images: Tensor, given: Tensor | None = None) -> Tensor:
         """Stored images (B, C, H, W) of any size as a network makes them whose code they are."""
-        output = self.encoding(given)(self.scaling(images)).flatten(1)
+        output = self.encoding(given)(self.filled(self.scaling(images))).flatten(1)
         return self.scaling.inverse(self.likelihood.mean(output)).view(images.shape)
 
     @torch.no_grad()

@@ -57,6 +57,7 @@ def measure(model: "Estimator", recipe: Recipe, split: Split) -> "tuple[dict[str
         model,
         split.test.array,
         noisy=split.test.noisy,
+        without_clean=recipe.without_clean,
         condition=condition_of(model, split.test),
         window=split.test.window,
         seed=model.seed_,

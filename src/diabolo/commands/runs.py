@@ -85,6 +85,8 @@ def load_split(recipe: Recipe, seed: int) -> Split:
     if share := recipe.validation_share:
         held = int(given * share)
         train, validation = (_subset(train, part) for part in (slice(held, None), slice(held)))
+    if recipe.pairs and recipe.without_clean:
+        train = train.both_ways()
     if len(train.array) == 0 or (validation is not None and len(validation.array) == 0):
         raise InputError(f"{given} samples are too few to train and to validate on: give more.")
     if not recipe.patches:
@@ -323,6 +325,15 @@ def load_model(path: str | Path) -> "Estimator":
     loaded: Any = load(model_file(path))
     model: Estimator = getattr(loaded, "model_", loaded)
     return model
+
+
+def check_corrupt(model: "Estimator", name: str | Path, *, corrupt: bool) -> None:
+    """Refuse to corrupt what a model that learnt from noisy samples alone would take for clean."""
+    if corrupt and model.net_.of_noisy:
+        raise InputError(
+            f"{name} learnt from noisy images, of which there are no clean ones to corrupt: leave"
+            " --corrupt out."
+        )
 
 
 def read_for(model: "Estimator", source: str | Path, limit: int | None = None) -> Samples:

@@ -179,15 +179,16 @@ def _train(
 
 def changed(recipe: Recipe, parameters: dict[str, Any], data: dict[str, Any]) -> Recipe:
     """The recipe with what was given instead of its own; `data` is like its [data]."""
-    model = _with_parameters(recipe, parameters, noisy="noisy" in data)
     if recipe.pairs and spec.PATHS & set(data) == {"test"}:
         raise InputError(f"{recipe.name} learns from pairs: --test needs --data as well.")
     new = bool({"source", "noisy"} & set(data))
-    held = {"validation"} | spec.OF_PIECES
+    held = {"validation", "without_clean"} | spec.OF_PIECES
     kept = {k: v for k, v in recipe.data.items() if not new or k in held}
     if "validation_fraction" in parameters:
         kept.pop("validation", None)
     spec.check(kept | data)
+    alone = "noisy" not in kept | data and bool((kept | data).get("without_clean"))
+    model = _with_parameters(recipe, parameters, pairs="noisy" in data, noisy=alone)
     changed = sorted({*parameters, *(["data"] if new else [])} - {"random_state", "epochs"})
     title = f"{recipe.title}; changed: {', '.join(changed)}" if changed else recipe.title
     notes = [] if new else recipe.notes
@@ -198,16 +199,35 @@ def changed(recipe: Recipe, parameters: dict[str, Any], data: dict[str, Any]) ->
     return plan
 
 
-def _with_parameters(recipe: Recipe, parameters: dict[str, Any], *, noisy: bool) -> dict[str, Any]:
-    """A recipe's [model] with changed parameters; noisy samples need no corruption."""
+def _with_parameters(
+    recipe: Recipe, parameters: dict[str, Any], *, pairs: bool, noisy: bool
+) -> dict[str, Any]:
+    """A recipe's [model] with changed parameters; pairs need no corruption, noisy images one."""
     model: dict[str, Any] = {"random_state": 0, **recipe.model}
-    if noisy and "corruption" not in parameters:
+    if pairs and "corruption" not in parameters:
         model.pop("corruption", None)
+    if noisy:
+        model["corruption"] = _of_noisy(model.get("corruption"), parameters.get("corruption"))
     for name, value in parameters.items():
         model[name] = _merged(model.get(name), value)
     if model["random_state"] in (None, "none"):
         raise InputError("A run needs a seed that can be repeated: give --seed a number.")
     return model
+
+
+def _of_noisy(own: Any, given: Any) -> Any:
+    """The corruption for noisy images: the recipe's own if it is such a one."""
+    from diabolo.corruption import Corruption
+
+    kinds = Corruption.kinds()
+    fitting = [kind for kind, part in kinds.items() if part.of_noisy]
+    wanted = as_part(given).get("kind", fitting[0])
+    if wanted not in fitting:
+        raise InputError(
+            f"--without-clean goes with the corruption {fitting[0]}: leave --corruption {wanted}"
+            " out."
+        )
+    return own if as_part(own).get("kind") in fitting else {"kind": wanted}
 
 
 def _merged(old: Any, new: Any) -> Any:
@@ -332,8 +352,11 @@ class _RunCheckpoints(Checkpoints):
 def _chosen(model: "Estimator") -> str:
     """What was found for the parameters that were left to the data."""
     from diabolo.defaults import AUTO, FOUND
+    from diabolo.report.words import described
 
     found = {n: model.fitted_.config[n] for n in FOUND if getattr(model, n) == AUTO}
+    if model.corruption is not None and AUTO in model.corruption.get_params().values():
+        found["corruption"] = described(model.net_.corruption)
     lists = {n: ",".join(map(str, value)) for n, value in found.items() if type(value) is list}
     return ", ".join(f"{name} {value}" for name, value in (found | lists).items())
 

@@ -39,13 +39,14 @@ class BlindGaussian(Corruption, kind="blind-gaussian"):
     L. Zhang, "Beyond a Gaussian Denoiser", 2017, section III.D.
     """
 
+    spreads = True
     level: Annotated[
         tuple[Spread, Spread], "Range of the standard deviation, in scaled units."
     ] = field(default=(0.0, 0.25), kw_only=False)
 
     @property
     def strongest(self) -> float:
-        return self.std[1]
+        return self.level[1]
 
     def corrupt(self, x: Tensor, generator: Generator, low: float, high: float) -> Corrupted:
         least, most = self.level

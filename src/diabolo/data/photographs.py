@@ -130,6 +130,20 @@ class Photographs:
         chosen = torch.isin(numbers, torch.tensor(sorted(apart)))
         return self[chosen], self[~chosen]
 
+    def both_ways(self) -> "Photographs":
+        """Of pairs of noisy photographs the pieces, and the same the other way round."""
+        assert self.noisy is not None
+        layout, places = self.layout.clone(), self.places.clone()
+        layout[:, 0] += len(self.pixels)
+        places[:, 0] += len(self.layout)
+        return replace(
+            self,
+            pixels=torch.cat([self.pixels, self.noisy]),
+            noisy=torch.cat([self.noisy, self.pixels]),
+            layout=torch.cat([self.layout, layout]),
+            places=torch.cat([self.places, places]),
+        )
+
     def to(self, device: torch.device) -> "Photographs":
         """Whose batches are on a device; itself too where it is in memory."""
         if self.pixels.nbytes > MEMORY:

@@ -1,6 +1,6 @@
 """What was read from a source, and how a file's name tells what it is."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -76,6 +76,23 @@ class Samples:
     told: list[str] = field(default_factory=list)
     framing: dict[str, str] = field(default_factory=dict)
     window: "np.ndarray | None" = None
+
+    def both_ways(self) -> "Samples":
+        """Of pairs of noisy samples those, and the same the other way round.
+
+        What learns the one from the other learns the mean of all shots, the clean sample (J.
+        Lehtinen et al., "Noise2Noise", 2018, section 2).
+        """
+        import numpy as np
+
+        if not isinstance(self.array, np.ndarray):
+            return replace(self, array=self.array.both_ways())
+        assert self.noisy is not None
+        array, noisy = (
+            np.concatenate(pair) for pair in ((self.array, self.noisy), (self.noisy, self.array))
+        )
+        labels = None if self.labels is None else np.tile(self.labels, 2)
+        return replace(self, array=array, noisy=noisy, names=self.names * 2, labels=labels)
 
     @property
     def notes(self) -> list[str]:

@@ -56,6 +56,12 @@ class Options(TypedDict, total=False):
         Usage("--clean INPUT"),
         "what should come of it: images of the same names in folders, rows in files",
     ]
+    without_clean: Annotated[
+        bool | None,
+        Usage("--without-clean"),
+        "the images are noisy, and there are no clean ones: learn from these alone; of --noisy and"
+        " --clean, which are two noisy shots of the same then, both are learnt from",
+    ]
     limit: Limit
     size: Size
     fit: Fit

@@ -41,10 +41,13 @@ def gallery(
     elif pictured(model):
         count = recipe.report.get("columns", SHOWN)
         yield _images(model, test.array[:count])
-        if outcome.corrupted:
+        if outcome.estimate is not None:
+            yield _cleaned(outcome, count)
+        elif outcome.corrupted:
             how = "corrupted as in training" if test.noisy is None else "their noisy partners"
             yield _denoised(outcome, count, numbers["test"], how)
-    yield _errors(model, outcome)
+    if outcome.estimate is None:
+        yield _errors(model, outcome)
     if model.code_size_ > 1 and len(outcome.codes) > 2:
         yield _latent(test.labels, outcome)
     if model.net_.bottleneck.prior() is not None and pictured(model):
@@ -108,6 +111,17 @@ def _shown(outcome: Outcome, count: int) -> np.ndarray:
         return np.arange(min(count, len(outcome.seen)))
     marked = outcome.masks.reshape(len(outcome.masks), -1).mean(1) > MARKED
     return np.argsort(~marked, kind="stable")[:count]
+
+
+def _cleaned(outcome: Outcome, count: int) -> Picture:
+    """Before and after, where there are no clean images."""
+    noisy, clean = outcome.seen[:count].clip(0, 1), outcome.output[:count].clip(0, 1)
+    caption = (
+        "Noisy test images, what came of them, and what was taken away (gray: nothing), which"
+        " should be noise and show nothing of the images."
+    )
+    rows = [("noisy", noisy), ("denoised", clean), ("taken", 0.5 + noisy - clean)]
+    return Picture("denoised", "Denoised", caption, figures.rows(rows))
 
 
 def _table(model: Estimator, test: Samples) -> Picture:

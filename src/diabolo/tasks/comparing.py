@@ -13,7 +13,7 @@ from diabolo import figures, metrics
 from diabolo.data import Samples
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
-from diabolo.tasks import denoising, filters, whole
+from diabolo.tasks import denoising, filling, filters, whole
 from diabolo.tasks.evaluation import damage, in_units
 
 SHOWN = 10  # small images in the picture
@@ -114,13 +114,16 @@ def middle_of(model: Estimator, name: str, before: np.ndarray, after: np.ndarray
 def _denoised(
     samples: Samples, model: Estimator, seed: int | None, level: float | None
 ) -> Denoised:
-    clean = seen = samples.array
-    marks = None
+    clean, marks = samples.array, None
+    seen = clean if samples.noisy is None else samples.noisy
     if seed is not None:
         seen = denoising.corrupt(model, clean, random_state=seed)
         marks = denoising.marks(model, clean, random_state=seed)
     started = time.perf_counter()
-    output = denoising.denoise(model, seen, level)
+    if model.net_.fills:
+        output = filling.fill(model, clean, filling.holes(seen))
+    else:
+        output = denoising.denoise(model, seen, level)
     ended = time.perf_counter()
     before, noisy, after = (in_units(model, images) for images in (clean, seen, output))
     speed = _speed(ended - started, after)

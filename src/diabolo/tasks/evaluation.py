@@ -21,6 +21,7 @@ from diabolo.estimator import Estimator
 from diabolo.linear import LinearMap, fit_linear, fit_principal
 from diabolo.net import Net
 from diabolo.scaling import TableScaling
+from diabolo.tasks.estimating import Estimate, of_noisy, of_shots
 from diabolo.train import generator
 
 LINEAR_FEATURES = 4096  # the widest sample whose covariance is formed
@@ -37,7 +38,7 @@ class Outcome:
     given, and `clean` itself where nothing is corrupted; `codes` (N, K) are the mean codes of it.
     `nats` (N,) are the nll, the terms and the bound that the model names, from one seeded draw of
     the code; `measures` what it tells of the codes of the first 2,048. `masks`: where watermarks
-    lie.
+    lie. `estimate`: how far outputs are from clean samples, where `clean` are noisy themselves.
     """
 
     clean: np.ndarray
@@ -47,6 +48,7 @@ class Outcome:
     nats: dict[str, np.ndarray]
     measures: dict[str, float]
     masks: np.ndarray | None = None
+    estimate: Estimate | None = None
 
     @property
     def corrupted(self) -> bool:
@@ -64,26 +66,35 @@ def outcome(
     X: Any,
     *,
     noisy: Any = None,
+    without_clean: bool = False,
     condition: Any = None,
     window: Any = None,
     seed: int = 0,
 ) -> Outcome:
     """What a fitted model makes of X, or of its noisy partners; without these it is corrupted.
 
-    `condition`: that of each sample, for a model that has learnt with one. `window` (N, 4): where
-    samples lie that are pieces of larger images.
+    `condition`: that of each sample, for a model that has learnt with one. `without_clean`: X are
+    other noisy shots of the same, and no clean ones. `window` (N, 4): where samples lie that are
+    pieces of larger images.
     """
     seen = corrupted(model, X, seed, noisy, window)
     clean = in_units(model, X)
     output, codes, nats = _passed(model, seen, X, seed, condition)
+    units = clean if seen is X else in_units(model, seen)
+    estimate, outputs = None, in_units(model, output)
+    if noisy is not None and without_clean:
+        estimate = of_shots(outputs, units, clean)
+    elif model.net_.of_noisy:
+        estimate = of_noisy(model, X, condition, seed)
     return Outcome(
         clean=clean,
-        seen=clean if seen is X else in_units(model, seen),
-        output=in_units(model, output),
+        seen=units,
+        output=outputs,
         codes=codes,
         nats=nats,
         measures=_measures(model, seen, condition),
         masks=masks(model, X, seed, window) if noisy is None else None,
+        estimate=estimate,
     )
 
 
@@ -168,13 +179,18 @@ def measured(
     """What `evaluate` gives, of an outcome."""
     test = quality(model, found)
     result: dict[str, Any] = {"test": {k: v for k, v in test.items() if math.isfinite(v)}}
-    if x_train is not None:
+    if x_train is not None and found.estimate is None:
         result["linear"] = _linear(model, found, x_train, noisy_train, seed)
     return result
 
 
 def quality(model: Estimator, found: Outcome) -> dict[str, float]:
-    """How near the outputs are, before and after; mean nats; measures; a watermark's damage."""
+    """How near the outputs are, before and after; mean nats; measures; a watermark's damage.
+
+    Where there are no clean samples to be near to, estimates of that, and the measures.
+    """
+    if found.estimate is not None:
+        return found.estimate.numbers() | found.measures
     test = _likeness(model, found.clean, found.output, found.errors)
     test |= model.net_.likelihood.measures(found.output, found.clean)
     test |= {n: float(a.mean(dtype=np.float64)) for n, a in found.nats.items()}
@@ -191,13 +207,13 @@ def quality(model: Estimator, found: Outcome) -> dict[str, float]:
 
 
 def corrupted(model: Estimator, X: Any, seed: int, noisy: Any = None, window: Any = None) -> Any:
-    """X as a denoising model is tested on it; X itself where there is no corruption.
+    """X as a denoising model is tested on it; X where there is no corruption, or no clean X.
 
     `noisy`: what was given as the corrupted X; `window`: as for `outcome`.
     """
     if noisy is not None:
         return noisy
-    if model.corruption is None:
+    if model.corruption is None or model.net_.of_noisy:
         return X
     return model.corrupt(X, window=window, random_state=seed)
 
@@ -246,7 +262,8 @@ def _error_where(
 def in_units(model: Estimator, X: Any) -> np.ndarray:
     """Images (N, C, H, W), of any size, in [0, 1] units; tables (N, D) in scaled columns.
 
-    Of a table with categories or gaps what the network has of it, (N, E), NaN in gaps.
+    Of a table with categories or gaps what the network has of it, (N, E), NaN in gaps. Those of
+    images are black.
     """
     scaling = model.net_.scaling
     if _cells(model):
@@ -259,6 +276,8 @@ def in_units(model: Estimator, X: Any) -> np.ndarray:
     shape = model.image_shape_ if values.ndim == 2 else (1, *values.shape[1:])[-3:]
     shifted = values - low
     shifted /= (high - low) or 1
+    if model.net_.fills:
+        np.nan_to_num(shifted, copy=False)
     return shifted.reshape(-1, *shape)
 
 
