@@ -27,7 +27,7 @@ from diabolo.errors import InputError
 
 LEAST = 20  # images that a mark is estimated from
 SEARCHED = 800  # pixels of a side, beyond which a mark is first looked for in smaller images
-BAND = 2**24  # values of the images that are worked on at a time
+BAND = 2**22  # values of the images that are worked on at a time
 ROUNDS = 4  # of reweighting
 SURE, SMALL = 7.0, 24  # standard errors that an edge has at least; pixels of a mark
 SOFT = 0.01  # differences between neighbours below which all count alike
