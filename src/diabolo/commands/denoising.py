@@ -1,6 +1,7 @@
 """`diabolo denoise`: images of any size, or rows, cleaned by a model that was trained to."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +13,7 @@ from diabolo.arguments import Usage
 from diabolo.commands import Force, Input, Model, command, runs
 from diabolo.commands.applying import Corrupt, CorruptionSeed, Out, reconstruct_by
 from diabolo.commands.photographs import clean_files, image_files
-from diabolo.data.samples import kind_by_name
+from diabolo.data.samples import Samples, kind_by_name
 from diabolo.errors import InputError, complete
 
 if TYPE_CHECKING:
@@ -69,7 +70,10 @@ def denoise(
     runs.tell(parts[0].told)
     if len(parts) > 1 and kind_by_name(out) != "folder":
         raise InputError(f"{source} has images of different sizes: give a folder as --out.")
-    _tell_unlike(fitted, [part.array for part in parts])
+    if whole.takes_level(fitted):
+        _tell_level(fitted, parts, level)
+    else:
+        _tell_unlike(fitted, [part.array for part in parts])
     done, failures = comparing.each(parts, fitted, seed if corrupt else None, level)
     table = list[str]()
     if corrupt:
@@ -81,6 +85,15 @@ def denoise(
         write_picture(picture, lambda: comparing.picture(done))
         written.append(picture)
     return complete(written, failures)
+
+
+def _tell_level(model: "Estimator", parts: Sequence[Samples], level: float | None) -> None:
+    """Say the noise of the first image of each size."""
+    from diabolo.tasks import whole
+
+    for part in parts:
+        words = whole.in_words(model, whole.noise_of(model, part.array[0], level))
+        runs.tell([f"{part.names[0]}: {words}"] if words else [])
 
 
 def _tell_unlike(model: "Estimator", images: "list[np.ndarray]") -> None:
