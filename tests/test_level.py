@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import failed, run
+from fastapi.testclient import TestClient
 from PIL import Image, ImageCms
 from sklearn.datasets import load_sample_image
 
@@ -11,6 +12,8 @@ from diabolo import Autoencoder, load
 from diabolo.corruption import BlindGaussian, GaussianNoise
 from diabolo.data.photographs import MARK, Photograph, read_photograph, write_photograph
 from diabolo.errors import InputError
+from diabolo.studio.app import create_app
+from diabolo.studio.service import Service
 from diabolo.tasks import noise, whole
 from diabolo.tasks.denoising import denoise
 from diabolo.tasks.noise import Noise
@@ -278,6 +281,25 @@ def test_an_interrupt_and_a_full_disk_leave_nothing(folder, tmp_path, monkeypatc
         assert run("denoise", "photo", source, "--out", tmp_path / out) == 2
         assert "free space" in capsys.readouterr().err
     assert set(tmp_path.iterdir()) == before
+
+
+def test_the_studio_cleans_a_file_as_the_command_does(folder, tmp_path):
+    fitted(
+        network="unet", hidden=(4, 4, 4), condition="level", corruption=BlindGaussian((0, 0.2))
+    ).save(tmp_path / "photo.safetensors")
+    words = ("denoise", tmp_path / "photo.safetensors", folder / "sub" / "a.png")
+    assert run(*words, "--out", tmp_path / "a.png") == 0
+    body, headers = (folder / "sub" / "a.png").read_bytes(), {"content-type": "image/png"}
+    with TestClient(create_app(Service(tmp_path))) as client:
+        assert client.get("/api/model").json()["told_level"] is True
+        answer = client.post("/api/denoise", content=body, headers=headers)
+        assert answer.content == (tmp_path / "a.png").read_bytes()
+        assert answer.headers["x-noise"].startswith("noise of about ")
+        other = client.post("/api/denoise?level=60", content=body, headers=headers)
+        assert other.headers["x-noise"].startswith("noise of about 60 of 255")
+        assert other.content != answer.content
+        broken = client.post("/api/denoise", content=b"none", headers=headers)
+        assert broken.json() == {"error": "The body is not an image that can be read"}
 
 
 def test_mistakes_of_the_command(folder, tmp_path, capsys):
