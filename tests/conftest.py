@@ -56,22 +56,42 @@ PLAIN = {  # the network alone, and the loop of the articles
 }
 
 
-def case(name, network):
-    """A model with a network: each on its own in the suite, all the others under stress."""
-    core = network == "dense" or name == "Autoencoder" or (name, network) in TOGETHER
-    marks = () if core else pytest.mark.stress
-    return pytest.param((name, network), marks=marks, id=f"{name}-{network}")
+PAIRS = [(name, network) for name in MODELS for network in NETWORKS]
+FEW_PAIRS = [("Autoencoder", "dense"), *TOGETHER]
 
 
-@pytest.fixture(params=[case(name, network) for name in MODELS for network in NETWORKS])
-def make(request):
-    """A maker of small estimators, for every model and for every network."""
-    name, network = request.param
+def cases(core):
+    """Models with networks: those of `core` in the suite, all the others under stress."""
+    return [
+        pytest.param(pair, marks=() if core(*pair) else pytest.mark.stress, id="-".join(pair))
+        for pair in PAIRS
+    ]
+
+
+def each(name, network):
+    """Every model once, and every network once."""
+    return network == "dense" or name == "Autoencoder" or (name, network) in TOGETHER
+
+
+def maker(name, network):
+    """A maker of small estimators."""
 
     def new(**parameters):
         return MODELS[name](**SMALL | {"network": network} | parameters)
 
     return new
+
+
+@pytest.fixture(params=cases(each))
+def make(request):
+    """A maker of small estimators, for every model and for every network."""
+    return maker(*request.param)
+
+
+@pytest.fixture(params=cases(lambda *pair: pair in FEW_PAIRS))
+def make_some(request):
+    """As `make`, for what does not depend on the model or the network."""
+    return maker(*request.param)
 
 
 def run(*words):

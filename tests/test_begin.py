@@ -22,6 +22,7 @@ from diabolo.linear import RIDGES, reduced
 from diabolo.models import kinds
 from diabolo.models.contractive import parted
 from diabolo.params import from_config
+from diabolo.report.words import verdict
 from diabolo.train import generator
 
 FILES = Path(__file__).parent / "files"
@@ -190,6 +191,8 @@ def test_where_there_is_nothing_to_learn_the_model_is_the_linear_method():
     X = np.random.default_rng(0).normal(size=(200, 8)).astype(np.float32)
     model = Autoencoder(latent_dim=3, hidden=(16,), epochs=3, random_state=0).fit(X)
     assert len(model.history_["epoch"]) == 3
+    assert model.net_.linear
+    assert verdict({"test": {"mse": 1.0}}, model.net_).endswith("linear method: the model is it.")
     pca = PCA(3).fit(standardised(X))
     expected = pca.inverse_transform(pca.transform(standardised(X)))
     np.testing.assert_allclose(
@@ -201,6 +204,7 @@ def test_where_there_is_a_curve_the_model_is_better_than_pca():
     X, new = moon()[:400], moon()[400:]
     parameters = {"latent_dim": 1, "hidden": (32,), "epochs": 30, "learning_rate": 0.01}
     model = Autoencoder(**parameters, random_state=0, device="cpu").fit(X)
+    assert not model.net_.linear
     pca = PCA(1).fit(standardised(X))
     scaled = (new - X.mean(0)) / X.std(0)
     linear = np.square(pca.inverse_transform(pca.transform(scaled)) - scaled).mean()

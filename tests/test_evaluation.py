@@ -6,7 +6,7 @@ import torch
 from conftest import SMALL, floats
 
 from diabolo import VAE, Autoencoder, report
-from diabolo.commands import runs
+from diabolo.commands import results, runs
 from diabolo.corruption import GaussianNoise
 from diabolo.data import Samples
 from diabolo.divergence import kl_standard_normal
@@ -67,7 +67,7 @@ def test_metrics_figures_and_words_come_from_one_pass(tmp_path, digits):
     samples = Samples(digits, [str(i) for i in range(len(digits))], "npy", np.arange(256) % 10)
     rows = []
     with watched([model.net_.encoder], lambda _, inputs, __: rows.append(len(inputs[0]))):
-        numbers, found = runs.measure(model, recipe, runs.Split(digits, None, samples))
+        numbers, found = results.measure(model, recipe, runs.Split(digits, None, samples))
         report.write(tmp_path, model, recipe, numbers, samples, outcome=found)
     few = (
         2 * block_of(model.net_) + 16 + len(digits)

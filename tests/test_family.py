@@ -352,7 +352,7 @@ def test_a_file_and_a_checkpoint_keep_every_bit(kind, digits, tmp_path):
 
 
 @each
-@pytest.mark.parametrize("network", ["dense", "conv"])
+@pytest.mark.parametrize("network", ["dense", pytest.param("conv", marks=pytest.mark.stress)])
 def test_metrics_have_its_own_names_and_no_others(kind, network, digits):
     test = evaluate(fitted(kind, digits, network=network), digits)["test"]
     assert set(test) == {"mse", "psnr", "ssim", "nll"} | FAMILY[kind]
@@ -361,6 +361,7 @@ def test_metrics_have_its_own_names_and_no_others(kind, network, digits):
 
 
 @each
+@pytest.mark.usefixtures("quick")
 def test_a_run_tells_its_terms_and_the_page_opens_it(kind, tmp_path):
     recipe = tmp_path / "small.toml"
     recipe.write_text(

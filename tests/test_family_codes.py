@@ -292,7 +292,7 @@ def energy(codes):
 def test_the_critic_brings_the_codes_to_the_prior():
     random = np.random.default_rng(0)
     X = (random.normal(size=(600, 2)) @ random.normal(size=(2, 10)) * 2 + 5).astype(np.float32)
-    options = PLAIN | SMALL | {"latent_dim": 2, "scaling": "standard", "epochs": 60}
+    options = PLAIN | SMALL | {"latent_dim": 2, "scaling": "standard", "epochs": 30}
     codes = {
         weight: AdversarialAutoencoder(**options, adversarial=weight).fit(X).transform(X)
         for weight in (0.0, 1.0)
@@ -359,8 +359,10 @@ class Stop(Exception):  # noqa: N818
     """Ends a training."""
 
 
-@pytest.mark.parametrize("precision", ["float32", "bf16"])
-@pytest.mark.parametrize("at", [3, 14])
+@pytest.mark.parametrize(
+    ("at", "precision"),
+    [(14, "float32"), (3, "bf16")],
+)
 def test_an_interrupted_training_goes_on_to_the_bit(make, digits, tmp_path, at, precision):
     asked = itertools.count(1)
 
@@ -410,6 +412,7 @@ def test_its_codes_come_from_the_prior_that_it_has(make, digits):
         assert model.net_.bottleneck.prior().size == 4
 
 
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("kind", OWN)
 def test_a_recipe_makes_a_run_that_the_studio_opens(kind, tmp_path, digits):
     (tmp_path / "small.toml").write_text(RECIPE.format(kind=kind), encoding="utf-8")

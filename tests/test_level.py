@@ -10,7 +10,7 @@ from sklearn.datasets import load_sample_image
 
 from diabolo import Autoencoder, load
 from diabolo.corruption import BlindGaussian, GaussianNoise
-from diabolo.data.photographs import MARK, Photograph, read_photograph, write_photograph
+from diabolo.data.photofile import MARK, Photograph, read_photograph, write_photograph
 from diabolo.errors import InputError
 from diabolo.studio.app import create_app
 from diabolo.studio.service import Service
@@ -276,7 +276,7 @@ def test_an_interrupt_and_a_full_disk_leave_nothing(folder, tmp_path, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr(whole, "clean", interrupted)
         assert run("denoise", "photo", folder, "--out", tmp_path / "out") == 130
-    monkeypatch.setattr("diabolo.data.photographs._save", full)
+    monkeypatch.setattr("diabolo.data.photofile._save", full)
     for source, out in ((folder, "out"), (folder / "b.jpg", "c.png")):
         assert run("denoise", "photo", source, "--out", tmp_path / out) == 2
         assert "free space" in capsys.readouterr().err

@@ -1306,13 +1306,20 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return room
 
 
+@pytest.fixture(scope="module")
+def copied(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of it, with a pipe."""
+    path = tmp_path_factory.mktemp("copied") / "room"
+    shutil.copytree(built, path)
+    os.mkfifo(path / "pipe")
+    return path
+
+
 @pytest.fixture
-def room(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it, to work in."""
-    shutil.copytree(built, tmp_path / "room")
-    os.mkfifo(tmp_path / "room/pipe")
-    monkeypatch.chdir(tmp_path / "room")
-    return tmp_path / "room"
+def room(copied: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The copy, to work in: every test leaves it as it was."""
+    monkeypatch.chdir(copied)
+    return copied
 
 
 def write_files(room: Path, digits: np.ndarray) -> None:

@@ -1,8 +1,5 @@
 """The optimisers against torch.optim's."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
 from torch import nn
@@ -72,12 +69,3 @@ def test_old_gradients_are_dropped_and_none_are_needed(name):
     optimizer.step(0.1)
     for parameter, old in zip(layers.parameters(), before, strict=True):
         assert torch.equal(parameter, old)
-
-
-def test_training_does_not_import_the_compiler():
-    code = (
-        "import sys, numpy as np; from diabolo import Autoencoder;"
-        "Autoencoder(epochs=1, device='cpu').fit(np.zeros((8, 4), np.uint8));"
-        "sys.exit('torch._dynamo' in sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)

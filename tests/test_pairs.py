@@ -49,7 +49,7 @@ def same(a, b):
 
 def test_rows_of_pairs_give_the_noisy_and_the_clean():
     clean, noisy = torch.arange(12.0).reshape(4, 3), -torch.arange(12.0).reshape(4, 3)
-    source, target, _ = Rows(clean, noisy).take(torch.tensor([2, 0]))
+    source, target, *_ = Rows(clean, noisy).take(torch.tensor([2, 0]))
     assert torch.equal(target, clean[[2, 0]])
     assert torch.equal(source, noisy[[2, 0]])
 

@@ -283,9 +283,16 @@ MISTAKES = {
         "--patches must be an integer of at least 1, but is '0'; see diabolo fit --help."
     ),
     "fit photo-dae --noisy gray --clean gray --patches 5": (
-        "Pairs are taken whole: leave --patches and --patch-size out."
+        "gray cannot be both the noisy and the clean samples."
     ),
-    "fit pairs.toml": "pairs.toml: pairs are taken whole, leave patches and patch_size out.",
+    "fit photo-dae --noisy small --clean gray": (
+        "None of the 1 pairs can be used; the first: small/a.png is 40x32 (width x height), its"
+        " clean partner 90x90"
+    ),
+    "fit dae --data gray --turn all": (
+        "Only patches are turned: give --patches as well, or leave --turn out."
+    ),
+    "fit pairs.toml": "gray cannot be both the noisy and the clean samples.",
     "fit photo-dae --data gray --latent-dim 8": (
         "A residual network has no narrow code: give latent_dim none, not 8."
     ),

@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -59,7 +60,7 @@ CASES = {  # a model and how many digits it is trained on
             early_stopping=2,
             **COMMON,
         ),
-        1000,
+        600,
     ),
     "conv, noise, early stopping": lambda: (
         Autoencoder(
@@ -72,11 +73,11 @@ CASES = {  # a model and how many digits it is trained on
             early_stopping=1,
             **COMMON,
         ),
-        300,
+        200,
     ),
     "VAE, masking": lambda: (
         VAE(latent_dim=4, hidden=(64,), corruption=Masking(0.3), epochs=6, **COMMON),
-        640,
+        320,
     ),
     "own pair, SGD, drop_last": lambda: (
         Autoencoder(network=own_pair(), optimizer="sgd", drop_last=True, epochs=6, **COMMON),
@@ -93,7 +94,7 @@ CASES = {  # a model and how many digits it is trained on
             epochs=3,
             **COMMON,
         ),
-        300,
+        256,
     ),
 }
 
@@ -141,13 +142,17 @@ def stopping(at, every):
     return Stopping
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_a_training_that_failed_anywhere_goes_on_exactly(case, uninterrupted, tmp_path):
-    for at in (1, 9, 25):
-        folder = tmp_path / str(at)
-        with pytest.raises(Stop):
-            train(case, folder, stopping(at, every=4))
-        assert state(train(case, folder)) == uninterrupted(case)
+MOMENTS = [(next(iter(CASES)), at) for at in (1, 9)] + [(case, 25) for case in CASES]
+MORE = [(case, at) for case in CASES for at in (1, 9, 14)]
+
+
+@pytest.mark.parametrize(
+    ("case", "at"), [*MOMENTS, *(pytest.param(*one, marks=pytest.mark.stress) for one in MORE)]
+)
+def test_a_training_that_failed_anywhere_goes_on_exactly(case, at, uninterrupted, tmp_path):
+    with pytest.raises(Stop):
+        train(case, tmp_path, stopping(at, every=4))
+    assert state(train(case, tmp_path)) == uninterrupted(case)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -313,39 +318,31 @@ def test_a_seed_that_was_drawn_is_taken_up(tmp_path):
     assert state(model) == state(expected)
 
 
-FULL = """
-import resource, signal, sys
-from diabolo import Autoencoder
-from diabolo.data.mnist import read_split
-from diabolo.store import Checkpoints
+def filling(folder):
+    """Checkpoints on a disk that is full after twenty steps."""
+    checkpoints, asked = Checkpoints(folder), itertools.count(1)
 
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-checkpoints, asked = Checkpoints(sys.argv[1]), [0]
+    def due(*, within_epoch):
+        if (number := next(asked)) == 20:
+            hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+            resource.setrlimit(resource.RLIMIT_FSIZE, (5000, hard))
+        return number % 10 == 0
 
-def due(*, within_epoch):
-    asked[0] += 1
-    if asked[0] == 20:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
-    return asked[0] % 10 == 0
-
-checkpoints.due = due
-model = Autoencoder(hidden=(16,), latent_dim=4, random_state=0, device="cpu", epochs=9)
-try:
-    model.fit(read_split("test")[0][:1000], checkpoint=checkpoints)
-except ValueError as error:
-    print(error)
-"""
+    checkpoints.due = due
+    return checkpoints
 
 
 def test_a_full_disk_leaves_the_checkpoint_before_it(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", FULL, tmp_path], capture_output=True, text=True, check=True
-    )
-    why = "File too large; free space or write elsewhere."
-    assert done.stdout == f"{tmp_path / CHECKPOINT} cannot be written: {why}\n"
-    assert CHECKPOINT in {path.name for path in tmp_path.iterdir()} <= {CHECKPOINT, PREVIOUS}
     model = Autoencoder(hidden=(16,), latent_dim=4, random_state=0, device="cpu", epochs=9)
-    x = read_split("test")[0][:1000]
+    x, before = read_split("test")[0][:1000], resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with pytest.raises(InputError) as error:
+            model.fit(x, checkpoint=filling(tmp_path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    why = "File too large; free space or write elsewhere."
+    assert str(error.value) == f"{tmp_path / CHECKPOINT} cannot be written: {why}"
+    assert CHECKPOINT in {path.name for path in tmp_path.iterdir()} <= {CHECKPOINT, PREVIOUS}
     once = state(model.fit(x))
     assert state(model.fit(x, checkpoint=tmp_path)) == once
 
@@ -390,6 +387,7 @@ def pictures(request):
     with pytest.MonkeyPatch.context() as patch:
         if not request.param:
             patch.setattr("diabolo.report.gallery", lambda *_: [])
+            patch.setattr("diabolo.report.draw_loss", lambda *_: None)
         yield request.param
 
 

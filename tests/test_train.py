@@ -1,7 +1,5 @@
 """The training engine: any module with a loss, and the articles' own loops."""
 
-import subprocess
-import sys
 from itertools import chain
 
 import numpy as np
@@ -29,7 +27,7 @@ class Line(nn.Module):
         self.calls, self.after = [], []
 
     def loss(self, batch, generator, step):
-        source, target, _ = batch
+        source, target, *_ = batch
         self.calls.append((self.training, len(source), step))
         return (self.linear(source) - target).square().sum(1)
 
@@ -203,16 +201,13 @@ def test_generators_differ_by_seed_purpose_and_epoch_and_repeat():
 
 
 def test_generators_do_not_depend_on_the_process():
-    code = "from diabolo.train import generator as g; print(g(3, 'order', 2).initial_seed())"
-    found = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert int(found.stdout) == generator(3, "order", 2).initial_seed()
+    """Python's own hash of a text would."""
+    assert generator(3, "order", 2).initial_seed() == 2390432545440953140
 
 
 def test_rows_give_themselves_as_their_target():
     rows = Rows(torch.arange(12, dtype=torch.uint8).reshape(4, 3))
-    x, y, given = rows.take(torch.tensor([2, 0]))
+    x, y, given, _ = rows.take(torch.tensor([2, 0]))
     assert given is None
     assert x is y
     assert x.tolist() == [[6, 7, 8], [0, 1, 2]]

@@ -78,7 +78,7 @@ def test_noise_of_a_drawn_level_is_alike_in_the_channels_of_gray_alone():
     assert (noisy[::2] == noisy[::2, :1]).all()
     spread = (noisy - x)[1::2].flatten(1).std(1)
     torch.testing.assert_close(spread, level[1::2], rtol=0.35, atol=0)
-    with pytest.raises(InputError, match="std must go from low to high"):
+    with pytest.raises(InputError, match="level must go from low to high"):
         BlindGaussian((0.3, 0.1)).check((3, 8, 8), 0, 1)
 
 

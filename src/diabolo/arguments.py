@@ -100,7 +100,7 @@ class Argument:
         """Whether a value is of the type, or among the choices."""
         if self.choices:
             return value in self.choices
-        return isinstance(value, self.hint) and not isinstance(value, bool)
+        return isinstance(value, self.hint) and isinstance(value, bool) == (self.hint is bool)
 
     def _in_words(self, kind: type, bounds: tuple[Any, ...]) -> str:
         match bounds:

@@ -55,7 +55,7 @@ def _batch(net: Net, source: Source, size: int, seed: int) -> tuple[Tensor, Tens
 
 def _found(net: Net, seen: Tensor, clean: Tensor, given: Tensor | None, seed: int) -> Reduced:
     """The best linear method for such rows, with gaps filled in."""
-    x = net.scaling.filled(seen).numpy()
-    y = x if seen is clean else net.scaling.filled(clean).numpy()
+    x = net.filled(seen).numpy()
+    y = x if seen is clean else net.filled(clean).numpy()
     beside = None if given is None else (given - net.get_buffer("usual")).numpy()
     return reduced(x, y, net.probe[0], given=beside, seed=seed)

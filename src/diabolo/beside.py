@@ -43,6 +43,15 @@ class Beside(nn.Module):
         if further is not None:
             weights[size:] = 0
             biases[size : size + len(further)] = further
-        last = [layer for layer in self.layers.modules() if isinstance(layer, DRAWN)][-1]
-        for parameter in last.parameters():
+        for parameter in self._last.parameters():
             parameter.zero_()
+
+    @property
+    def alone(self) -> bool:
+        """Whether the linear way answers alone: training has not moved the layers beside it."""
+        return not any(bool(parameter.any()) for parameter in self._last.parameters())
+
+    @property
+    def _last(self) -> nn.Module:
+        """The last layer with weights beside the way."""
+        return [layer for layer in self.layers.modules() if isinstance(layer, DRAWN)][-1]

@@ -10,14 +10,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from diabolo import networks
 from diabolo.bottleneck import Bottleneck
+from diabolo.corruption import Corruption
 from diabolo.data.source import Source
 from diabolo.errors import InputError
 from diabolo.fitted import Fitted, Plan
 from diabolo.intake import Intake
 from diabolo.likelihood.base import OUTPUTS
+from diabolo.params import to_config
+from diabolo.scaling import learn_scaling
 
 AUTO = "auto"
 BOUNDED = {activation: scaling for scaling, activation in OUTPUTS.items()}  # what ends a range
@@ -30,6 +34,7 @@ PIXELS, LOOKED = 64, 1000  # values of a row that may be pixels; first rows, whi
 WORK = 5e11  # floating-point operations that allow more epochs than LEAST
 RATE, WIDE = 3e-3, 1024  # learning rate; it falls with the root of the values beyond so many
 BATCH, SMALL = 128, 16  # samples in a step
+FURTHER = 500  # samples that a corruption is told of
 
 
 @dataclass(frozen=True)
@@ -152,4 +157,19 @@ def suited(
             value = tuple(value) if isinstance(value, list) else None if value == "none" else value
             setattr(p, name, value)
             config[name] = "none" if value is None else list(value) if name == "hidden" else value
+    part = config.get("corruption")
+    if isinstance(part, dict) and AUTO in part.values():
+        if start is None:
+            p.corruption = _learnt(p, intake, source)
+        known = to_config(p.corruption) if start is None else start.config.get("corruption", {})
+        config["corruption"] = {n: known.get(n, v) if v == AUTO else v for n, v in part.items()}
     return replace(plan, config=config)
+
+
+def _learnt(p: Any, intake: Intake, source: Source) -> Corruption:
+    """The corruption, with what is left to the data found from some samples."""
+    few = source.take(torch.linspace(0, len(source) - 1, min(len(source), FURTHER)).long())
+    scaling = learn_scaling(p.scaling, source, image=intake.image_shape is not None)
+    scaled = scaling(few.target).view(-1, *(intake.image_shape or intake.sample_shape))
+    found: Corruption = p.corruption.learnt(scaled, scaling.low)
+    return found

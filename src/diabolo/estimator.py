@@ -4,17 +4,16 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 import torch
-from annotated_types import Ge, Gt, Lt
-from pydantic import InstanceOf
+from annotated_types import Ge
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from diabolo import doctor, fitting, intake, networks, params, store, unlike
+from diabolo import doctor, fitting, intake, params, store, unlike
 from diabolo.bottleneck import Bottleneck
 from diabolo.condition import Condition
 from diabolo.corruption import Corruption
@@ -24,24 +23,22 @@ from diabolo.defaults import FOUND, suited
 from diabolo.doctor import Finding
 from diabolo.errors import InputError, Interrupted
 from diabolo.fitted import Fitted, Plan
+from diabolo.hyperparameters import Hyperparameters
 from diabolo.infer import in_blocks, trace
 from diabolo.inputs import as_codes, find_device, find_seed, like
 from diabolo.intake import Intake
 from diabolo.layers import Layer, as_text
-from diabolo.likelihood import Likelihood
 from diabolo.names import is_frame
 from diabolo.net import Net
-from diabolo.networks import Network
-from diabolo.params import Count, Parameters, Part, Seed
+from diabolo.params import Count
 from diabolo.scaling import learn_scaling
 from diabolo.store import Checkpoints
 from diabolo.train import generator
 
-Auto = Literal["auto"]  # found from the data, see `defaults`
 Temperature = Annotated[float, Ge(0)]
 
 
-class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, ABC):
+class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Hyperparameters, ABC):
     """What every autoencoder shares: its parameters, `fit`, and the uses of a fitted model.
 
     X is `(N, D)`, `(N, H, W)` or `(N, C, H, W)`, numpy or torch, of bool, uint8, uint16 or float;
@@ -52,95 +49,6 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
     A fitted model keeps one record, `fitted_`; whatever the record has is an attribute too, with
     an underscore behind: `history_`, `findings_`, `seed_`, `code_size_`, `net_`, ...
     """
-
-    latent_dim: Annotated[
-        Count | Auto | None,
-        "K, numbers in a code; auto: a third of a sample's, at most 32; none: the last hidden"
-        " layer.",
-    ] = "auto"
-    hidden: Annotated[
-        tuple[Count, ...] | Auto | None,
-        "Units (not dense: channels) of the encoder's layers; the decoder mirrors them. auto: by"
-        " the number and size of the samples; none: the network's own.",
-    ] = "auto"
-    network: Annotated[
-        Part[Network] | tuple[InstanceOf[nn.Module], InstanceOf[nn.Module]],
-        "Kind of network, or your own pair (encoder, decoder) without the output activation.",
-    ] = "dense"
-    image_shape: Annotated[
-        tuple[Count, Count, Count] | None,
-        "C,H,W of an image, of flat input to a convolutional network.",
-    ] = None
-    linear: Annotated[
-        bool,
-        "A linear way beside the layers, which begins at the best linear method (PCA); only where"
-        " there is a latent_dim, and no activation after code or output.",
-    ] = True
-    activation: Annotated[networks.Activation, "After every hidden layer."] = "leaky_relu"
-    code_activation: Annotated[networks.Activation, "After the code."] = "identity"
-    output_activation: Annotated[
-        networks.Activation | None,
-        "After the last layer; none: sigmoid for unit scaling, tanh for symmetric, else identity;"
-        " a residual network always has identity.",
-    ] = None
-    init: Annotated[
-        Literal["glorot", "torch"], "Glorot uniform with zero biases, or PyTorch's default."
-    ] = "glorot"
-    likelihood: Annotated[
-        Part[Likelihood],
-        "Of the data: gaussian (also: mse), laplace (also: mae) or bernoulli (also: bce).",
-    ] = "gaussian"
-    scaling: Annotated[
-        Literal["auto", "unit", "symmetric", "standard"] | None,
-        "To [0, 1], to [-1, 1], to mean 0 and variance 1, or none; auto: standard for tables of"
-        " floats, else unit.",
-    ] = "auto"
-    corruption: Annotated[
-        InstanceOf[Corruption] | None, "What the input suffers in training; none: nothing."
-    ] = None
-    condition: Annotated[
-        Part[Condition] | None,
-        "What encoder and decoder are given beside a sample: the y of fit, as labels or values, or"
-        " the level of the noise.",
-    ] = None
-    epochs: Annotated[
-        Count | Auto, "Passes over the training data; auto: more where there are few samples."
-    ] = "auto"
-    batch_size: Annotated[
-        Count | Auto, "Samples in a step; auto: 128, or a sixteenth of the samples."
-    ] = "auto"
-    drop_last: Annotated[bool, "Leave out an epoch's last, partial batch."] = False
-    optimizer: Annotated[Literal["adam", "adamw", "sgd"], "SGD has momentum 0.9."] = "adam"
-    learning_rate: Annotated[
-        Annotated[float, Gt(0)] | Auto,
-        "Step size; the peak of a schedule that varies. auto: 0.001, less for wide samples.",
-    ] = "auto"
-    epsilon: Annotated[
-        Annotated[float, Gt(0)], "Adam's epsilon, for the loss in nats per feature."
-    ] = 1e-8
-    schedule: Annotated[
-        Literal["constant", "one_cycle", "cosine"], "Learning rate over the whole training."
-    ] = "one_cycle"
-    validation_fraction: Annotated[
-        Annotated[float, Ge(0), Lt(1)] | Auto,
-        "Share of the samples, drawn by the seed, for validation; auto: a tenth, of 30 or more.",
-    ] = "auto"
-    early_stopping: Annotated[
-        Count | Auto | None,
-        "Epochs without a better validation loss to stop after, with the weights of the best;"
-        " auto: three quarters of them; none: never, with the last weights.",
-    ] = "auto"
-    warm_start: Annotated[bool, "Continue from the weights of the last fit."] = False
-    device: Annotated[str, "auto (CUDA where there is one), cpu, cuda, cuda:1, ..."] = "auto"
-    precision: Annotated[
-        Literal["float32", "tf32", "bf16"], "Of the products in training; tf32 on CUDA only."
-    ] = "float32"
-    compile: Annotated[bool, "Compile the loss with torch.compile."] = False
-    random_state: Annotated[
-        Seed | InstanceOf[np.random.RandomState] | InstanceOf[np.random.Generator] | None,
-        "Seed of everything random; none: a fresh one.",
-    ] = None
-    verbose: Annotated[bool, "Show the progress of training."] = False
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -303,19 +211,29 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
         )
 
     def fill(self, X: Any, *, condition: Any = None) -> Any:
-        """X with its gaps filled in, each from the rest of its row; nothing else is changed."""
+        """X with its gaps filled in, each from the rest of its row; nothing else is changed.
+
+        Gaps are NaN. Images may have some where the model was trained with a corruption that
+        erases.
+        """
         net, rows = self._net(), self.rows(X)
-        if self.fitted_.intake.table is None:
+        if self.fitted_.intake.table is None and not net.fills:
             return copy.copy(X)
         found = in_blocks(net, net.fill, rows, *self.given(condition, len(rows)))
         return self.fitted_.intake.fill(X, found)
 
     def corrupt(
-        self, X: Any, *, corruption: Corruption | None = None, random_state: Any = None
+        self,
+        X: Any,
+        *,
+        corruption: Corruption | None = None,
+        window: Any = None,
+        random_state: Any = None,
     ) -> Any:
         """X as the encoder saw it in training: corrupted, in the units and the shape of X.
 
-        By another `corruption` where one is given, in the scaled units of this model.
+        By another `corruption` where one is given, in the scaled units of this model. `window`
+        (N, 4): where in larger images the samples lie, as in a `Batch`.
         """
         net = self._net()
         if corruption is not None:
@@ -327,10 +245,11 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
             raise InputError("The model was trained without a corruption: there is none to apply.")
         draw = generator(find_seed(random_state), "corrupt", device=self.net_.device.type)
 
-        def corrupted(x: Tensor) -> Tensor:
-            return net.scaling.inverse(net.corrupt(net.scaling(x), draw))
+        def corrupted(x: Tensor, *window: Tensor) -> Tensor:
+            return net.scaling.inverse(net.corrupt(net.scaling(x), draw, *window))
 
-        return self._mapped(X, corrupted, keep_shape=True)
+        beside = [] if window is None else [torch.as_tensor(window)]
+        return self.fitted_.intake.like(X, in_blocks(net, corrupted, self.rows(X), *beside))
 
     def score_samples(self, X: Any, *, condition: Any = None) -> Any:
         """Minus the negative log-likelihood of each sample, (N,) nats: larger is more normal.
@@ -441,8 +360,8 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Parameters, A
 
     def rows(self, X: Any) -> Tensor:
         """X as a tensor (N, D) of its stored type (integers beyond uint16 and floats: float32)."""
-        self._net()
-        return self.fitted_.intake.rows(self, X, self.fitted_.peak)
+        gaps = self._net().fills
+        return self.fitted_.intake.rows(self, X, self.fitted_.peak, gaps=gaps)
 
     @property
     def _n_features_out(self) -> int:

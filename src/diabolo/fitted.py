@@ -108,6 +108,7 @@ class Plan:
             input_shape=shape if networks.takes_images(p.network) else (math.prod(shape),),
             image_shape=intake.image_shape,
             condition=intake.condition,
+            limits=intake.limits,
         ).eval()
         if draw is not None:
             self._build(net, draw)

@@ -18,7 +18,7 @@ import torch
 from scipy.special import stdtrit
 from torch import Tensor
 
-from diabolo import doctor, trial
+from diabolo import doctor, resuming, trial
 from diabolo.begin import begin
 from diabolo.beside import Beside
 from diabolo.data.source import ROWS, Source
@@ -30,7 +30,6 @@ from diabolo.infer import in_blocks
 from diabolo.inputs import find_device, find_seed
 from diabolo.intake import Intake
 from diabolo.optim import make_optimizer
-from diabolo.params import Seed, check
 from diabolo.progress import Progress
 from diabolo.scaling import learn_scaling
 from diabolo.store import Checkpoints, Contents, checksum
@@ -39,22 +38,6 @@ from diabolo.train import Best, Epoch, Training, generator, prefixed, under
 STATE, BEST = "training ", "best "  # prefixes of the tensors that are not the model's
 SURE = 0.95  # that training was worth it
 EXAMINED, FEW = 2048, 256  # training samples that a model is looked at with; for a checkpoint
-FREE = {"device", "verbose", "warm_start"}  # parameters that may differ when a fit goes on
-NEW = "none"  # of a parameter that an older file does not know
-TRAINING = FREE | {  # and those that may change in a warm start
-    "epochs",
-    "batch_size",
-    "drop_last",
-    "optimizer",
-    "learning_rate",
-    "epsilon",
-    "schedule",
-    "validation_fraction",
-    "early_stopping",
-    "precision",
-    "compile",
-    "random_state",
-}
 
 
 def fit(
@@ -76,12 +59,12 @@ def fit(
     the record of the best model so far.
     """
     plan = suited(plan, intake, source, validation=validation is not None, start=start)
-    checkpoints = _checkpoints(checkpoint)
+    checkpoints = resuming.as_checkpoints(checkpoint)
     kept = None if checkpoints is None else checkpoints.read()
     data = source.digest() | dict(frame or {})
     if validation is not None:
         data |= {f"validation_{name}": value for name, value in validation.digest().items()}
-    seed = plan.p.random_state if kept is None else _kept_seed(kept)
+    seed = plan.p.random_state if kept is None else resuming.kept_seed(kept)
     whole = source
     record, source, validation = _begin(
         plan, intake, source, validation, start=start, random_state=seed
@@ -123,7 +106,7 @@ def _begin(
     """The record to begin with, its network set up, and the samples to train and validate on."""
     seed = find_seed(random_state) if start is None else start.seed
     if start is not None:
-        _check_same_model(plan.config, start.config)
+        resuming.check_same_model(plan.config, start.config)
     whole, (source, validation) = source, _split(source, validation, plan.p, seed)
     device = find_device(plan.p.device)
     if start is None:
@@ -258,8 +241,8 @@ class Fit:
         if "training" not in config:
             raise InputError("The file is a model and no checkpoint: give another folder.")
         try:
-            _check_parameters(config["model"], self.record.config)
-            self._check_origin(config)
+            resuming.check_parameters(config["model"], self.record.config)
+            resuming.check_origin(config, self.record.data, self.origin)
             self.net.load_state_dict({name: tensors[name] for name in self.net.state_dict()})
             self.best.restore(under(BEST, tensors))
             self.training.restore(under(STATE, tensors))
@@ -433,51 +416,7 @@ class Fit:
         state = prefixed(STATE, self.training.state()) | prefixed(BEST, self.best.state())
         return config | {"training": self.origin}, tensors | state
 
-    def _check_origin(self, config: dict[str, Any]) -> None:
-        if config["data"] != self.record.data:
-            raise InputError(
-                "The checkpoint is of a training on other data: give those, or another folder."
-            )
-        if config["training"] != self.origin:
-            raise InputError(
-                "The checkpoint is of a training that began with other weights: give another"
-                " folder, or remove it."
-            )
-
 
 def only_model(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a model file without what a checkpoint has beside them."""
     return {n: t for n, t in tensors.items() if not n.startswith((STATE, BEST))}
-
-
-def _checkpoints(given: Any) -> Checkpoints | None:
-    """What is given as `checkpoint`: nothing, a folder, or what keeps them."""
-    if given is None or isinstance(given, Checkpoints):
-        return given
-    if not isinstance(given, str | Path) or not str(given):
-        raise InputError(f"checkpoint must be the name of a folder, but is {given!r}.")
-    return Checkpoints(given)
-
-
-def _kept_seed(kept: Contents) -> int:
-    """The seed of a checkpoint."""
-    return int(check("The seed of the checkpoint", Seed, kept[0].get("seed")))
-
-
-def _check_same_model(config: dict[str, Any], fitted: dict[str, Any]) -> None:
-    """Refuse a warm start of a model other than the fitted one."""
-    for name, value in config.items():
-        if name not in TRAINING and value != fitted.get(name, NEW):
-            raise InputError(
-                f"{name} cannot change in a warm start: set it back to {fitted.get(name)!r}, or"
-                " set warm_start=False."
-            )
-
-
-def _check_parameters(theirs: dict[str, Any], ours: dict[str, Any]) -> None:
-    for name in ["kind", *sorted({*ours, *theirs} - FREE)]:
-        if ours.get(name) != theirs.get(name, NEW):
-            raise InputError(
-                f"The checkpoint is of another training, whose {name} is {theirs.get(name)!r} and"
-                f" not {ours.get(name)!r}: give another folder, or remove it."
-            )

@@ -52,7 +52,7 @@ def as_float32(rows: np.ndarray, *, distinct: bool) -> np.ndarray:
     """`rows` (N, D) as float32; refuses what would become infinite or, if `distinct`, the same."""
     with np.errstate(over="ignore"):
         narrow = rows.astype(np.float32)
-    if not np.isfinite(narrow).all():
+    if np.isinf(narrow).any():
         raise InputError("X has values too large for float32: scale it down.")
     if distinct and rows.dtype.itemsize > narrow.dtype.itemsize:
         exact = rows.astype(np.float64)

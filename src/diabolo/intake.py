@@ -30,6 +30,7 @@ from diabolo.inputs import (
 )
 
 TYPES = ("bool", "uint8", "uint16", "float32")  # that values are stored in
+LIMITS = {"bool": (0.0, 1.0), "uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,16 @@ class Intake:
             return (self.table.width,)
         return self.image_shape or self.sample_shape
 
-    def rows(self, owner: Any, X: Any, peak: float = 0.0) -> Tensor:
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        """The range of the stored type; None of floats."""
+        return LIMITS.get(self.dtype)
+
+    def rows(self, owner: Any, X: Any, peak: float = 0.0, *, gaps: bool = False) -> Tensor:
         """X as a tensor (N, D); `owner` is the estimator, and `peak` its largest stored value.
 
-        Refuses samples of another shape, other columns, or obviously other units.
+        Refuses samples of another shape, other columns, or obviously other units; images with
+        NaN, unless `gaps` are allowed.
         """
         if self.table is not None:
             return _of_table(owner, X, self.table)
@@ -71,7 +78,7 @@ class Intake:
         shape = tuple(array.shape[1:])
         if len(shape) > 1 and (1, *shape)[-3:] != self.image_shape:
             self._refuse(shape)
-        rows, _ = _checked(owner, array, self)
+        rows, _ = _checked(owner, array, self, gaps=gaps)
         self.check_units(rows, peak)
         return _tensor(rows)
 
@@ -253,7 +260,9 @@ def _of_table(owner: Any, X: Any, table: Columns) -> Tensor:
     return _tensor(table.values(array))
 
 
-def _checked(owner: Any, array: Any, known: Intake | None) -> tuple[np.ndarray, tuple[str, ...]]:
+def _checked(
+    owner: Any, array: Any, known: Intake | None, *, gaps: bool = False
+) -> tuple[np.ndarray, tuple[str, ...]]:
     """Rows (N, D) of a stored type, and the names of their columns, as scikit-learn checks them.
 
     In the name of the owner, but with what is known in the place of what it was fitted on.
@@ -268,7 +277,13 @@ def _checked(owner: Any, array: Any, known: Intake | None) -> tuple[np.ndarray, 
         if known.names:
             blank.feature_names_in_ = np.array(known.names, dtype=object)
     try:
-        rows: np.ndarray = validate_data(blank, array, reset=known is None, dtype="numeric")
+        rows: np.ndarray = validate_data(
+            blank,
+            array,
+            reset=known is None,
+            dtype="numeric",
+            ensure_all_finite="allow-nan" if gaps else True,
+        )
     except ValueError as error:
         raise InputError(in_a_sentence(str(error))) from None
     names = tuple(getattr(blank, "feature_names_in_", ()))

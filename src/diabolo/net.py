@@ -13,6 +13,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from diabolo import backprop
+from diabolo.beside import Beside
 from diabolo.bottleneck import Bottleneck, Code, Encoder, Terms
 from diabolo.condition import Condition
 from diabolo.corruption import Corrupted, Corruption
@@ -36,8 +37,10 @@ class Net(nn.Module):
         input_shape: tuple[int, ...],
         image_shape: tuple[int, int, int] | None = None,
         condition: Condition | None = None,
+        limits: tuple[float, float] | None = None,
     ) -> None:
         super().__init__()
+        self.limits = limits  # of stored values
         self.encoder, self.decoder = encoder, decoder
         self.bottleneck, self.likelihood = bottleneck, likelihood
         self.corruption, self.scaling = corruption, scaling
@@ -60,6 +63,12 @@ class Net(nn.Module):
     def finite(self) -> bool:
         """Whether all parameters are numbers."""
         return all(bool(p.isfinite().all()) for p in self.parameters())
+
+    @property
+    def linear(self) -> bool:
+        """Whether the network is the linear method that it began at, and nothing more."""
+        parts = self.encoder, self.likelihood.before(self.decoder)
+        return all(isinstance(part, Beside) and part.alone for part in parts)
 
     @cached_property
     def probe(self) -> tuple[int, tuple[str, ...]]:
@@ -111,9 +120,10 @@ class Net(nn.Module):
     def loss(self, batch: Batch, generator: Generator, step: int) -> Tensor:
         """Nats per sample, (B,), of a stored batch: what training minimises the mean of."""
         corrupted, clean = self._pair(batch, generator)
-        given = batch.given
-        if self.condition is not None and self.condition.drawn and corrupted.level is not None:
-            given = corrupted.level.unsqueeze(1)
+        given, level = batch.given, corrupted.level
+        spreads = self.corruption is not None and self.corruption.spreads
+        if spreads and level is not None and self.condition is not None and self.condition.drawn:
+            given = level.unsqueeze(1)
         seen = self.scaling.hidden(corrupted.x, generator)
         total, terms = self.terms(seen, clean, generator, step, given=given)
         for weight, term in terms.values():
@@ -133,7 +143,7 @@ class Net(nn.Module):
         @torch.no_grad()
         def learn(batch: Batch, generator: Generator, step: int, weight: float) -> Tensor:
             seen, clean = self.seen(batch, generator)
-            tape = backprop.forward(layers, seen)
+            tape = backprop.forward(layers, self.filled(seen))
             nll, gradient = self.likelihood.nll_and_gradient(tape[-1][2], clean)
             backprop.backward(tape, gradient.mul_(weight))
             return nll
@@ -157,11 +167,11 @@ class Net(nn.Module):
 
     def _pair(self, batch: Batch, generator: Generator) -> tuple[Corrupted, Tensor]:
         """A scaled batch, corrupted, and what should come of it."""
-        source, target, _ = batch
+        source, target, _, window = batch
         clean = self.scaling(target)
-        return self._corrupted(
-            clean if source is target else self.scaling(source), generator
-        ), clean
+        seen = clean if source is target else self.scaling(source)
+        found = self.corrupted(seen, generator, window)
+        return found, clean if found.target is None else found.target
 
     def terms(
         self,
@@ -208,17 +218,22 @@ class Net(nn.Module):
         terms = code.terms.values() if self.bottleneck.bound else ()
         return sum((term for _, term in terms), nll)
 
-    def corrupt(self, scaled: Tensor, generator: Generator) -> Tensor:
-        """A scaled batch as the encoder sees it in training."""
-        return self._corrupted(scaled, generator).x
+    def corrupt(
+        self, scaled: Tensor, generator: Generator, window: Tensor | None = None
+    ) -> Tensor:
+        """A scaled batch as the encoder sees it in training; `window`: as in a `Batch`."""
+        return self.corrupted(scaled, generator, window).x
 
-    def _corrupted(self, scaled: Tensor, generator: Generator) -> Corrupted:
+    def corrupted(
+        self, scaled: Tensor, generator: Generator, window: Tensor | None = None
+    ) -> Corrupted:
         """A scaled batch, flat, with what is known of its corruption."""
         if self.corruption is None:
             return Corrupted(scaled)
-        low, high = self.scaling.low, self.scaling.high
-        found = self.corruption.corrupt(self.pictured(scaled), generator, low, high)
-        return found._replace(x=found.x.flatten(1))
+        x, ends = self.pictured(scaled), (self.scaling.low, self.scaling.high)
+        if window is None:
+            return self.corruption.corrupt(x, generator, *ends).flat()
+        return self.corruption.corrupt_pieces(x, window, generator, *ends).flat()
 
     def check_corruption(self) -> None:
         """Raise `InputError` where the samples cannot be corrupted."""
@@ -232,7 +247,27 @@ class Net(nn.Module):
 
     def shaped(self, batch: Tensor) -> Tensor:
         """A flat batch (B, D) in the shape that the encoder takes."""
-        return self.scaling.filled(batch).reshape(-1, *self.input_shape)
+        return self.filled(batch).reshape(-1, *self.input_shape)
+
+    @property
+    def fills(self) -> bool:
+        """Whether it has learnt to fill the gaps of images."""
+        return self.corruption is not None and self.corruption.erases
+
+    @property
+    def of_noisy(self) -> bool:
+        """Whether it has learnt from noisy samples alone."""
+        return self.corruption is not None and self.corruption.of_noisy
+
+    def filled(self, scaled: Tensor) -> Tensor:
+        """A scaled batch as the encoder takes it, without gaps.
+
+        Those of images have a value that no pixel has: half the range below the lowest.
+        """
+        if not self.fills:
+            return self.scaling.filled(scaled)
+        low, high = self.scaling.low, self.scaling.high
+        return scaled.nan_to_num(low - (high - low) / 2)
 
     def encode(self, x: Tensor, given: Tensor | None = None) -> Tensor:
         """Mean codes (B, K) of stored values (B, D)."""
@@ -241,11 +276,16 @@ class Net(nn.Module):
 
     def decode(self, z: Tensor, given: Tensor | None = None) -> Tensor:
         """Stored values (B, D) of codes (B, K)."""
-        return self.scaling.inverse(self.likelihood.mean(self.decoded(z, given)))
+        return self.stored(self.decoded(z, given))
+
+    def stored(self, output: Tensor) -> Tensor:
+        """The mean stored values (B, D) of a decoder's output, clipped to the range they have."""
+        values = self.scaling.inverse(self.likelihood.mean(output))
+        return values if self.limits is None else values.clamp(*self.limits)
 
     def whole(self, images: Tensor, given: Tensor | None = None) -> Tensor:
         """Stored images (B, C, H, W) of any size as a network makes them whose code they are."""
-        output = self.encoding(given)(self.scaling(images)).flatten(1)
+        output = self.encoding(given)(self.filled(self.scaling(images))).flatten(1)
         return self.scaling.inverse(self.likelihood.mean(output)).view(images.shape)
 
     @torch.no_grad()

@@ -16,6 +16,7 @@ import types
 import typing
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar, dataclass_transform
 
 import numpy as np
@@ -89,6 +90,19 @@ class Parameter:
         """Whether a plain name can stand for a part."""
         return any(map(_by_name, alternatives(self.hint)))
 
+    @cached_property
+    def _adapter(self) -> "TypeAdapter[list[Any]]":
+        one: Any = types.GenericAlias(list, (self.hint,))  # one of a dataclass takes no config
+        return TypeAdapter(one, config=STRICT)
+
+    def check(self, value: Any) -> Any:
+        """`value` as the type in `hint`, or an `InputError` that says what `name` should be."""
+        try:
+            return self._adapter.validate_python([_plain(value)])[0]
+        except ValidationError:
+            what = describe(self.hint)
+            raise InputError(f"{self.name} must be {what}, but is {value!r}.") from None
+
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(field,))
 class Parameters(BaseEstimator):
@@ -96,6 +110,7 @@ class Parameters(BaseEstimator):
 
     kind: ClassVar[str] = ""
     synonyms: ClassVar[tuple[str, ...]] = ()
+    _declared: "ClassVar[tuple[Parameter, ...]]"
 
     def __init_subclass__(
         cls, kind: str = "", synonyms: tuple[str, ...] = (), **kwargs: Any
@@ -113,11 +128,13 @@ class Parameters(BaseEstimator):
     @classmethod
     def declared(cls) -> "list[Parameter]":
         """The hyperparameters of this class, in order of declaration."""
-        hints = typing.get_type_hints(cls, include_extras=True)
-        return [
-            Parameter(f.name, hints[f.name], f.default, _help(hints[f.name]))
-            for f in fields(cls)  # type: ignore[arg-type]
-        ]
+        if "_declared" not in vars(cls):
+            hints = typing.get_type_hints(cls, include_extras=True)
+            cls._declared = tuple(
+                Parameter(f.name, hints[f.name], f.default, _help(hints[f.name]))
+                for f in fields(cls)  # type: ignore[arg-type]
+            )
+        return list(cls._declared)
 
     @classmethod
     def kinds(cls) -> "dict[str, type[Parameters]]":
@@ -134,7 +151,7 @@ class Parameters(BaseEstimator):
         """
         checked = {}
         for p in self.declared():
-            value = check(p.name, p.hint, getattr(self, p.name))
+            value = p.check(getattr(self, p.name))
             if p.by_name and isinstance(value, str):
                 value = p.kinds[value]()
             if isinstance(value, Parameters):
@@ -145,22 +162,18 @@ class Parameters(BaseEstimator):
 
 def check(name: str, hint: Any, value: Any) -> Any:
     """`value` as the type in `hint`, or an `InputError` that says what `name` should be."""
-    try:
-        one: Any = types.GenericAlias(list, (hint,))  # an adapter of a dataclass takes no config
-        return TypeAdapter(one, config=STRICT).validate_python([_plain(value)])[0]
-    except ValidationError:
-        raise InputError(f"{name} must be {describe(hint)}, but is {value!r}.") from None
+    return Parameter(name, hint, MISSING, "").check(value)
 
 
 def parse(parameter: Parameter, text: str) -> Any:
     """The value that `text` means for `parameter`; lists are written `128,64` or `[]`."""
     if text.lower() == "none" and _optional(parameter.hint):
-        return check(parameter.name, parameter.hint, None)
+        return parameter.check(None)
     if (kinds := parameter.kinds) and not parameter.by_name:
         return named(parameter.name, text, kinds)()
     for alternative in alternatives(parameter.hint):
         try:
-            return check(parameter.name, parameter.hint, _parsed(alternative, text))
+            return parameter.check(_parsed(alternative, text))
         except ValidationError:
             continue
     raise InputError(
@@ -239,7 +252,7 @@ def _configured(parameter: Parameter, value: Any) -> Any:
         value = from_config(value, parameter.kinds)
     elif value == "none" and _optional(parameter.hint):
         value = None
-    check(parameter.name, parameter.hint, value)
+    parameter.check(value)
     return value
 
 

@@ -110,4 +110,6 @@ def _trial(net: Net, source: Source, index: Tensor, seed: int) -> Trial:
     kinds = [seen] if seen is clean else [seen, clean]
     found = np.concatenate([signs(net, rows, *batch.beside) for rows in kinds])
     rows = [kind.cpu().numpy() for kind in kinds]
+    if net.fills:
+        rows[0] = np.nan_to_num(rows[0], nan=net.scaling.low)
     return Trial(rows[0], rows[-1], outputs(net, seen, *batch.beside), found)

@@ -46,6 +46,7 @@ def reconstruct(
     if fill and corrupt:
         raise InputError("Give --fill or --corrupt, not both.")
     loaded = runs.load_model(model)
+    runs.check_corrupt(loaded, model, corrupt=corrupt)
     return reconstruct_by(loaded, source, out, fill=fill, corrupt=corrupt, seed=seed, force=force)
 
 

@@ -38,6 +38,12 @@ def denoise(
     source: Input,
     out: Out,
     *,
+    mask: Annotated[
+        str | None,
+        Usage("--mask INPUT"),
+        "fill only what is white here, by a model trained to: of one image, or of the names of"
+        " those in a folder",
+    ] = None,
     level: Level = None,
     corrupt: Corrupt = False,
     seed: CorruptionSeed = 0,
@@ -53,23 +59,38 @@ def denoise(
     make of some of them. Returns its lines and the paths. Raises as `reconstruct` does.
     """
     from diabolo.report import write_picture
-    from diabolo.tasks import comparing, filters, whole
+    from diabolo.tasks import comparing, filling, filters, whole
 
     fitted = runs.load_model(model)
     if fitted.corruption is None and not fitted.paired_:
         raise InputError(f"{model} was not trained to denoise: use reconstruct, or fit dae-32.")
+    runs.check_corrupt(fitted, model, corrupt=corrupt)
+    if fitted.net_.fills and not (mask or corrupt):
+        raise InputError(f"{model} was trained to fill holes: give --mask, white where they are.")
+    if mask is not None and (corrupt or not fitted.net_.fills):
+        raise InputError(
+            "Give --mask or --corrupt, not both."
+            if corrupt
+            else f"{model} was not trained to fill holes: fit one with --corruption scratches."
+        )
     if level is not None and not whole.takes_level(fitted):
         raise InputError(f"{model} takes no level of the noise: leave --level out.")
     if fitted.image_shape_ is None:
         return list(reconstruct_by(fitted, source, out, corrupt=corrupt, seed=seed, force=force))
     out = runs.free_for_result(out, source, force=force)
     picture = runs.free_to_write(out.with_name(f"{out.name}-comparison.png"), force=force)
-    if not corrupt and whole.takes_any_size(fitted) and (files := image_files(source, out)):
+    if (
+        not (corrupt or mask)
+        and whole.takes_any_size(fitted)
+        and (files := image_files(source, out))
+    ):
         return clean_files(fitted, files, out, picture, level)
     parts = data.read_each(source)
     runs.tell(parts[0].told)
     if len(parts) > 1 and kind_by_name(out) != "folder":
         raise InputError(f"{source} has images of different sizes: give a folder as --out.")
+    if mask is not None:
+        parts = filling.with_gaps(parts, data.read_each(mask))
     if whole.takes_level(fitted):
         _tell_level(fitted, parts, level)
     else:

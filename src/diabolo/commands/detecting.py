@@ -161,21 +161,29 @@ def _free_file(out: str | Path, model: str | Path, source: str, *, force: bool) 
 def _planned(
     recipe: recipes.Recipe, seed: int | None, samples: "Samples", source: str
 ) -> "Estimator":
-    """The recipe's model, seeded, which must be able to take the samples."""
+    """The recipe's model, seeded, which must be able to take the samples.
+
+    What the recipe of a plain autoencoder leaves open is what a detector has of its own.
+    """
+    from diabolo.estimator import Autoencoder
+    from diabolo.networks import takes_images
+    from diabolo.tasks.anomaly import suited
+
     settings = {"random_state": 0, **recipe.model}
     if seed is not None:
         settings["random_state"] = seed
     if (share := recipe.validation_share) and settings.get("early_stopping"):
         settings["validation_fraction"] = share
     model = new_model(replace(recipe, model=settings))
-    from diabolo.networks import takes_images
-
     images = takes_images(model.validated().network)
     if samples.array.ndim == 2 and images and model.image_shape is None:
         raise InputError(
             f"The recipe {recipe.name} needs images, and {source} has rows of numbers: use one"
             " with a dense network, such as ae."
         )
+    if isinstance(model, Autoencoder) and model.corruption is None:
+        own = suited(model, samples.array)
+        model.set_params(**{name: own[name] for name in own.keys() - settings.keys()})
     return model
 
 

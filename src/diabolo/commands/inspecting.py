@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from diabolo import layers, recipes, store
 from diabolo.arguments import Usage
-from diabolo.commands import Model, ModelOrRecipe, command, runs
+from diabolo.commands import Model, ModelOrRecipe, command, results, runs
 from diabolo.data.spec import INPUT
 from diabolo.errors import InputError, complete
 
@@ -59,7 +59,7 @@ def evaluate(
         raise InputError(f"{model} is not in a run folder: say what to test it on with --data.")
     if recipe is not None and source is None:
         split = runs.load_split(recipe, fitted.seed_)
-        return complete(runs.measure(fitted, recipe, split)[0], split.failures)
+        return complete(results.measure(fitted, recipe, split)[0], split.failures)
     test = runs.read_for(fitted, source or "")
     runs.tell_unlike(fitted, test)
     condition = runs.condition_of(fitted, test)
@@ -80,8 +80,8 @@ def report(folder: Annotated[str | Path, Usage("DIR"), "a run folder"]) -> Path:
     if recipe is None:
         raise InputError(f"{folder} is not a run folder: it has no {runs.CONFIG}.")
     split = runs.load_split(recipe, fitted.seed_)
-    numbers, outcome = runs.measure(fitted, recipe, split)
-    runs.write_metrics(folder, numbers)
+    numbers, outcome = results.measure(fitted, recipe, split)
+    results.write_metrics(folder, numbers)
     path = page.write(folder, fitted, recipe, numbers, split.test, outcome=outcome)
     return complete(path, split.failures)
 

@@ -74,7 +74,8 @@ def flag(name: str) -> str:
 def further(words: Sequence[str]) -> tuple[str, list[Argument]]:
     """An argument for every hyperparameter of the recipe that is among the words of `fit`."""
     plain = [word for word in words if not word.startswith("-")]
-    named = [w for w in plain if w.endswith(".toml") or w in recipes.names()] or plain
+    shipped = recipes.names()
+    named = [w for w in plain if w.endswith(".toml") or w in shipped] or plain
     if not named:
         return "", []
     model = recipes.read(named[0]).model

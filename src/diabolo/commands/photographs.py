@@ -14,7 +14,7 @@ from diabolo.progress import shares
 
 if TYPE_CHECKING:
     from diabolo.data.images import Found
-    from diabolo.data.photographs import Photograph
+    from diabolo.data.photofile import Photograph
     from diabolo.estimator import Estimator
     from diabolo.tasks.comparing import Denoised
     from diabolo.tasks.whole import Progress
@@ -43,7 +43,7 @@ def clean_files(
 
     Raises `IncompleteError` after the work where some files were bad.
     """
-    from diabolo.data.photographs import names_for
+    from diabolo.data.photofile import names_for
     from diabolo.report import write_picture
     from diabolo.tasks import comparing
 
@@ -67,7 +67,7 @@ def _each(
     model: "Estimator", files: Mapping[Path, Path], level: float | None, failed: dict[str, str]
 ) -> "list[Denoised]":
     """Clean and write files; the first of them, to be shown. Those that fail are added."""
-    from diabolo.data.photographs import check_holds, write_photograph
+    from diabolo.data.photofile import check_holds, write_photograph
     from diabolo.tasks import comparing
 
     shown = list["Denoised"]()
@@ -100,7 +100,7 @@ def _cleaned(
     model: "Estimator", path: Path, level: float | None, progress: "Progress"
 ) -> "tuple[Photograph, Photograph]":
     """A photograph before and after; what there is to be said of it is told."""
-    from diabolo.data.photographs import read_photograph
+    from diabolo.data.photofile import read_photograph
     from diabolo.tasks import whole
 
     before = read_photograph(path, path.name)

@@ -1,18 +1,17 @@
 """The run folder, the data a recipe names, and where results may be written."""
 
-import csv
-import json
 import sys
 import tempfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import cached_property
 from itertools import count, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diabolo import data, recipes, shipped
-from diabolo.data import Samples, atomically, spec
+from diabolo.data import Samples, spec
 from diabolo.data.files import check_place, is_special, remove_leftovers
 from diabolo.data.samples import IMAGE_SUFFIXES
 from diabolo.errors import IncompleteError, InputError
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from diabolo.estimator import Estimator
-    from diabolo.tasks.evaluation import Outcome
 
 MODEL, CONFIG = "model.safetensors", "config.toml"
 PICTURES = (
@@ -43,9 +41,12 @@ METRICS, HISTORY, FIGURES, REPORT = "metrics.json", "history.csv", "figures", "r
 
 @dataclass(frozen=True)
 class Split:
-    """The data of a run; of pairs, `train` is clean."""
+    """The data of a run; of pairs, what is trained on is clean.
 
-    train: Any
+    `learnt` is an array, or a source of patches.
+    """
+
+    learnt: Any
     validation: Samples | None
     test: Samples
     noisy: "np.ndarray | None" = None
@@ -55,11 +56,16 @@ class Split:
     notes: list[str] = field(default_factory=list)
     framing: dict[str, str] = field(default_factory=dict)
 
+    @cached_property
+    def train(self) -> Any:
+        """The training samples as an array."""
+        return data.cut(Samples(self.learnt, [], "npy")).array
+
     @property
     def samples(self) -> Samples:
         """The training samples with all that is known of them."""
         return Samples(
-            self.train,
+            self.learnt,
             [],
             "npy",
             self.labels,
@@ -79,13 +85,16 @@ def load_split(recipe: Recipe, seed: int) -> Split:
     if share := recipe.validation_share:
         held = int(given * share)
         train, validation = (_subset(train, part) for part in (slice(held, None), slice(held)))
+    if recipe.pairs and recipe.without_clean:
+        train = train.both_ways()
     if len(train.array) == 0 or (validation is not None and len(validation.array) == 0):
         raise InputError(f"{given} samples are too few to train and to validate on: give more.")
-    _check_alike(train.array, testing.array, recipe.test)
+    if not recipe.patches:
+        _check_alike(train.array, testing.array, recipe.test)
     return Split(
         train.array,
         validation,
-        testing,
+        data.cut(testing),
         train.noisy,
         training.columns,
         training.failures + testing.failures,
@@ -100,7 +109,10 @@ def _read_both(recipe: Recipe, seed: int) -> tuple[Samples, Samples]:
     held_out = recipe.test in (spec.HELD_OUT, spec.HELD_OUT_FIRST)
     if recipe.patches:
         test = None if held_out else recipe.test
-        return data.split_patches(recipe.source, test, seed=seed, **recipe.patches)
+        noisy = recipe.pairs[0] if recipe.pairs else None
+        return data.split_photographs(
+            recipe.source, test, noisy=noisy, seed=seed, **recipe.patches
+        )
     training = read_source(recipe, _needed(recipe))
     if held_out:
         return _hold_out(training, seed)
@@ -315,6 +327,15 @@ def load_model(path: str | Path) -> "Estimator":
     return model
 
 
+def check_corrupt(model: "Estimator", name: str | Path, *, corrupt: bool) -> None:
+    """Refuse to corrupt what a model that learnt from noisy samples alone would take for clean."""
+    if corrupt and model.net_.of_noisy:
+        raise InputError(
+            f"{name} learnt from noisy images, of which there are no clean ones to corrupt: leave"
+            " --corrupt out."
+        )
+
+
 def read_for(model: "Estimator", source: str | Path, limit: int | None = None) -> Samples:
     """Samples of INPUT: images with the model's channels and size, tables with its columns.
 
@@ -424,76 +445,3 @@ def recipe_beside(path: str | Path) -> Recipe | None:
     """The recipe in the run folder that a model is in; None where the file stands alone."""
     config = model_file(path).parent / CONFIG
     return recipes.read(config) if config.is_file() else None
-
-
-def write_config(folder: Path, recipe: Recipe) -> None:
-    """Write `config.toml`, a recipe that repeats the run."""
-    import tomli_w
-
-    origin = {} if recipe.pairs else {"source": recipe.source, "test": recipe.test}
-    content = {
-        "name": recipe.name,
-        "title": recipe.title,
-        "article": recipe.article,
-        "notes": recipe.notes,
-        "start": recipe.start,
-        "model": recipe.model,
-        "data": {**recipe.data, **origin},
-        "report": recipe.report,
-    }
-    text = tomli_w.dumps({name: value for name, value in content.items() if value})
-    write_text(folder / CONFIG, text)
-
-
-def write_history(folder: Path, history: dict[str, list[Any]]) -> None:
-    """Write `history.csv`: a line per epoch."""
-    with atomically(folder / HISTORY) as temporary, temporary.open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(history)
-        rows.writerows(zip(*history.values(), strict=True))
-
-
-def write_metrics(folder: Path, numbers: dict[str, Any]) -> None:
-    """Write `metrics.json`."""
-    write_text(folder / METRICS, json.dumps(numbers, indent=2, allow_nan=False) + "\n")
-
-
-def measure(model: "Estimator", recipe: Recipe, split: Split) -> "tuple[dict[str, Any], Outcome]":
-    """The numbers of `metrics.json`, what the run took and how good its model is.
-
-    And what these come from: what the model makes of the test samples.
-    """
-    from diabolo.tasks import evaluation
-
-    found = evaluation.outcome(
-        model,
-        split.test.array,
-        noisy=split.test.noisy,
-        condition=condition_of(model, split.test),
-        seed=model.seed_,
-    )
-    test = evaluation.measured(
-        model, found, split.train, noisy_train=split.noisy, seed=model.seed_
-    )
-    return costs(model, recipe, len(split.train)) | test, found
-
-
-def costs(model: "Estimator", recipe: Recipe, samples: int) -> dict[str, Any]:
-    """What a run was and what it took."""
-    seconds, epochs = sum(model.history_["seconds"]), len(model.history_["epoch"])
-    return {
-        "recipe": recipe.name,
-        "seed": model.seed_,
-        "epochs": epochs,
-        "samples": samples,
-        "parameters": sum(p.numel() for p in model.net_.parameters()),
-        "seconds": round(seconds, 3),
-        "images_per_second": round(samples * epochs / seconds) if seconds else 0,
-        "device": str(model.net_.device),
-    }
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    with atomically(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")

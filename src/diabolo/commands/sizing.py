@@ -12,7 +12,7 @@ from annotated_types import Ge
 
 from diabolo import recipes
 from diabolo.arguments import Usage
-from diabolo.commands import command, runs
+from diabolo.commands import command, results, runs
 from diabolo.commands.training import changed, new_model
 from diabolo.data import spec
 from diabolo.data.files import atomically, folder_atomically
@@ -116,7 +116,7 @@ def _write(folder: Path, found: "CodeSizes", plan: Recipe, samples: dict[str, in
             table = csv.DictWriter(file, list(columns))
             table.writeheader()
             table.writerows(rows)
-        runs.write_text(new / NUMBERS, json.dumps(numbers, indent=2, allow_nan=False) + "\n")
+        results.write_text(new / NUMBERS, json.dumps(numbers, indent=2, allow_nan=False) + "\n")
         write_picture(new / PICTURE, lambda: picture(found))
 
 

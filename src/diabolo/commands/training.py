@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
-from diabolo import recipes
+from diabolo import recipes, shipped
 from diabolo.arguments import Argument, Usage
-from diabolo.commands import Further, command, runs
+from diabolo.commands import Further, command, results, runs
 from diabolo.commands.parameters import as_part, further, given
 from diabolo.data import spec
 from diabolo.errors import IncompleteError, InputError, Interrupted, complete
@@ -76,14 +76,7 @@ def fit(
     some files were bad.
     """
     if resume is not None:
-        if (
-            recipe is not None
-            or parameters
-            or any(options.values())
-            or out is not None
-            or force
-            or start
-        ):
+        if any([recipe, parameters, *options.values(), out, force, start]):
             raise InputError(RESUMED)
         return _resume(Path(resume), say)
     if recipe is None:
@@ -91,9 +84,7 @@ def fit(
     original = recipes.read(recipe)
     plan = changed(original, given(original.model, parameters or {}), spec.table(options))
     if start is not None:
-        plan = replace(
-            plan, start="" if start == "none" else str(runs.model_file(start).resolve())
-        )
+        plan = replace(plan, start=_beginning(start))
     model = new_model(plan)
     folder = runs.new_folder(out, plan.name, force=force)
     if options.get("noisy") and original.model.get("corruption") and model.corruption is None:
@@ -114,6 +105,13 @@ def _resume(folder: Path, say: Say) -> Path:
     plan = recipes.read(folder / runs.CONFIG)
     runs.tidy(folder)
     return _train(folder, plan, new_model(plan), say, lambda model, test: None, resumed=True)
+
+
+def _beginning(start: str) -> str:
+    """What a recipe says of the model to begin with: a name, or a path from anywhere."""
+    if start == "none":
+        return ""
+    return start if shipped.find(start) else str(runs.model_file(start).resolve())
 
 
 def new_model(plan: Recipe) -> "Estimator":
@@ -143,8 +141,8 @@ def _train(
 ) -> Path:
     split = runs.load_split(plan, plan.model["random_state"])
     pairs = "pairs of " if plan.pairs else ""
-    what = "patches" if plan.patches else _what(split.train)
-    say(f"Number of {pairs}{what} in the dataset: {len(split.train)}")
+    what = "patches" if plan.patches else _what(split.learnt)
+    say(f"Number of {pairs}{what} in the dataset: {len(split.learnt)}")
     for note in split.notes:
         say(note)
     plan = replace(plan, data=plan.data | split.framing)
@@ -181,15 +179,16 @@ def _train(
 
 def changed(recipe: Recipe, parameters: dict[str, Any], data: dict[str, Any]) -> Recipe:
     """The recipe with what was given instead of its own; `data` is like its [data]."""
-    model = _with_parameters(recipe, parameters, noisy="noisy" in data)
     if recipe.pairs and spec.PATHS & set(data) == {"test"}:
         raise InputError(f"{recipe.name} learns from pairs: --test needs --data as well.")
     new = bool({"source", "noisy"} & set(data))
-    held = {"validation"} | (spec.PIECES if "noisy" not in data else set())
+    held = {"validation", "without_clean"} | spec.OF_PIECES
     kept = {k: v for k, v in recipe.data.items() if not new or k in held}
     if "validation_fraction" in parameters:
         kept.pop("validation", None)
     spec.check(kept | data)
+    alone = "noisy" not in kept | data and bool((kept | data).get("without_clean"))
+    model = _with_parameters(recipe, parameters, pairs="noisy" in data, noisy=alone)
     changed = sorted({*parameters, *(["data"] if new else [])} - {"random_state", "epochs"})
     title = f"{recipe.title}; changed: {', '.join(changed)}" if changed else recipe.title
     notes = [] if new else recipe.notes
@@ -200,16 +199,35 @@ def changed(recipe: Recipe, parameters: dict[str, Any], data: dict[str, Any]) ->
     return plan
 
 
-def _with_parameters(recipe: Recipe, parameters: dict[str, Any], *, noisy: bool) -> dict[str, Any]:
-    """A recipe's [model] with changed parameters; noisy samples need no corruption."""
+def _with_parameters(
+    recipe: Recipe, parameters: dict[str, Any], *, pairs: bool, noisy: bool
+) -> dict[str, Any]:
+    """A recipe's [model] with changed parameters; pairs need no corruption, noisy images one."""
     model: dict[str, Any] = {"random_state": 0, **recipe.model}
-    if noisy and "corruption" not in parameters:
+    if pairs and "corruption" not in parameters:
         model.pop("corruption", None)
+    if noisy:
+        model["corruption"] = _of_noisy(model.get("corruption"), parameters.get("corruption"))
     for name, value in parameters.items():
         model[name] = _merged(model.get(name), value)
     if model["random_state"] in (None, "none"):
         raise InputError("A run needs a seed that can be repeated: give --seed a number.")
     return model
+
+
+def _of_noisy(own: Any, given: Any) -> Any:
+    """The corruption for noisy images: the recipe's own if it is such a one."""
+    from diabolo.corruption import Corruption
+
+    kinds = Corruption.kinds()
+    fitting = [kind for kind, part in kinds.items() if part.of_noisy]
+    wanted = as_part(given).get("kind", fitting[0])
+    if wanted not in fitting:
+        raise InputError(
+            f"--without-clean goes with the corruption {fitting[0]}: leave --corruption {wanted}"
+            " out."
+        )
+    return own if as_part(own).get("kind") in fitting else {"kind": wanted}
 
 
 def _merged(old: Any, new: Any) -> Any:
@@ -249,14 +267,14 @@ class _Run:
         runs.clear(self.folder)
         settings = to_config(self.model)
         del settings["verbose"]
-        runs.write_config(self.folder, replace(self.plan, model=settings))
+        results.write_config(self.folder, replace(self.plan, model=settings))
 
     def epoch_done(self, model: "Estimator") -> None:
         """Keep the history of a finished epoch; draw the loss now and then."""
         from diabolo import report
 
         self.begin()
-        runs.write_history(self.folder, model.history_)
+        results.write_history(self.folder, model.history_)
         if time.monotonic() - self.drawn > LIVE_SECONDS:
             report.draw_loss(self.folder / runs.FIGURES, model)
             self.drawn = time.monotonic()
@@ -302,11 +320,11 @@ class _Run:
     def _report(self, model: "Estimator", test: "Samples") -> None:
         from diabolo import report
 
-        runs.write_history(self.folder, model.history_)
-        self.numbers, outcome = runs.measure(model, self.plan, self.split)
+        results.write_history(self.folder, model.history_)
+        self.numbers, outcome = results.measure(model, self.plan, self.split)
         model.fitted_ = replace(model.fitted_, metrics=self.numbers)
         self._save()
-        runs.write_metrics(self.folder, self.numbers)
+        results.write_metrics(self.folder, self.numbers)
         report.write(self.folder, model, self.plan, self.numbers, test, outcome=outcome)
 
 
@@ -334,8 +352,11 @@ class _RunCheckpoints(Checkpoints):
 def _chosen(model: "Estimator") -> str:
     """What was found for the parameters that were left to the data."""
     from diabolo.defaults import AUTO, FOUND
+    from diabolo.report.words import described
 
     found = {n: model.fitted_.config[n] for n in FOUND if getattr(model, n) == AUTO}
+    if model.corruption is not None and AUTO in model.corruption.get_params().values():
+        found["corruption"] = described(model.net_.corruption)
     lists = {n: ",".join(map(str, value)) for n, value in found.items() if type(value) is list}
     return ", ".join(f"{name} {value}" for name, value in (found | lists).items())
 

@@ -6,6 +6,7 @@ from pkgutil import iter_modules
 from diabolo.corruption.affine import Affine
 from diabolo.corruption.base import Corrupted, Corruption
 from diabolo.corruption.blur import Blur
+from diabolo.corruption.jpeg import Jpeg
 from diabolo.corruption.noise import (
     BlindGaussian,
     GaussianNoise,
@@ -14,6 +15,8 @@ from diabolo.corruption.noise import (
     SaltAndPepper,
     Speckle,
 )
+from diabolo.corruption.recorrupted import Recorrupted
+from diabolo.corruption.scratches import Scratches
 from diabolo.corruption.watermark import Watermark
 
 for _module in iter_modules(__path__):
@@ -26,9 +29,12 @@ __all__ = [
     "Corrupted",
     "Corruption",
     "GaussianNoise",
+    "Jpeg",
     "Masking",
     "Poisson",
+    "Recorrupted",
     "SaltAndPepper",
+    "Scratches",
     "Speckle",
     "Watermark",
 ]

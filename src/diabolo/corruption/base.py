@@ -7,7 +7,7 @@ infinite where the scaling has none.
 
 import math
 from abc import ABC, abstractmethod
-from typing import Annotated, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple, Self
 
 from annotated_types import Ge, Le
 from torch import Generator, Tensor
@@ -22,16 +22,32 @@ class Corrupted(NamedTuple):
     """A corrupted batch, and what is known of its corruption.
 
     `mask` (B, 1 or C, H, W), in [0, 1], is where something was laid over an image: where it is 0,
-    x is as it was. `level` (B,) is how strong the corruption is, where that is drawn.
+    x is as it was. `level` (B,) is how strong the corruption is, where that is drawn. `target` is
+    what should come of x, like x, where that is not what was given to be corrupted.
     """
 
     x: Tensor
     mask: Tensor | None = None
     level: Tensor | None = None
+    target: Tensor | None = None
+
+    def flat(self) -> "Corrupted":
+        """The same with samples as rows (B, D)."""
+        target = None if self.target is None else self.target.flatten(1)
+        return self._replace(x=self.x.flatten(1), target=target)
 
 
 class Corruption(Parameters, ABC):
-    """Base of the corruptions."""
+    """Base of the corruptions.
+
+    One that `erases` leaves gaps, NaN, in images: the networks that it trains are given images
+    with gaps, and fill them. One `of_noisy` samples has no clean ones, but knows the variance of
+    their noise. What `spreads` adds noise, of which its level is the standard deviation.
+    """
+
+    erases: ClassVar[bool] = False
+    of_noisy: ClassVar[bool] = False
+    spreads: ClassVar[bool] = False
 
     @property
     def strongest(self) -> float:
@@ -40,7 +56,24 @@ class Corruption(Parameters, ABC):
 
     @abstractmethod
     def corrupt(self, x: Tensor, generator: Generator, low: float, high: float) -> Corrupted:
-        """A corrupted copy of `x`, of its shape, within [low, high]."""
+        """A corrupted copy of `x`, of its shape, within [low, high] but for gaps."""
+
+    def learnt(self, x: Tensor, low: float) -> Self:
+        """The same, with what is left to the samples found from some of them, x."""
+        return self
+
+    def variance(self, x: Tensor, low: float) -> Tensor:
+        """The variance of the noise that samples have, like x, of one `of_noisy`."""
+        raise NotImplementedError
+
+    def corrupt_pieces(
+        self, x: Tensor, window: Tensor, generator: Generator, low: float, high: float
+    ) -> Corrupted:
+        """As `corrupt`, pieces of larger images; for what depends on where in them they lie.
+
+        `window` (B, 4) has the y and x of a piece's first pixel, and its image's height and width.
+        """
+        return self.corrupt(x, generator, low, high)
 
     def check(self, shape: tuple[int, ...], low: float, high: float) -> None:
         """Raise `InputError` where samples of `shape`, (C, H, W) or (D,), cannot be corrupted."""

@@ -34,21 +34,22 @@ class GaussianNoise(Corruption, kind="gaussian"):
 class BlindGaussian(Corruption, kind="blind-gaussian"):
     """Adds noise of a standard deviation s that is drawn for each image: x~ = x + s e.
 
-    e ~ N(0, 1) and s ~ U(std); values may leave the range. In gray images of three equal channels
-    the noise is the same in all of them. K. Zhang, W. Zuo, Y. Chen, D. Meng and L. Zhang, "Beyond
-    a Gaussian Denoiser", 2017, section III.D.
+    e ~ N(0, 1) and s ~ U(level); values may leave the range. In gray images of three equal
+    channels the noise is the same in all of them. K. Zhang, W. Zuo, Y. Chen, D. Meng and
+    L. Zhang, "Beyond a Gaussian Denoiser", 2017, section III.D.
     """
 
-    std: Annotated[tuple[Spread, Spread], "Range of the standard deviation, in scaled units."] = (
-        field(default=(0.0, 0.25), kw_only=False)
-    )
+    spreads = True
+    level: Annotated[
+        tuple[Spread, Spread], "Range of the standard deviation, in scaled units."
+    ] = field(default=(0.0, 0.25), kw_only=False)
 
     @property
     def strongest(self) -> float:
-        return self.std[1]
+        return self.level[1]
 
     def corrupt(self, x: Tensor, generator: Generator, low: float, high: float) -> Corrupted:
-        least, most = self.std
+        least, most = self.level
         level = least + (most - least) * uniform(x.new_empty(len(x), 1), generator)
         noise = normal(x, generator)
         if x.ndim == 4 and x.shape[1] > 1:
@@ -58,7 +59,7 @@ class BlindGaussian(Corruption, kind="blind-gaussian"):
         return Corrupted(noisy, level=level.squeeze(1))
 
     def check(self, shape: tuple[int, ...], low: float, high: float) -> None:
-        ordered("std", self.std)
+        ordered("level", self.level)
 
 
 class Speckle(Corruption, kind="speckle"):

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from diabolo.data.outputs import write_codes as write_codes
     from diabolo.data.outputs import write_each as write_each
     from diabolo.data.pairs import read_pairs as read_pairs
+    from diabolo.data.photographs import cut as cut
+    from diabolo.data.photographs import split_patches as split_patches
+    from diabolo.data.photographs import split_photographs as split_photographs
     from diabolo.data.pieces import patches as patches
-    from diabolo.data.pieces import split_patches as split_patches
     from diabolo.data.samples import Samples as Samples
     from diabolo.data.sources import read as read
     from diabolo.data.sources import read_codes as read_codes
@@ -25,7 +27,8 @@ _HOMES = {
     "mnist": ["load_mnist"],
     "outputs": ["write", "write_codes", "write_each"],
     "pairs": ["read_pairs"],
-    "pieces": ["patches", "split_patches"],
+    "photographs": ["cut", "split_patches", "split_photographs"],
+    "pieces": ["patches"],
     "samples": ["Samples"],
     "sources": ["read", "read_codes", "read_each"],
 }

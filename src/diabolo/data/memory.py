@@ -15,7 +15,7 @@ from diabolo.data.sources import checked, read
 from diabolo.errors import InputError
 
 if TYPE_CHECKING:
-    from diabolo.data.photographs import Photograph
+    from diabolo.data.photofile import Photograph
 
 
 def read_npy_bytes(body: bytes) -> np.ndarray:
@@ -76,7 +76,7 @@ def png_bytes(array: np.ndarray, dtype: np.dtype) -> bytes:
 
 def read_photograph_bytes(body: bytes) -> "Photograph":
     """The photograph that the body is a file of."""
-    from diabolo.data.photographs import read_photograph
+    from diabolo.data.photofile import read_photograph
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "image.png"
@@ -86,7 +86,7 @@ def read_photograph_bytes(body: bytes) -> "Photograph":
 
 def photograph_bytes(photograph: "Photograph") -> bytes:
     """A PNG file of a photograph."""
-    from diabolo.data.photographs import write_photograph
+    from diabolo.data.photofile import write_photograph
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "image.png"

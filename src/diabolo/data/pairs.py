@@ -32,14 +32,9 @@ def read_pairs(
 
     Raises InputError where there are no pairs, or where their sides are not alike.
     """
-    if str(noisy) == str(clean) or Path(noisy).resolve() == Path(clean).resolve():
-        raise InputError(f"{noisy} cannot be both the noisy and the clean samples.")
-    folders = [_is_folder(noisy), _is_folder(clean)]
-    if any(folders) and not all(folders):
-        folder, other = (noisy, clean) if folders[0] else (clean, noisy)
-        raise InputError(f"{folder} is a folder, {other} is none: give two folders or two files.")
+    folders = are_folders(noisy, clean)
     wanted, way = None if size is None else read_size(size), as_fit(fit)
-    if all(folders):
+    if folders:
         pairs = _by_name(Path(noisy), Path(clean), wanted, way, limit)
     elif wanted is None:
         pairs = _by_row(noisy, clean, limit)
@@ -48,6 +43,17 @@ def read_pairs(
     assert pairs.noisy is not None
     _check_alike(noisy, pairs.noisy, clean, pairs.array)
     return pairs
+
+
+def are_folders(noisy: str | Path, clean: str | Path) -> bool:
+    """Whether pairs are of two folders; refuses one folder, and a source with itself."""
+    if str(noisy) == str(clean) or Path(noisy).resolve() == Path(clean).resolve():
+        raise InputError(f"{noisy} cannot be both the noisy and the clean samples.")
+    folders = [_is_folder(noisy), _is_folder(clean)]
+    if any(folders) and not all(folders):
+        folder, other = (noisy, clean) if folders[0] else (clean, noisy)
+        raise InputError(f"{folder} is a folder, {other} is none: give two folders or two files.")
+    return all(folders)
 
 
 def _is_folder(source: str | Path) -> bool:
@@ -66,9 +72,13 @@ def _by_row(noisy: str | Path, clean: str | Path, limit: int | None) -> Samples:
     return replace(wanted, noisy=given.array)
 
 
-def _by_name(
-    noisy: Path, clean: Path, size: Size | None, fit: Fit | None, limit: int | None
-) -> Samples:
+def named_pairs(
+    noisy: Path, clean: Path, limit: int | None = None
+) -> tuple[list[tuple[str, str]], list[str]]:
+    """The names of the images of two folders that are pairs, and a sentence on each other one.
+
+    Pairs (noisy, clean) have one path but for the suffix, and one size.
+    """
     (given, closed), (wanted, closed_too) = _stems(noisy), _stems(clean)
     both = sorted(given.keys() & wanted.keys())
     if not both:
@@ -79,19 +89,25 @@ def _by_name(
     odd = _of_other_sizes(noisy, clean, pairs)
     if len(odd) == len(pairs):
         raise _none_usable(len(pairs), next(iter(odd.values())))
-    first = _images(
-        clean, [name for partner, name in pairs if partner not in odd], None, size, fit
-    )
-    rows = {given[_stem(name)]: row for row, name in enumerate(first.names)}
-    second = _images(noisy, list(rows), (1, *first.array.shape[1:])[-3:], None, fit)
     alone = _alone(noisy, given, clean, wanted) + _alone(clean, wanted, noisy, given)
+    failures = closed + closed_too + alone + [*odd.values()]
+    return [pair for pair in pairs if pair[0] not in odd], failures
+
+
+def _by_name(
+    noisy: Path, clean: Path, size: Size | None, fit: Fit | None, limit: int | None
+) -> Samples:
+    pairs, failures = named_pairs(noisy, clean, limit)
+    first = _images(clean, [name for _, name in pairs], None, size, fit)
+    given = {name: partner for partner, name in pairs}
+    rows = {given[name]: row for row, name in enumerate(first.names)}
+    second = _images(noisy, list(rows), (1, *first.array.shape[1:])[-3:], None, fit)
     whole = [rows[name] for name in second.names]
-    failures = closed + closed_too + alone + [*odd.values()] + first.failures + second.failures
     return Samples(
         first.array[whole],
         [first.names[row] for row in whole],
         "folder",
-        failures=failures,
+        failures=failures + first.failures + second.failures,
         noisy=second.array,
         told=first.notes,
         framing=first.frame,

@@ -1,269 +1,296 @@
-"""One photograph as it is kept in a file, and back: depth, transparency, profile and all.
+"""Pieces of photographs as a source: they are cut from the photographs when they are taken.
 
-Colour of 16 bits, which Pillow reduces to 8, is read twice: as the high and as the low bytes of
-its values. It is written as PNG (ISO/IEC 15948), the only form for it here.
+The photographs are decoded once, into memory, or where they are many into a file that is mapped.
+Where pieces lie, and how they are turned, is drawn once; a piece knows the place that it has in
+its photograph, so that a mark can be laid over it as over the whole.
 """
 
-import re
-import struct
-import sys
-import zlib
-from collections.abc import Iterator, Sequence
+import math
+import os
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+import torch
+from torch import Tensor
 
-from diabolo.data.decoding import DEEP, attempt, deep_pixels, is_gray, lost, opened
-from diabolo.data.encoding import OPTIONS, file_names
-from diabolo.data.files import atomically, quietly
-from diabolo.data.images import LOST
-from diabolo.data.samples import IMAGE_SUFFIXES
+from diabolo.data import pieces
+from diabolo.data.pieces import Picture
+from diabolo.data.samples import Samples
+from diabolo.data.source import Batch, Statistics, digest, statistics
+from diabolo.data.spec import Turn
 from diabolo.errors import InputError
 
-MARK = b"Exif\0\0"  # before the EXIF of a JPEG
-WITH_EXIF = {"JPEG", "PNG", "WEBP"}
-EIGHT = {"L", "RGB"}
-HOLDS = {
-    "PNG": EIGHT | {"LA", "RGBA", "16-bit L", "16-bit LA", "16-bit RGB", "16-bit RGBA"},
-    "TIFF": EIGHT | {"LA", "RGBA", "16-bit L", "float L"},
-    "WEBP": EIGHT | {"LA", "RGBA"},
-    "JPEG": EIGHT,
-    "BMP": EIGHT,
-    "PPM": EIGHT,
-}
-PILLOW = {  # modes that hold as much, in the formats of `encoding`
-    **{"L": "L", "RGB": "RGB", "16-bit L": "I;16", "float L": "F"},
-    **dict.fromkeys(("LA", "RGBA", "16-bit LA", "16-bit RGB", "16-bit RGBA"), "RGB"),
-}
-OTHER_SPACES = {"CMYK", "LAB", "HSV", "YCbCr"}
-DEEP_COLOUR = re.compile(r"(RGBA?|LA);16[BLN]")
-PALETTE = "has a palette: it is written without one"
-SPACE = "is in {}: it is written as RGB, without its colour profile"
+TURNS: dict[Turn, int] = {"none": 1, "mirror": 2, "all": 8}  # ways; see `_ways`
+CPU = torch.device("cpu")
+MEMORY = 2**30  # bytes of photographs beyond which they lie in a file
 
 
-@dataclass(frozen=True, eq=False)
-class Photograph:
-    """The pixels (H, W) or (3, H, W) of an image file as they lie there, and what is beside them.
+class Form(NamedTuple):
+    """What the pieces of a source share."""
 
-    They are uint8, uint16 or, of a TIFF, float32; `alpha` (H, W) is of their type. `exif` has the
-    orientation, which is not applied. `told`: what of the file is not kept.
+    size: int
+    channels: int
+    dtype: np.dtype
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """Square pieces (C, S, S) of photographs, which lie one behind the other in `pixels`, (P,).
+
+    `noisy` (P,) are their partners. `layout` (M, 7) has for each photograph where it begins, the
+    height and width of what is kept of it, where that begins in the whole, and the whole's height
+    and width; `places` (N, 4) for each piece its photograph, its y and x therein, and how it is
+    turned.
     """
 
-    pixels: np.ndarray
-    alpha: np.ndarray | None = None
-    icc: bytes | None = None
-    exif: bytes | None = None
-    told: tuple[str, ...] = ()
+    pixels: Tensor
+    layout: Tensor
+    places: Tensor
+    size: int
+    channels: int
+    noisy: Tensor | None = None
+    device: torch.device = CPU
 
     @property
-    def mode(self) -> str:
-        """What a format must be able to hold."""
-        depth = {"uint8": "", "uint16": "16-bit "}.get(self.pixels.dtype.name, "float ")
-        colours = "L" if self.pixels.ndim == 2 else "RGB"
-        return depth + colours + ("" if self.alpha is None else "A")
+    def shape(self) -> tuple[int, ...]:
+        return (self.channels, self.size, self.size)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.pixels.dtype
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def take(self, index: Tensor) -> Batch:
+        home = self.places.device
+        number, y, x, turn = self.places[index.to(home)].unbind(1)
+        start, height, width, *around = self.layout[number].unbind(1)
+        down, across = self._ways.to(home)[turn].unbind(1)
+        inside = (y[:, None] + down) * width[:, None] + x[:, None] + across
+        planes = torch.arange(self.channels, device=home) * (height * width)[:, None]
+        where = (start[:, None] + planes)[:, :, None] + inside[:, None, :]
+        target = self._at(self.pixels, where)
+        source = target if self.noisy is None else self._at(self.noisy, where)
+        window = _turned((y + around[0], x + around[1], *around[2:]), turn, self.size)
+        return Batch(source, target, window=window.to(self.device))
+
+    def _at(self, pixels: Tensor, where: Tensor) -> Tensor:
+        stored = pixels.view(torch.int16) if pixels.dtype == torch.uint16 else pixels  # no kernel
+        found = stored.index_select(0, where.flatten()).view(pixels.dtype)
+        return found.view(len(where), -1).to(self.device)
+
+    @cached_property
+    def _ways(self) -> Tensor:
+        """For each way of turning, which y and x the pixels of a piece have, (8, 2, S * S).
+
+        Of its three bits the first mirrors x, the second y, the third exchanges them after that.
+        """
+        ways = np.empty((8, 2, self.size, self.size), np.int64)
+        for way in range(8):
+            grid = np.mgrid[: self.size, : self.size]
+            grid = np.flip(grid, tuple(axis for axis, bit in ((2, 1), (1, 2)) if way & bit))
+            ways[way] = grid.transpose(0, 2, 1) if way & 4 else grid
+        return torch.from_numpy(ways.reshape(8, 2, -1))
+
+    def head(self, n: int) -> Batch:
+        return self.take(torch.arange(min(n, len(self))))
+
+    def statistics(self) -> Statistics:
+        return statistics(self)
+
+    def digest(self) -> dict[str, int | str]:
+        found: dict[str, int | str] = {"samples": len(self), "sha256": digest(self.pixels.numpy())}
+        found["places_sha256"] = digest(self.places.numpy())
+        if self.noisy is not None:
+            found["noisy_sha256"] = digest(self.noisy.numpy())
+        return found
+
+    def __getitem__(self, index: slice | Tensor) -> "Photographs":
+        """Some of the pieces."""
+        return replace(self, places=self.places[index])
+
+    def split(self, held: Tensor, rest: Tensor) -> tuple["Photographs", "Photographs"]:
+        """About as many pieces as in two indices, of which no two share a photograph.
+
+        Photographs are held out whole, in the order in which `held` comes upon them, unless there
+        is only one.
+        """
+        numbers = self.places[:, 0]
+        counts, apart = torch.bincount(numbers), set[int]()
+        for number in dict.fromkeys(numbers[held].tolist()):
+            if len(apart) + 1 < int((counts > 0).sum()) and len(held) > _of(counts, apart):
+                apart.add(number)
+        if not apart:
+            return self[held], self[rest]
+        chosen = torch.isin(numbers, torch.tensor(sorted(apart)))
+        return self[chosen], self[~chosen]
+
+    def both_ways(self) -> "Photographs":
+        """Of pairs of noisy photographs the pieces, and the same the other way round."""
+        assert self.noisy is not None
+        layout, places = self.layout.clone(), self.places.clone()
+        layout[:, 0] += len(self.pixels)
+        places[:, 0] += len(self.layout)
+        return replace(
+            self,
+            pixels=torch.cat([self.pixels, self.noisy]),
+            noisy=torch.cat([self.noisy, self.pixels]),
+            layout=torch.cat([self.layout, layout]),
+            places=torch.cat([self.places, places]),
+        )
+
+    def to(self, device: torch.device) -> "Photographs":
+        """Whose batches are on a device; itself too where it is in memory."""
+        if self.pixels.nbytes > MEMORY:
+            return replace(self, device=device)
+        noisy = None if self.noisy is None else self.noisy.to(device)
+        pixels, layout, places = (t.to(device) for t in (self.pixels, self.layout, self.places))
+        return Photographs(
+            pixels, layout, places, self.size, self.channels, noisy, torch.device(device)
+        )
 
 
-def read_photograph(path: Path, name: str = "") -> Photograph:
-    """The photograph in an image file; `InputError` where it cannot be read."""
-    with quietly(Image.DecompressionBombWarning):
-        found = attempt(name or str(path), _read, path)
-    if isinstance(found, str):
-        raise InputError(found)
-    return found
+def _of(counts: Tensor, chosen: set[int]) -> int:
+    return int(counts[sorted(chosen)].sum())
 
 
-def names_for(folder: Path, names: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """Names under which photographs are stored without loss, and a sentence on each unreadable.
+def _turned(window: Sequence[Tensor], turn: Tensor, size: int) -> Tensor:
+    """Where a piece lies, (B, 4), once its whole photograph is turned."""
+    y, x, height, width = window
+    x = torch.where(turn & 1 > 0, width - size - x, x)
+    y = torch.where(turn & 2 > 0, height - size - y, y)
+    upright, lying = torch.stack([y, x, height, width], 1), torch.stack([x, y, width, height], 1)
+    return torch.where(turn[:, None] & 4 > 0, lying, upright)
 
-    As `encoding.file_names` has them; names of the others are as they were.
+
+def split_photographs(
+    source: str,
+    test: str | None,
+    *,
+    size: int,
+    n: int,
+    seed: int,
+    noisy: str | None = None,
+    turn: Turn = "none",
+) -> tuple[Samples, Samples]:
+    """`n` pieces of the images of `source` to train on, a tenth of it to test, as `Photographs`.
+
+    The images may differ in size; `noisy` is the source of their partners, of pairs. Those to
+    test on come from `test`, or without it from a tenth of the images, drawn by the seed; of a
+    single image, from the last tenth of its longer side. Only those to train on are turned.
+    Images that cannot be read or are too small are named in the failures.
     """
-    with quietly(Image.DecompressionBombWarning):
-        modes = {name: attempt(name, _mode, folder / name) for name in names}
-    failed = {name: said for name, said in modes.items() if said not in PILLOW}
-    kept = [
-        PILLOW[mode] if mode in HOLDS.get(IMAGE_SUFFIXES[Path(name).suffix.lower()], ()) else ""
-        for name, mode in modes.items()
-        if name not in failed
-    ]
-    return file_names([name for name in names if name not in failed], kept), failed
-
-
-def check_holds(path: Path, mode: str) -> str:
-    """The mode in which one goes to a path: of 8 bits where it holds no more.
-
-    Raises `InputError` where the format has no transparency or cannot be written.
-    """
-    holds = HOLDS.get(IMAGE_SUFFIXES[path.suffix.lower()], set())
-    for kept in (mode, mode.removeprefix("16-bit ").removeprefix("float ")):
-        if kept in holds:
-            return kept
-    what = "photographs" if not holds else "transparency"
-    raise InputError(f"{path} cannot hold {what}: write .png instead.")
-
-
-def write_photograph(path: Path, photograph: Photograph) -> None:
-    """Write a photograph, whole or not at all, in the format of the path's suffix.
-
-    In 8 bits where it holds no more. Raises `InputError` as `check_holds` does, and where the
-    path cannot be written.
-    """
-    mode = check_holds(path, photograph.mode)
-    if mode != photograph.mode:
-        photograph = _in_bytes(photograph)
-    with atomically(path) as temporary:
-        if mode.startswith("16-bit") and mode != "16-bit L":
-            with temporary.open("wb") as file:
-                file.writelines(_deep_png(photograph))
-        else:
-            _save(temporary, photograph, IMAGE_SUFFIXES[path.suffix.lower()])
-
-
-def _mode(path: Path) -> str:
-    with opened(path) as image:
-        colours = "L" if is_gray(image) else "RGB"
-        alpha = "A" if image.has_transparency_data and image.mode not in DEEP else ""
-        real = "float " if image.mode == "F" else ""
-        deep = "16-bit " if not real and (image.mode in DEEP or _is_deep(image)) else ""
-        if "LA;16" in str(getattr(image, "tile", "")):
-            colours = "L"
-        return real + deep + colours + alpha
-
-
-def _read(path: Path) -> Photograph:
-    with opened(path) as image:
-        gone = lost(image) & ({"frames"} if _is_deep(image) else {"frames", "depth"})
-        told = [f"{LOST[kind][0]} {LOST[kind][2]}" for kind in sorted(gone)]
-        space, profile = image.mode, image.info.get("icc_profile")
-        deep = _is_deep(image)
-        exif = image.info.get("exif") if image.format in WITH_EXIF else None
-        if deep:
-            pixels = _deep(path)
-        elif image.mode in DEEP:
-            pixels = deep_pixels(image, np.dtype("float32" if image.mode == "F" else "uint16"))
-        else:
-            told += [PALETTE] if space in ("P", "PA") else []
-            pixels = np.asarray(_plain(image))
-    if space in OTHER_SPACES:
-        told, profile = [*told, SPACE.format(space)], None
-    if pixels.dtype.kind == "i":
-        pixels = pixels.astype(np.uint16)
-    exif = exif and MARK + exif.removeprefix(MARK)
-    return Photograph(*_parted(pixels), profile, exif, tuple(told))
-
-
-def _is_deep(image: Any) -> bool:
-    """Whether it is in colour, or gray with transparency, of 16 bits that can be had."""
-    raw = [
-        str(tile.args[0] if isinstance(tile.args, tuple | list) else tile.args)
-        for tile in getattr(image, "tile", [])
-    ]
-    return image.mode not in DEEP and bool(raw) and all(map(DEEP_COLOUR.fullmatch, raw))
-
-
-def _plain(image: Image.Image) -> Image.Image:
-    """In one of the modes L, LA, RGB and RGBA."""
-    mode = "L" if is_gray(image) else "RGB"
-    mode += "A" if image.has_transparency_data else ""
-    return image if image.mode == mode else image.convert(mode)
-
-
-def _parted(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Pixels (H, W) or (H, W, 1 to 4) as colours and transparency."""
-    if pixels.ndim == 2:
-        return pixels, None
-    alpha = pixels[..., -1] if pixels.shape[2] in (2, 4) else None
-    if pixels.shape[2] < 3:
-        return pixels[..., 0], alpha
-    return pixels[..., :3].transpose(2, 0, 1), alpha
-
-
-def _deep(path: Path) -> np.ndarray:
-    """The pixels (H, W, C) of an image in colour, or gray with transparency, of 16 bits."""
-    image: Any
-    with opened(path) as image:
-        if "LA;16" in str(image.tile):  # four bytes a pixel, as RGBA has
-            image._mode, image.tile = "RGBA", [t._replace(args="RGBA") for t in image.tile]
-            values = np.asarray(image).astype(np.uint16)
-            return values[..., ::2] << 8 | values[..., 1::2]
-        high = np.asarray(image).astype(np.uint16)
-    with opened(path) as image:
-        image.tile = [tile._replace(args=_swapped(tile.args)) for tile in image.tile]
-        return high << 8 | np.asarray(image)
-
-
-def _swapped(arguments: Any) -> Any:
-    """The arguments of a decoder, for the other byte of each value."""
-    if isinstance(arguments, str):
-        other = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
-        return arguments[:-1] + other[arguments[-1]]
-    return (_swapped(arguments[0]), *arguments[1:])
-
-
-def _in_bytes(photograph: Photograph) -> Photograph:
-    """In 8 bits."""
-    pixels, alpha = (
-        _eight(array) if array is not None else None
-        for array in (photograph.pixels, photograph.alpha)
+    training, failures = pieces.pictures(source, noisy, size)
+    channels = pieces.channels([picture.channels for picture in training])
+    if test is None:
+        (training, testing), more = pieces.held_out(training, size, seed), list[str]()
+    else:
+        testing, more = pieces.pictures(test, None, size)
+        if pieces.channels([channels, *(picture.channels for picture in testing)]) > channels:
+            raise InputError(f"{test} has colours, but {source} has none: give one kind.")
+    form = Form(size, channels, pieces.common_type([*training, *testing]))
+    draws = [np.random.default_rng([seed, number]) for number in range(2)]
+    return (
+        _drawn(training, form, n, draws[0], turn, failures=failures),
+        _drawn(testing, form, max(1, n // 10), draws[1], failures=more),
     )
-    assert pixels is not None
-    return replace(photograph, pixels=pixels, alpha=alpha)
 
 
-def _eight(array: np.ndarray) -> np.ndarray:
-    if array.dtype.kind == "f":
-        top = 255.0 if array.max() <= 1 else 1.0
-        return np.rint((array * top).clip(0, 255)).astype(np.uint8)
-    return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
+def split_patches(
+    source: str, test: str | None, *, size: int, n: int, seed: int
+) -> tuple[Samples, Samples]:
+    """`split_photographs` as arrays (n, C, size, size)."""
+    training, testing = split_photographs(source, test, size=size, n=n, seed=seed)
+    return cut(training), cut(testing)
 
 
-def _joined(photograph: Photograph) -> np.ndarray:
-    """Its pixels (H, W) or (H, W, C)."""
-    pixels, alpha = photograph.pixels, photograph.alpha
-    planes = [pixels] if pixels.ndim == 2 else [*pixels]
-    planes += [] if alpha is None else [alpha]
-    return planes[0] if len(planes) == 1 else np.stack(planes, axis=-1)
+def cut(samples: Samples) -> Samples:
+    """Samples whose array is one, and not a source, which gives all of its pieces."""
+    found = samples.array
+    if not isinstance(found, Photographs):
+        return samples
+    batch, shape = found.head(len(found)), (len(found), *found.shape)
+    assert batch.window is not None
+    return replace(
+        samples,
+        array=batch.target.view(shape).numpy(),
+        names=[str(number) for number in range(len(found))],
+        noisy=None if found.noisy is None else batch.source.view(shape).numpy(),
+        window=batch.window.numpy(),
+    )
 
 
-def _save(path: Path, photograph: Photograph, kind: str) -> None:
-    image = Image.fromarray(np.ascontiguousarray(_joined(photograph)))
-    options: dict[str, Any] = dict(OPTIONS.get(kind, {}))
-    if photograph.icc and kind in WITH_EXIF | {"TIFF"}:
-        options["icc_profile"] = photograph.icc
-    if photograph.exif and kind in WITH_EXIF:
-        options["exif"] = photograph.exif
-    elif photograph.exif:
-        exif = Image.Exif()
-        exif.load(photograph.exif)
-        image.getexif()[ExifTags.Base.Orientation] = exif.get(ExifTags.Base.Orientation, 1)
-        image = ImageOps.exif_transpose(image)
-        image.info.pop("exif", None)
-    image.save(path, format=kind, **options)
+def _drawn(
+    pictures: Sequence[Picture],
+    form: Form,
+    n: int,
+    draw: np.random.Generator,
+    turn: Turn = "none",
+    *,
+    failures: list[str],
+) -> Samples:
+    """Pieces at places drawn from images; those of images that turn out broken are left out."""
+    drawn = np.empty((n, 4), np.int64)
+    for number, here, y, x in pieces.places([one.sides for one in pictures], form.size, n, draw):
+        drawn[here, 0], drawn[here, 1], drawn[here, 2] = number, y, x
+    drawn[:, 3] = draw.integers(TURNS[turn], size=n)
+    used, drawn[:, 0] = np.unique(drawn[:, 0], return_inverse=True)
+    stored, layout, broken = _stored([pictures[number] for number in used], form)
+    whole = layout[:, 0] >= 0
+    if not whole.any():
+        raise InputError(f"None of the images can be used; {broken[0]}")
+    tensors = [torch.from_numpy(array) for array in stored]
+    found = Photographs(
+        tensors[0],
+        torch.from_numpy(layout),
+        torch.from_numpy(drawn[whole[drawn[:, 0]]]),
+        form.size,
+        form.channels,
+        tensors[1] if len(tensors) > 1 else None,
+    )
+    return Samples(found, [], "npy", failures=failures + broken)
 
 
-def _deep_png(photograph: Photograph) -> Iterator[bytes]:
-    """A PNG file of 16 bits, in parts; each row as the differences of its pixels."""
-    pixels = _joined(photograph)
-    height, width, channels = pixels.shape
-    kind = {2: 4, 3: 2, 4: 6}[channels]
-    yield b"\x89PNG\r\n\x1a\n"
-    yield _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0))
-    if photograph.icc:
-        yield _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(photograph.icc))
-    if photograph.exif:
-        yield _chunk(b"eXIf", photograph.exif.removeprefix(MARK))
-    packed = zlib.compressobj(4)
-    for row in pixels:
-        values = row.astype(">u2").reshape(-1).view(np.uint8)
-        values[2 * channels :] -= values[: -2 * channels].copy()
-        if part := packed.compress(b"\1" + values.tobytes()):
-            yield _chunk(b"IDAT", part)
-    yield _chunk(b"IDAT", packed.flush())
-    yield _chunk(b"IEND", b"")
+def _stored(
+    pictures: Sequence[Picture], form: Form
+) -> tuple[list[np.ndarray], np.ndarray, list[str]]:
+    """The pixels of images and of their partners, and where each lies, -1 if it is broken."""
+    sizes = [form.channels * math.prod(one.sides) for one in pictures]
+    stored = [room_for(sum(sizes), form.dtype) for _ in pictures[0].dtypes]
+    layout, broken = np.empty((len(pictures), 7), np.int64), list[str]()
+    for row, (one, end) in enumerate(zip(pictures, np.cumsum(sizes), strict=True)):
+        start, (y, x), (height, width) = end - sizes[row], one.corner, one.sides
+        layout[row] = start, height, width, y, x, *one.whole
+        try:
+            images = one.pixels(form.channels)
+        except InputError as error:
+            broken.append(str(error))
+            layout[row, 0] = -1
+            continue
+        for room, image in zip(stored, images, strict=True):
+            area = image[:, y : y + height, x : x + width]
+            deep = area.dtype != form.dtype
+            room[start:end] = ((area.astype(np.uint32) + 128) // 257 if deep else area).reshape(-1)
+    return stored, layout, broken
 
 
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    check = zlib.crc32(kind + content)
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
+def room_for(length: int, dtype: np.dtype) -> np.ndarray:
+    """An array to be filled: in memory, or where it is large in a file that goes with it."""
+    if length * dtype.itemsize <= MEMORY:
+        return np.empty(length, dtype)
+    with tempfile.TemporaryFile() as file:
+        try:
+            if hasattr(os, "posix_fallocate"):  # or a full disk ends the process, much later
+                os.posix_fallocate(file.fileno(), 0, length * dtype.itemsize)
+        except OSError as error:
+            raise InputError(
+                f"The photographs take {length * dtype.itemsize / 1e9:.1f} GB as they are decoded,"
+                f" which {tempfile.gettempdir()} has no room for ({error.strerror}): set TMPDIR to"
+                " a folder that has, or give fewer."
+            ) from None
+        return np.memmap(file, dtype, "r+", shape=(length,))

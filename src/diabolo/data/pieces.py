@@ -1,20 +1,18 @@
-"""Small pieces of large images, to train on.
+"""Where small pieces of large images lie, and which images can give some.
 
-Of a folder of photographs only the headers are read at first, then one photograph at a time, so
-that their number is not limited by the memory. Pieces to test on are of photographs held out
-whole; a single one is parted into two areas that do not touch each other's pieces.
+Of a folder only the headers are read. Pieces to test on are of images held out whole; a single
+one is parted into two areas that do not touch each other's pieces.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from diabolo.data.samples import Samples
+from diabolo.data.pairs import are_folders, named_pairs, read_pairs
 from diabolo.data.sources import find_files, read
 from diabolo.errors import InputError
 
@@ -46,62 +44,37 @@ def patches(
         raise InputError(
             f"no image is as large as a patch of {size} x {size}: give a smaller size."
         )
-    channels = _channels([len(image) for image in arrays])
-    result = np.empty((n, channels, size, size), np.result_type(*arrays))
+    deep = channels([len(image) for image in arrays])
+    result = np.empty((n, deep, size, size), np.result_type(*arrays))
     sides = [(image.shape[1], image.shape[2]) for image in arrays]
-    for number, here, y, x in _places(sides, size, n, np.random.default_rng(random_state)):
+    for number, here, y, x in places(sides, size, n, np.random.default_rng(random_state)):
         result[here] = _at(arrays[number], size, y, x)
     return result
 
 
-def split_patches(
-    source: str, test: str | None, *, size: int, n: int, seed: int
-) -> tuple[Samples, Samples]:
-    """`n` pieces (n, C, size, size) of the images of `source` to train on, a tenth of it to test.
-
-    The images may differ in size. Those to test on come from `test`, or without it from a tenth of
-    the images, drawn by the seed; of a single image, from the last tenth of its longer side.
-    Images that cannot be read or are too small are named in the failures.
-    """
-    training, failures = _pictures(source, size)
-    channels = _channels([picture.channels for picture in training])
-    if test is None:
-        (training, testing), more = _held_out(training, size, seed), list[str]()
-    else:
-        testing, more = _pictures(test, size)
-        if _channels([channels, *(picture.channels for picture in testing)]) > channels:
-            raise InputError(f"{test} has colours, but {source} has none: give one kind.")
-    form = Form(size, channels, _type([*training, *testing]))
-    draws = (np.random.default_rng([seed, number]) for number in range(2))
-    return (
-        _cut(training, form, n, next(draws), failures),
-        _cut(testing, form, max(1, n // 10), next(draws), more),
-    )
-
-
 @dataclass(frozen=True)
 class Picture:
-    """An image, or a part of it, whose pixels are read when they are wanted."""
+    """An image, or an area of it, whose pixels are read when they are wanted.
+
+    `pixels` gives, for a number of channels, the image (C, H, W), and its noisy partner if it has
+    one; `dtypes` are theirs.
+    """
 
     name: str
-    sides: Sides  # height and width
+    whole: Sides  # height and width
     channels: int
-    dtype: np.dtype
-    pixels: Callable[[], np.ndarray]  # (H, W) or (C, H, W)
-    corner: Sides = (0, 0)  # where the part begins
+    dtypes: tuple[np.dtype, ...]
+    pixels: Callable[[int], list[np.ndarray]]
+    sides: Sides  # of the area
+    corner: Sides = (0, 0)  # where it begins
 
 
-class Form(NamedTuple):
-    """What the pieces of one array share."""
+def pictures(source: str, noisy: str | None, size: int) -> tuple[list[Picture], list[str]]:
+    """The images of a source that are at least as large as a piece; a sentence on each other.
 
-    size: int
-    channels: int
-    dtype: np.dtype
-
-
-def _pictures(source: str, size: int) -> tuple[list[Picture], list[str]]:
-    """The images of a source that are at least as large as a piece; a sentence on each other."""
-    found, failures = _all_pictures(source)
+    `noisy`: the source of their noisy partners, as `read_pairs` takes it.
+    """
+    found, failures = _all_pictures(source, noisy)
     large = [picture for picture in found if min(picture.sides) >= size]
     if not large:
         raise InputError(
@@ -116,42 +89,71 @@ def _pictures(source: str, size: int) -> tuple[list[Picture], list[str]]:
     ]
 
 
-def _all_pictures(source: str) -> tuple[list[Picture], list[str]]:
-    files = find_files(source)
-    if files is None:
-        array = read(source).array
-        if array.ndim == 2:
-            raise InputError(f"{source} holds rows, and patches are cut from images.")
-        height, width = array.shape[-2:]
-        channels = array.shape[1] if array.ndim == 4 else 1
-        return [
-            Picture(str(n), (height, width), channels, array.dtype, partial(array.__getitem__, n))
-            for n in range(len(array))
-        ], []
+def _all_pictures(source: str, noisy: str | None) -> tuple[list[Picture], list[str]]:
+    if noisy is None:
+        files = find_files(source)
+        if files is None:
+            return _of_arrays(source, [read(source).array]), []
+        return _of_files([files.folder], [(name,) for name in files.names], files.failures)
+    if not are_folders(noisy, source):
+        pairs = read_pairs(noisy, source)
+        assert pairs.noisy is not None
+        return _of_arrays(source, [pairs.array, pairs.noisy]), []
+    names, failures = named_pairs(Path(noisy), Path(source))
+    return _of_files([Path(source), Path(noisy)], [(b, a) for a, b in names], failures)
+
+
+def _of_arrays(source: str, arrays: list[np.ndarray]) -> list[Picture]:
+    """The images of an array, and of another that has their noisy partners."""
+    if arrays[0].ndim == 2:
+        raise InputError(f"{source} holds rows, and patches are cut from images.")
+    images = [array[:, None] if array.ndim == 3 else array for array in arrays]
+    deep, height, width = images[0].shape[1:]
+
+    def pixels(row: int, wanted: int) -> list[np.ndarray]:
+        return [np.broadcast_to(image[row], (wanted, height, width)) for image in images]
+
+    sides, dtypes = (height, width), tuple(image.dtype for image in images)
+    return [
+        Picture(str(row), sides, deep, dtypes, partial(pixels, row), sides)
+        for row in range(len(images[0]))
+    ]
+
+
+def _of_files(
+    folders: Sequence[Path], names: Sequence[tuple[str, ...]], failures: Sequence[str]
+) -> tuple[list[Picture], list[str]]:
+    """The images of a folder by name, and of pairs those of another beside them."""
     from diabolo.data.images import forms
 
-    pictures, failures = list[Picture](), list(files.failures)
-    for name, form in zip(files.names, forms(files.folder, files.names), strict=True):
-        if isinstance(form, str):
-            failures.append(form)
+    found, failed = list[Picture](), list(failures)
+    columns = [forms(*column) for column in zip(folders, zip(*names, strict=True), strict=True)]
+    for files, kinds in zip(names, zip(*columns, strict=True), strict=True):
+        whole = [form for form in kinds if not isinstance(form, str)]
+        if len(whole) < len(kinds):
+            failed += [form for form in kinds if isinstance(form, str)]
             continue
-        width, height = form.size
-        sides, channels = (height, width), 1 if form.gray else 3
-        pixels = partial(_read_pixels, files.folder, name, form.size)
-        pictures.append(Picture(name, sides, channels, form.dtype, pixels))
-    return pictures, failures
+        sides, deep = whole[0].size[::-1], 1 if whole[0].gray else 3
+        pixels, dtypes = partial(_read_pixels, folders, files), tuple(f.dtype for f in whole)
+        found.append(Picture(files[0], sides, deep, dtypes, partial(pixels, sides), sides))
+    return found, failed
 
 
-def _read_pixels(folder: Path, name: str, size: tuple[int, int]) -> np.ndarray:
+def _read_pixels(
+    folders: Sequence[Path], names: tuple[str, ...], sides: Sides, wanted: int
+) -> list[np.ndarray]:
     from diabolo.data.images import read_images
 
-    found = read_images(folder, [name], size=size)
-    if found.failures:
-        raise InputError(found.failures[0])
-    return found.array[0]
+    shape, result = (wanted, *sides), list[np.ndarray]()
+    for folder, name in zip(folders, names, strict=True):
+        found = read_images(folder, [name], shape)
+        if found.failures:
+            raise InputError(found.failures[0])
+        result.append(found.array[0].reshape(shape))
+    return result
 
 
-def _held_out(
+def held_out(
     pictures: Sequence[Picture], size: int, seed: int
 ) -> tuple[list[Picture], list[Picture]]:
     """Images to train and to test on: a tenth of them is held out, of a single one its end."""
@@ -176,41 +178,17 @@ def _held_out(
     return [replace(one, sides=first)], [replace(one, sides=last, corner=corner)]
 
 
-def _type(pictures: Sequence[Picture]) -> np.dtype:
+def common_type(pictures: Sequence[Picture]) -> np.dtype:
     """The type of the pixels of all; 16 bits beside 8 are reduced to 8."""
-    first = {picture.dtype: picture for picture in pictures}
+    first = {dtype: picture for picture in pictures for dtype in picture.dtypes}
     if len(first) == 1:
-        return pictures[0].dtype
+        return next(iter(first))
     if odd := [one.name for dtype, one in first.items() if dtype not in (np.uint8, np.uint16)]:
         raise InputError(f"{odd[0]} has pixels of another kind than the others: give one kind.")
     return np.dtype(np.uint8)
 
 
-def _cut(
-    pictures: Sequence[Picture], form: Form, n: int, draw: np.random.Generator, failures: list[str]
-) -> Samples:
-    """Pieces of images; those of images that turn out broken are left out."""
-    array, kept = np.empty((n, form.channels, form.size, form.size), form.dtype), np.ones(n, bool)
-    broken = []
-    for number, here, y, x in _places([one.sides for one in pictures], form.size, n, draw):
-        one = pictures[number]
-        try:
-            pixels = one.pixels()
-        except InputError as error:
-            broken.append(str(error))
-            kept[here] = False
-            continue
-        pixels = pixels.reshape(-1, *pixels.shape[-2:])
-        pieces = _at(pixels, form.size, y + one.corner[0], x + one.corner[1])
-        deep = one.dtype != form.dtype
-        array[here] = (pieces.astype(np.uint32) + 128) // 257 if deep else pieces
-    if not kept.any():
-        raise InputError(f"None of the images can be used; {broken[0]}")
-    array = array[kept]
-    return Samples(array, [str(i) for i in range(len(array))], "npy", failures=failures + broken)
-
-
-def _places(
+def places(
     sides: Sequence[Sides], size: int, n: int, draw: np.random.Generator
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
     """Where `n` pieces lie, all places of all images equally likely.
@@ -233,7 +211,7 @@ def _at(image: np.ndarray, size: int, y: np.ndarray, x: np.ndarray) -> np.ndarra
     return np.moveaxis(windows[:, y, x], 0, 1)
 
 
-def _channels(counts: Sequence[int]) -> int:
+def channels(counts: Sequence[int]) -> int:
     """The channels of all images, of which some may be gray."""
     if odd := set(counts) - {1, max(counts)}:
         raise InputError(

@@ -1,6 +1,6 @@
 """What was read from a source, and how a file's name tells what it is."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -61,7 +61,8 @@ class Samples:
     that the user did not ask for. `noisy` is like `array`, row by row, where the samples are the
     clean ones of pairs. `frame` is the table that they come from: `array` is its DataFrame where
     it has more than numbers that are all there. `framing` has the size and the fit with which
-    images were brought to one size, as the data options of these names.
+    images were brought to one size, as the data options of these names. `window` (N, 4) is where
+    pieces of larger images lie, as in a `Batch`; a `Source` as the `array` has that for itself.
     """
 
     array: Any
@@ -74,6 +75,24 @@ class Samples:
     frame: "Frame | None" = None
     told: list[str] = field(default_factory=list)
     framing: dict[str, str] = field(default_factory=dict)
+    window: "np.ndarray | None" = None
+
+    def both_ways(self) -> "Samples":
+        """Of pairs of noisy samples those, and the same the other way round.
+
+        What learns the one from the other learns the mean of all shots, the clean sample (J.
+        Lehtinen et al., "Noise2Noise", 2018, section 2).
+        """
+        import numpy as np
+
+        if not isinstance(self.array, np.ndarray):
+            return replace(self, array=self.array.both_ways())
+        assert self.noisy is not None
+        array, noisy = (
+            np.concatenate(pair) for pair in ((self.array, self.noisy), (self.noisy, self.array))
+        )
+        labels = None if self.labels is None else np.tile(self.labels, 2)
+        return replace(self, array=array, noisy=noisy, names=self.names * 2, labels=labels)
 
     @property
     def notes(self) -> list[str]:

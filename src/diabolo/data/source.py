@@ -19,12 +19,14 @@ class Batch(NamedTuple):
     """Stored values (B, D): what is seen, what should come of it, and what is given beside it.
 
     `source` and `target` are one object where they are the same. `given` is (B, M) float32, the
-    condition of each sample, or None.
+    condition of each sample, or None. Of samples that are pieces of larger images `window`, (B, 4)
+    int64, is where they lie: the y and x of their first pixel, and the image's height and width.
     """
 
     source: Tensor
     target: Tensor
     given: Tensor | None = None
+    window: Tensor | None = None
 
     @property
     def beside(self) -> list[Tensor]:
@@ -123,21 +125,7 @@ class Rows:
         return self.take(torch.arange(min(n, len(self)), device=self.x.device))
 
     def statistics(self) -> Statistics:
-        """In blocks of rows (T. F. Chan, G. H. Golub, R. J. LeVeque, "Updating Formulae and a
-        Pairwise Algorithm for Computing Sample Variances", 1979, eq. 2.1)."""
-        count, low = 0, self.head(1).target[0].float()
-        high, mean = low, torch.zeros_like(low, dtype=torch.float64)
-        squares = torch.zeros_like(mean)
-        for index in torch.arange(len(self), device=self.x.device).split(ROWS):
-            block = self.take(index).target.float()
-            variance, middle = torch.var_mean(block.double(), 0, correction=0)
-            off, whole = middle - mean, count + len(block)
-            squares += variance * len(block) + off.square() * (count * len(block) / whole)
-            mean += off * (len(block) / whole)
-            count = whole
-            low = torch.minimum(low, block.amin(0))
-            high = torch.maximum(high, block.amax(0))
-        return Statistics(low, high, mean, squares / count)
+        return statistics(self)
 
     def digest(self) -> dict[str, int | str]:
         found: dict[str, int | str] = {"samples": len(self), "sha256": digest(self.x.numpy())}
@@ -153,6 +141,25 @@ class Rows:
     def to(self, device: torch.device) -> "Rows":
         tensors: Any = {n: t.to(device) for n, t in vars(self).items() if isinstance(t, Tensor)}
         return replace(self, **tensors)
+
+
+def statistics(source: Source) -> Statistics:
+    """The statistics of the targets of any source, in blocks (T. F. Chan, G. H. Golub, R. J.
+    LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample Variances", 1979,
+    eq. 2.1)."""
+    count, low = 0, source.head(1).target[0].float()
+    high, mean = low, torch.zeros_like(low, dtype=torch.float64)
+    squares = torch.zeros_like(mean)
+    for index in torch.arange(len(source), device=low.device).split(ROWS):
+        block = source.take(index).target.float()
+        variance, middle = torch.var_mean(block.double(), 0, correction=0)
+        off, whole = middle - mean, count + len(block)
+        squares += variance * len(block) + off.square() * (count * len(block) / whole)
+        mean += off * (len(block) / whole)
+        count = whole
+        low = torch.minimum(low, block.amin(0))
+        high = torch.maximum(high, block.amax(0))
+    return Statistics(low, high, mean, squares / count)
 
 
 def digest(array: np.ndarray) -> str:

@@ -5,7 +5,7 @@ Each is declared once, with its type, range and help, and so is what does not go
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypedDict
+from typing import Annotated, Any, Literal, NamedTuple, TypedDict
 
 from annotated_types import Ge
 
@@ -33,6 +33,7 @@ Size = Annotated[
     "bring images to S x S pixels, or as 64x48 to this width x height; without it images that"
     " differ in size, or are large, are brought to one that is chosen and said",
 ]
+Turn = Literal["none", "mirror", "all"]
 Fit = Annotated[
     framing.Fit | None,
     Usage("--fit HOW"),
@@ -55,6 +56,12 @@ class Options(TypedDict, total=False):
         Usage("--clean INPUT"),
         "what should come of it: images of the same names in folders, rows in files",
     ]
+    without_clean: Annotated[
+        bool | None,
+        Usage("--without-clean"),
+        "the images are noisy, and there are no clean ones: learn from these alone; of --noisy and"
+        " --clean, which are two noisy shots of the same then, both are learnt from",
+    ]
     limit: Limit
     size: Size
     fit: Fit
@@ -72,6 +79,12 @@ class Options(TypedDict, total=False):
     patch_size: Annotated[
         int | None, Ge(1), Usage("--patch-size S"), f"train on such pieces of S x S ({PATCH_SIZE})"
     ]
+    turn: Annotated[
+        Turn | None,
+        Usage("--turn HOW"),
+        "how pieces to train on are turned, at random: none (the default), mirror (left and right"
+        " exchanged or not) or all (the eight ways)",
+    ]
 
 
 class Rule(NamedTuple):
@@ -83,6 +96,7 @@ class Rule(NamedTuple):
 
 
 PIECES, FRAME = {"patches", "patch_size"}, {"size", "fit"}
+OF_PIECES = PIECES | {"turn"}
 ROLES = ("index", "label")  # of columns, which are recognised without these options
 NOT_BOTH = "give noisy and clean, or source and test, not both."
 RULES = (
@@ -102,9 +116,9 @@ RULES = (
         NOT_BOTH,
     ),
     Rule(
-        lambda given: "noisy" in given and given & PIECES,
-        "Pairs are taken whole: leave --patches and --patch-size out.",
-        "pairs are taken whole, leave patches and patch_size out.",
+        lambda given: "turn" in given and not given & PIECES,
+        "Only patches are turned: give --patches as well, or leave --turn out.",
+        "only patches are turned, give patches as well or leave turn out.",
     ),
     Rule(
         lambda given: given & FRAME and given & PIECES,

@@ -44,6 +44,10 @@ class UNet(Network, kind="unet"):
         tuple[Count, ...], "Residual blocks at each resolution, on the way down and on the way up."
     ] = (1, 2, 1)
 
+    biases: Annotated[
+        bool, "Whether its convolutions have biases, for what is not as bright as the image is."
+    ] = False
+
     hidden = (64, 96, 128)
     bounded = False
     any_size = True
@@ -57,12 +61,15 @@ class UNet(Network, kind="unet"):
                 f" {self.blocks} and hidden {tuple(sizes.hidden)}."
             )
         encoder = Clean(sizes.shape[0], sizes.given, sizes.hidden, self.blocks, sizes.activation)
+        if self.biases:
+            encoder.add_biases()
         return nn.Sequential(encoder, nn.Flatten()), Shaped(sizes.shape)
 
     def begin(self, encoder: nn.Module, decoder: nn.Module) -> None:
         for module in encoder.modules():
             if isinstance(module, Clean):
-                nn.init.zeros_(module.last.weight)
+                for parameter in module.last.parameters():
+                    nn.init.zeros_(parameter)
 
 
 class Shaped(nn.Module):
@@ -124,6 +131,12 @@ class Clean(nn.Module):
             mode="replicate",
         )
         return image - self._noise(whole)[..., :height, :width]
+
+    def add_biases(self) -> None:
+        """Give each convolution a bias, zero as yet."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                module.bias = nn.Parameter(torch.zeros(module.out_channels))
 
     def _noise(self, x: Tensor) -> Tensor:
         h = self.first(F.pixel_unshuffle(x, 2))

@@ -64,12 +64,21 @@ class Recipe:
         return str(self.data.get("test", "mnist:test" if own else spec.HELD_OUT))
 
     @property
-    def patches(self) -> dict[str, int] | None:
-        """`n` pieces of the images that are trained on, and their `size`; None: whole images."""
+    def without_clean(self) -> bool:
+        """Whether all samples are noisy, and of pairs both."""
+        return bool(self.data.get("without_clean"))
+
+    @property
+    def patches(self) -> dict[str, Any] | None:
+        """`n` pieces of the images that are trained on, their `size` and how they `turn`.
+
+        None: whole images.
+        """
         if not spec.PIECES & set(self.data):
             return None
         data = {"patches": spec.PATCHES, "patch_size": spec.PATCH_SIZE} | self.data
-        return {"n": data["patches"], "size": data["patch_size"]}
+        turn = {"turn": data["turn"]} if "turn" in data else {}
+        return {"n": data["patches"], "size": data["patch_size"]} | turn
 
     @property
     def validation_share(self) -> float | None:
@@ -138,12 +147,14 @@ def _on_base(content: dict[str, Any]) -> dict[str, Any]:
 
 def _check(table: dict[str, Any], known: Mapping[str, type], where: str) -> None:
     words = {str: "a text", int: "an integer", list: "a list", dict: "a table"}
+    words[bool] = "true or false"
     for key, value in table.items():
         if key not in known:
             raise unknown(f"key in {where}:", key, known)
-        if not isinstance(value, known[key]) or isinstance(value, bool) or value == "":
+        wrong = not isinstance(value, known[key]) or value == ""
+        if wrong or isinstance(value, bool) != (known[key] is bool):
             raise InputError(f"{where}: {key} must be {words[known[key]]}, but is {value!r}.")
-        if isinstance(value, int) and value < 1:
+        if known[key] is int and value < 1:
             raise InputError(f"{where}: {key} must be at least 1, but is {value}.")
 
 

@@ -17,6 +17,7 @@ from diabolo.tasks.evaluation import Outcome, decibels, in_units, pictured, show
 from diabolo.tasks.sampling import interpolate
 
 SHOWN = 10  # samples in a row of pictures
+MARKED = 0.05  # of an image is under a watermark, where that is to be shown
 POINTS = 10_000  # codes in the map
 
 
@@ -40,10 +41,13 @@ def gallery(
     elif pictured(model):
         count = recipe.report.get("columns", SHOWN)
         yield _images(model, test.array[:count])
-        if outcome.corrupted:
+        if outcome.estimate is not None:
+            yield _cleaned(outcome, count)
+        elif outcome.corrupted:
             how = "corrupted as in training" if test.noisy is None else "their noisy partners"
             yield _denoised(outcome, count, numbers["test"], how)
-    yield _errors(model, outcome)
+    if outcome.estimate is None:
+        yield _errors(model, outcome)
     if model.code_size_ > 1 and len(outcome.codes) > 2:
         yield _latent(test.labels, outcome)
     if model.net_.bottleneck.prior() is not None and pictured(model):
@@ -83,10 +87,11 @@ def _images(model: Estimator, X: np.ndarray) -> Picture:
 
 
 def _denoised(outcome: Outcome, count: int, test: dict[str, float], how: str) -> Picture:
-    clean = outcome.clean[:count]
+    shown = _shown(outcome, count)
+    clean = outcome.clean[shown]
     pictures = {
-        "noisy": outcome.seen[:count].clip(0, 1),
-        "denoised": outcome.output[:count].clip(0, 1),
+        "noisy": outcome.seen[shown].clip(0, 1),
+        "denoised": outcome.output[shown].clip(0, 1),
     }
     captions = {name: decibels(values, clean) for name, values in pictures.items()}
     before, after = (test.get(name, math.inf) for name in ("noisy_psnr", "psnr"))
@@ -98,6 +103,25 @@ def _denoised(outcome: Outcome, count: int, test: dict[str, float], how: str) ->
     difference = np.abs(pictures["denoised"] - clean)
     rows = [("clean", clean), *pictures.items(), ("difference", difference)]
     return Picture("denoised", "Denoised", caption, figures.rows(rows, captions=captions))
+
+
+def _shown(outcome: Outcome, count: int) -> np.ndarray:
+    """The first test samples; where marks are laid over some, the first that have one."""
+    if outcome.masks is None:
+        return np.arange(min(count, len(outcome.seen)))
+    marked = outcome.masks.reshape(len(outcome.masks), -1).mean(1) > MARKED
+    return np.argsort(~marked, kind="stable")[:count]
+
+
+def _cleaned(outcome: Outcome, count: int) -> Picture:
+    """Before and after, where there are no clean images."""
+    noisy, clean = outcome.seen[:count].clip(0, 1), outcome.output[:count].clip(0, 1)
+    caption = (
+        "Noisy test images, what came of them, and what was taken away (gray: nothing), which"
+        " should be noise and show nothing of the images."
+    )
+    rows = [("noisy", noisy), ("denoised", clean), ("taken", 0.5 + noisy - clean)]
+    return Picture("denoised", "Denoised", caption, figures.rows(rows))
 
 
 def _table(model: Estimator, test: Samples) -> Picture:

@@ -19,7 +19,13 @@ NAMES = {  # in metrics.json, where numbers can be named more plainly
     "noisy_mse": "doing nothing: mean squared error",
     "noisy_psnr": "doing nothing: PSNR, dB",
     "noisy_ssim": "doing nothing: SSIM",
+    "estimated_mse": "mean squared error, estimated",
+    "estimated_psnr": "PSNR, dB, estimated",
+    "estimated_noisy_mse": "doing nothing: mean squared error, estimated",
+    "estimated_noisy_psnr": "doing nothing: PSNR, dB, estimated",
     "damage": "damage outside the mark: mean squared error",
+    "mark_psnr": "inside the mark: PSNR, dB",
+    "noisy_mark_psnr": "doing nothing: inside the mark: PSNR, dB",
     "full_rank_mse": "of any rank: mean squared error",
 }
 SHORT = {"kl": "KL", "elbo": "ELBO"}  # names that are not what one calls them
@@ -37,7 +43,7 @@ def _plain(name: str) -> str:
 
 def story(model: Parameters, recipe: Recipe, numbers: dict[str, Any], data: str) -> str:
     """What was trained, on what, and what it took."""
-    corruption = getattr(model, "corruption", None)
+    corruption = getattr(getattr(model, "net_", model), "corruption", None)
     how = "" if corruption is None else f", corrupted by {described(corruption)} while training"
     return (
         f"{recipe.name} is {_article(model.kind)} {model.kind} with"
@@ -80,6 +86,8 @@ def verdict(numbers: dict[str, Any], net: Net | None = None) -> str:
             sentences.append("(Of any rank it overfits: the training samples are few.)")
     elif linear:
         sentences += _beside_pca(test, linear)
+    if net is not None and net.linear:
+        sentences.append("Training was not surely better than the linear method: the model is it.")
     return " ".join(sentences)
 
 
@@ -100,10 +108,30 @@ def _written(value: Any) -> str:
 
 
 def _result(test: dict[str, float], net: Net | None) -> str:
+    if "estimated_mse" in test:
+        mses = (test["estimated_mse"], test["estimated_noisy_mse"])
+        after, before = (
+            f"{_error(mse)}{_decibels(test.get(psnr))}"
+            for mse, psnr in zip(mses, ("estimated_psnr", "estimated_noisy_psnr"), strict=True)
+        )
+        return (
+            "There are no clean images to compare with. From the noise of the test images the mean"
+            f" squared error of its output is estimated as {after}, that of the noisy images"
+            f" themselves as {before}."
+        )
     error = _errors(test)
     if "noisy_mse" in test:
         noisy = f"{_error(test['noisy_mse'])}{_decibels(test.get('noisy_psnr'))}"
-        return f"On corrupted test samples its output has {error}; before, they had {noisy}."
+        marked = ""
+        if {"mark_psnr", "damage"} <= test.keys():
+            marked = (
+                f" Inside the mark the PSNR is {test['mark_psnr']:.1f} dB, before it was"
+                f" {test['noisy_mark_psnr']:.1f}; outside, where it was right, the output has a"
+                f" mean squared error of {_error(test['damage'])}."
+            )
+        return (
+            f"On corrupted test samples its output has {error}; before, they had {noisy}.{marked}"
+        )
     extra = ""
     if "bce" in test:
         extra = f" and a binary cross-entropy of {_error(test['bce'])} nats per pixel"

@@ -1,4 +1,4 @@
-"""The models that come with the package, each beside the recipe of its name, which describes it."""
+"""The models that come with the package, each described by the recipe of its name."""
 
 from pathlib import Path
 

@@ -304,7 +304,7 @@ def _about(opened: Opened, service: Service) -> About:
         loss_unit=model.loss_unit_,
         corruption=None if model.corruption is None else to_config(model.corruption),
         prior=model.net_.bottleneck.prior() is not None,
-        samples=split and Counts(train=len(split.train), test=len(split.test.array)),
+        samples=split and Counts(train=len(split.learnt), test=len(split.test.array)),
         code_range=(low, high),
         code_mean=opened.mean_code.tolist(),
         threshold=detector and finite(detector.offset_),

@@ -29,13 +29,11 @@ import torch
 from annotated_types import Gt, Lt
 from pydantic import InstanceOf
 from sklearn.base import OutlierMixin, clone
-from sklearn.covariance import ledoit_wolf
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
-from diabolo import infer, store
+from diabolo import store
 from diabolo.data.source import digest
 from diabolo.doctor import DoctorWarning, tell
 from diabolo.errors import InputError
@@ -45,15 +43,12 @@ from diabolo.intake import Intake, learn
 from diabolo.likelihood import Gaussian
 from diabolo.likelihood.mixed import Mixed
 from diabolo.names import is_frame
-from diabolo.net import Net
+from diabolo.networks import takes_images
 from diabolo.params import Parameters, Seed, to_config
-from diabolo.tasks import oddness
-from diabolo.tasks.oddness import OddCell, error, errors, shape_errors
+from diabolo.tasks import criteria, oddness
+from diabolo.tasks.oddness import OddCell, errors
 from diabolo.train import generator, prefixed
 
-WORST = -1e300  # the score of what has none
-WIDEST_CODE = 4096  # whose covariance is formed
-RIDGE = 1e-6  # of the mean variance, added to every variance of the codes
 PREFIX = "detector "  # of a detector's tensors in a model file
 CALIBRATION, SEEN = "calibration_scores", "seen"
 Share = Annotated[float, Gt(0), Lt(1)]
@@ -135,14 +130,15 @@ class AnomalyDetector(OutlierMixin, Parameters):
         else:
             model, count = _new_model(self.model, X, seed)
             seen = 0
-        _check_images(p.criterion, model, X)
+        criteria.check_images(p.criterion, model, X)
         learnt, held = _split(count, p, seed)
-        if _shapes(p.criterion, 1):
-            _check_code(model.code_size_ if p.prefit else model.planned(X).probe[0])
+        if criteria.shapes(p.criterion, 1):
+            criteria.check_code(model.code_size_ if p.prefit else model.planned(X).probe[0])
+        normal, others = (_safe_indexing(X, index) for index in (learnt, held))
         if not p.prefit:
-            model.fit(_safe_indexing(X, learnt))
-        reference = _learn(p.criterion, model, _safe_indexing(X, learnt)) if len(learnt) else {}
-        scores = model._mapped(_safe_indexing(X, held), _scores(p.criterion, model, reference))
+            model.fit(normal)
+        reference = criteria.learn(p.criterion, model, normal) if len(learnt) else {}
+        scores = model._mapped(others, criteria.scores(p.criterion, model, reference))
         self._set(model, reference, np.sort(scores))
         self.seen_ = seen
         self._tell_if_too_few()
@@ -183,7 +179,7 @@ class AnomalyDetector(OutlierMixin, Parameters):
         """How normal each sample is, (N,) float64: larger is more normal. Deterministic."""
         check_is_fitted(self)
         score = self.fitted_config_["criterion"]
-        return self._mapped(X, _scores(score, self.model_, self._reference))
+        return self._mapped(X, criteria.scores(score, self.model_, self._reference))
 
     def decision_function(self, X: Any) -> Any:
         """`score_samples` minus the threshold `offset_`, (N,): below 0 for anomalies."""
@@ -272,7 +268,7 @@ class AnomalyDetector(OutlierMixin, Parameters):
         scores = tensors.pop(CALIBRATION, torch.empty(0))
         seen = tensors.pop(SEEN, torch.zeros((), dtype=torch.float64))
         shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-        wanted = _shapes(p.criterion, model.code_size_)
+        wanted = criteria.shapes(p.criterion, model.code_size_)
         if shapes != wanted or scores.ndim != 1 or not len(scores) or seen.ndim:
             raise ValueError("the tensors of its detector do not fit its score.")
         for tensor in (scores, seen, *tensors.values()):
@@ -297,88 +293,6 @@ def column_names(model: Estimator) -> np.ndarray:
     return np.asarray(names, dtype=object)
 
 
-# ---- the scores
-
-
-def _scores(score: str, model: Estimator, learnt: dict[str, Tensor]) -> Callable[[Tensor], Tensor]:
-    """The function from stored values (B, D) to scores (B,), float64."""
-    net, image = model.net_, model.image_shape_
-
-    def scores(x: Tensor) -> Tensor:
-        if score == "elbo":
-            return net.score(x).double()
-        if score == "reconstruction":
-            return -error(net, x)
-        if score == "latent":
-            return -_distances(net, x, learnt)
-        if image is not None and score == "shape":
-            return -shape_errors(net, x, image)
-        by_error, by_distance = learnt["scales"].tolist()
-        return -(error(net, x) / by_error + _distances(net, x, learnt) / by_distance)
-
-    return lambda x: scores(x).nan_to_num(nan=WORST, neginf=WORST, posinf=-WORST)
-
-
-def _check_images(score: str, model: Estimator, X: Any) -> None:
-    """Refuse rows of a table where the score is of images."""
-    shape = getattr(model, "image_shape_", None) or model.image_shape
-    if score == "shape" and shape is None and len(X.shape) < 3:
-        raise InputError(
-            "criterion='shape' is for images: give X as (N, H, W) or (N, C, H, W), or use"
-            " criterion='reconstruction'."
-        )
-
-
-def _distances(net: Net, x: Tensor, learnt: dict[str, Tensor]) -> Tensor:
-    """Squared Mahalanobis distances (B,) of mean codes, float64."""
-    mean, whitening = learnt["mean"].to(net.device), learnt["whitening"].to(net.device)
-    return F.linear(net.encode(x).double() - mean, whitening).square().sum(1)
-
-
-def _shapes(score: str, k: int) -> dict[str, tuple[int, ...]]:
-    """The shapes of what a score learns, by name, for codes of k numbers."""
-    if score not in ("latent", "combined"):
-        return {}
-    gaussian: dict[str, tuple[int, ...]] = {"mean": (k,), "whitening": (k, k)}
-    return gaussian | ({"scales": (2,)} if score == "combined" else {})
-
-
-def _check_code(k: int) -> None:
-    """Refuse codes of k numbers, whose covariance would be too large."""
-    if k > WIDEST_CODE:
-        raise InputError(
-            f"Codes of {k} numbers are too wide for their distances: use"
-            " criterion='reconstruction', or a smaller latent_dim."
-        )
-
-
-def _learn(score: str, model: Estimator, X: Any) -> dict[str, Tensor]:
-    """What a score learns from normal samples, float64."""
-    wanted = _shapes(score, model.code_size_)
-    if not wanted:
-        return {}
-    net, rows = model.net_, model.rows(X)
-    learnt = _gaussian(infer.in_blocks(net, net.encode, rows).double().numpy())
-    if "scales" in wanted:
-
-        def both(x: Tensor) -> Tensor:
-            return torch.stack([error(net, x), _distances(net, x, learnt)], 1)
-
-        means = infer.in_blocks(net, both, rows).mean(0)
-        learnt["scales"] = torch.where(means > 0, means, 1.0)
-    return learnt
-
-
-def _gaussian(z: np.ndarray) -> dict[str, Tensor]:
-    """The mean of codes (N, K), and W with W' W the inverse of their shrunk covariance."""
-    k = z.shape[1]
-    covariance = ledoit_wolf(z)[0] if len(z) > 1 else np.zeros((k, k))
-    variance = float(np.trace(covariance)) / k
-    covariance = covariance + (RIDGE * variance or 1.0) * np.eye(k)
-    whitening = np.linalg.inv(np.linalg.cholesky(covariance))
-    return {"mean": torch.from_numpy(z.mean(axis=0)), "whitening": torch.from_numpy(whitening)}
-
-
 # ---- the rate
 
 
@@ -397,7 +311,7 @@ def _needed(rate: float) -> int:
 
 def _split(count: int, p: Any, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Which samples are learnt from, and which are held out."""
-    if p.prefit and not _shapes(p.criterion, 1):
+    if p.prefit and not criteria.shapes(p.criterion, 1):
         return np.empty(0, int), np.arange(count)
     if count < 2:
         raise InputError(f"X has n_samples={count}: give two or more, of which some are held out.")
@@ -445,23 +359,31 @@ def _new_model(model: Estimator | None, X: Any, seed: int) -> tuple[Estimator, i
     """The model to fit, seeded, and the number of samples in X, which must suit it."""
     new: Estimator = clone(Autoencoder() if model is None else model)
     taken, source = learn(new, X, image_shape=new.image_shape)
-    count = len(source)
     if model is None:
-        new.set_params(**_suited(taken, count))
+        new.set_params(**_suited(new, taken, len(source)))
     plain = isinstance(new.validated().likelihood, Gaussian)
     if taken.table is not None and plain:  # the samples to learn from may have no gaps
         new.set_params(likelihood=Mixed())
-    return (new if new.random_state is not None else new.set_params(random_state=seed)), count
+    seeded = new if new.random_state is not None else new.set_params(random_state=seed)
+    return seeded, len(source)
 
 
-def _suited(taken: Intake, count: int) -> dict[str, Any]:
+def suited(model: Estimator, X: Any) -> dict[str, Any]:
+    """The parameters of the model that a detector of samples like X has of its own."""
+    taken, source = learn(model, X, image_shape=model.image_shape)
+    return _suited(model, taken, len(source))
+
+
+def _suited(model: Estimator, taken: Intake, count: int) -> dict[str, Any]:
     """Parameters for such samples: passes for a thousand steps, a narrow code for a table.
 
     A plain network: one that begins at PCA also learns to reconstruct what is odd.
     """
-    epochs = min(max(20, 200_000 // count), 200)
-    if taken.image_shape is not None:
-        return PLAIN | {"epochs": epochs, "latent_dim": 32, "hidden": (256, 128)}
+    found: dict[str, Any] = PLAIN | {"epochs": min(max(20, 200_000 // count), 200)}
+    images = taken.image_shape is not None
+    if not takes_images(model.validated().network):
+        found["hidden"] = (256, 128) if images else (64, 32)
+    if images:
+        return found | {"latent_dim": 32}
     code = min(max(taken.shape[0] // 3, 1), 32)
-    table = {"scaling": "standard", "latent_dim": code, "hidden": (64, 32)}
-    return PLAIN | {"epochs": epochs} | table
+    return found | {"scaling": "standard", "latent_dim": code}

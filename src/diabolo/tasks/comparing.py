@@ -4,15 +4,16 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+from scipy import ndimage
 
 from diabolo import figures, metrics
 from diabolo.data import Samples
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
-from diabolo.tasks import denoising, filters, whole
+from diabolo.tasks import denoising, filling, filters, whole
 from diabolo.tasks.evaluation import damage, in_units
 
 SHOWN = 10  # small images in the picture
@@ -40,12 +41,32 @@ class Denoised:
     speed: float
 
     def middle(self, count: int) -> Self:
-        """The first of them, cut to their middle; not the output."""
-        top, left = (max(0, side - MIDDLE) // 2 for side in self.denoised.shape[-2:])
-        where = np.s_[:count, :, top : top + MIDDLE, left : left + MIDDLE]
+        """The first of them, cut to their middle, or around their marks; not the output."""
         images = {name: getattr(self, name) for name in ("clean", "seen", "denoised", "marks")}
-        cut = {name: array[where] for name, array in images.items() if array is not None}
+        corners = [self._corner(number) for number in range(min(count, len(self.denoised)))]
+        cut: Any = {
+            name: np.stack(
+                [
+                    image[:, y : y + MIDDLE, x : x + MIDDLE]
+                    for image, (y, x) in zip(array, corners, strict=False)
+                ]
+            )
+            for name, array in images.items()
+            if array is not None
+        }
         return replace(self, **cut)
+
+    def _corner(self, number: int) -> tuple[int, int]:
+        """Where the middle of an image begins, or what is around its mark."""
+        height, width = self.denoised.shape[-2:]
+        y, x = height / 2, width / 2
+        if self.marks is not None and self.marks[number].any():
+            y, x = ndimage.center_of_mass(self.marks[number].mean(0))
+        top, left = (
+            int(np.clip(round(at - MIDDLE / 2), 0, max(0, side - MIDDLE)))
+            for at, side in ((y, height), (x, width))
+        )
+        return top, left
 
     def numbers(self, images: np.ndarray, speed: float) -> list[float]:
         """MSE, SSIM and damage of a method's outcome, and its speed; not a number where none."""
@@ -93,13 +114,16 @@ def middle_of(model: Estimator, name: str, before: np.ndarray, after: np.ndarray
 def _denoised(
     samples: Samples, model: Estimator, seed: int | None, level: float | None
 ) -> Denoised:
-    clean = seen = samples.array
-    marks = None
+    clean, marks = samples.array, None
+    seen = clean if samples.noisy is None else samples.noisy
     if seed is not None:
         seen = denoising.corrupt(model, clean, random_state=seed)
         marks = denoising.marks(model, clean, random_state=seed)
     started = time.perf_counter()
-    output = denoising.denoise(model, seen, level)
+    if model.net_.fills:
+        output = filling.fill(model, clean, filling.holes(seen))
+    else:
+        output = denoising.denoise(model, seen, level)
     ended = time.perf_counter()
     before, noisy, after = (in_units(model, images) for images in (clean, seen, output))
     speed = _speed(ended - started, after)
@@ -139,7 +163,8 @@ def table(done: Sequence[Denoised], model: Estimator, training: np.ndarray | Non
     chosen = "set beforehand" if strengths is filters.MIDDLE else "the best on training images"
     notes = [f"Strengths of the filters (the number beside the name): {chosen}."]
     count, total = (sum(len(one.denoised) for one in many) for many in (few, done))
-    cut = f"the middle, at most {MIDDLE} x {MIDDLE} pixels, of " if _large(few) else ""
+    part = "the middle" if few[0].marks is None else "what is around the mark"
+    cut = f"{part}, at most {MIDDLE} x {MIDDLE} pixels, of " if _large(few) else ""
     if cut or count < total:
         first = f"the first {count:,} of {total:,} images" if count < total else "each image"
         notes.append(f"Filters are slow: all of this was measured on {cut}{first}.")
@@ -207,9 +232,10 @@ def picture(done: Sequence[Denoised]) -> figures.Figure:
         }
         return figures.rows(list(rows.items()), captions=captions)
     lines, notes = list[list[np.ndarray]](), list[list[str]]()
-    for one in done[:PICTURED]:
+    for whole_ones in done[:PICTURED]:
+        one = whole_ones if whole_ones.marks is None else whole_ones.middle(PICTURED)
         rows = _rows(one)
-        for number in range(min(len(one.output), PICTURED - len(lines))):
+        for number in range(min(len(one.denoised), PICTURED - len(lines))):
             lines.append([values[number] for values in rows.values()])
             notes.append(
                 [

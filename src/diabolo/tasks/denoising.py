@@ -86,7 +86,7 @@ def denoise(
 
 def _whole(model: Estimator, array: Any, level: float | None, progress: Progress) -> np.ndarray:
     """Each of the images (N, ...) by a network that works on any size, float32."""
-    images = _finite(array)
+    images = _finite(array, gaps=model.net_.fills)
     output = np.empty(images.shape, np.float32)
     for number, (image, cleaned) in enumerate(zip(images, output, strict=True)):
         shaped = image.reshape(model.image_shape_) if image.ndim == 1 else image
@@ -240,17 +240,18 @@ def _fits(model: Estimator, array: Any) -> bool:
 
 def _values(model: Estimator, array: Any) -> np.ndarray:
     """Images in a type that the network takes, once their units and values are found right."""
-    values = _finite(array)
+    values = _finite(array, gaps=model.net_.fills)
     model.fitted_.intake.check_units(values, model.fitted_.peak)
     return values
 
 
-def _finite(array: Any) -> np.ndarray:
+def _finite(array: Any, *, gaps: bool) -> np.ndarray:
     """Images in a type that a network takes, once their values are found right."""
     values = np.asarray(array)
     if values.size == 0:
         raise InputError(f"There are no pixels in images of shape {values.shape}.")
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
+    odd = np.isinf if gaps else lambda x: ~np.isfinite(x)
+    if values.dtype.kind == "f" and odd(values).any():
         raise InputError(
             in_a_sentence(f"contains {'NaN' if np.isnan(values).any() else 'infinity'}")
         )

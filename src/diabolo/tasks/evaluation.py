@@ -5,7 +5,7 @@ corrupted samples and compared with the clean ones: the error outside a watermar
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,11 +15,13 @@ import torch
 from sklearn.utils import _safe_indexing
 
 from diabolo import infer, metrics
+from diabolo.data.source import Source
 from diabolo.denoiser import fit_denoiser
 from diabolo.estimator import Estimator
 from diabolo.linear import LinearMap, fit_linear, fit_principal
 from diabolo.net import Net
 from diabolo.scaling import TableScaling
+from diabolo.tasks.estimating import Estimate, of_noisy, of_shots
 from diabolo.train import generator
 
 LINEAR_FEATURES = 4096  # the widest sample whose covariance is formed
@@ -36,7 +38,7 @@ class Outcome:
     given, and `clean` itself where nothing is corrupted; `codes` (N, K) are the mean codes of it.
     `nats` (N,) are the nll, the terms and the bound that the model names, from one seeded draw of
     the code; `measures` what it tells of the codes of the first 2,048. `masks`: where watermarks
-    lie.
+    lie. `estimate`: how far outputs are from clean samples, where `clean` are noisy themselves.
     """
 
     clean: np.ndarray
@@ -46,6 +48,7 @@ class Outcome:
     nats: dict[str, np.ndarray]
     measures: dict[str, float]
     masks: np.ndarray | None = None
+    estimate: Estimate | None = None
 
     @property
     def corrupted(self) -> bool:
@@ -59,23 +62,39 @@ class Outcome:
 
 
 def outcome(
-    model: Estimator, X: Any, *, noisy: Any = None, condition: Any = None, seed: int = 0
+    model: Estimator,
+    X: Any,
+    *,
+    noisy: Any = None,
+    without_clean: bool = False,
+    condition: Any = None,
+    window: Any = None,
+    seed: int = 0,
 ) -> Outcome:
     """What a fitted model makes of X, or of its noisy partners; without these it is corrupted.
 
-    `condition`: that of each sample, for a model that has learnt with one.
+    `condition`: that of each sample, for a model that has learnt with one. `without_clean`: X are
+    other noisy shots of the same, and no clean ones. `window` (N, 4): where samples lie that are
+    pieces of larger images.
     """
-    seen = corrupted(model, X, seed, noisy)
+    seen = corrupted(model, X, seed, noisy, window)
     clean = in_units(model, X)
     output, codes, nats = _passed(model, seen, X, seed, condition)
+    units = clean if seen is X else in_units(model, seen)
+    estimate, outputs = None, in_units(model, output)
+    if noisy is not None and without_clean:
+        estimate = of_shots(outputs, units, clean)
+    elif model.net_.of_noisy:
+        estimate = of_noisy(model, X, condition, seed)
     return Outcome(
         clean=clean,
-        seen=clean if seen is X else in_units(model, seen),
-        output=in_units(model, output),
+        seen=units,
+        output=outputs,
         codes=codes,
         nats=nats,
         measures=_measures(model, seen, condition),
-        masks=masks(model, X, seed) if noisy is None else None,
+        masks=masks(model, X, seed, window) if noisy is None else None,
+        estimate=estimate,
     )
 
 
@@ -115,7 +134,7 @@ def _parts(
     code = net.bottleneck(net.encoding(given), net.shaped(seen), draw)
     output = net.decoded(code.mean, given)
     drawn = output if code.z is code.mean else net.decoded(code.z, given)
-    decoded = net.scaling.inverse(net.likelihood.mean(output))
+    decoded = net.stored(output)
     return {"output": decoded, "code": code.mean, **net.nats(code, drawn, clean)}
 
 
@@ -160,13 +179,18 @@ def measured(
     """What `evaluate` gives, of an outcome."""
     test = quality(model, found)
     result: dict[str, Any] = {"test": {k: v for k, v in test.items() if math.isfinite(v)}}
-    if x_train is not None:
+    if x_train is not None and found.estimate is None:
         result["linear"] = _linear(model, found, x_train, noisy_train, seed)
     return result
 
 
 def quality(model: Estimator, found: Outcome) -> dict[str, float]:
-    """How near the outputs are, before and after; mean nats; measures; a watermark's damage."""
+    """How near the outputs are, before and after; mean nats; measures; a watermark's damage.
+
+    Where there are no clean samples to be near to, estimates of that, and the measures.
+    """
+    if found.estimate is not None:
+        return found.estimate.numbers() | found.measures
     test = _likeness(model, found.clean, found.output, found.errors)
     test |= model.net_.likelihood.measures(found.output, found.clean)
     test |= {n: float(a.mean(dtype=np.float64)) for n, a in found.nats.items()}
@@ -177,35 +201,37 @@ def quality(model: Estimator, found: Outcome) -> dict[str, float]:
         test |= {f"noisy_{name}": value for name, value in before.items()}
     if found.masks is not None:
         test["damage"] = damage(found.clean, found.output, found.masks)
+        for name, images in (("mark_psnr", found.output), ("noisy_mark_psnr", found.seen)):
+            test[name] = metrics.psnr(inside(found.clean, images, found.masks))
     return test
 
 
-def corrupted(model: Estimator, X: Any, seed: int, noisy: Any = None) -> Any:
-    """X as a denoising model is tested on it; X itself where there is no corruption.
+def corrupted(model: Estimator, X: Any, seed: int, noisy: Any = None, window: Any = None) -> Any:
+    """X as a denoising model is tested on it; X where there is no corruption, or no clean X.
 
-    `noisy`: what was given as the corrupted X.
+    `noisy`: what was given as the corrupted X; `window`: as for `outcome`.
     """
     if noisy is not None:
         return noisy
-    return X if model.corruption is None else model.corrupt(X, random_state=seed)
+    if model.corruption is None or model.net_.of_noisy:
+        return X
+    return model.corrupt(X, window=window, random_state=seed)
 
 
-def masks(model: Estimator, X: Any, seed: int) -> np.ndarray | None:
+def masks(model: Estimator, X: Any, seed: int, window: Any = None) -> np.ndarray | None:
     """Where the watermarks of `corrupted` lie, (N, 1, H, W); None where there are none."""
-    net, rows, corruption = model.net_, model.rows(X), model.net_.corruption
-    if corruption is None:
-        return None
-    low, high = net.scaling.low, net.scaling.high
+    net, rows = model.net_, [model.rows(X)]
+    rows += [] if window is None else [torch.as_tensor(window)]
 
-    def laid(x: torch.Tensor) -> torch.Tensor:
-        mask = corruption.corrupt(net.pictured(net.scaling(x)), draw, low, high).mask
+    def laid(x: torch.Tensor, *window: torch.Tensor) -> torch.Tensor:
+        mask = net.corrupted(net.scaling(x), draw, *window).mask
         return x.new_empty(len(x), 0) if mask is None else mask
 
     draw = generator(seed, "corrupt", device=net.device.type)
-    if laid(rows[:1].to(net.device)).numel() == 0:
+    if laid(*(part[:1].to(net.device) for part in rows)).numel() == 0:
         return None
     draw = generator(seed, "corrupt", device=net.device.type)
-    return infer.in_blocks(net, laid, rows).numpy()
+    return infer.in_blocks(net, laid, *rows).numpy()
 
 
 def damage(clean: np.ndarray, output: np.ndarray, masks: np.ndarray) -> float:
@@ -213,19 +239,31 @@ def damage(clean: np.ndarray, output: np.ndarray, masks: np.ndarray) -> float:
 
     Masks are (N, 1, H, W) or (N, C, H, W).
     """
+    return _error_where(clean, output, lambda block: masks[block] == 0)
+
+
+def inside(clean: np.ndarray, output: np.ndarray, masks: np.ndarray) -> float:
+    """As `damage`, where masks are above 0."""
+    return _error_where(clean, output, lambda block: masks[block] > 0)
+
+
+def _error_where(
+    clean: np.ndarray, output: np.ndarray, where: Callable[[slice], np.ndarray]
+) -> float:
     total, count = 0.0, 0
     for start in range(0, len(clean), ROWS):
         block = slice(start, start + ROWS)
-        outside = np.broadcast_to(masks[block] == 0, clean[block].shape)
-        total += float(((output[block] - clean[block])[outside].astype(np.float64) ** 2).sum())
-        count += int(outside.sum())
+        chosen = np.broadcast_to(where(block), clean[block].shape)
+        total += float(((output[block] - clean[block])[chosen].astype(np.float64) ** 2).sum())
+        count += int(chosen.sum())
     return total / count if count else math.nan
 
 
 def in_units(model: Estimator, X: Any) -> np.ndarray:
     """Images (N, C, H, W), of any size, in [0, 1] units; tables (N, D) in scaled columns.
 
-    Of a table with categories or gaps what the network has of it, (N, E), NaN in gaps.
+    Of a table with categories or gaps what the network has of it, (N, E), NaN in gaps. Those of
+    images are black.
     """
     scaling = model.net_.scaling
     if _cells(model):
@@ -238,6 +276,8 @@ def in_units(model: Estimator, X: Any) -> np.ndarray:
     shape = model.image_shape_ if values.ndim == 2 else (1, *values.shape[1:])[-3:]
     shifted = values - low
     shifted /= (high - low) or 1
+    if model.net_.fills:
+        np.nan_to_num(shifted, copy=False)
     return shifted.reshape(-1, *shape)
 
 
@@ -317,7 +357,9 @@ def best_linear(
     `noisy_train` are the corrupted samples where they are given; `seed` is of the corruption.
     Of samples wider than `LINEAR_FEATURES` some are taken, evenly.
     """
-    denoising = noisy_train is not None or model.corruption is not None
+    few = x_train.head(1) if isinstance(x_train, Source) else None
+    paired = noisy_train is not None if few is None else few.source is not few.target
+    denoising = paired or model.corruption is not None
     wide = model.n_features_in_ > LINEAR_FEATURES
     most = LINEAR_VALUES // model.n_features_in_ // (2 if denoising else 1)
     count = min(max(most, FEWEST), len(x_train)) if wide else len(x_train)
@@ -326,15 +368,24 @@ def best_linear(
     def pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for number, start in enumerate(range(0, len(index), ROWS)):
             chosen = index[start : start + ROWS]
-            block = _safe_indexing(x_train, chosen)
+            block, given, window = _taken(x_train, noisy_train, chosen)
             target = flat(model, block)
-            given = None if noisy_train is None else _safe_indexing(noisy_train, chosen)
-            noisy = corrupted(model, block, (seed + 1 + number) % 2**63, given)
+            noisy = corrupted(model, block, (seed + 1 + number) % 2**63, given, window)
             yield (target if noisy is block else flat(model, noisy)), target
 
     if denoising:
         return fit_denoiser(pairs(), ranks)
     return (fit_principal if wide else fit_linear)(pairs(), ranks)
+
+
+def _taken(X: Any, noisy: Any, index: np.ndarray) -> tuple[Any, Any, Any]:
+    """Some samples, their noisy partners and where they lie, of arrays or of a source."""
+    if not isinstance(X, Source):
+        given = None if noisy is None else _safe_indexing(noisy, index)
+        return _safe_indexing(X, index), given, None
+    batch = X.take(torch.from_numpy(index))
+    given = None if batch.source is batch.target else batch.source.numpy()
+    return batch.target.numpy(), given, batch.window
 
 
 def _linear(

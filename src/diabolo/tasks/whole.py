@@ -19,7 +19,7 @@ import torch
 from numpy.typing import DTypeLike
 from torch import Tensor, nn
 
-from diabolo.data.photographs import Photograph
+from diabolo.data.photofile import Photograph
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
 from diabolo.infer import watched
@@ -67,7 +67,7 @@ def units_of(model: Estimator, image: np.ndarray) -> Units:
     if image.dtype.kind == "f" and model.dtype_ == "float32":
         low, high = model.net_.scaling.peak.tolist()
         return Units(low, high - low)
-    least, most = float(image.min()), float(image.max())
+    least, most = float(np.nanmin(image)), float(np.nanmax(image))
     if max(-least, most) > LARGE:
         raise InputError(
             f"The values of an image go from 0 to 1 or from 0 to 255, or are uint16, but these"

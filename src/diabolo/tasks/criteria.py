@@ -1,0 +1,99 @@
+"""The scores of `AnomalyDetector`, whose formulas it has: what each learns and gives."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.covariance import ledoit_wolf
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from diabolo import infer
+from diabolo.errors import InputError
+from diabolo.estimator import Estimator
+from diabolo.net import Net
+from diabolo.tasks.oddness import error, shape_errors
+
+WORST = -1e300  # the score of what has none
+WIDEST_CODE = 4096  # whose covariance is formed
+RIDGE = 1e-6  # of the mean variance, added to every variance of the codes
+
+
+def scores(score: str, model: Estimator, learnt: dict[str, Tensor]) -> Callable[[Tensor], Tensor]:
+    """The function from stored values (B, D) to scores (B,), float64."""
+    net, image = model.net_, model.image_shape_
+
+    def score_of(x: Tensor) -> Tensor:
+        if score == "elbo":
+            return net.score(x).double()
+        if score == "reconstruction":
+            return -error(net, x)
+        if score == "latent":
+            return -_distances(net, x, learnt)
+        if image is not None and score == "shape":
+            return -shape_errors(net, x, image)
+        by_error, by_distance = learnt["scales"].tolist()
+        return -(error(net, x) / by_error + _distances(net, x, learnt) / by_distance)
+
+    return lambda x: score_of(x).nan_to_num(nan=WORST, neginf=WORST, posinf=-WORST)
+
+
+def check_images(score: str, model: Estimator, X: Any) -> None:
+    """Refuse rows of a table where the score is of images."""
+    shape = getattr(model, "image_shape_", None) or model.image_shape
+    if score == "shape" and shape is None and len(X.shape) < 3:
+        raise InputError(
+            "criterion='shape' is for images: give X as (N, H, W) or (N, C, H, W), or use"
+            " criterion='reconstruction'."
+        )
+
+
+def _distances(net: Net, x: Tensor, learnt: dict[str, Tensor]) -> Tensor:
+    """Squared Mahalanobis distances (B,) of mean codes, float64."""
+    mean, whitening = learnt["mean"].to(net.device), learnt["whitening"].to(net.device)
+    return F.linear(net.encode(x).double() - mean, whitening).square().sum(1)
+
+
+def shapes(score: str, k: int) -> dict[str, tuple[int, ...]]:
+    """The shapes of what a score learns, by name, for codes of k numbers."""
+    if score not in ("latent", "combined"):
+        return {}
+    gaussian: dict[str, tuple[int, ...]] = {"mean": (k,), "whitening": (k, k)}
+    return gaussian | ({"scales": (2,)} if score == "combined" else {})
+
+
+def check_code(k: int) -> None:
+    """Refuse codes of k numbers, whose covariance would be too large."""
+    if k > WIDEST_CODE:
+        raise InputError(
+            f"Codes of {k} numbers are too wide for their distances: use"
+            " criterion='reconstruction', or a smaller latent_dim."
+        )
+
+
+def learn(score: str, model: Estimator, X: Any) -> dict[str, Tensor]:
+    """What a score learns from normal samples, float64."""
+    wanted = shapes(score, model.code_size_)
+    if not wanted:
+        return {}
+    net, rows = model.net_, model.rows(X)
+    learnt = _gaussian(infer.in_blocks(net, net.encode, rows).double().numpy())
+    if "scales" in wanted:
+
+        def both(x: Tensor) -> Tensor:
+            return torch.stack([error(net, x), _distances(net, x, learnt)], 1)
+
+        means = infer.in_blocks(net, both, rows).mean(0)
+        learnt["scales"] = torch.where(means > 0, means, 1.0)
+    return learnt
+
+
+def _gaussian(z: np.ndarray) -> dict[str, Tensor]:
+    """The mean of codes (N, K), and W with W' W the inverse of their shrunk covariance."""
+    k = z.shape[1]
+    covariance = ledoit_wolf(z)[0] if len(z) > 1 else np.zeros((k, k))
+    variance = float(np.trace(covariance)) / k
+    covariance = covariance + (RIDGE * variance or 1.0) * np.eye(k)
+    whitening = np.linalg.inv(np.linalg.cholesky(covariance))
+    return {"mean": torch.from_numpy(z.mean(axis=0)), "whitening": torch.from_numpy(whitening)}

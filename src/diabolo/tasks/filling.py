@@ -1,0 +1,115 @@
+"""Filling holes of images, as of scratches, texts and stains, by a model that was trained to.
+
+    y = x where m = 0,  f(x_m) where m = 1,    x_m = x with gaps where m = 1
+
+f is the network in tiles (`diabolo.tasks.denoising`). Of a wide hole the rim is filled first, to
+`REACH` pixels from what is known, and then counts as known.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.ndimage import distance_transform_edt
+
+from diabolo.data import Samples
+from diabolo.errors import InputError
+from diabolo.estimator import Estimator
+from diabolo.inputs import as_rows, like
+from diabolo.tasks import whole
+from diabolo.tasks.denoising import denoise
+
+REACH = 8  # pixels
+
+
+def fill(model: Estimator, images: Any, masks: Any = None) -> Any:
+    """Images with their gaps filled and nothing else changed, float32 in the units of the input.
+
+    `images` are as for `denoise`. Gaps are the pixels that are NaN, and those where `masks` are
+    true, (H, W) or (N, H, W). Raises `InputError` where a gap is all of an image, or the model has
+    not learnt to fill.
+    """
+    if not model.net_.fills:
+        raise InputError(
+            "The model has not learnt to fill: fit one with corruption='scratches'"
+            " (--corruption scratches)."
+        )
+    given = np.asarray(as_rows(images))
+    array = given.astype(np.float32) if masks is None else erased(given, np.asarray(masks))
+    deep = given.dtype.kind in "bu" and whole.takes_any_size(model)
+    factor = whole.LEVELS / whole.units_of(model, given).span if deep else 1.0
+    gaps = holes(array)
+    if gaps.all((1, 2)).any():
+        raise InputError("There is nothing to fill an image from: the mask is all of it.")
+    while gaps.any():
+        output = denoise(model, array * np.float32(factor)) / factor
+        near = gaps & np.stack([distance_transform_edt(gap) <= REACH for gap in gaps])
+        where = _like(near, array) & np.isnan(array)
+        array[where] = output[where]
+        gaps &= ~near
+    return like(images, torch.from_numpy(array))
+
+
+def erased(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """Images (N, H, W) or (N, C, H, W), NaN where masks (H, W) or (N, H, W) are true; float32."""
+    if masks.shape[-2:] != images.shape[-2:] or masks.shape[:-2] not in ((), (len(images),)):
+        raise InputError(
+            f"A mask is as large as its image: images are {images.shape}, masks {masks.shape}."
+        )
+    every = np.broadcast_to(masks.astype(bool), (len(images), *masks.shape[-2:]))
+    return np.where(_like(every, images), np.float32(np.nan), images.astype(np.float32))
+
+
+def with_gaps(parts: Sequence[Samples], masks: Sequence[Samples]) -> list[Samples]:
+    """Images of several sizes, each `noisy` with gaps where its mask is white.
+
+    A mask has the name of its image, but for the suffix; a single mask is for all.
+    """
+    found = {
+        PurePath(name).with_suffix("").as_posix(): _white(mask)
+        for part in masks
+        for name, mask in zip(part.names, part.array, strict=True)
+    }
+    return [_with_gaps(part, found) for part in parts]
+
+
+def _with_gaps(part: Samples, masks: dict[str, np.ndarray]) -> Samples:
+    only = next(iter(masks.values())) if len(masks) == 1 else None
+    chosen = list[np.ndarray]()
+    for name in part.names:
+        mask = only if only is not None else masks.get(PurePath(name).with_suffix("").as_posix())
+        if mask is None:
+            raise InputError(f"{name} has no mask of its name: give one for each, or one for all.")
+        if mask.shape != part.array.shape[-2:]:
+            height, width = part.array.shape[-2:]
+            raise InputError(
+                f"The mask of {name} is {mask.shape[1]} x {mask.shape[0]} (width x height), but it"
+                f" is {width} x {height}: a mask is as large as its image."
+            )
+        if not mask.any() or mask.all():
+            what = "nothing" if not mask.any() else "all"
+            raise InputError(f"The mask of {name} marks {what} of it: white is what to fill.")
+        chosen.append(mask)
+    return replace(part, noisy=erased(part.array, np.stack(chosen)))
+
+
+def _white(mask: np.ndarray) -> np.ndarray:
+    """Where a mask (H, W) or (C, H, W) is brighter than gray."""
+    top = np.iinfo(mask.dtype).max if mask.dtype.kind in "iu" else 1
+    gray = mask if mask.ndim == 2 else mask.mean(0)
+    white: np.ndarray = gray > top / 2
+    return white
+
+
+def holes(images: np.ndarray) -> np.ndarray:
+    """Which pixels have a gap in some channel, (N, H, W)."""
+    gaps = np.isnan(images)
+    return gaps.any(1) if gaps.ndim == 4 else gaps
+
+
+def _like(masks: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """Masks (N, H, W) for every channel of images."""
+    return np.broadcast_to(masks[:, None] if images.ndim == 4 else masks, images.shape)
