@@ -2,6 +2,7 @@
 
     python -m benchmarks.denoising [--only mnist photographs digits8] [--corruption gaussian]
         [--epochs N] [--limit N] [--patches N]
+    python -m benchmarks.denoising MODEL FOLDER    (see `benchmarks.photographs`)
 
 MNIST: recipe conv-dae, with the corruption replaced; the classical filters on the first 1,000 test
 images, their strengths chosen on 50 training images; the linear map, fitted on corrupted training
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks.photographs import main as benchmark_photographs
 from diabolo import Autoencoder, data, metrics, recipes
 from diabolo.corruption import Corruption, GaussianNoise, Masking, SaltAndPepper
 from diabolo.linear import fit_linear
@@ -202,9 +204,17 @@ def main() -> None:
     kinds = sorted(corruption.kind for corruption in MNIST.values())
     parser.add_argument("--corruption", nargs="+", choices=kinds, default=kinds, help="of MNIST")
     parser.add_argument("--epochs", type=int, help="on MNIST and photographs")
-    parser.add_argument("--limit", type=int, help="MNIST training images (all)")
+    parser.add_argument("--limit", type=int, help="MNIST training images, or of a folder (all)")
     parser.add_argument("--patches", type=int, default=20_000, help="of flower.jpg (20000)")
+    parser.add_argument("model", nargs="?", help="a denoiser of photographs, such as photo")
+    parser.add_argument("folder", nargs="?", help="of clean images to measure it on")
+    parser.add_argument("--side", type=int, help="pixels of the middle of each (all)")
+    parser.add_argument("--levels", nargs="+", type=float, default=[15, 25, 50])
+    parser.add_argument("--without", nargs="+", default=[], help="bm3d, 'non-local means'")
     given = parser.parse_args()
+    if given.folder:
+        benchmark_photographs(given)
+        return
     if "digits8" in given.only:
         print("\n## scikit-learn's digits, Gaussian noise 0.3")
         digits8(GaussianNoise(0.3), 60)

@@ -15,7 +15,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from diabolo import Autoencoder, load
-from diabolo.corruption import GaussianNoise
+from diabolo.corruption import BlindGaussian
 
 VIEWS = [
     *[
@@ -56,10 +56,11 @@ def _fit_others(folder):
         fmt="%.3f",
     )
     photo = Autoencoder(
-        network="residual",
-        hidden=(4,),
+        network="unet",
+        hidden=(4, 4, 4),
         latent_dim=None,
-        corruption=GaussianNoise(0.1),
+        condition="level",
+        corruption=BlindGaussian((0, 0.2)),
         epochs=1,
         random_state=0,
     )
@@ -374,6 +375,9 @@ def test_a_photograph_of_any_size_is_cleaned_and_kept(page, root, tmp_path):
     assert run("denoise", root / "photo.safetensors", tmp_path / "photo.png", "--out", out) == 0
     kept = _downloaded(page, tmp_path, "[data-view=photo] .download", "photo-clean.png")
     assert kept.read_bytes() == out.read_bytes()
+    assert "noise of about 7" in page.one(words).text  # of what is nothing but noise
+    page.one("[data-view=photo] input[type=number]").send_keys("40", Keys.ENTER)
+    page.until(lambda: "noise of about 40 of 255" in page.one(words).text)
 
 
 # ---- what the page must be

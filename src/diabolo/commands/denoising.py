@@ -1,6 +1,7 @@
 """`diabolo denoise`: images of any size, or rows, cleaned by a model that was trained to."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +13,7 @@ from diabolo.arguments import Usage
 from diabolo.commands import Force, Input, Model, command, runs
 from diabolo.commands.applying import Corrupt, CorruptionSeed, Out, reconstruct_by
 from diabolo.commands.photographs import clean_files, image_files
-from diabolo.data.samples import kind_by_name
+from diabolo.data.samples import Samples, kind_by_name
 from diabolo.errors import InputError, complete
 
 if TYPE_CHECKING:
@@ -78,7 +79,11 @@ def denoise(
         return list(reconstruct_by(fitted, source, out, corrupt=corrupt, seed=seed, force=force))
     out = runs.free_for_result(out, source, force=force)
     picture = runs.free_to_write(out.with_name(f"{out.name}-comparison.png"), force=force)
-    if not corrupt and whole.takes_any_size(fitted) and (files := image_files(source, out)):
+    if (
+        not (corrupt or mask)
+        and whole.takes_any_size(fitted)
+        and (files := image_files(source, out))
+    ):
         return clean_files(fitted, files, out, picture, level)
     parts = data.read_each(source)
     runs.tell(parts[0].told)
@@ -86,7 +91,10 @@ def denoise(
         raise InputError(f"{source} has images of different sizes: give a folder as --out.")
     if mask is not None:
         parts = filling.with_gaps(parts, data.read_each(mask))
-    _tell_unlike(fitted, [part.array for part in parts])
+    if whole.takes_level(fitted):
+        _tell_level(fitted, parts, level)
+    else:
+        _tell_unlike(fitted, [part.array for part in parts])
     done, failures = comparing.each(parts, fitted, seed if corrupt else None, level)
     table = list[str]()
     if corrupt:
@@ -98,6 +106,15 @@ def denoise(
         write_picture(picture, lambda: comparing.picture(done))
         written.append(picture)
     return complete(written, failures)
+
+
+def _tell_level(model: "Estimator", parts: Sequence[Samples], level: float | None) -> None:
+    """Say the noise of the first image of each size."""
+    from diabolo.tasks import whole
+
+    for part in parts:
+        words = whole.in_words(model, whole.noise_of(model, part.array[0], level))
+        runs.tell([f"{part.names[0]}: {words}"] if words else [])
 
 
 def _tell_unlike(model: "Estimator", images: "list[np.ndarray]") -> None:

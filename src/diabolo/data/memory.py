@@ -3,6 +3,7 @@
 import tempfile
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.lib import format as npy
@@ -12,6 +13,9 @@ from diabolo.data.files import quietly, why
 from diabolo.data.outputs import write
 from diabolo.data.sources import checked, read
 from diabolo.errors import InputError
+
+if TYPE_CHECKING:
+    from diabolo.data.photofile import Photograph
 
 
 def read_npy_bytes(body: bytes) -> np.ndarray:
@@ -67,4 +71,24 @@ def png_bytes(array: np.ndarray, dtype: np.dtype) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "image.png"
         write(path, array, dtype=dtype)
+        return path.read_bytes()
+
+
+def read_photograph_bytes(body: bytes) -> "Photograph":
+    """The photograph that the body is a file of."""
+    from diabolo.data.photofile import read_photograph
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "image.png"
+        path.write_bytes(body)
+        return read_photograph(path, "The body")
+
+
+def photograph_bytes(photograph: "Photograph") -> bytes:
+    """A PNG file of a photograph."""
+    from diabolo.data.photofile import write_photograph
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "image.png"
+        write_photograph(path, photograph)
         return path.read_bytes()

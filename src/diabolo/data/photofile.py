@@ -156,7 +156,10 @@ def _read(path: Path) -> Photograph:
 
 def _is_deep(image: Any) -> bool:
     """Whether it is in colour, or gray with transparency, of 16 bits that can be had."""
-    raw = [t.args if isinstance(t.args, str) else t.args[0] for t in getattr(image, "tile", [])]
+    raw = [
+        str(tile.args[0] if isinstance(tile.args, tuple | list) else tile.args)
+        for tile in getattr(image, "tile", [])
+    ]
     return image.mode not in DEEP and bool(raw) and all(map(DEEP_COLOUR.fullmatch, raw))
 
 

@@ -39,7 +39,8 @@ class Counts(BaseModel):
 class About(BaseModel):
     """A model that is open: of images, of a `shape`, or of tables, with `columns`.
 
-    `photographs`: it was trained on patches, to clean images of any size.
+    `photographs`: it was trained on patches, to clean images of any size; `told_level`: it is
+    told the level of their noise.
     """
 
     path: str
@@ -49,6 +50,7 @@ class About(BaseModel):
     shape: tuple[int, int, int] | None
     columns: list[Column] | None
     photographs: bool
+    told_level: bool
     code_size: int
     parameters: int
     loss_unit: str

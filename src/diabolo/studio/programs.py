@@ -22,13 +22,24 @@ from diabolo.data.sources import checked
 from diabolo.errors import InputError
 from diabolo.studio.opened import Opened
 from diabolo.studio.rows import sent
-from diabolo.studio.service import BINARY, BODY, BYTES, TEMPERATURE, Name, Seed, Served
+from diabolo.studio.service import (
+    BINARY,
+    BODY,
+    BYTES,
+    TEMPERATURE,
+    Name,
+    Seed,
+    Served,
+    Service,
+)
+from diabolo.tasks import whole
 from diabolo.tasks.denoising import denoise as in_tiles
 from diabolo.tasks.evaluation import pictured
 
 NPY, PNG, JSON = "application/x-npy", "image/png", "application/json"
 MOST = 10_000  # samples that are generated at a time
 NUMBERS = 1 << 26  # in them
+LEVEL = "Standard deviation of the noise, of 255; without it, it is estimated."
 GAP = 2  # pixels between the images of a sheet
 Format = Literal["npy", "json", "png"]
 
@@ -103,15 +114,21 @@ async def denoise(
     request: Request,
     model: Name = "",
     job: Annotated[str, Query(max_length=100, description="A name for /api/progress.")] = "",
+    level: Annotated[float | None, Query(ge=0, le=255, description=LEVEL)] = None,
 ) -> Response:
-    """What the model makes of images of any size, in overlapping tiles."""
+    """What the model makes of images of any size, in tiles; a file keeps its form, as PNG.
+
+    The header X-Noise says what noise was found in a file.
+    """
     opened = await service.take(model)
+    if _form(request) == "png" and whole.takes_any_size(opened.model):
+        return await _photograph(service, request, opened, job, level)
     form, x = await _samples(request, opened, any_size=True)
-    if x.shape[1:] == opened.model.sample_shape_:
+    if x.shape[1:] == opened.model.sample_shape_ and level is None:
         clean = await service.batch(opened.model.reconstruct, x)
     else:
         clean = await service.watched(
-            job, request, lambda told: in_tiles(opened.model, x, progress=told)
+            job, request, lambda told: in_tiles(opened.model, x, level, progress=told)
         )
     return await _answer(form, clean, opened, x.dtype)
 
@@ -181,6 +198,21 @@ async def upload(service: Served, request: Request) -> Uploaded:
         raise HTTPException(403, "This service takes no models: start it with --allow-uploads.")
     path = await run_in_threadpool(listing.keep, service.root, await request.body())
     return Uploaded(path=service.shelf.name(path))
+
+
+async def _photograph(
+    service: Service, request: Request, opened: Opened, job: str, level: float | None
+) -> Response:
+    """The file that is the body, cleaned."""
+    body = await request.body()
+
+    def work(told: Callable[[float], None]) -> tuple[bytes, list[str]]:
+        before = memory.read_photograph_bytes(body)
+        after, words = whole.cleaned(opened.model, before, level, told)
+        return memory.photograph_bytes(after), words
+
+    png, words = await service.watched(job, request, work)
+    return Response(png, media_type=PNG, headers={"X-Noise": "; ".join(words)})
 
 
 def _form(request: Request) -> str:

@@ -54,6 +54,7 @@ from diabolo.studio.service import BODY, TEMPERATURE, Name, Seed, Served, Servic
 from diabolo.studio.training import BUSY, State
 from diabolo.tasks.evaluation import pictured
 from diabolo.tasks.sampling import nearest as find_nearest
+from diabolo.tasks.whole import takes_level
 
 BINS = 40
 ROWS = 200  # of a file that are sent back
@@ -297,6 +298,7 @@ def _about(opened: Opened, service: Service) -> About:
         shape=model.image_shape_ if pictured(model) else None,
         columns=columns(model),
         photographs=_cleans_photographs(opened),
+        told_level=takes_level(model),
         code_size=model.code_size_,
         parameters=sum(p.numel() for p in model.net_.parameters()),
         loss_unit=model.loss_unit_,

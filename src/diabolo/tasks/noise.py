@@ -34,7 +34,7 @@ LEFT = 0.5  # of a variance that clipping must leave
 MISFIT, REAL, STEEP = 0.02, 0.4, 1.15  # where a slope is real: a level line fits so badly, a
 # slope leaves less than that share of its misfit, and changes the deviation so much
 PLAIN = 2.0  # variances of noise at low frequencies, up to which a slope is looked for
-LEAK = 0.03  # of the variance of texture at low frequencies, what it has at high ones
+LEAK = 0.1  # of the variance of texture at low frequencies, what it has at high ones
 ROUNDS = 40
 
 
@@ -171,10 +171,11 @@ def _line(found: _Flat) -> tuple[float, float]:
     mean, variance, low = found
     if not len(mean) or not variance.any():
         return 0.0, 0.0
-    leaked = LEAK * np.maximum(low - variance, 0)
+    leaked = LEAK / (1 - LEAK) * np.maximum(low - variance, 0)
     flat = (variance / np.maximum(low, variance)) ** 6
     plain = low <= PLAIN * variance
-    variance = np.maximum(variance - np.minimum(leaked, variance / 2), 1e-12)
+    variance = np.maximum(variance - leaked, 1e-3 * variance)
+    flat *= np.square(variance.min() / variance)  # for texture only adds to noise
     level, _ = _fitted(np.ones((len(mean), 1)), variance, flat)
     slope, floor = _slope(mean[plain], variance[plain])
     return (slope, floor) if slope else (0.0, float(level[0]))

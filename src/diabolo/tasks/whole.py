@@ -129,6 +129,11 @@ def clean(
     `found` is what `noise_of` says; where it is next to nothing, the image is left as it is.
     Integers are rounded. `progress` is told the share of the pixels that is done.
     """
+    channels, given = model.image_shape_[0], 1 if image.ndim == 2 else len(image)
+    if channels != 1 and given not in (1, channels):
+        raise InputError(
+            f"The model was fitted on images of {channels} channels, these have {given}."
+        )
     output = np.empty(image.shape, dtype)
     if found is not None and found.level < UNSEEN:
         output[...] = image
@@ -218,10 +223,6 @@ def _by_network(net: Net, planes: Tensor, level: float | None) -> Tensor:
     assert net.image_shape is not None
     low, high = net.scaling.peak.tolist()
     channels = net.image_shape[0]
-    if len(planes) not in (1, channels) and channels != 1:
-        raise InputError(
-            f"The model was fitted on images of {channels} channels, these have {len(planes)}."
-        )
     images = planes[:, None] if channels == 1 else planes.expand(channels, -1, -1)[None]
     given = None
     if level is not None:

@@ -20,12 +20,15 @@ export function mount(section, studio) {
   const words = el("p", { "aria-live": "polite", class: "muted" });
   const stop = button("Stop", () => running?.abort(), "stop");
   const keep = button("Download", () => save(`${stem}-clean.png`, cleaned), "primary download");
+  const level = el("input", { type: "number", min: 0, max: 255, step: "any", placeholder: "estimated", title: "Standard deviation of the noise, of 255; empty: estimated" });
+  const noise = el("label", { class: "check" }, "Noise", level);
   let running = null;
+  let given = null;
   let cleaned = null;
   let stem = "";
 
   const open = button("Open photograph…", () => file.click(), "open");
-  section.append(el("div", { class: "stepper" }, open, file, keep, stop, progress), words, compare);
+  section.append(el("div", { class: "stepper" }, open, file, noise, keep, stop, progress), words, compare);
   frame.onpointerdown = frame.onpointermove = ({ buttons, clientX }) => {
     const { left, width } = frame.getBoundingClientRect();
     if (!buttons) return;
@@ -38,6 +41,10 @@ export function mount(section, studio) {
     file.value = "";
   };
 
+  level.onchange = () => {
+    if (given && level.checkValidity()) clean(given);
+  };
+
   function show(sentence, { going = false, done = false } = {}) {
     words.textContent = sentence;
     progress.hidden = stop.hidden = !going;
@@ -47,6 +54,7 @@ export function mount(section, studio) {
 
   async function clean(photograph) {
     running?.abort();
+    given = photograph;
     const mine = (running = new AbortController());
     const job = crypto.getRandomValues(new Uint32Array(2)).join("-");
     const begun = performance.now();
@@ -57,10 +65,10 @@ export function mount(section, studio) {
       if (mine === running && done) progress.value = done;
     }, EVERY);
     try {
-      const answer = await send("denoise", { model: studio.model, job }, photograph, "image/png", mine.signal); // of whatever kind: it is looked at
+      const answer = await send("denoise", { model: studio.model, job, level: level.value || null }, photograph, "image/png", mine.signal); // of whatever kind: it is looked at
       const blob = await answer.blob();
       const seconds = (performance.now() - begun) / 1000;
-      if (mine === running) await present(photograph, blob, seconds);
+      if (mine === running) await present(photograph, blob, seconds, answer.headers.get("x-noise"));
     } catch (error) {
       if (mine === running) show(mine.signal.aborted ? "Stopped." : error.message.replace("The body", photograph.name));
     } finally {
@@ -68,7 +76,7 @@ export function mount(section, studio) {
     }
   }
 
-  async function present(photograph, blob, seconds) {
+  async function present(photograph, blob, seconds, found) {
     cleaned = blob;
     stem = photograph.name.replace(/\.[^.]*$/, "");
     for (const [image, content] of [[before, photograph], [after, blob]]) {
@@ -77,12 +85,14 @@ export function mount(section, studio) {
     }
     before.hidden = await before.decode().then(() => false, () => true); // a format that the service reads and the browser does not
     await after.decode();
-    show(`${photograph.name}: ${after.naturalWidth} × ${after.naturalHeight} pixels, cleaned in ${number(seconds, 2)} s.`, { done: true });
+    show(`${photograph.name}: ${after.naturalWidth} × ${after.naturalHeight} pixels, cleaned in ${number(seconds, 2)} s${found ? `; ${found}` : ""}.`, { done: true });
   }
 
   studio.on("model", () => {
     running?.abort();
-    running = null;
+    running = given = null;
+    level.value = "";
+    noise.hidden = !studio.info?.told_level;
     show("Open, drop or paste a photograph: PNG or JPEG, of any size.");
   });
   show("Open, drop or paste a photograph: PNG or JPEG, of any size.");
