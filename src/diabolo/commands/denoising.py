@@ -78,7 +78,12 @@ def denoise(
         return list(reconstruct_by(fitted, source, out, corrupt=corrupt, seed=seed, force=force))
     out = runs.free_for_result(out, source, force=force)
     picture = runs.free_to_write(out.with_name(f"{out.name}-comparison.png"), force=force)
-    if not corrupt and whole.takes_any_size(fitted) and (files := image_files(source, out)):
+    if (
+        not corrupt
+        and mask is None
+        and whole.takes_any_size(fitted)
+        and (files := image_files(source, out))
+    ):
         return clean_files(fitted, files, out, picture, level)
     parts = data.read_each(source)
     runs.tell(parts[0].told)
