@@ -12,7 +12,7 @@ from diabolo import Autoencoder
 from diabolo.corruption import Blur, GaussianNoise, Jpeg, Scratches, jpeg
 from diabolo.data import read
 from diabolo.errors import InputError
-from diabolo.gapless import smoothed
+from diabolo.gaps import smoothed
 from diabolo.tasks.filling import fill
 from diabolo.train import generator
 

@@ -14,6 +14,7 @@ from diabolo.commands import runs
 from diabolo.commands.training import changed
 from diabolo.corruption import GaussianNoise, Recorrupted
 from diabolo.corruption.recorrupted import noise_of
+from diabolo.data import cut
 from diabolo.errors import InputError
 from diabolo.tasks.denoising import denoise
 from diabolo.tasks.evaluation import evaluate, outcome, quality
@@ -187,14 +188,14 @@ def test_two_noisy_shots_teach_each_other(tmp_path, capsys):
     plan = changed(
         recipes.read("photo-dae"),
         {},
-        {"noisy": str(one), "clean": str(two), "without_clean": True},
+        {"noisy": str(one), "clean": str(two), "without_clean": True}
+        | {"patches": 50, "patch_size": 12},
     )
-    split = runs.load_split(plan, 0)
-    half = len(split.train) // 2
-    assert half == 36
-    np.testing.assert_array_equal(split.train[:half], split.noisy[half:])
-    np.testing.assert_array_equal(split.train[half:], split.noisy[:half])
-    words = ("--noisy", one, "--clean", two, "--without-clean", "--epochs", 1, "--hidden", 4)
+    pieces = cut(runs.load_split(plan, 0).samples)
+    assert len(pieces.array) == 100
+    np.testing.assert_array_equal(pieces.array[:50], pieces.noisy[50:])
+    np.testing.assert_array_equal(pieces.array[50:], pieces.noisy[:50])
+    words = ("--noisy", one, "--clean", two, "--without-clean", "--patches", 200, *SMALL)
     assert run("fit", "photo-dae", *words, "--out", tmp_path / "run") == 0
     numbers = json.loads((tmp_path / "run" / "metrics.json").read_text())["test"]
     assert numbers["estimated_noisy_mse"] == pytest.approx((STD / 255) ** 2, rel=0.2)

@@ -82,3 +82,20 @@ def conditional_mean(x: Tensor, mean: Tensor, precision: Tensor) -> Tensor:
         size = (rest * wanted).sum(1, keepdim=True)
         step = wanted + size / before.clamp(min=LEAST) * step
     return torch.where(gap, mean + found, x)
+
+
+def smoothed(x: Tensor) -> Tensor:
+    """Images (B, C, H, W) with their gaps, NaN, filled smoothly; those that are all gaps with 0.
+
+    What is known is averaged to ever coarser images, and brought back where it is missing: the
+    pull-push algorithm of S. Gortler, R. Grzeszczuk, R. Szeliski and M. Cohen, "The Lumigraph",
+    1996, section 3.4.
+    """
+    known = ~x.isnan()
+    values = x.nan_to_num(0)
+    if known.all() or max(x.shape[2:]) == 1:
+        return values
+    share = F.avg_pool2d(known.to(x), 2, ceil_mode=True)
+    coarse = F.avg_pool2d(values, 2, ceil_mode=True) / share
+    fine = F.interpolate(smoothed(coarse), x.shape[2:], mode="bilinear")
+    return torch.where(known, values, fine)

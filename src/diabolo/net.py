@@ -18,7 +18,7 @@ from diabolo.bottleneck import Bottleneck, Code, Encoder, Terms
 from diabolo.condition import Condition
 from diabolo.corruption import Corrupted, Corruption
 from diabolo.data.source import Batch
-from diabolo.gapless import smoothed
+from diabolo.gaps import smoothed
 from diabolo.likelihood import Likelihood
 from diabolo.scaling import Scaling
 

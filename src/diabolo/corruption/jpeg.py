@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import field
 from functools import partial
-from io import BytesIO
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -20,6 +19,7 @@ from PIL import Image
 from torch import Generator, Tensor
 
 from diabolo.corruption.base import Corrupted, Corruption, need_images, need_range, ordered
+from diabolo.data.decoding import recoded
 from diabolo.draw import uniform
 
 SQUARE = 16  # the largest that a codec works on, in pixels a side
@@ -83,12 +83,9 @@ class Jpeg(Corruption, kind="jpeg"):
         if self.codec == "jpeg":
             chosen = SAMPLINGS[sampling] if self.subsampling == "any" else self.subsampling
             options["subsampling"] = chosen
-        file = BytesIO()
         plane = pixels if pixels.shape[2] == 3 else pixels[..., 0]
         picture = Image.fromarray(np.ascontiguousarray(plane))
-        picture.save(file, self.codec, **options)
-        with Image.open(file) as written:
-            decoded = np.atleast_3d(np.asarray(written.convert(picture.mode)))
+        decoded = np.atleast_3d(np.asarray(recoded(picture, self.codec, **options)))
         return np.moveaxis(decoded, -1, 0)[:, SQUARE - down :, SQUARE - right :]
 
 

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
@@ -202,3 +203,11 @@ def _on_white(image: Image.Image) -> Image.Image:
         return image
     white = Image.new("RGBA", image.size, "white")
     return Image.alpha_composite(white, image.convert("RGBA"))
+
+
+def recoded(picture: Image.Image, codec: str, **options: Any) -> Image.Image:
+    """A picture as it is once it was written by a codec, in memory."""
+    file = BytesIO()
+    picture.save(file, codec, **options)
+    with Image.open(file) as written:
+        return written.convert(picture.mode)

@@ -18,7 +18,7 @@ from diabolo import infer, metrics
 from diabolo.data.source import Source
 from diabolo.denoiser import fit_denoiser
 from diabolo.estimator import Estimator
-from diabolo.gapless import smoothed
+from diabolo.gaps import smoothed
 from diabolo.linear import LinearMap, fit_linear, fit_principal
 from diabolo.net import Net
 from diabolo.scaling import TableScaling

@@ -2,7 +2,7 @@
 
     y = x where m = 0,  f(s(x, m)) where m = 1
 
-s fills the holes smoothly (`diabolo.gapless`), as the network f knows them from its training. Of
+s fills the holes smoothly (`diabolo.gaps`), as the network f knows them from its training. Of
 holes that are wider than those there were there, it changes little in the middle.
 """
 
@@ -17,7 +17,7 @@ import torch
 from diabolo.data import Samples
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
-from diabolo.gapless import smoothed
+from diabolo.gaps import smoothed
 from diabolo.inputs import as_rows, like
 from diabolo.tasks.denoising import denoise
 
