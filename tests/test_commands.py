@@ -55,7 +55,7 @@ def test_recipes_lists_and_prints(capsys):
     articles = ["dae-32", "ae-36", "ae-32", "dae-64"]
     fast = [name for article in articles for name in (article, f"{article}-fast")]
     tuned = ["ae", "conv-dae", "dae", "embed-2", "embed-32", "one-class"]
-    tuned += ["photo-dae", "vae", "watermark"]
+    tuned += ["photo", "photo-dae", "vae", "watermark", "watermark-photo"]
     assert [line.split()[0] for line in lines] == [*tuned, *fast, "vae-conv"]
     assert run("recipes", "ae-32") == 0
     assert tomllib.loads(capsys.readouterr().out)["model"]["latent_dim"] == 32

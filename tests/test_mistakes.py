@@ -877,7 +877,8 @@ WRITABLE = (
 ONE_IMAGE = "o.png is one image and there are {} samples: give a folder, a path without suffix"
 RECIPES = (
     "ae, ae-32, ae-32-fast, ae-36, ae-36-fast, conv-dae, dae, dae-32, dae-32-fast, dae-64,"
-    " dae-64-fast, embed-2, embed-32, one-class, photo-dae, vae, vae-conv, watermark."
+    " dae-64-fast, embed-2, embed-32, one-class, photo, photo-dae, vae, vae-conv, watermark,"
+    " watermark-photo."
 )
 ABSENT = "does not exist: give a .safetensors file or a run folder."
 FOREIGN = "is not a model file of diabolo, or is cut off."

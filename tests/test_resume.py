@@ -94,7 +94,7 @@ CASES = {  # a model and how many digits it is trained on
             epochs=3,
             **COMMON,
         ),
-        256,
+        300,
     ),
 }
 

@@ -125,6 +125,7 @@ def _begin(
             metrics={},
             moments={},
         )
+        record.net.corruption = copy.deepcopy(plan.p.corruption)
     _check_range(record, source, validation)
     record.net.check_corruption()
     record.net.to(device)

@@ -18,6 +18,7 @@ from diabolo.bottleneck import Bottleneck, Code, Encoder, Terms
 from diabolo.condition import Condition
 from diabolo.corruption import Corrupted, Corruption
 from diabolo.data.source import Batch
+from diabolo.gapless import smoothed
 from diabolo.likelihood import Likelihood
 from diabolo.scaling import Scaling
 
@@ -260,14 +261,11 @@ class Net(nn.Module):
         return self.corruption is not None and self.corruption.of_noisy
 
     def filled(self, scaled: Tensor) -> Tensor:
-        """A scaled batch as the encoder takes it, without gaps.
-
-        Those of images have a value that no pixel has: half the range below the lowest.
-        """
+        """A scaled batch, flat or images, as the encoder takes it: without gaps."""
         if not self.fills:
             return self.scaling.filled(scaled)
-        low, high = self.scaling.low, self.scaling.high
-        return scaled.nan_to_num(low - (high - low) / 2)
+        images = self.pictured(scaled) if scaled.ndim == 2 else scaled
+        return smoothed(images).view(scaled.shape)
 
     def encode(self, x: Tensor, given: Tensor | None = None) -> Tensor:
         """Mean codes (B, K) of stored values (B, D)."""

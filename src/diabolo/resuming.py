@@ -10,6 +10,7 @@ from diabolo.store import Checkpoints, Contents
 FREE = {"device", "verbose", "warm_start"}  # parameters that may differ when a fit goes on
 NEW = "none"  # of a parameter that an older file does not know
 TRAINING = FREE | {  # and those that may change in a warm start
+    "corruption",
     "epochs",
     "batch_size",
     "drop_last",

@@ -111,5 +111,5 @@ def _trial(net: Net, source: Source, index: Tensor, seed: int) -> Trial:
     found = np.concatenate([signs(net, rows, *batch.beside) for rows in kinds])
     rows = [kind.cpu().numpy() for kind in kinds]
     if net.fills:
-        rows[0] = np.nan_to_num(rows[0], nan=net.scaling.low)
+        rows[0] = net.filled(seen).cpu().numpy()
     return Trial(rows[0], rows[-1], outputs(net, seen, *batch.beside), found)

@@ -80,7 +80,8 @@ def denoise(
     out = runs.free_for_result(out, source, force=force)
     picture = runs.free_to_write(out.with_name(f"{out.name}-comparison.png"), force=force)
     if (
-        not (corrupt or mask)
+        not corrupt
+        and mask is None
         and whole.takes_any_size(fitted)
         and (files := image_files(source, out))
     ):

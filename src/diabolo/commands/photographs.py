@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from diabolo.commands import runs
 from diabolo.data.files import folder_atomically
 from diabolo.data.samples import kind_by_name
-from diabolo.data.sources import find_files
 from diabolo.errors import InputError, complete
 from diabolo.progress import shares
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 def image_files(source: str, out: Path) -> "Found | None":
     """The image files of a source, where what comes of them is to be image files again."""
     from diabolo.data.images import Found
+    from diabolo.data.sources import find_files
 
     path, kind = Path(source), kind_by_name(out)
     if kind not in ("image", "folder") or not path.exists():

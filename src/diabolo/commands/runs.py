@@ -17,7 +17,7 @@ from diabolo.data.samples import IMAGE_SUFFIXES
 from diabolo.errors import IncompleteError, InputError
 from diabolo.names import check_names, is_frame
 from diabolo.recipes import Recipe
-from diabolo.store import Checkpoints
+from diabolo.store import Checkpoints, read_config
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,6 +55,7 @@ class Split:
     labels: "np.ndarray | None" = None  # of the training samples
     notes: list[str] = field(default_factory=list)
     framing: dict[str, str] = field(default_factory=dict)
+    held: Any = None  # the source of the patches to test on
 
     @cached_property
     def train(self) -> Any:
@@ -101,6 +102,7 @@ def load_split(recipe: Recipe, seed: int) -> Split:
         train.labels,
         training.notes + testing.told,
         training.framing,
+        testing.array if recipe.patches else None,
     )
 
 
@@ -111,7 +113,7 @@ def _read_both(recipe: Recipe, seed: int) -> tuple[Samples, Samples]:
         test = None if held_out else recipe.test
         noisy = recipe.pairs[0] if recipe.pairs else None
         return data.split_photographs(
-            recipe.source, test, noisy=noisy, seed=seed, **recipe.patches
+            recipe.source, test, noisy=noisy, seed=seed, least=_channels(recipe), **recipe.patches
         )
     training = read_source(recipe, _needed(recipe))
     if held_out:
@@ -123,6 +125,12 @@ def _read_both(recipe: Recipe, seed: int) -> tuple[Samples, Samples]:
     if is_frame(training.array) and testing.frame is not None:
         testing = _with_columns(testing, training.columns or [])
     return training, testing
+
+
+def _channels(recipe: Recipe) -> int:
+    """The channels of the images that a recipe's training begins with; 1 where it begins anew."""
+    shape = read_config(model_file(recipe.start))["image_shape"] if recipe.start else None
+    return int(shape[0]) if shape else 1
 
 
 def _with_columns(samples: Samples, names: Sequence[Any]) -> Samples:

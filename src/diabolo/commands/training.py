@@ -11,7 +11,7 @@ from diabolo import recipes, shipped
 from diabolo.arguments import Argument, Usage
 from diabolo.commands import Further, command, results, runs
 from diabolo.commands.parameters import as_part, further, given
-from diabolo.data import spec
+from diabolo.data import Samples, cut, spec
 from diabolo.errors import IncompleteError, InputError, Interrupted, complete
 from diabolo.recipes import Recipe
 from diabolo.store import Checkpoints, Contents
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from diabolo.data import Samples
     from diabolo.estimator import Estimator
 
+COMPARED, SIDE, TUNED = 5, 256, 80  # photographs, their middles; patches that filters are tuned on
+HELD_OUT = "The middle of photographs held out, corrupted as in training:"
 LIVE_SECONDS = 10.0  # between two drawings of the loss while training
 RESUMED = "--resume goes on with the run as it was begun: give nothing else."
 Say = Callable[[str], object]
@@ -301,7 +303,28 @@ class _Run:
             if not self.refusal():
                 say(f"The model is saved; diabolo report {self.folder} makes its report.")
             raise
-        say(f"{report.verdict(self.numbers, model.net_)}\nReport: {self.folder / runs.REPORT}")
+        for line in [*self._compared(), report.verdict(self.numbers, model.net_)]:
+            say(line)
+        say(f"Report: {self.folder / runs.REPORT}")
+
+    def _compared(self) -> list[str]:
+        """A table of what becomes of photographs held out.
+
+        By filters, by the model that training began with, and by this one.
+        """
+        held, model, start = self.split.held, self.model, self.plan.start
+        if not start or held is None or model.corruption is None or model.net_.of_noisy:
+            return []
+        from diabolo.tasks import comparing
+
+        parts = [
+            Samples(image[None], [str(number)], "npy")
+            for number, image in enumerate(held.middles(COMPARED, SIDE))
+        ]
+        done, _ = comparing.each(parts, model, model.seed_)
+        before = {f"begun with {start}": comparing.again(done, runs.load_model(start))}
+        few = cut(Samples(self.split.learnt[:TUNED], [], "npy")).array
+        return [HELD_OUT, *comparing.table(done, model, few, before)]
 
     def refusal(self) -> list[str]:
         """Why the model is not in the folder: it is broken, and not forced into it."""

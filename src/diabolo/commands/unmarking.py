@@ -66,9 +66,11 @@ def unmark(
     names = [name for name in sources if name not in failures]
     runs.tell([f"{name} does not have the mark." for name in names if name not in marks])
     said: list[str | Path] = []
+    one = next(iter(marks.values()))
     if mark is None:
-        one = next(iter(marks.values()))
-        said = [_described(one, len(marks), len(names)), picture]
+        said = [f"{_described(one)}; {len(marks)} of {len(names)} images share it.", picture]
+    elif len(names) == 1:
+        said = [f"{_described(one)}."]
     pairs = _written(out, files.folder, names, marks)
     if mark is None:
         _write_mark(picture, one)
@@ -155,12 +157,11 @@ def _located(sources: dict[str, Path], path: Path) -> "tuple[dict[str, Mark], Na
     return marks, failures
 
 
-def _described(mark: "Mark", count: int, total: int) -> str:
+def _described(mark: "Mark") -> str:
     height, width = mark.alpha.shape
     return (
         f"The mark is {width} x {height} pixels, {mark.corner[1]} from the left and"
-        f" {mark.corner[0]} from the top, of opacity {mark.opacity:.2f};"
-        f" {count} of {total} images share it."
+        f" {mark.corner[0]} from the top, of opacity {mark.opacity:.2f}"
     )
 
 

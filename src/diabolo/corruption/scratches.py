@@ -1,7 +1,7 @@
 """Holes to be filled:  x~ = x where m = 0, a gap where m = 1, with m drawn as scratches are.
 
 Strokes, spots and letters are laid over an image until a share of it is gone. Gaps are NaN, which
-a network is given as a value that no pixel has (`Net.filled`), so that it sees where they are.
+a network is given filled smoothly (`diabolo.gapless`): it learns what is missing there.
 Irregular masks as in G. Liu et al., "Image Inpainting for Irregular Holes Using Partial
 Convolutions", ECCV 2018.
 """

@@ -110,6 +110,16 @@ class Photographs:
             found["noisy_sha256"] = digest(self.noisy.numpy())
         return found
 
+    def middles(self, count: int, side: int) -> list[np.ndarray]:
+        """The middle of the first photographs, (C, h, w), of at most so many pixels a side."""
+        found = list[np.ndarray]()
+        for start, height, width, *_ in self.layout[self.layout[:, 0] >= 0][:count].tolist():
+            pixels = self.pixels[start : start + self.channels * height * width].numpy()
+            top, left = (max(0, length - side) // 2 for length in (height, width))
+            image = pixels.reshape(self.channels, height, width)
+            found.append(image[:, top : top + side, left : left + side])
+        return found
+
     def __getitem__(self, index: slice | Tensor) -> "Photographs":
         """Some of the pieces."""
         return replace(self, places=self.places[index])
@@ -177,16 +187,18 @@ def split_photographs(
     seed: int,
     noisy: str | None = None,
     turn: Turn = "none",
+    least: int = 1,
 ) -> tuple[Samples, Samples]:
     """`n` pieces of the images of `source` to train on, a tenth of it to test, as `Photographs`.
 
     The images may differ in size; `noisy` is the source of their partners, of pairs. Those to
     test on come from `test`, or without it from a tenth of the images, drawn by the seed; of a
     single image, from the last tenth of its longer side. Only those to train on are turned.
+    Gray images become three equal channels beside those in colour, or where three are the `least`.
     Images that cannot be read or are too small are named in the failures.
     """
     training, failures = pieces.pictures(source, noisy, size)
-    channels = pieces.channels([picture.channels for picture in training])
+    channels = pieces.channels([least, *(picture.channels for picture in training)])
     if test is None:
         (training, testing), more = pieces.held_out(training, size, seed), list[str]()
     else:

@@ -130,6 +130,17 @@ def _denoised(
     return Denoised(samples, output, None if seed is None else before, noisy, after, marks, speed)
 
 
+def again(done: Sequence[Denoised], model: Estimator) -> list[Denoised]:
+    """The same corrupted images, denoised by another model that works on any size."""
+    found = list[Denoised]()
+    for one in done:
+        started = time.perf_counter()
+        images = np.asarray(denoising.denoise(model, one.seen))
+        speed = _speed(time.perf_counter() - started, images)
+        found.append(replace(one, denoised=images, speed=speed))
+    return found
+
+
 def _speed(seconds: float, images: np.ndarray) -> float:
     """Seconds a megapixel."""
     return seconds * 1e6 / (len(images) * math.prod(images.shape[-2:]))
@@ -148,13 +159,23 @@ def _strengths(few: np.ndarray | None, model: Estimator) -> filters.Strengths:
     return filters.tune(*(piece[:count] for piece in pieces))
 
 
-def table(done: Sequence[Denoised], model: Estimator, training: np.ndarray | None) -> list[str]:
+def table(
+    done: Sequence[Denoised],
+    model: Estimator,
+    training: np.ndarray | None,
+    others: Mapping[str, Sequence[Denoised]] | None = None,
+) -> list[str]:
     """How far images are from the clean ones, a line a method, and what that was measured on.
 
     `training` are a few training images, which filters are tuned on, where there are some.
+    `others`: the same images, denoised by other models.
     """
+    beside = {
+        name: [(one.denoised, one.speed) for one in _compared(more)]
+        for name, more in (others or {}).items()
+    }
     if not filters.installed():
-        return [*_lines(done, {}), filters.NEEDED]
+        return [*_lines(_compared(done), beside), filters.NEEDED]
     strengths, few = _strengths(training, model), _compared(done)
     cleaned = {
         f"{name} {strength:g}": [_filtered(one, name, strength) for one in few]
@@ -168,7 +189,7 @@ def table(done: Sequence[Denoised], model: Estimator, training: np.ndarray | Non
     if cut or count < total:
         first = f"the first {count:,} of {total:,} images" if count < total else "each image"
         notes.append(f"Filters are slow: all of this was measured on {cut}{first}.")
-    return [*_lines(few, cleaned), *notes]
+    return [*_lines(few, cleaned | beside), *notes]
 
 
 def _compared(done: Sequence[Denoised]) -> list[Denoised]:

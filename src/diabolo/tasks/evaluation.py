@@ -18,6 +18,7 @@ from diabolo import infer, metrics
 from diabolo.data.source import Source
 from diabolo.denoiser import fit_denoiser
 from diabolo.estimator import Estimator
+from diabolo.gapless import smoothed
 from diabolo.linear import LinearMap, fit_linear, fit_principal
 from diabolo.net import Net
 from diabolo.scaling import TableScaling
@@ -263,7 +264,7 @@ def in_units(model: Estimator, X: Any) -> np.ndarray:
     """Images (N, C, H, W), of any size, in [0, 1] units; tables (N, D) in scaled columns.
 
     Of a table with categories or gaps what the network has of it, (N, E), NaN in gaps. Those of
-    images are black.
+    images are filled smoothly.
     """
     scaling = model.net_.scaling
     if _cells(model):
@@ -276,9 +277,8 @@ def in_units(model: Estimator, X: Any) -> np.ndarray:
     shape = model.image_shape_ if values.ndim == 2 else (1, *values.shape[1:])[-3:]
     shifted = values - low
     shifted /= (high - low) or 1
-    if model.net_.fills:
-        np.nan_to_num(shifted, copy=False)
-    return shifted.reshape(-1, *shape)
+    images = shifted.reshape(-1, *shape)
+    return smoothed(torch.from_numpy(images)).numpy() if model.net_.fills else images
 
 
 def pictured(model: Estimator) -> bool:

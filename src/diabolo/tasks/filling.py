@@ -1,9 +1,9 @@
 """Filling holes of images, as of scratches, texts and stains, by a model that was trained to.
 
-    y = x where m = 0,  f(x_m) where m = 1,    x_m = x with gaps where m = 1
+    y = x where m = 0,  f(s(x, m)) where m = 1
 
-f is the network in tiles (`diabolo.tasks.denoising`). Of a wide hole the rim is filled first, to
-`REACH` pixels from what is known, and then counts as known.
+s fills the holes smoothly (`diabolo.gapless`), as the network f knows them from its training. Of
+holes that are wider than those there were there, it changes little in the middle.
 """
 
 from collections.abc import Sequence
@@ -13,16 +13,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.ndimage import distance_transform_edt
 
 from diabolo.data import Samples
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
+from diabolo.gapless import smoothed
 from diabolo.inputs import as_rows, like
-from diabolo.tasks import whole
 from diabolo.tasks.denoising import denoise
-
-REACH = 8  # pixels
 
 
 def fill(model: Estimator, images: Any, masks: Any = None) -> Any:
@@ -39,18 +36,15 @@ def fill(model: Estimator, images: Any, masks: Any = None) -> Any:
         )
     given = np.asarray(as_rows(images))
     array = given.astype(np.float32) if masks is None else erased(given, np.asarray(masks))
-    deep = given.dtype.kind in "bu" and whole.takes_any_size(model)
-    factor = whole.LEVELS / whole.units_of(model, given).span if deep else 1.0
-    gaps = holes(array)
-    if gaps.all((1, 2)).any():
+    gaps = np.isnan(array)
+    if gaps.reshape(len(gaps), -1).all(1).any():
         raise InputError("There is nothing to fill an image from: the mask is all of it.")
-    while gaps.any():
-        output = denoise(model, array * np.float32(factor)) / factor
-        near = gaps & np.stack([distance_transform_edt(gap) <= REACH for gap in gaps])
-        where = _like(near, array) & np.isnan(array)
-        array[where] = output[where]
-        gaps &= ~near
-    return like(images, torch.from_numpy(array))
+    planes = torch.from_numpy(array.reshape(len(array), -1, *array.shape[-2:]))
+    smooth = smoothed(planes).numpy().reshape(array.shape)
+    if given.dtype.kind in "bu":
+        smooth = np.rint(smooth).astype(given.dtype)
+    output = np.where(gaps, denoise(model, smooth), array)
+    return like(images, torch.from_numpy(output))
 
 
 def erased(images: np.ndarray, masks: np.ndarray) -> np.ndarray:

@@ -27,12 +27,12 @@ from diabolo.errors import InputError
 
 LEAST = 20  # images that a mark is estimated from
 SEARCHED = 800  # pixels of a side, beyond which a mark is first looked for in smaller images
-BAND = 2**24  # values of the images that are worked on at a time
+BAND = 2**22  # values of the images that are worked on at a time
 ROUNDS = 4  # of reweighting
 SURE, SMALL = 7.0, 24  # standard errors that an edge has at least; pixels of a mark
 SOFT = 0.01  # differences between neighbours below which all count alike
 NOTHING, MOST = 0.02, 0.97  # alphas below which there is no mark, and the largest
-OPACITIES = np.linspace(0.02, 1.0, 50)
+COARSE, FINE = np.linspace(0.04, 0.96, 24), np.linspace(-0.04, 0.04, 17)  # opacities tried
 
 
 class Mark(NamedTuple):
@@ -362,14 +362,18 @@ def locate(image: np.ndarray, matte: np.ndarray, colour: np.ndarray) -> Mark:
             " there."
         )
     edges = np.hypot(ndimage.sobel(matte, 0), ndimage.sobel(matte, 1)) > 0.1
-    places = _places(part, matte, light)
-    found = [_fitted(part, matte, light, edges, place) for place in places]
-    gain, mark = max(found, key=lambda pair: pair[0])
+    found = [
+        (_best(part, [Mark(a * matte, a * light, place) for a in COARSE], edges), place)
+        for place in _places(part, matte, light)
+    ]
+    (gain, near), place = max(found, key=lambda pair: pair[0][0])
     if gain < 0.1:
         raise InputError(
             "The mark is not to be found in it: give the mark at the size that it has there."
         )
-    return mark
+    fine = COARSE[near] + FINE
+    marks = [Mark(np.minimum(a * matte, MOST), a * light, place) for a in fine[fine > 0]]
+    return marks[_best(part, marks, edges)[1]]
 
 
 def _places(part: np.ndarray, matte: np.ndarray, light: np.ndarray) -> list[tuple[int, int]]:
@@ -388,18 +392,9 @@ def _places(part: np.ndarray, matte: np.ndarray, light: np.ndarray) -> list[tupl
     return found
 
 
-def _fitted(
-    part: np.ndarray,
-    matte: np.ndarray,
-    light: np.ndarray,
-    edges: np.ndarray,
-    place: tuple[int, int],
-) -> tuple[float, Mark]:
-    """The mark of the best opacity at a place, and the share of the steps that go with it."""
-    best = Mark(matte, light, place)
-    area = part[best.area]
-    without = _roughness(area, None, edges)
-    marks = [Mark(np.minimum(a * matte, MOST), a * light, place) for a in OPACITIES]
+def _best(part: np.ndarray, marks: list[Mark], edges: np.ndarray) -> tuple[float, int]:
+    """The share of the steps at the edges that goes with the best of some marks; its number."""
+    area = part[marks[0].area]
     rough = [_roughness(area, mark, edges) for mark in marks]
     least = int(np.argmin(rough))
-    return 1 - rough[least] / max(without, 1e-9), marks[least]
+    return 1 - rough[least] / max(_roughness(area, None, edges), 1e-9), least
