@@ -34,6 +34,7 @@ LEFT = 0.5  # of a variance that clipping must leave
 MISFIT, REAL, STEEP = 0.02, 0.4, 1.15  # where a slope is real: a level line fits so badly, a
 # slope leaves less than that share of its misfit, and changes the deviation so much
 PLAIN = 2.0  # variances of noise at low frequencies, up to which a slope is looked for
+SPAN = 0.4  # of the range of brightness, in which there must be such to look for one
 LEAK = 0.1  # of the variance of texture at low frequencies, what it has at high ones
 ROUNDS = 40
 
@@ -177,8 +178,11 @@ def _line(found: _Flat) -> tuple[float, float]:
     variance = np.maximum(variance - leaked, 1e-3 * variance)
     flat *= np.square(variance.min() / variance)  # for texture only adds to noise
     level, _ = _fitted(np.ones((len(mean), 1)), variance, flat)
-    slope, floor = _slope(mean[plain], variance[plain])
-    return (slope, floor) if slope else (0.0, float(level[0]))
+    if plain.any() and np.ptp(mean[plain]) > SPAN * np.ptp(mean):
+        slope, floor = _slope(mean[plain], variance[plain])
+        if slope > 0:
+            return slope, floor
+    return 0.0, float(level[0])
 
 
 def _slope(mean: np.ndarray, variance: np.ndarray) -> tuple[float, float]:
