@@ -56,9 +56,11 @@ def test_it_sees_whether_the_channels_are_those_of_a_gray_image():
     assert (again[1] > 0).all()
 
 
-def test_a_unet_without_a_number_of_blocks_for_each_resolution_says_so():
-    with pytest.raises(InputError, match=r"blocks is \(1, 2, 1\) and hidden \(4, 6\)"):
-        build(UNet(), Sizes((1, 8, 8), (4, 6), None, "relu", "identity"), "glorot", None)
+@pytest.mark.parametrize(("blocks", "counts"), [((2, 3, 4), [2, 3]), ((2,), [2, 2]), ((), [1, 1])])
+def test_resolutions_without_a_number_of_blocks_have_the_last(blocks, counts):
+    sizes = Sizes((1, 8, 8), (4, 6), None, "relu", "identity")
+    encoder = build(UNet(blocks=blocks), sizes, "glorot", None)[0][0]
+    assert [len(encoder.down[0]), len(encoder.middle)] == counts
 
 
 def test_the_level_is_found_in_the_finest_details():
@@ -72,7 +74,7 @@ def test_the_level_is_found_in_the_finest_details():
 def test_noise_of_a_drawn_level_is_alike_in_the_channels_of_gray_alone():
     x = torch.rand(300, 3, 8, 8, generator=generator(0, "x"))
     x[::2] = x[::2, :1]
-    noisy, _, level = BlindGaussian((0.1, 0.3)).corrupt(x, generator(0, "noise"), 0, 1)
+    noisy, _, level, _ = BlindGaussian((0.1, 0.3)).corrupt(x, generator(0, "noise"), 0, 1)
     assert level.min() >= 0.1
     assert level.max() <= 0.3
     assert (noisy[::2] == noisy[::2, :1]).all()

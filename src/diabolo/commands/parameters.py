@@ -55,9 +55,12 @@ def given(model: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
         if name in texts:
             outer = name.partition(".")[0]
             part_of = found[outer] = as_part(found.get(outer))
-            if "kind" not in (part_of | as_part(model.get(outer))):
+            kind = (as_part(model.get(outer)) | part_of).get("kind")
+            if kind is None:
                 raise InputError(f"--{name} needs a kind: give --{outer} as well.")
-            part_of[part.name] = parse(part, texts[name])
+            kinds = known[outer].kinds
+            own = {p.name: p for p in kinds[kind].declared()} if kind in kinds else {}
+            part_of[part.name] = parse(own.get(part.name, part), texts[name])
     return found
 
 

@@ -19,7 +19,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from diabolo.errors import InputError
 from diabolo.networks.base import (
     ACTIVATIONS,
     Activation,
@@ -41,7 +40,8 @@ class UNet(Network, kind="unet"):
     """
 
     blocks: Annotated[
-        tuple[Count, ...], "Residual blocks at each resolution, on the way down and on the way up."
+        tuple[Count, ...],
+        "Residual blocks at each resolution, down and up; the last number for further ones, too.",
     ] = (1, 2, 1)
 
     biases: Annotated[
@@ -55,12 +55,9 @@ class UNet(Network, kind="unet"):
 
     def pair(self, sizes: Sizes) -> Pair:
         need_no_code(self, sizes)
-        if len(self.blocks) != len(sizes.hidden):
-            raise InputError(
-                f"A unet has as many blocks as hidden, a number for each resolution, but blocks is"
-                f" {self.blocks} and hidden {tuple(sizes.hidden)}."
-            )
-        encoder = Clean(sizes.shape[0], sizes.given, sizes.hidden, self.blocks, sizes.activation)
+        known = self.blocks or (1,)
+        blocks = (*known, *known[-1:] * len(sizes.hidden))[: len(sizes.hidden)]
+        encoder = Clean(sizes.shape[0], sizes.given, sizes.hidden, blocks, sizes.activation)
         if self.biases:
             encoder.add_biases()
         return nn.Sequential(encoder, nn.Flatten()), Shaped(sizes.shape)
