@@ -227,11 +227,12 @@ def _by_network(net: Net, planes: Tensor, level: float | None) -> Tensor:
     given = None
     if level is not None:
         scaled = level * (high - low) / float(net.scaling.scale)
-        given = torch.full((len(images), 1), scaled, device=net.device)
+        given = torch.full((1, 1), scaled, device=net.device)
     exact = torch.autocast(net.device.type, enabled=False)
     with torch.inference_mode(), exact:
         stored = images.to(net.device) * (high - low) + low
-        output = (net.whole(stored, given) - low) / (high - low)
+        each = [net.whole(image, given) for image in stored.split(1)]  # alike, whatever is beside
+        output = (torch.cat(each) - low) / (high - low)
     if channels == 1:
         return output[:, 0].cpu()
     return output.mean(1).cpu() if len(planes) == 1 else output[0].cpu()
