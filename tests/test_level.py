@@ -125,6 +125,20 @@ def test_tiles_with_margins_are_the_whole(small, china, monkeypatch):
     assert np.abs(whole.clean(small, image, found) - at_once).max() > 0.01
 
 
+def test_an_ensemble_is_the_mean_of_eight_ways(small, china):
+    image = in_bytes(noisy(china[:, :40, :45], 20))[None]
+    level = 20 if whole.takes_level(small) else None
+    found = denoise(small, image, level, ensemble=True)
+    turned = denoise(small, np.rot90(image, axes=(2, 3)).copy(), level, ensemble=True)
+    np.testing.assert_allclose(np.rot90(turned, -1, (2, 3)), found, atol=1e-3)
+    ways = [
+        np.rot90(denoise(small, np.rot90(i, k, (2, 3)).copy(), level), -k, (2, 3))[..., ::s]
+        for s, i in ((1, image), (-1, image[..., ::-1]))
+        for k in range(4)
+    ]
+    np.testing.assert_allclose(np.mean(ways, 0), found, atol=2e-3)
+
+
 def test_images_of_any_type_are_cleaned_alike(small, china):
     level = 20 if whole.takes_level(small) else None
     image = in_bytes(noisy(china[:, :40, :45], 20))

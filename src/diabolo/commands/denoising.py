@@ -45,6 +45,9 @@ def denoise(
         " those in a folder",
     ] = None,
     level: Level = None,
+    ensemble: Annotated[
+        bool, "clean eight ways, turned and mirrored, and take the mean: slower, a little better"
+    ] = False,
     corrupt: Corrupt = False,
     seed: CorruptionSeed = 0,
     force: Force = False,
@@ -54,9 +57,10 @@ def denoise(
     Writes INPUT cleaned, in its form, and for images a picture of before and after. Images may
     be of any sizes: they are cleaned in tiles, and photographs one by one, by a network that works
     on any size, with their depth, transparency and profile. `level` is that of the noise, for a
-    model that is told it; it is estimated and said. `corrupt`: first corrupted as in training, by
-    the seed, and a table says how far both are from the clean ones, and what the classical filters
-    make of some of them. Returns its lines and the paths. Raises as `reconstruct` does.
+    model that is told it; it is estimated and said. `ensemble`: see `whole.clean`. `corrupt`: first
+    corrupted as in training, by the seed, and a table says how far both are from the clean ones,
+    and what the classical filters make of some of them. Returns its lines and the paths. Raises
+    as `reconstruct` does.
     """
     from diabolo.report import write_picture
     from diabolo.tasks import comparing, filling, filters, whole
@@ -65,16 +69,11 @@ def denoise(
     if fitted.corruption is None and not fitted.paired_:
         raise InputError(f"{model} was not trained to denoise: use reconstruct, or fit dae-32.")
     runs.check_corrupt(fitted, model, corrupt=corrupt)
-    if fitted.net_.fills and not (mask or corrupt):
-        raise InputError(f"{model} was trained to fill holes: give --mask, white where they are.")
-    if mask is not None and (corrupt or not fitted.net_.fills):
-        raise InputError(
-            "Give --mask or --corrupt, not both."
-            if corrupt
-            else f"{model} was not trained to fill holes: fit one with --corruption scratches."
-        )
+    _check_mask(fitted, model, mask, corrupt=corrupt)
     if level is not None and not whole.takes_level(fitted):
         raise InputError(f"{model} takes no level of the noise: leave --level out.")
+    if ensemble and not whole.takes_any_size(fitted):
+        raise InputError(f"{model} works on images of one size: leave --ensemble out.")
     if fitted.image_shape_ is None:
         return list(reconstruct_by(fitted, source, out, corrupt=corrupt, seed=seed, force=force))
     out = runs.free_for_result(out, source, force=force)
@@ -85,7 +84,7 @@ def denoise(
         and whole.takes_any_size(fitted)
         and (files := image_files(source, out))
     ):
-        return clean_files(fitted, files, out, picture, level)
+        return clean_files(fitted, files, out, picture, level=level, ensemble=ensemble)
     parts = data.read_each(source)
     runs.tell(parts[0].told)
     if len(parts) > 1 and kind_by_name(out) != "folder":
@@ -96,7 +95,9 @@ def denoise(
         _tell_level(fitted, parts, level)
     else:
         _tell_unlike(fitted, [part.array for part in parts])
-    done, failures = comparing.each(parts, fitted, seed if corrupt else None, level)
+    done, failures = comparing.each(
+        parts, fitted, seed if corrupt else None, level, ensemble=ensemble
+    )
     table = list[str]()
     if corrupt:
         few = _training_images(model, fitted) if filters.installed() else None
@@ -107,6 +108,19 @@ def denoise(
         write_picture(picture, lambda: comparing.picture(done))
         written.append(picture)
     return complete(written, failures)
+
+
+def _check_mask(model: "Estimator", name: str | Path, mask: str | None, *, corrupt: bool) -> None:
+    """Refuse a mask where nothing is to be filled, and holes without a mask."""
+    fills = model.net_.fills
+    if fills and not (mask or corrupt):
+        raise InputError(f"{name} was trained to fill holes: give --mask, white where they are.")
+    if mask is not None and corrupt:
+        raise InputError("Give --mask or --corrupt, not both.")
+    if mask is not None and not fills:
+        raise InputError(
+            f"{name} was not trained to fill holes: fit one with --corruption scratches."
+        )
 
 
 def _tell_level(model: "Estimator", parts: Sequence[Samples], level: float | None) -> None:

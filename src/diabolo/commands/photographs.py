@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from diabolo.commands import runs
 from diabolo.data.files import folder_atomically
@@ -37,10 +37,11 @@ def image_files(source: str, out: Path) -> "Found | None":
 
 
 def clean_files(
-    model: "Estimator", files: "Found", out: Path, picture: Path, level: float | None
+    model: "Estimator", files: "Found", out: Path, picture: Path, **asked: Any
 ) -> list[str | Path]:
     """Write image files cleaned, in the form of each, and a picture of the first: their paths.
 
+    `asked`: the level of the noise, and whether to take an ensemble, as for `whole.cleaned`.
     Raises `IncompleteError` after the work where some files were bad.
     """
     from diabolo.data.photofile import names_for
@@ -51,11 +52,11 @@ def clean_files(
     names, failed = names_for(files.folder, files.names)
     sources = [files.folder / name for name in files.names if name not in failed]
     if kind_by_name(out) == "image":
-        shown = _each(model, {source: out for source in sources}, level, failed)
+        shown = _each(model, {source: out for source in sources}, asked, failed)
     else:
         with folder_atomically(out) as folder:
             targets = [folder / name for name in names]
-            shown = _each(model, dict(zip(sources, targets, strict=True)), level, failed)
+            shown = _each(model, dict(zip(sources, targets, strict=True)), asked, failed)
     written: list[str | Path] = [out]
     if model.image_shape_[0] in (1, 3):
         write_picture(picture, lambda: comparing.picture(shown))
@@ -64,7 +65,10 @@ def clean_files(
 
 
 def _each(
-    model: "Estimator", files: Mapping[Path, Path], level: float | None, failed: dict[str, str]
+    model: "Estimator",
+    files: Mapping[Path, Path],
+    asked: Mapping[str, Any],
+    failed: dict[str, str],
 ) -> "list[Denoised]":
     """Clean and write files; the first of them, to be shown. Those that fail are added."""
     from diabolo.data.photofile import check_holds, write_photograph
@@ -75,7 +79,7 @@ def _each(
         for number, (source, target) in enumerate(files.items()):
             told = partial(_tell, tell, number, len(files))
             try:
-                before, after = _cleaned(model, source, level, told)
+                before, after = _cleaned(model, source, told, asked)
                 kept = check_holds(target, after.mode)
             except InputError as error:
                 failed[source.name] = str(error)
@@ -97,13 +101,13 @@ def _tell(tell: "Progress", before: int, count: int, share: float) -> None:
 
 
 def _cleaned(
-    model: "Estimator", path: Path, level: float | None, progress: "Progress"
+    model: "Estimator", path: Path, progress: "Progress", asked: Mapping[str, Any]
 ) -> "tuple[Photograph, Photograph]":
     """A photograph before and after; what there is to be said of it is told."""
     from diabolo.data.photofile import read_photograph
     from diabolo.tasks import whole
 
     before = read_photograph(path, path.name)
-    after, words = whole.cleaned(model, before, level, progress)
+    after, words = whole.cleaned(model, before, progress=progress, **asked)
     runs.tell([f"{path.name}: {note}" for note in (*before.told, *words)])
     return before, after

@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
-from diabolo import recipes, shipped
+from diabolo import data, recipes, shipped
 from diabolo.arguments import Argument, Usage
 from diabolo.commands import Further, command, results, runs
 from diabolo.commands.parameters import as_part, further, given
-from diabolo.data import Samples, cut, spec
+from diabolo.data import Samples, spec
 from diabolo.errors import IncompleteError, InputError, Interrupted, complete
 from diabolo.recipes import Recipe
 from diabolo.store import Checkpoints, Contents
@@ -323,7 +323,7 @@ class _Run:
         ]
         done, _ = comparing.each(parts, model, model.seed_)
         before = {f"begun with {start}": comparing.again(done, runs.load_model(start))}
-        few = cut(Samples(self.split.learnt[:TUNED], [], "npy")).array
+        few = data.cut(Samples(self.split.learnt[:TUNED], [], "npy")).array
         return [HELD_OUT, *comparing.table(done, model, few, before)]
 
     def refusal(self) -> list[str]:

@@ -78,16 +78,21 @@ class Denoised:
 
 
 def each(
-    parts: Sequence[Samples], model: Estimator, seed: int | None, level: float | None = None
+    parts: Sequence[Samples],
+    model: Estimator,
+    seed: int | None,
+    level: float | None = None,
+    *,
+    ensemble: bool = False,
 ) -> tuple[list[Denoised], list[str]]:
     """The images of each size denoised, those that the model cannot take named.
 
-    `level`: of the noise, as for `denoising.denoise`.
+    `level` and `ensemble` as for `denoising.denoise`.
     """
     done, failures = list[Denoised](), list(parts[0].failures)
     for samples in parts:
         try:
-            done.append(_denoised(samples, model, seed, level))
+            done.append(_denoised(samples, model, seed, level, ensemble=ensemble))
         except InputError as error:
             if len(parts) == 1:
                 raise
@@ -112,7 +117,7 @@ def middle_of(model: Estimator, name: str, before: np.ndarray, after: np.ndarray
 
 
 def _denoised(
-    samples: Samples, model: Estimator, seed: int | None, level: float | None
+    samples: Samples, model: Estimator, seed: int | None, level: float | None, *, ensemble: bool
 ) -> Denoised:
     clean, marks = samples.array, None
     seen = clean if samples.noisy is None else samples.noisy
@@ -123,7 +128,7 @@ def _denoised(
     if model.net_.fills:
         output = filling.fill(model, clean, filling.holes(seen))
     else:
-        output = denoising.denoise(model, seen, level)
+        output = denoising.denoise(model, seen, level, ensemble=ensemble)
     ended = time.perf_counter()
     before, noisy, after = (in_units(model, images) for images in (clean, seen, output))
     speed = _speed(ended - started, after)

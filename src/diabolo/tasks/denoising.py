@@ -40,6 +40,7 @@ def denoise(
     level: float | None = None,
     *,
     overlap: float = 0.5,
+    ensemble: bool = False,
     progress: Progress = lambda share: None,
 ) -> Any:
     """What `model.reconstruct` makes of images of any size, float32 in the units of the input.
@@ -53,7 +54,8 @@ def denoise(
 
     A network for gray images is given each channel for itself; one for colour is
     given a gray image as three equal channels, whose outputs are averaged. For images of the
-    network's size this is `model.reconstruct`, to the bit. `progress` is told, now and then, the
+    network's size this is `model.reconstruct`, to the bit. `ensemble`, of a network that works on
+    any size: the mean of eight ways, see `whole.clean`. `progress` is told, now and then, the
     share of the tiles that is done.
 
     >>> from diabolo import Autoencoder
@@ -68,10 +70,14 @@ def denoise(
     told = whole.takes_level(model)
     if level is not None and not told:
         raise InputError(whole.TAKES_NONE)
-    if _fits(model, array) and not told:
+    any_size = whole.takes_any_size(model)
+    if ensemble and not any_size:
+        raise InputError("The network works on one size alone: leave ensemble out.")
+    if _fits(model, array) and not (told or ensemble):
         return model.reconstruct(images)
-    if whole.takes_any_size(model):
-        return like(images, torch.from_numpy(_whole(model, array, level, progress)))
+    if any_size:
+        cleaned = _whole(model, array, level, progress, ensemble=ensemble)
+        return like(images, torch.from_numpy(cleaned))
     output = in_tiles(
         lambda tiles: _reconstructed(model, tiles),
         _planes(_values(model, array), shape[0]),
@@ -84,7 +90,9 @@ def denoise(
     return like(images, torch.from_numpy(output.reshape(array.shape)))
 
 
-def _whole(model: Estimator, array: Any, level: float | None, progress: Progress) -> np.ndarray:
+def _whole(
+    model: Estimator, array: Any, level: float | None, progress: Progress, *, ensemble: bool
+) -> np.ndarray:
     """Each of the images (N, ...) by a network that works on any size, float32."""
     images = _finite(array, gaps=model.net_.fills)
     output = np.empty(images.shape, np.float32)
@@ -95,7 +103,8 @@ def _whole(model: Estimator, array: Any, level: float | None, progress: Progress
         def told(share: float, before: int = number) -> None:
             progress((before + share) / len(images))
 
-        cleaned[...] = whole.clean(model, shaped, found, progress=told).reshape(image.shape)
+        result = whole.clean(model, shaped, found, ensemble=ensemble, progress=told)
+        cleaned[...] = result.reshape(image.shape)
     return output
 
 
