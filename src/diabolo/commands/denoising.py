@@ -57,10 +57,10 @@ def denoise(
     Writes INPUT cleaned, in its form, and for images a picture of before and after. Images may
     be of any sizes: they are cleaned in tiles, and photographs one by one, by a network that works
     on any size, with their depth, transparency and profile. `level` is that of the noise, for a
-    model that is told it; it is estimated and said. `ensemble`: see `whole.clean`. `corrupt`: first
-    corrupted as in training, by the seed, and a table says how far both are from the clean ones,
-    and what the classical filters make of some of them. Returns its lines and the paths. Raises
-    as `reconstruct` does.
+    model that is told it; it is estimated and said. `ensemble`: see `whole.clean`. `corrupt`:
+    first corrupted as in training, by the seed, and a table says how far both are from the clean
+    ones, and what the classical filters make of some of them. Returns its lines and the paths.
+    Raises as `reconstruct` does.
     """
     from diabolo.report import write_picture
     from diabolo.tasks import comparing, filling, filters, whole
