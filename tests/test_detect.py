@@ -272,6 +272,10 @@ def test_earlier_results_are_replaced_only_by_force(place, zeros, tmp_path, caps
 
 # ---- mistakes
 
+ABSENT = (
+    "does not exist: give a .safetensors file, a run folder or a model that comes with diabolo"
+    " (photo)."
+)
 MISTAKES = {
     "": "The following arguments are required: fit|score; see diabolo detect --help.",
     "ft": "There is no command 'detect ft'; did you mean 'detect fit'?",
@@ -288,8 +292,7 @@ MISTAKES = {
     "fit aee zeros.npy --out o.safetensors": "There is no recipe 'aee'; did you mean 'ae'?",
     "fit ae zeros.npy --out o.pt": "A detector goes to a .safetensors file, not 'o.pt'.",
     "fit ae none.npy --out o.safetensors": f"none.npy does not exist: {FORMS}",
-    "fit none.safetensors zeros.npy --out o.safetensors": "none.safetensors does not exist: give"
-    " a .safetensors file or a run folder.",
+    "fit none.safetensors zeros.npy --out o.safetensors": f"none.safetensors {ABSENT}",
     "fit conv-dae benign.csv --out o.safetensors": "The recipe conv-dae needs images, and"
     " benign.csv has rows of numbers: use one with a dense network, such as ae.",
     "fit ae zeros.npy --out D": "zeros.safetensors exists: give another --out, or --force to"
@@ -298,8 +301,7 @@ MISTAKES = {
     "fit small.toml zeros.npy --out o.safetensors --limit 1": "X has n_samples=1: give two or"
     " more, of which some are held out.",
     "fit D empty --out o.safetensors": "empty is a folder without images",
-    "score none.safetensors mixed.npz --out o": "none.safetensors does not exist: give a"
-    " .safetensors file or a run folder.",
+    "score none.safetensors mixed.npz --out o": f"none.safetensors {ABSENT}",
     "score M mixed.npz --out o": "model.safetensors is a model and no detector: make one with"
     " diabolo detect fit model.safetensors DATA.",
     "score D empty --out o": "empty is a folder without images",

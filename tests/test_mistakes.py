@@ -31,7 +31,7 @@ from torch import nn
 from diabolo import VAE, Autoencoder, load
 from diabolo.cli import main
 from diabolo.commands.training import RESUMED
-from diabolo.corruption import GaussianNoise, SaltAndPepper
+from diabolo.corruption import Corruption, GaussianNoise, SaltAndPepper
 from diabolo.data import load_mnist, read, write
 from diabolo.errors import InputError
 from diabolo.params import from_config
@@ -167,13 +167,10 @@ USED_SEED = (
 HIDDEN = "hidden must be a list, each an integer of at least 1 or 'auto' or None, but is {}."
 ACTIVATION = about("activation must be one of ")
 NETWORK = (
-    "network must be one of 'conv', 'dense', 'residual', 'subpixel' or 2 values, each of type"
-    " Module"
+    "network must be one of 'conv', 'dense', 'residual', 'subpixel', 'unet' or 2 values, each of"
+    " type Module"
 )
-CORRUPTION = (
-    "corruption must be a Corruption (affine, blur, gaussian, speckle, poisson,"
-    " salt-and-pepper, masking, watermark) or None, but is"
-)
+CORRUPTION = f"corruption must be a Corruption ({', '.join(Corruption.kinds())}) or None, but is"
 BERNOULLI = (
     "A bernoulli likelihood needs data in [0, 1] and a sigmoid output: use scaling='unit' and"
     " leave output_activation out."
@@ -249,7 +246,8 @@ PYTHON = {
     "an unknown likelihood": (
         lambda: fit(likelihood="l1"),
         InputError,
-        "likelihood must be one of 'bernoulli', 'mixed', 'gaussian', 'bce', 'mse', but is 'l1'.",
+        "likelihood must be one of 'bernoulli', 'mixed', 'gaussian', 'laplace', 'bce', 'mse',"
+        " 'mae', but is 'l1'.",
     ),
     "a negative seed": (lambda: fit(random_state=-1), InputError, SEED.format(-1)),
     "a seed as text": (lambda: fit(random_state="x"), InputError, SEED.format("'x'")),
@@ -880,7 +878,10 @@ RECIPES = (
     " dae-64-fast, embed-2, embed-32, one-class, photo, photo-dae, vae, vae-conv, watermark,"
     " watermark-photo."
 )
-ABSENT = "does not exist: give a .safetensors file or a run folder."
+ABSENT = (
+    "does not exist: give a .safetensors file, a run folder or a model that comes with diabolo"
+    " (photo)."
+)
 FOREIGN = "is not a model file of diabolo, or is cut off."
 OTHER = "X has 3 features, but Autoencoder is expecting 784 features as input."
 LIMIT = "--limit must be an integer of at least 1, but is {}; see diabolo fit --help."
@@ -922,7 +923,7 @@ COMMANDS = {
         "hidden must be a list, each an integer of at least 1 or 'auto' or None, but is '64,x'."
     ),
     "fit dae-32 --network cnn": (
-        "network must be one of 'conv', 'dense', 'residual', 'subpixel', but is 'cnn'."
+        "network must be one of 'conv', 'dense', 'residual', 'subpixel', 'unet', but is 'cnn'."
     ),
     "fit dae-32 --drop-last maybe": "drop_last must be True or False, but is 'maybe'.",
     "fit dae-32 --seed -1": (

@@ -251,7 +251,7 @@ def test_the_last_two_are_kept_and_are_models(tmp_path):
 def test_a_damaged_checkpoint_falls_back_on_the_one_before(damage, uninterrupted, tmp_path):
     case = "VAE, masking"
     with pytest.raises(Stop):
-        train(case, tmp_path, stopping(80, every=10))
+        train(case, tmp_path, stopping(45, every=10))
     (tmp_path / CHECKPOINT).write_bytes(damage)
     assert state(train(case, tmp_path)) == uninterrupted(case)
 

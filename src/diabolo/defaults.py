@@ -4,6 +4,7 @@ By the number, size and kind of the samples. `benchmarks/first_try.py` compares 
 with PCA, on data sets of many kinds.
 """
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -159,10 +160,11 @@ def suited(
             config[name] = "none" if value is None else list(value) if name == "hidden" else value
     part = config.get("corruption")
     if isinstance(part, dict) and AUTO in part.values():
-        if start is None:
-            p.corruption = _learnt(p, intake, source)
-        known = to_config(p.corruption) if start is None else start.config.get("corruption", {})
-        config["corruption"] = {n: known.get(n, v) if v == AUTO else v for n, v in part.items()}
+        before = None if start is None else start.net.corruption
+        kept = type(before) is type(p.corruption)
+        p.corruption = copy.deepcopy(before) if kept else _learnt(p, intake, source)
+        known = to_config(p.corruption)
+        config["corruption"] = {n: known[n] if v == AUTO else v for n, v in part.items()}
     return replace(plan, config=config)
 
 

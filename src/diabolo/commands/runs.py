@@ -437,8 +437,8 @@ def model_file(path: str | Path) -> Path:
     if not path.is_dir():
         if not path.exists():
             raise InputError(
-                f"{path} does not exist: give a .safetensors file, a run folder, or the name of a"
-                f" model that comes with diabolo: {', '.join(shipped.names())}."
+                f"{path} does not exist: give a .safetensors file, a run folder or a model that"
+                f" comes with diabolo ({', '.join(shipped.names())})."
             )
         if is_special(path):
             raise InputError(f"{path} is neither a file nor a folder.")
