@@ -46,7 +46,7 @@ def reconstruct(
     if fill and corrupt:
         raise InputError("Give --fill or --corrupt, not both.")
     loaded = runs.load_model(model)
-    runs.check_corrupt(loaded, model, corrupt=corrupt)
+    check_corrupt(loaded, model, corrupt=corrupt)
     return reconstruct_by(loaded, source, out, fill=fill, corrupt=corrupt, seed=seed, force=force)
 
 
@@ -137,3 +137,12 @@ def _draw_comparison(model: "Estimator", rows: "dict[str, np.ndarray]", path: Pa
         if "original" in pictures and name != "original"
     }
     write_picture(path, lambda: figures.rows(list(pictures.items()), captions=captions))
+
+
+def check_corrupt(model: "Estimator", name: str | Path, *, corrupt: bool) -> None:
+    """Refuse to corrupt what a model that learnt from noisy samples alone would take for clean."""
+    if corrupt and model.net_.of_noisy:
+        raise InputError(
+            f"{name} learnt from noisy images, of which there are no clean ones to corrupt: leave"
+            " --corrupt out."
+        )

@@ -11,7 +11,13 @@ from annotated_types import Ge, Le
 from diabolo import data
 from diabolo.arguments import Usage
 from diabolo.commands import Force, Input, Model, command, runs
-from diabolo.commands.applying import Corrupt, CorruptionSeed, Out, reconstruct_by
+from diabolo.commands.applying import (
+    Corrupt,
+    CorruptionSeed,
+    Out,
+    check_corrupt,
+    reconstruct_by,
+)
 from diabolo.commands.photographs import clean_files, image_files
 from diabolo.data.samples import Samples, kind_by_name
 from diabolo.errors import InputError, complete
@@ -68,7 +74,7 @@ def denoise(
     fitted = runs.load_model(model)
     if fitted.corruption is None and not fitted.paired_:
         raise InputError(f"{model} was not trained to denoise: use reconstruct, or fit dae-32.")
-    runs.check_corrupt(fitted, model, corrupt=corrupt)
+    check_corrupt(fitted, model, corrupt=corrupt)
     _check_mask(fitted, model, mask, corrupt=corrupt)
     if level is not None and not whole.takes_level(fitted):
         raise InputError(f"{model} takes no level of the noise: leave --level out.")

@@ -335,15 +335,6 @@ def load_model(path: str | Path) -> "Estimator":
     return model
 
 
-def check_corrupt(model: "Estimator", name: str | Path, *, corrupt: bool) -> None:
-    """Refuse to corrupt what a model that learnt from noisy samples alone would take for clean."""
-    if corrupt and model.net_.of_noisy:
-        raise InputError(
-            f"{name} learnt from noisy images, of which there are no clean ones to corrupt: leave"
-            " --corrupt out."
-        )
-
-
 def read_for(model: "Estimator", source: str | Path, limit: int | None = None) -> Samples:
     """Samples of INPUT: images with the model's channels and size, tables with its columns.
 
