@@ -249,3 +249,14 @@ def test_a_corruption_of_ones_own_need_not_know_of_pieces():
     noise = Own(0.1)
     found = noise.corrupt_pieces(x, window, generator(0, "n"), 0.0, 1.0).x
     assert torch.equal(found, noise.corrupt(x, generator(0, "n"), 0.0, 1.0).x)
+
+
+def test_no_photograph_is_on_both_sides_of_a_validation_split(pairs):
+    words = {"size": 8, "n": 60, "seed": 0, "noisy": str(pairs / "noisy")}
+    train, _ = data.split_photographs(str(pairs / "clean"), None, **words)
+    both = train.array.both_ways()
+    for source, held in ((both, both.parted(12)), (train.array, train.array.parted(12))):
+        of = len(train.array.layout)
+        inside, outside = ({int(n) % of for n in part.places[:, 0]} for part in held)
+        assert not inside & outside
+        assert sum(map(len, held)) == len(source)

@@ -85,7 +85,11 @@ def load_split(recipe: Recipe, seed: int) -> Split:
         validation = testing
     if share := recipe.validation_share:
         held = int(given * share)
-        train, validation = (_subset(train, part) for part in (slice(held, None), slice(held)))
+        if recipe.patches:
+            parts = train.array.parted(held)
+            validation, train = (replace(train, array=part) for part in parts)
+        else:
+            train, validation = (_subset(train, part) for part in (slice(held, None), slice(held)))
     if recipe.pairs and recipe.without_clean:
         train = train.both_ways()
     if len(train.array) == 0 or (validation is not None and len(validation.array) == 0):

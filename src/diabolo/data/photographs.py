@@ -54,6 +54,9 @@ class Photographs:
     channels: int
     noisy: Tensor | None = None
     device: torch.device = CPU
+    originals: int | None = (
+        None  # photographs, where each is there both ways, one after all others
+    )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -130,7 +133,7 @@ class Photographs:
         Photographs are held out whole, in the order in which `held` comes upon them, unless there
         is only one.
         """
-        numbers = self.places[:, 0]
+        numbers = self.places[:, 0] % (self.originals or len(self.layout))
         counts, apart = torch.bincount(numbers), set[int]()
         for number in dict.fromkeys(numbers[held].tolist()):
             if len(apart) + 1 < int((counts > 0).sum()) and len(held) > _of(counts, apart):
@@ -139,6 +142,11 @@ class Photographs:
             return self[held], self[rest]
         chosen = torch.isin(numbers, torch.tensor(sorted(apart)))
         return self[chosen], self[~chosen]
+
+    def parted(self, held: int) -> tuple["Photographs", "Photographs"]:
+        """About so many of the first pieces, and the others, as `split` does."""
+        index = torch.arange(len(self))
+        return self.split(index[:held], index[held:])
 
     def both_ways(self) -> "Photographs":
         """Of pairs of noisy photographs the pieces, and the same the other way round."""
@@ -152,6 +160,7 @@ class Photographs:
             noisy=torch.cat([self.noisy, self.pixels]),
             layout=torch.cat([self.layout, layout]),
             places=torch.cat([self.places, places]),
+            originals=len(self.layout),
         )
 
     def to(self, device: torch.device) -> "Photographs":
@@ -160,9 +169,8 @@ class Photographs:
             return replace(self, device=device)
         noisy = None if self.noisy is None else self.noisy.to(device)
         pixels, layout, places = (t.to(device) for t in (self.pixels, self.layout, self.places))
-        return Photographs(
-            pixels, layout, places, self.size, self.channels, noisy, torch.device(device)
-        )
+        moved = {"pixels": pixels, "layout": layout, "places": places, "noisy": noisy}
+        return replace(self, **moved, device=torch.device(device))
 
 
 def _of(counts: Tensor, chosen: set[int]) -> int:
