@@ -154,6 +154,16 @@ def test_images_of_any_type_are_cleaned_alike(small, china):
         assert denoise(small, image[None, :, : size[0], : size[1]]).shape == (1, 3, *size)
 
 
+def test_the_units_are_those_of_the_whole_batch(small):
+    dark = np.zeros((2, 3, 24, 24), np.float32)
+    dark[0] = 200
+    dark[1] += np.random.default_rng(0).normal(1, 0.5, dark[1].shape)
+    level = 20 if whole.takes_level(small) else None
+    beside = denoise(small, dark, level)[1:]
+    wanted = 255 * denoise(small, dark[1:] / 255, level)
+    np.testing.assert_allclose(beside, wanted, atol=2e-3)
+
+
 def test_the_shipped_model_cleans_blindly_as_if_it_were_told(photo, china):
     crop = china[:, 40:168, 60:220]
     for clean in (crop, crop.mean(0)):

@@ -95,15 +95,15 @@ def _whole(
 ) -> np.ndarray:
     """Each of the images (N, ...) by a network that works on any size, float32."""
     images = _finite(array, gaps=model.net_.fills)
-    output = np.empty(images.shape, np.float32)
+    output, units = np.empty(images.shape, np.float32), whole.units_of(model, images)
     for number, (image, cleaned) in enumerate(zip(images, output, strict=True)):
         shaped = image.reshape(model.image_shape_) if image.ndim == 1 else image
-        found = whole.noise_of(model, shaped, level)
+        found = whole.noise_of(model, shaped, level, units)
 
         def told(share: float, before: int = number) -> None:
             progress((before + share) / len(images))
 
-        result = whole.clean(model, shaped, found, ensemble=ensemble, progress=told)
+        result = whole.clean(model, shaped, found, ensemble=ensemble, units=units, progress=told)
         cleaned[...] = result.reshape(image.shape)
     return output
 

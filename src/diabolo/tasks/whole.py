@@ -85,9 +85,15 @@ def strongest(model: Estimator) -> float:
     return LEVELS * net.corruption.strongest / (net.scaling.high - net.scaling.low)
 
 
-def noise_of(model: Estimator, image: np.ndarray, level: float | None = None) -> Noise | None:
+def noise_of(
+    model: Estimator,
+    image: np.ndarray,
+    level: float | None = None,
+    units: Units | None = None,
+) -> Noise | None:
     """The noise of an image in [0, 1] units: by its `level`, of 255, or estimated.
 
+    `units` are those of the image where they are known, as in a batch of which it is one.
     None where the model is not told of it, or the image is too small to tell.
     """
     if not takes_level(model):
@@ -98,7 +104,7 @@ def noise_of(model: Estimator, image: np.ndarray, level: float | None = None) ->
         return Noise(0.0, (level / LEVELS) ** 2, level / LEVELS)
     if min(image.shape[-2:]) < noise.LEAST:
         return None
-    black, span = units_of(model, image)
+    black, span = units or units_of(model, image)
     slope, floor, found = noise.estimate(image)
     return Noise(slope / span, (floor + slope * black) / span**2, found / span)
 
@@ -124,6 +130,7 @@ def clean(
     *,
     dtype: DTypeLike = np.float32,
     ensemble: bool = False,
+    units: Units | None = None,
     progress: Progress = lambda share: None,
 ) -> np.ndarray:
     """An image (H, W) or (C, H, W) of any size without its noise, in its own units.
@@ -142,7 +149,7 @@ def clean(
     if found is not None and found.level < UNSEEN:
         output[...] = image
         return output
-    black, span = units_of(model, image)
+    black, span = units or units_of(model, image)
     planes, cleaned = (array.reshape(-1, *image.shape[-2:]) for array in (image, output))
     function: Cleaning = partial(_clean, model.net_, found=found)
     function = partial(_in_all_ways, function) if ensemble else function
