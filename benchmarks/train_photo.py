@@ -2,10 +2,13 @@
 
     python -m benchmarks.train_photo PHOTOS --minutes 113 --out photo.safetensors
 
-Pieces of photographs at several sizes, turned, mirrored and with their channels in any order, more
-often the richer of two; five of eight gray; noise of a level that is drawn for each. The loss is
-the mean of the logarithms of their squared errors, so the mean PSNR. At the end the recipe's own
-`fit` goes on for an epoch, which makes the record. Weights are written in half precision.
+Pieces of photographs at several sizes, turned and mirrored, more often the richer of two; half of
+them gray; noise of a level that is drawn for each. The loss is the mean of the logarithms of their
+squared errors, so the mean PSNR. At the end the recipe's own `fit` goes on for an epoch, which
+makes the record. Weights are written in half precision.
+
+Those that ship had 19,250 steps in 113 minutes of one core with AVX2; in the first 8,225 five of
+eight were gray, and the channels of half of them were in another order.
 """
 
 import argparse
@@ -25,7 +28,7 @@ from diabolo.commands.training import new_model
 from diabolo.corruption import BlindGaussian
 from diabolo.train import generator
 
-SCALES, RICHER, GRAY, SIDE, BATCH = (1.0, 0.75, 0.55, 0.4), 0.6, 5, 64, 8
+SCALES, RICHER, GRAY, SIDE, BATCH = (1.0, 0.75, 0.55, 0.4), 0.6, 4, 64, 8
 RATE, WARM, CLIP, FLOOR = 1e-3, 200, 1.0, 1e-6
 LUMA = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
 RECORD = 512  # pieces of the last epoch
@@ -71,8 +74,7 @@ def _piece(pictures: list[Tensor], random: np.random.Generator) -> Tensor:
     piece = max(drawn, key=lambda p: float((p[:, 1:] - p[:, :-1]).square().mean()))
     flips = [axis for axis in (1, 2) if random.random() < 0.5]
     piece = piece.flip(flips) if flips else piece
-    piece = piece.transpose(1, 2) if random.random() < 0.5 else piece
-    return piece[torch.from_numpy(random.permutation(3))] if random.random() < 0.5 else piece
+    return piece.transpose(1, 2) if random.random() < 0.5 else piece
 
 
 def _cut(pictures: list[Tensor], random: np.random.Generator) -> Tensor:
