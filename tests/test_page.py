@@ -380,6 +380,13 @@ def test_a_photograph_of_any_size_is_cleaned_and_kept(page, root, tmp_path):
     page.until(lambda: "noise of about 40 of 255" in page.one(words).text)
 
 
+def test_a_model_from_elsewhere_is_among_those_to_choose(browser, tmp_path, studio):
+    page = Page(browser, studio(tmp_path, "photo"))
+    page.show("photo", model="photo")
+    assert Select(page.one("#model")).first_selected_option.text == "photo"
+    assert page.one("#model").is_enabled()
+
+
 # ---- what the page must be
 
 

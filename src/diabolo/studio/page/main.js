@@ -82,7 +82,8 @@ async function open(path) {
     const image = info && (await fitting(info));
     if (mine !== opening) return;
     if (info) Object.assign(studio, { info, model: info.path, ...image });
-    const options = models.map((model) => new Option(model.path, model.path));
+    const paths = new Set([...models.map((model) => model.path), studio.model].filter(Boolean)); // the model may lie elsewhere
+    const options = [...paths].map((path) => new Option(path, path));
     byId("model").replaceChildren(...(options.length ? options : [new Option("none yet", "")]));
     byId("model").disabled = !options.length;
     const query = studio.model === first ? "" : `?${new URLSearchParams({ model: studio.model })}`;

@@ -42,7 +42,7 @@ export function mount(section, studio) {
   };
 
   level.onchange = () => {
-    if (given && level.checkValidity()) clean(given);
+    if (level.reportValidity() && given) clean(given);
   };
 
   function show(sentence, { going = false, done = false } = {}) {
