@@ -13,7 +13,6 @@ from diabolo.progress import shares
 
 if TYPE_CHECKING:
     from diabolo.data.images import Found
-    from diabolo.data.photofile import Photograph
     from diabolo.estimator import Estimator
     from diabolo.tasks.comparing import Denoised
     from diabolo.tasks.whole import Progress
@@ -50,13 +49,14 @@ def clean_files(
 
     runs.tell(files.notes)
     names, failed = names_for(files.folder, files.names)
-    sources = [files.folder / name for name in files.names if name not in failed]
+    good = [name for name in files.names if name not in failed]
+    clean = partial(_each, model, files.folder, asked=asked, failed=failed)
     if kind_by_name(out) == "image":
-        shown = _each(model, {source: out for source in sources}, asked, failed)
+        shown = clean({name: out for name in good})
     else:
         with folder_atomically(out) as folder:
             targets = [folder / name for name in names]
-            shown = _each(model, dict(zip(sources, targets, strict=True)), asked, failed)
+            shown = clean(dict(zip(good, targets, strict=True)))
     written: list[str | Path] = [out]
     if model.image_shape_[0] in (1, 3):
         write_picture(picture, lambda: comparing.picture(shown))
@@ -66,30 +66,36 @@ def clean_files(
 
 def _each(
     model: "Estimator",
-    files: Mapping[Path, Path],
+    folder: Path,
+    files: Mapping[str, Path],
     asked: Mapping[str, Any],
     failed: dict[str, str],
 ) -> "list[Denoised]":
-    """Clean and write files; the first of them, to be shown. Those that fail are added."""
-    from diabolo.data.photofile import check_holds, write_photograph
-    from diabolo.tasks import comparing
+    """Clean files of a folder and write them to where each goes; the first, to be shown.
+
+    Those that fail are added to `failed`.
+    """
+    from diabolo.data.photofile import check_holds, read_photograph, write_photograph
+    from diabolo.tasks import comparing, whole
 
     shown = list["Denoised"]()
     with shares("cleaning") as tell:
-        for number, (source, target) in enumerate(files.items()):
+        for number, (name, target) in enumerate(files.items()):
             told = partial(_tell, tell, number, len(files))
             try:
-                before, after = _cleaned(model, source, told, asked)
-                kept = check_holds(target, after.mode)
+                before = read_photograph(folder / name, name)
+                kept = check_holds(target, before.mode)
+                after, words = whole.cleaned(model, before, progress=told, **asked)
             except InputError as error:
-                failed[source.name] = str(error)
+                failed[name] = str(error)
                 continue
+            runs.tell([f"{name}: {note}" for note in (*before.told, *words)])
             if kept != after.mode:
                 runs.tell([f"{target.name} holds 8 bits a value: write .png to keep them all."])
             target.parent.mkdir(parents=True, exist_ok=True)
             write_photograph(target, after)
             if len(shown) < comparing.PICTURED:
-                shown.append(comparing.middle_of(model, source.name, before.pixels, after.pixels))
+                shown.append(comparing.middle_of(model, name, before.pixels, after.pixels))
     if not shown:
         raise InputError(next(iter(failed.values())))
     return shown
@@ -98,16 +104,3 @@ def _each(
 def _tell(tell: "Progress", before: int, count: int, share: float) -> None:
     """How far all of so many are, of which some are done and the next in part."""
     tell((before + share) / count)
-
-
-def _cleaned(
-    model: "Estimator", path: Path, progress: "Progress", asked: Mapping[str, Any]
-) -> "tuple[Photograph, Photograph]":
-    """A photograph before and after; what there is to be said of it is told."""
-    from diabolo.data.photofile import read_photograph
-    from diabolo.tasks import whole
-
-    before = read_photograph(path, path.name)
-    after, words = whole.cleaned(model, before, progress=progress, **asked)
-    runs.tell([f"{path.name}: {note}" for note in (*before.told, *words)])
-    return before, after

@@ -32,6 +32,7 @@ TILE = 1024  # side of a tile, in pixels, without its margins
 LEVELS = 255.0  # the range in which a level is said, whatever that of the values
 UNSEEN = 0.29 / LEVELS  # deviation of the rounding to 8 bits, below which there is nothing to do
 SMALL, LARGE = 4.0, 1024.0  # floats up to the one are in [0, 1] but for noise, to the other 8-bit
+TOO_SMALL = "too small to tell its noise surely: give its level where you know it"
 TAKES_NONE = "The model takes no level of the noise: leave level out."
 Progress = Callable[[float], object]
 Cleaning = Callable[[Tensor], Tensor]  # of planes (C, H, W)
@@ -94,7 +95,8 @@ def noise_of(
     """The noise of an image in [0, 1] units: by its `level`, of 255, or estimated.
 
     `units` are those of the image where they are known, as in a batch of which it is one.
-    None where the model is not told of it, or the image is too small to tell.
+    None where the model is not told of it, or the image is too small to tell: then the network
+    is told a rough guess.
     """
     if not takes_level(model):
         if level is not None:
@@ -112,7 +114,7 @@ def noise_of(
 def in_words(model: Estimator, found: Noise | None) -> str:
     """What noise was found, or told, in words; nothing where the model is not told of it."""
     if found is None:
-        return ""
+        return TOO_SMALL if takes_level(model) else ""
     if found.level < UNSEEN:
         return "no noise to speak of: left as it is"
     words = f"noise of about {LEVELS * found.level:.3g} of 255"
