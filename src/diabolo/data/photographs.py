@@ -169,8 +169,14 @@ class Photographs:
             return replace(self, device=device)
         noisy = None if self.noisy is None else self.noisy.to(device)
         pixels, layout, places = (t.to(device) for t in (self.pixels, self.layout, self.places))
-        moved = {"pixels": pixels, "layout": layout, "places": places, "noisy": noisy}
-        return replace(self, **moved, device=torch.device(device))
+        return replace(
+            self,
+            pixels=pixels,
+            layout=layout,
+            places=places,
+            noisy=noisy,
+            device=torch.device(device),
+        )
 
 
 def _of(counts: Tensor, chosen: set[int]) -> int:
