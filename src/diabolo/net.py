@@ -99,8 +99,9 @@ class Net(nn.Module):
 
     def joined(self, z: Tensor, given: Tensor | None) -> Tensor:
         """Codes (draws * B, K), draw by draw, with the conditions (B, M) beside them."""
-        if (usual := getattr(self, "usual", None)) is None:
+        if self.condition is None:
             return z
+        usual = self.get_buffer("usual")
         beside = usual.to(z.device).expand(len(z), -1) if given is None else given
         return torch.cat([z, beside.repeat(len(z) // len(beside), 1)], 1)
 
@@ -138,7 +139,7 @@ class Net(nn.Module):
         sum times the weight in the parameters.
         """
         layers = backprop.chain(self.encoder, self.decoder)
-        if layers is None or type(self.bottleneck) is not Bottleneck or hasattr(self, "usual"):
+        if layers is None or type(self.bottleneck) is not Bottleneck or self.condition is not None:
             return None
 
         @torch.no_grad()
@@ -267,10 +268,19 @@ class Net(nn.Module):
         images = self.pictured(scaled) if scaled.ndim == 2 else scaled
         return smoothed(images).view(scaled.shape)
 
+    def coded(self, scaled: Tensor, given: Tensor | None = None) -> Tensor:
+        """Mean codes (B, K) of a scaled batch (B, D)."""
+        return cast(
+            Tensor, self.bottleneck.mean_layer()(self.encoding(given)(self.shaped(scaled)))
+        )
+
+    def answer(self, scaled: Tensor, given: Tensor | None = None) -> Tensor:
+        """What comes of a scaled batch (B, D) by its mean codes, scaled."""
+        return self.likelihood.mean(self.decoded(self.coded(scaled, given), given))
+
     def encode(self, x: Tensor, given: Tensor | None = None) -> Tensor:
         """Mean codes (B, K) of stored values (B, D)."""
-        encoded = self.encoding(given)(self.shaped(self.scaling(x)))
-        return cast(Tensor, self.bottleneck.mean_layer()(encoded))
+        return self.coded(self.scaling(x), given)
 
     def decode(self, z: Tensor, given: Tensor | None = None) -> Tensor:
         """Stored values (B, D) of codes (B, K)."""
@@ -291,15 +301,12 @@ class Net(nn.Module):
         """Let a table's scaling learn how far the network is to be trusted with gaps."""
         scaled = self.scaling(batch.target)
         hidden = self.scaling.hidden(scaled, generator)
-        code = self.encoding(batch.given)(self.shaped(hidden))
-        mean = cast(Tensor, self.bottleneck.mean_layer()(code))
-        output = self.likelihood.mean(self.decoded(mean, batch.given))
-        self.scaling.judge(hidden, output, scaled)
+        self.scaling.judge(hidden, self.answer(hidden, batch.given), scaled)
 
     def fill(self, x: Tensor, given: Tensor | None = None) -> Tensor:
         """Stored values (B, D), of which only gaps are filled in, from the rest of their row."""
-        output = self.likelihood.mean(self.decoded(self.encode(x, given), given))
-        found = self.scaling.inverse(self.scaling.agreed(self.scaling(x), output))
+        scaled = self.scaling(x)
+        found = self.scaling.inverse(self.scaling.agreed(scaled, self.answer(scaled, given)))
         return torch.where(x.isnan(), found, x)
 
     def reconstruct(self, x: Tensor, given: Tensor | None = None) -> Tensor:

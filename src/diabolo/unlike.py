@@ -44,13 +44,7 @@ def signs(net: Net, scaled: Tensor, *given: Tensor) -> np.ndarray:
 
 def outputs(net: Net, scaled: Tensor, *given: Tensor) -> np.ndarray:
     """What a network makes of scaled samples (N, D), by their mean codes, in their units."""
-
-    def output(seen: Tensor, *given: Tensor) -> Tensor:
-        beside = given[0] if given else None
-        codes = net.bottleneck.mean_layer()(net.encoding(beside)(net.shaped(seen)))
-        return net.likelihood.mean(net.decoded(codes, beside))
-
-    made = in_blocks(net, output, scaled, *given)
+    made = in_blocks(net, net.answer, scaled, *given)
     return made.clamp(net.scaling.low, net.scaling.high).numpy()
 
 

@@ -68,15 +68,12 @@ def of_noisy(model: Estimator, X: Any, condition: Any, seed: int) -> Estimate:
 def _errors(net: Net, x: Tensor, draw: torch.Generator, given: Tensor | None = None) -> Tensor:
     """The estimates (B, 2) of stored rows (B, D), in scaled units."""
     assert net.corruption is not None
-    scaled = net.scaling(x)
-    spread = net.corruption.variance(net.pictured(scaled), net.scaling.low).sqrt().flatten(1)
+    scaled, low, high = net.scaling(x), net.scaling.low, net.scaling.high
+    spread = net.corruption.variance(net.pictured(scaled), low).sqrt().flatten(1)
     way = spread * normal(scaled, draw)
-    output, moved = (_output(net, seen, given) for seen in (scaled, scaled + STEP * way))
+    output, moved = (
+        net.answer(seen, given).clamp(low, high) for seen in (scaled, scaled + STEP * way)
+    )
     noise = spread.square()
     error = (output - scaled).square() - noise + 2 / STEP * way * (moved - output)
     return torch.stack([error.mean(1), noise.mean(1)], 1)
-
-
-def _output(net: Net, scaled: Tensor, given: Tensor | None) -> Tensor:
-    codes = net.bottleneck.mean_layer()(net.encoding(given)(net.shaped(scaled)))
-    return net.likelihood.mean(net.decoded(codes, given)).clamp(net.scaling.low, net.scaling.high)
