@@ -195,7 +195,12 @@ def deep_pixels(image: Image.Image, dtype: np.dtype) -> np.ndarray:
     pixels = np.asarray(image)
     if image.mode == "I" and not 0 <= pixels.min() <= pixels.max() <= 65535:
         raise ValueError("its pixels need more than 16 bits")
-    return (pixels.astype(np.uint32) + 128) // 257 if dtype == UINT8 else pixels
+    return in_bytes(pixels) if dtype == UINT8 else pixels
+
+
+def in_bytes(pixels: np.ndarray) -> np.ndarray:
+    """Values of 16 bits in 8, rounded."""
+    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def _on_white(image: Image.Image) -> Image.Image:

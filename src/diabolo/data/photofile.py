@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
-from diabolo.data.decoding import DEEP, attempt, deep_pixels, is_gray, lost, opened
+from diabolo.data.decoding import DEEP, attempt, deep_pixels, in_bytes, is_gray, lost, opened
 from diabolo.data.encoding import OPTIONS, file_names
 from diabolo.data.files import atomically, quietly
 from diabolo.data.images import LOST
@@ -216,7 +216,7 @@ def _eight(array: np.ndarray) -> np.ndarray:
     if array.dtype.kind == "f":
         top = 255.0 if array.max() <= 1 else 1.0
         return np.rint((array * top).clip(0, 255)).astype(np.uint8)
-    return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return in_bytes(array)
 
 
 def _joined(photograph: Photograph) -> np.ndarray:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from diabolo.data import pieces
+from diabolo.data.decoding import in_bytes
 from diabolo.data.pieces import Picture
 from diabolo.data.samples import Samples
 from diabolo.data.source import Batch, Statistics, digest, statistics
@@ -301,7 +302,7 @@ def _stored(
         for room, image in zip(stored, images, strict=True):
             area = image[:, y : y + height, x : x + width]
             deep = area.dtype != form.dtype
-            room[start:end] = ((area.astype(np.uint32) + 128) // 257 if deep else area).reshape(-1)
+            room[start:end] = (in_bytes(area) if deep else area).reshape(-1)
     return stored, layout, broken
 
 
