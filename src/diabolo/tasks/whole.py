@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -36,6 +37,7 @@ TOO_SMALL = "too small to tell its noise surely: give its level where you know i
 TAKES_NONE = "The model takes no level of the noise: leave level out."
 Progress = Callable[[float], object]
 Cleaning = Callable[[Tensor], Tensor]  # of planes (C, H, W)
+_REACH: WeakKeyDictionary[Net, tuple[int, int]] = WeakKeyDictionary()
 Convolution = nn.Conv1d | nn.Conv2d | nn.ConvTranspose2d
 
 
@@ -189,6 +191,13 @@ def reach(net: Net) -> tuple[int, int]:
 
     Each convolution of k x k values at 1 / s of the resolution looks s (k - 1) / 2 further.
     """
+    if net not in _REACH:
+        _REACH[net] = _traced(net)
+    return _REACH[net]
+
+
+def _traced(net: Net) -> tuple[int, int]:
+    """As `reach`, by a batch that passes the network."""
     assert net.image_shape is not None
     height, steps, far = net.image_shape[1], [1], [0]
 
