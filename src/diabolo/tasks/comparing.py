@@ -175,13 +175,10 @@ def table(
     `training` are a few training images, which filters are tuned on, where there are some.
     `others`: the same images, denoised by other models.
     """
-    beside = {
-        name: [(one.denoised, one.speed) for one in _compared(more)]
-        for name, more in (others or {}).items()
-    }
     if not filters.installed():
-        return [*_lines(_compared(done), beside), filters.NEEDED]
+        return [*_lines(done, _outcomes(others or {})), filters.NEEDED]
     strengths, few = _strengths(training, model), _compared(done)
+    beside = _outcomes({name: _compared(more) for name, more in (others or {}).items()})
     cleaned = {
         f"{name} {strength:g}": [_filtered(one, name, strength) for one in few]
         for name, strength in strengths.items()
@@ -195,6 +192,11 @@ def table(
         first = f"the first {count:,} of {total:,} images" if count < total else "each image"
         notes.append(f"Filters are slow: all of this was measured on {cut}{first}.")
     return [*_lines(few, cleaned | beside), *notes]
+
+
+def _outcomes(others: Mapping[str, Sequence[Denoised]]) -> dict[str, list[Outcome]]:
+    """What other models made of the images, by their names."""
+    return {name: [(one.denoised, one.speed) for one in more] for name, more in others.items()}
 
 
 def _compared(done: Sequence[Denoised]) -> list[Denoised]:
