@@ -26,11 +26,11 @@ from torch import Tensor, nn
 from diabolo import recipes, store
 from diabolo.commands.training import new_model
 from diabolo.corruption import BlindGaussian
+from diabolo.corruption.watermark import LUMA
 from diabolo.train import generator
 
 SCALES, RICHER, GRAY, SIDE, BATCH = (1.0, 0.75, 0.55, 0.4), 0.6, 4, 64, 8
 RATE, WARM, CLIP, FLOOR = 1e-3, 200, 1.0, 1e-6
-LUMA = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
 RECORD = 512  # pieces of the last epoch
 
 
@@ -65,7 +65,11 @@ def pieces(pictures: list[Tensor], n: int, random: np.random.Generator) -> Tenso
     """Pieces (n, 3, SIDE, SIDE) within [0, 1]; the first `GRAY` of `BATCH` are gray."""
     found = torch.stack([_piece(pictures, random) for _ in range(n)])
     gray = torch.arange(n) % BATCH < GRAY
-    found[gray] = (found[gray] * LUMA).sum(1, keepdim=True).expand(-1, 3, -1, -1)
+    found[gray] = (
+        (found[gray] * torch.tensor(LUMA).view(1, 3, 1, 1))
+        .sum(1, keepdim=True)
+        .expand(-1, 3, -1, -1)
+    )
     return found
 
 

@@ -21,10 +21,7 @@ if TYPE_CHECKING:
     from diabolo.data.photofile import Photograph
     from diabolo.tasks.unmarking import Mark
 
-SHOWN, AROUND = (
-    3,
-    24,
-)  # images in the picture of before and after, and pixels around the mark there
+SHOWN, AROUND = 3, 24  # images in the picture of before and after, pixels around the mark there
 Names = dict[str, str]  # a sentence on each
 
 

@@ -16,10 +16,12 @@ Poisson-Gaussian Noise", 2013).
 """
 
 import math
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from scipy.fft import dct
 from scipy.special import ndtr
 from torch import Tensor
 
@@ -126,11 +128,10 @@ def _flat_of(blocks: np.ndarray, means: np.ndarray) -> tuple[float, float, float
     return float(means[flat].mean(dtype=np.float64)), variance, float(energy[flat].mean())
 
 
+@cache
 def _cosines() -> tuple[np.ndarray, np.ndarray]:
     """The orthonormal cosines (64, 64), one a column, and the order i + j of each."""
-    k = np.arange(SIDE)
-    one = np.cos(np.pi * (k + 0.5) * k[:, None] / SIDE) * math.sqrt(2 / SIDE)
-    one[0] /= math.sqrt(2)
+    one, k = dct(np.eye(SIDE), axis=0, norm="ortho"), np.arange(SIDE)
     return np.kron(one, one).T.astype(np.float32), np.add.outer(k, k).ravel()
 
 

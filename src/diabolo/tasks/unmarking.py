@@ -257,23 +257,17 @@ def _integrated(gradient: _Gradient, support: np.ndarray) -> np.ndarray:
     number[support] = np.arange(support.sum())
     matrix = sparse.csr_matrix((int(support.sum()),) * 2)
     right = np.zeros(int(support.sum()))
-    for axis, (step, sure) in enumerate(zip(gradient[:2], gradient.sure, strict=True)):
-        first, second = (
-            np.s_[:-1, :] if axis == 0 else np.s_[:, :-1],
-            (np.s_[1:, :] if axis == 0 else np.s_[:, 1:]),
-        )
+    sides = ((np.s_[:-1, :], np.s_[1:, :]), (np.s_[:, :-1], np.s_[:, 1:]))
+    for (first, second), step, sure in zip(sides, gradient[:2], gradient.sure, strict=True):
         here = support[first] | support[second]
-        p, q, d = number[first][here], number[second][here], step[first][here]
-        weight = _weights(sure[first][here])
-        for one, other, sign in ((p, q, -1.0), (q, p, 1.0)):
-            inside, both = one >= 0, (one >= 0) & (other >= 0)
-            np.add.at(right, one[inside], sign * (weight * d)[inside])
-            matrix += sparse.coo_matrix(
-                (weight[inside], (one[inside], one[inside])), matrix.shape
-            ).tocsr()
-            matrix -= sparse.coo_matrix(
-                (weight[both], (one[both], other[both])), matrix.shape
-            ).tocsr()
+        ends = np.stack([number[first][here], number[second][here]], 1)
+        pair, end = np.nonzero(ends >= 0)
+        signs = np.where(end, 1.0, -1.0)
+        shape = len(ends), len(right)
+        difference = sparse.csr_matrix((signs, (pair, ends[pair, end])), shape)
+        weighted = difference.T.multiply(_weights(sure[first][here])).tocsr()
+        matrix += weighted @ difference
+        right += weighted @ step[first][here]
     result = np.zeros(support.shape)
     if len(right):
         diagonal = sparse.diags(1 / np.maximum(matrix.diagonal(), 1e-12))
