@@ -72,14 +72,7 @@ def denoise(
     from diabolo.tasks import comparing, filling, filters, whole
 
     fitted = runs.load_model(model)
-    if fitted.corruption is None and not fitted.paired_:
-        raise InputError(f"{model} was not trained to denoise: use reconstruct, or fit dae-32.")
-    check_corrupt(fitted, model, corrupt=corrupt)
-    _check_mask(fitted, model, mask, corrupt=corrupt)
-    if level is not None and not whole.takes_level(fitted):
-        raise InputError(f"{model} takes no level of the noise: leave --level out.")
-    if ensemble and not whole.takes_any_size(fitted):
-        raise InputError(f"{model} works on images of one size: leave --ensemble out.")
+    _check(fitted, model, mask, level, corrupt=corrupt, ensemble=ensemble)
     if fitted.image_shape_ is None:
         return list(reconstruct_by(fitted, source, out, corrupt=corrupt, seed=seed, force=force))
     out = runs.free_for_result(out, source, force=force)
@@ -116,9 +109,22 @@ def denoise(
     return complete(written, failures)
 
 
-def _check_mask(model: "Estimator", name: str | Path, mask: str | None, *, corrupt: bool) -> None:
-    """Refuse a mask where nothing is to be filled, and holes without a mask."""
+def _check(
+    model: "Estimator",
+    name: str | Path,
+    mask: str | None,
+    level: float | None,
+    *,
+    corrupt: bool,
+    ensemble: bool,
+) -> None:
+    """Refuse what a model cannot be asked for."""
+    from diabolo.tasks import whole
+
     fills = model.net_.fills
+    if model.corruption is None and not model.paired_:
+        raise InputError(f"{name} was not trained to denoise: use reconstruct, or fit dae-32.")
+    check_corrupt(model, name, corrupt=corrupt)
     if fills and not (mask or corrupt):
         raise InputError(f"{name} was trained to fill holes: give --mask, white where they are.")
     if mask is not None and corrupt:
@@ -127,6 +133,10 @@ def _check_mask(model: "Estimator", name: str | Path, mask: str | None, *, corru
         raise InputError(
             f"{name} was not trained to fill holes: fit one with --corruption scratches."
         )
+    if level is not None and not whole.takes_level(model):
+        raise InputError(f"{name} takes no level of the noise: leave --level out.")
+    if ensemble and not whole.takes_any_size(model):
+        raise InputError(f"{name} works on images of one size: leave --ensemble out.")
 
 
 def _tell_level(model: "Estimator", parts: Sequence[Samples], level: float | None) -> None:
