@@ -42,7 +42,7 @@ SMALL = {
     "validation_fraction": 0.0,
     "early_stopping": None,
     "random_state": 0,
-    "device": "cpu",
+    "device": os.environ.get("DEVICE", "cpu"),
 }
 PLAIN = {  # the network alone, and the loop of the articles
     "linear": False,

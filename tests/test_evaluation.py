@@ -61,6 +61,13 @@ def test_the_nats_of_a_random_code_are_of_one_seeded_draw():
     assert test["kl"] == pytest.approx(kl.double().mean().item(), rel=1e-4)
 
 
+def test_units_of_a_table_leave_the_network_where_it_is(monkeypatch):
+    model = Autoencoder(**SMALL).fit(X := floats(20))
+    monkeypatch.setattr(torch.nn.Module, "to", lambda *_: pytest.fail("moved"))
+    monkeypatch.setattr(torch.nn.Module, "cpu", lambda *_: pytest.fail("moved"))
+    np.testing.assert_array_equal(in_units(model, X), model.net_.scaling(torch.from_numpy(X)))
+
+
 def test_metrics_figures_and_words_come_from_one_pass(tmp_path, digits):
     recipe = Recipe("one", "")
     model = Autoencoder(**SMALL, corruption=GaussianNoise(0.3)).fit(digits)

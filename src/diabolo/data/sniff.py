@@ -33,9 +33,10 @@ ENCODINGS = {
 NUMBER = re.compile(r"[+\-\u2212]?(\d[\d.,' \u00a0\u202f]*|[.,]\d+)([eE][+-]?\d+)?")
 DATE = re.compile(r"\d{1,4}\s?[-/.年년]\s?\d{1,2}\s?[-/.月월]\s?\d{1,4}.*")
 PADDED = re.compile(r"0\d+")
+_MINUS, _SPACES = "\u2212", "\u00a0\u202f"  # themselves, since Arrow knows no such escapes
 GROUPED = {
-    ",": re.compile(r"[+\-\u2212]?[1-9]\d{0,2}(?:[.' \u00a0\u202f]\d{3})+(?:,\d+)?"),
-    ".": re.compile(r"[+\-\u2212]?[1-9]\d{0,2}(?:[,' \u00a0\u202f]\d{3})+(?:\.\d+)?"),
+    ",": re.compile(rf"[+{_MINUS}-]?[1-9]\d{{0,2}}(?:[.' {_SPACES}]\d{{3}})+(?:,\d+)?"),
+    ".": re.compile(rf"[+{_MINUS}-]?[1-9]\d{{0,2}}(?:[,' {_SPACES}]\d{{3}})+(?:\.\d+)?"),
 }
 _DECIMAL = {
     ",": re.compile(r"[+\-\u2212]?(?:\d*,(?!\d{3}$)\d+|0,\d+|\d{1,3}(?:\.\d{3})+,\d+|\d{4,},\d+)"),

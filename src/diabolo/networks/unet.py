@@ -136,7 +136,7 @@ class Clean(nn.Module):
                 module.bias = nn.Parameter(torch.zeros(module.out_channels))
 
     def _noise(self, x: Tensor) -> Tensor:
-        h = self.first(F.pixel_unshuffle(x, 2))
+        h = self.first(F.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last))
         ways = [h]
         for blocks, shrink in zip(self.down, self.shrink, strict=True):
             ways.append(blocks(h))

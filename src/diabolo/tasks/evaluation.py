@@ -266,13 +266,14 @@ def in_units(model: Estimator, X: Any) -> np.ndarray:
     Of a table with categories or gaps what the network has of it, (N, E), NaN in gaps. Those of
     images are filled smoothly.
     """
-    scaling = model.net_.scaling
+    net, scaling = model.net_, model.net_.scaling
     if _cells(model):
-        return scaling.cpu()(X if isinstance(X, torch.Tensor) else model.rows(X)).numpy()
+        rows = X if isinstance(X, torch.Tensor) else model.rows(X)
+        return scaling(rows.to(net.device)).cpu().numpy()
     values = np.asarray(X, dtype=np.float32)
     if model.image_shape_ is None:
-        rows = values.reshape(len(values), -1)
-        return scaling.cpu()(torch.from_numpy(rows)).numpy()
+        rows = torch.from_numpy(values.reshape(len(values), -1))
+        return scaling(rows.to(net.device)).cpu().numpy()
     low, high = scaling.peak.tolist()
     shape = model.image_shape_ if values.ndim == 2 else (1, *values.shape[1:])[-3:]
     shifted = values - low
