@@ -11,16 +11,16 @@ from fastapi.testclient import TestClient
 from PIL import Image, ImageCms
 from sklearn.datasets import load_sample_image
 
-from diabolo import Autoencoder, load
+from diabolo import Autoencoder, load, noise
 from diabolo.corruption import BlindGaussian, GaussianNoise
-from diabolo.corruption.watermark import LUMA
+from diabolo.data.decoding import LUMA
 from diabolo.data.photofile import MARK, Photograph, read_photograph, write_photograph
 from diabolo.errors import InputError
+from diabolo.noise import Noise
 from diabolo.studio.app import create_app
 from diabolo.studio.service import Service
-from diabolo.tasks import noise, whole
+from diabolo.tasks import whole
 from diabolo.tasks.denoising import denoise
-from diabolo.tasks.noise import Noise
 
 
 @pytest.fixture(scope="module")

@@ -20,14 +20,14 @@ import torch
 from numpy.typing import DTypeLike
 from torch import Tensor, nn
 
+from diabolo import noise
 from diabolo.data.photofile import Photograph
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
 from diabolo.infer import watched
 from diabolo.net import Net
 from diabolo.networks import Network
-from diabolo.tasks import noise
-from diabolo.tasks.noise import Noise
+from diabolo.noise import Noise
 
 TILE = 1024  # side of a tile, in pixels, without its margins
 LEVELS = 255.0  # the range in which a level is said, whatever that of the values
