@@ -50,7 +50,7 @@ def reconstruct(
     loaded = runs.load_model(model)
     check_corrupt(loaded, model, corrupt=corrupt)
     if whole.takes_any_size(loaded) and loaded.corruption is not None:
-        runs.tell([f"To clean images at their own size: diabolo denoise {model} INPUT --out PATH."])
+        runs.tell([f"To clean images at their own size: diabolo denoise {model} INPUT."])
     return reconstruct_by(loaded, source, out, fill=fill, corrupt=corrupt, seed=seed, force=force)
 
 
