@@ -27,6 +27,7 @@ from diabolo.scaling import Scaling, read_scaling
 from diabolo.store import Contents
 
 LINEAR = 2**22  # weights of a linear way beside a network that takes images, at most
+LARGEST = 2**27  # values of a sample, more than any that was learnt from
 HISTORY = ("epoch", "loss", "val_loss", "seconds")
 FAST = Field(fail_fast=True)  # a list of a million mistakes has one error
 Names = Annotated[list[str], FAST]
@@ -322,6 +323,8 @@ class Fitted:
         intake = Intake(shape, image, config["dtype"], names, condition, table)
         if table is not None and shape != (len(table),):
             raise ValueError("its columns do not fit its samples.")
+        if intake.features > LARGEST:
+            raise ValueError(f"a sample has {intake.features} values, and {LARGEST} at most.")
         for names in (config["feature_names"], config["columns"]):
             if names and len(names) != intake.features:
                 raise ValueError("the names of its columns do not fit its samples.")
@@ -335,13 +338,13 @@ class Fitted:
             shape = (plan.bottleneck.outputs * codes.shape[-1],) if codes.ndim else ()
             plan.bottleneck.build(shape, torch.Generator() if plan.own else None)
         _check_alike(net, tensors)
+        if (codes.dtype, codes.shape) != (np.dtype(np.float32), (2, net.probe[0])):
+            raise ValueError("the range of the codes does not fit the network.")
         net.load_state_dict(tensors, assign=not plan.own)
         if not plan.own:
             networks.lay_out(net)
         if steps.ndim != 1 or steps.dtype != np.float32:
             raise ValueError("the losses of the steps are no vector.")
-        if (codes.dtype, codes.shape) != (np.dtype(np.float32), (2, net.probe[0])):
-            raise ValueError("the range of the codes does not fit the network.")
         return cls(
             net,
             config["model"],
