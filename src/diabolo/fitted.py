@@ -338,13 +338,15 @@ class Fitted:
             shape = (plan.bottleneck.outputs * codes.shape[-1],) if codes.ndim else ()
             plan.bottleneck.build(shape, torch.Generator() if plan.own else None)
         _check_alike(net, tensors)
-        if (codes.dtype, codes.shape) != (np.dtype(np.float32), (2, net.probe[0])):
-            raise ValueError("the range of the codes does not fit the network.")
         net.load_state_dict(tensors, assign=not plan.own)
         if not plan.own:
             networks.lay_out(net)
         if steps.ndim != 1 or steps.dtype != np.float32:
             raise ValueError("the losses of the steps are no vector.")
+        same = not plan.own and plan.p.network.any_size  # its code is the sample
+        size = intake.features if same else net.probe[0]
+        if (codes.dtype, codes.shape) != (np.dtype(np.float32), (2, size)):
+            raise ValueError("the range of the codes does not fit the network.")
         return cls(
             net,
             config["model"],
