@@ -47,5 +47,5 @@ class Level(Condition, kind="level"):
             part = x[..., rows::2, columns::2]
             details = details + sign * part[..., : details.shape[-2], : details.shape[-1]]
         if not details.numel():
-            return x.new_zeros(len(x), 1)
+            return x.new_zeros(x.shape[0], 1)
         return details.flatten(1).abs().median(1, keepdim=True).values / (2 * QUARTILE)
