@@ -48,4 +48,6 @@ class Level(Condition, kind="level"):
             details = details + sign * part[..., : details.shape[-2], : details.shape[-1]]
         if not details.numel():
             return x.new_zeros(x.shape[0], 1)
-        return details.flatten(1).abs().median(1, keepdim=True).values / (2 * QUARTILE)
+        ordered = details.flatten(1).abs().sort(1).values  # ONNX has no median
+        half = (ordered.shape[1] - 1) // 2
+        return ordered[:, half : half + 1] / (2 * QUARTILE)

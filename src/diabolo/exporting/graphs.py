@@ -74,55 +74,69 @@ def alone(model: Estimator) -> Estimator:
 
 def uses(model: Estimator, detector: AnomalyDetector | None) -> list[Use]:
     """The graphs of a model that is `alone`, and of a detector that is fitted on it."""
-    net, shape = copy.copy(model.net_), model.sample_shape_
-    if model.dtype_ != "float32":
-        net.corruption = None  # whose gaps integers cannot have
-    condition = () if net.condition is None else (net.condition.kind,)
+    net, trained = _without_gaps(model), model.net_
+    beside = () if net.condition is None else (net.condition.kind,)
     columns = model.image_shape_ is None
-    sides = whole.takes_any_size(model) and len(shape) > 1 and not net.fills
+    found = [
+        Use(
+            "model",
+            _reconstructs(net),
+            ("x", *beside),
+            ("y",),
+            _in_blocks(trained, trained.reconstruct),
+        ),
+        Use("encoder", _encodes(net), ("x", *beside), ("z",), _in_blocks(trained, trained.encode)),
+        Use(
+            "decoder",
+            _decodes(net, model),
+            ("z", *beside),
+            ("y",),
+            _in_blocks(trained, trained.decode),
+        ),
+    ]
+    found = [replace(use, columns=columns and use.gives == ("y",)) for use in found]
+    if whole.takes_any_size(model) and len(model.sample_shape_) > 1 and not net.fills:
+        found[0] = replace(found[0], graph=_cleans(net), answers=_cleaned(model), sides=True)
+    return found if detector is None else [*found, _judging(net, model, detector)]
 
-    def decode(z: Tensor, given: Tensor | None) -> Tensor:
-        return net.decode(z, given).reshape(-1, *shape)
 
-    def encode(x: Tensor, given: Tensor | None) -> Tensor:
-        return net.encode(x.flatten(1), given)
+def _without_gaps(model: Estimator) -> Net:
+    """The network of a model; of integers, which cannot have gaps, it looks for none."""
+    net = copy.copy(model.net_)
+    if model.dtype_ != "float32":
+        net.corruption = None
+    return net
 
-    def reconstruct(x: Tensor, given: Tensor | None) -> Tensor:
-        return net.reconstruct(x.flatten(1), given).reshape(x.shape)
 
+def _reconstructs(net: Net) -> Graph:
+    return Graph(net, lambda x, given: net.reconstruct(x.flatten(1), given).reshape(x.shape))
+
+
+def _encodes(net: Net) -> Graph:
+    return Graph(net, lambda x, given: net.encode(x.flatten(1), given))
+
+
+def _decodes(net: Net, model: Estimator) -> Graph:
+    shape = model.sample_shape_
+    return Graph(net, lambda z, given: net.decode(z, given).reshape(-1, *shape))
+
+
+def _cleans(net: Net) -> Graph:
     def clean(x: Tensor, given: Tensor | None) -> Tensor:
         images = x.reshape(x.shape[0], -1, *x.shape[-2:])
         return limited(net, net.whole(images, given)).reshape(x.shape)
 
-    def as_trained(function: Callable[..., Tensor]) -> Callable[..., tuple[Tensor, ...]]:
-        def answers(x: Tensor, *beside: Tensor) -> tuple[Tensor, ...]:
-            told = [given(model.net_, one) for one in beside]
-            return (in_blocks(model.net_, function, x.flatten(1), *told),)
+    return Graph(net, clean)
 
-        return answers
 
-    trained = model.net_
-    found = [
-        Use(
-            "model",
-            Graph(net, clean if sides else reconstruct),
-            ("x", *condition),
-            ("y",),
-            _cleaned(model) if sides else as_trained(trained.reconstruct),
-            sides,
-            columns,
-        ),
-        Use("encoder", Graph(net, encode), ("x", *condition), ("z",), as_trained(trained.encode)),
-        Use(
-            "decoder",
-            Graph(net, decode),
-            ("z", *condition),
-            ("y",),
-            as_trained(trained.decode),
-            columns=columns,
-        ),
-    ]
-    return found if detector is None else [*found, _judging(net, model, detector)]
+def _in_blocks(net: Net, function: Callable[..., Tensor]) -> Callable[..., tuple[Tensor, ...]]:
+    """What a method of the network as it was trained gives, as the estimator calls it."""
+
+    def answers(x: Tensor, *beside: Tensor) -> tuple[Tensor, ...]:
+        told = [given(net, one) for one in beside]
+        return (in_blocks(net, function, x.flatten(1), *told),)
+
+    return answers
 
 
 def limited(net: Net, values: Tensor) -> Tensor:
