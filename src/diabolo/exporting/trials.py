@@ -76,6 +76,9 @@ def trials(model: Estimator, use: Use, rows: Tensor, beside: list[Tensor]) -> li
 
 
 def _parts(*arrays: Tensor) -> Iterator[Inputs]:
+    """One sample, then the others, of which there are at least two."""
+    if len(arrays[0]) < 3:
+        arrays = tuple(torch.cat([one] * 3) for one in arrays)
     yield tuple(one[:1].contiguous() for one in arrays)
     for start in range(1, len(arrays[0]), BLOCK):
         yield tuple(one[start : start + BLOCK].contiguous() for one in arrays)
