@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from diabolo import data, recipes, shipped
 from diabolo.data import Samples, files, spec
-from diabolo.data.files import check_place, is_special, remove_leftovers
+from diabolo.data.files import check_own, check_place, is_special, remove_leftovers
 from diabolo.data.samples import IMAGE_SUFFIXES
 from diabolo.errors import IncompleteError, InputError
 from diabolo.names import check_names, is_frame
@@ -82,7 +82,7 @@ class Split:
 def load_split(recipe: Recipe, seed: int) -> Split:
     """Read the data that a recipe names and part it as the recipe says."""
     training, testing = _read_both(recipe, seed)
-    train, validation = _subset(training, slice(recipe.data.get("limit"))), None
+    train, validation = subset(training, slice(recipe.data.get("limit"))), None
     given = len(train.array)
     if recipe.data.get("validation") == "test":
         validation = testing
@@ -92,7 +92,7 @@ def load_split(recipe: Recipe, seed: int) -> Split:
             parts = train.array.parted(held)
             validation, train = (replace(train, array=part) for part in parts)
         else:
-            train, validation = (_subset(train, part) for part in (slice(held, None), slice(held)))
+            train, validation = (subset(train, part) for part in (slice(held, None), slice(held)))
     if recipe.pairs and recipe.without_clean:
         train = train.both_ways()
     if len(train.array) == 0 or (validation is not None and len(validation.array) == 0):
@@ -193,11 +193,12 @@ def _hold_out(samples: Samples, seed: int) -> tuple[Samples, Samples]:
         raise IncompleteError([few, *samples.failures], None)
     order = np.random.default_rng(seed).permutation(n)
     held = max(1, n // 10)
-    training, testing = (_subset(samples, np.sort(i)) for i in (order[held:], order[:held]))
+    training, testing = (subset(samples, np.sort(i)) for i in (order[held:], order[:held]))
     return training, replace(testing, failures=[], told=[])
 
 
-def _subset(samples: Samples, index: "np.ndarray | slice") -> Samples:
+def subset(samples: Samples, index: "np.ndarray | slice") -> Samples:
+    """Some of the samples, with all that is known of them."""
     import numpy as np
 
     return replace(
@@ -334,7 +335,7 @@ def free_for_result(path: str | Path, source: str, *, force: bool) -> Path:
     check_place(path)
     _check_apart(path, [source])
     inside = path.rglob("*") if path.is_dir() else ()
-    _check_own(path, [p for p in inside if p.is_file() and p.suffix.lower() not in IMAGE_SUFFIXES])
+    check_own(path, [p for p in inside if p.is_file() and p.suffix.lower() not in IMAGE_SUFFIXES])
     return path
 
 
@@ -348,7 +349,7 @@ def free_folder(
         raise InputError(f"{path} is a file: give the name of a folder.")
     _check_apart(path, sources)
     inside = sorted(path.iterdir()) if path.is_dir() else ()
-    _check_own(path, [p for p in inside if p.name not in written])
+    check_own(path, [p for p in inside if p.name not in written])
     return path
 
 
@@ -358,14 +359,6 @@ def _check_apart(path: Path, sources: Sequence[str]) -> None:
         given = Path(source).resolve()
         if path.resolve() in (given, *given.parents):
             raise InputError(f"{path} holds the input: give another --out.")
-
-
-def _check_own(path: Path, other: Sequence[Path]) -> None:
-    """Refuse to replace a folder with files that no command of ours would put there."""
-    if other:
-        raise InputError(
-            f"{path} has other files in it, such as {other[0].name}: it is left alone."
-        )
 
 
 def is_recipe(name: str) -> bool:

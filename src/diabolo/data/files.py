@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
@@ -65,6 +65,14 @@ def check_file(path: Path) -> None:
 def is_special(path: Path) -> bool:
     """Whether a device, a pipe or a socket is there."""
     return os.path.lexists(path) and not (path.is_file() or path.is_dir() or path.is_symlink())
+
+
+def check_own(path: Path, other: Sequence[Path]) -> None:
+    """Refuse to replace a folder with files that nothing of ours would put there."""
+    if other:
+        raise InputError(
+            f"{path} has other files in it, such as {other[0].name}: it is left alone."
+        )
 
 
 def check_place(path: Path) -> None:
