@@ -41,9 +41,10 @@ Temperature = Annotated[float, Ge(0)]
 class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Hyperparameters, ABC):
     """What every autoencoder shares: its parameters, `fit`, and the uses of a fitted model.
 
-    X is `(N, D)`, `(N, H, W)` or `(N, C, H, W)`, numpy or torch, of bool, uint8, uint16 or float;
-    what `data.read` gives; or, to fit, a `Source`. Results are float32 in the units of X; torch
-    in, torch out. Mistakes raise `InputError` (a `ValueError`), use before `fit` scikit-learn's
+    X is `(N, D)`, `(N, H, W)`, `(N, C, H, W)` or `(N, C, D, H, W)`, numpy or torch, of bool,
+    uint8, uint16 or float; what `data.read` gives; or, to fit, a `Source`. With `dimensions=1`
+    it is signals, `(N, T)` or `(N, C, T)`. Results are float32 in the units of X; torch in, torch
+    out. Mistakes raise `InputError` (a `ValueError`), use before `fit` scikit-learn's
     `NotFittedError`.
 
     A fitted model keeps one record, `fitted_`; whatever the record has is an attribute too, with
@@ -165,6 +166,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Hyperparamete
         start: Fitted | None,
         *,
         table: bool = False,
+        dimensions: int | None = None,
     ) -> tuple[Intake, Source]:
         """What samples are, and those to learn from; a `table` may have gaps later on."""
         if start is None:
@@ -175,13 +177,14 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Hyperparamete
                 X_noisy,
                 condition=condition,
                 image_shape=self.image_shape,
+                dimensions=dimensions or self.dimensions,
                 table=table,
             )
         return start.intake, start.intake.source(self, X, y, X_noisy, peak=start.peak)
 
     @property
     def encoder_(self) -> nn.Module:
-        """Scaled batch, (B, D) or in a conv network (B, C, H, W) -> mean code (B, K)."""
+        """Scaled batch, (B, D) or in a conv network (B, C, *sides) -> mean code (B, K)."""
         return nn.Sequential(self.net_.encoder, self.net_.bottleneck.mean_layer()).eval()
 
     @property
@@ -321,9 +324,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Hyperparamete
         table = plan.p.likelihood.tabular
         taken, source = self._samples(X, None, None, None, None, table=table)
         plan = suited(plan, taken, source, validation=False)
-        scaling = learn_scaling(
-            plan.p.scaling, source, image=taken.image_shape is not None, table=taken.table
-        )
+        scaling = learn_scaling(plan.p.scaling, source, image=taken.pooled, table=taken.table)
         return plan.net(taken, scaling, torch.Generator().manual_seed(0))
 
     def given(self, condition: Any, n: int) -> list[Tensor]:

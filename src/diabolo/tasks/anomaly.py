@@ -358,7 +358,7 @@ def _counts(model: Estimator, X: Any) -> tuple[int, int]:
 def _new_model(model: Estimator | None, X: Any, seed: int) -> tuple[Estimator, int]:
     """The model to fit, seeded, and the number of samples in X, which must suit it."""
     new: Estimator = clone(Autoencoder() if model is None else model)
-    taken, source = learn(new, X, image_shape=new.image_shape)
+    taken, source = learn(new, X, image_shape=new.image_shape, dimensions=new.dimensions)
     if model is None:
         new.set_params(**_suited(new, taken, len(source)))
     plain = isinstance(new.validated().likelihood, Gaussian)
@@ -370,7 +370,7 @@ def _new_model(model: Estimator | None, X: Any, seed: int) -> tuple[Estimator, i
 
 def suited(model: Estimator, X: Any) -> dict[str, Any]:
     """The parameters of the model that a detector of samples like X has of its own."""
-    taken, source = learn(model, X, image_shape=model.image_shape)
+    taken, source = learn(model, X, image_shape=model.image_shape, dimensions=model.dimensions)
     return _suited(model, taken, len(source))
 
 
@@ -380,10 +380,10 @@ def _suited(model: Estimator, taken: Intake, count: int) -> dict[str, Any]:
     A plain network: one that begins at PCA also learns to reconstruct what is odd.
     """
     found: dict[str, Any] = PLAIN | {"epochs": min(max(20, 200_000 // count), 200)}
-    images = taken.image_shape is not None
+    images = taken.pooled
     if not takes_images(model.validated().network):
         found["hidden"] = (256, 128) if images else (64, 32)
     if images:
         return found | {"latent_dim": 32}
-    code = min(max(taken.shape[0] // 3, 1), 32)
+    code = min(max(taken.features // 3, 1), 32)
     return found | {"scaling": "standard", "latent_dim": code}
