@@ -18,8 +18,9 @@ from diabolo.bottleneck import Bottleneck
 from diabolo.condition import Condition
 from diabolo.corruption import Corruption
 from diabolo.data.samples import Samples
+from diabolo.data.series import Windows
 from diabolo.data.source import Source
-from diabolo.defaults import FOUND, suited
+from diabolo.defaults import AUTO, FOUND, suited
 from diabolo.doctor import Finding
 from diabolo.errors import InputError, Interrupted
 from diabolo.fitted import Fitted, Plan
@@ -113,6 +114,8 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Hyperparamete
             y = X.labels if y is None else y
             X, X_noisy, columns, frame = X.array, X.noisy, X.columns, X.framing
             table |= is_frame(X)
+        if isinstance(X, Windows) and X_val is None and plan.p.validation_fraction == AUTO:
+            X, X_val = X.held_out()
         taken, source = self._samples(X, y, X_noisy, plan.p.condition, start, table=table)
         peak = 0.0 if start is None else start.peak
         validation = taken.validation(self, X_val, paired=X_noisy is not None, peak=peak)
@@ -166,7 +169,6 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Hyperparamete
         start: Fitted | None,
         *,
         table: bool = False,
-        dimensions: int | None = None,
     ) -> tuple[Intake, Source]:
         """What samples are, and those to learn from; a `table` may have gaps later on."""
         if start is None:
@@ -177,7 +179,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Hyperparamete
                 X_noisy,
                 condition=condition,
                 image_shape=self.image_shape,
-                dimensions=dimensions or self.dimensions,
+                dimensions=1 if isinstance(X, Windows) else self.dimensions,
                 table=table,
             )
         return start.intake, start.intake.source(self, X, y, X_noisy, peak=start.peak)
