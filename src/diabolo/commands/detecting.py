@@ -347,7 +347,7 @@ def _draw_worst(path: Path, detector: "AnomalyDetector", found: _Found, count: i
         X = found.samples.array[worst]
         pair = {"input": X, "output": model.reconstruct(X)}
         shaped = {name: np.asarray(a).reshape(-1, *model.grid_) for name, a in pair.items()}
-        over = [f"{names[i]}: {found.caption(i)}" for i in worst]
+        over = [f"{names[i]}\n{found.caption(i)}" for i in worst]
         beside = found.samples.columns or []
         write_picture(path, lambda: figures.signals(shaped, over, names=beside, title=title))
     elif pictured(model):

@@ -156,13 +156,7 @@ class Windows:
     @property
     def times(self) -> list[str]:
         """The time stamp of each step, as text."""
-        if self.stamps is None:
-            return [*map(str, range(len(self.series)))]
-        if self.stamps.dtype.kind != "M":
-            return [f"{stamp:.9g}" for stamp in self.stamps]
-        seconds = self.stamps.astype("datetime64[s]")
-        exact = seconds if (seconds == self.stamps).all() else self.stamps.astype("datetime64[ms]")
-        return [text.replace("T", " ") for text in np.datetime_as_string(exact)]
+        return _texts(np.arange(len(self.series)) if self.stamps is None else self.stamps)
 
     @property
     def ends(self) -> tuple[np.ndarray, np.ndarray]:
@@ -191,6 +185,15 @@ class Windows:
         for start, value in zip(self.starts, values, strict=True):
             found[start : start + self.window] += value if not each else float(value)
         return found
+
+
+def _texts(stamps: np.ndarray) -> list[str]:
+    """Time stamps as they are read."""
+    if stamps.dtype.kind != "M":
+        return [f"{stamp:.9g}" for stamp in stamps]
+    seconds = stamps.astype("datetime64[s]")
+    exact = seconds if (seconds == stamps).all() else stamps.astype("datetime64[ms]")
+    return [text.replace("T", " ") for text in np.datetime_as_string(exact)]
 
 
 def _check_steps(name: str, value: Any) -> None:
@@ -227,9 +230,10 @@ def _jumps(stamps: np.ndarray, count: int) -> np.ndarray:
     steps = steps.astype(np.float64)
     if not (steps > 0).all():
         place = int(np.flatnonzero(~(steps > 0))[0]) + 1
+        before, after = _texts(stamps[place - 1 : place + 1])
         raise InputError(
-            f"The time stamps do not rise: {stamps[place]} comes after {stamps[place - 1]}, in"
-            f" row {place}; sort the rows by time, one for each."
+            f"The time stamps do not rise: {after} comes after {before}, in row {place}; sort the"
+            " rows by time, one for each."
         )
     found: np.ndarray = steps > JUMP * np.median(steps)
     return found

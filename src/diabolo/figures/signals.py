@@ -24,7 +24,7 @@ HEIGHT = 120  # pixels of a channel
 
 
 def signals(
-    lines: Mapping[str, np.ndarray],
+    signals: Mapping[str, np.ndarray],
     captions: Sequence[str] = (),
     *,
     names: Sequence[str] = (),
@@ -34,11 +34,12 @@ def signals(
 
     `captions` stand over each signal, `names` beside the channels, of which the first are drawn.
     """
-    arrays = {name: np.asarray(values, float) for name, values in lines.items()}
+    arrays = {name: np.asarray(values, float) for name, values in signals.items()}
     count, channels, _ = next(iter(arrays.values())).shape
     shown, across = min(channels, CHANNELS), min(count, COLUMNS)
     down = -(-count // across)
-    height = HEIGHT * shown * down + 60 + 24 * down + (38 if title else 0)
+    lines = max((caption.count("\n") + 1 for caption in captions), default=0)
+    height = HEIGHT * shown * down + 60 + 22 * lines * down + (38 if title else 0)
     layout = ConstrainedLayoutEngine(w_pad=MARGIN / DPI, h_pad=MARGIN / 2 / DPI)
     figure = Figure(figsize=(WIDTH / DPI, height / DPI), dpi=DPI, layout=layout)
     grid = figure.subplots(shown * down, across, squeeze=False, sharex=True)
@@ -50,8 +51,8 @@ def signals(
                 continue
             _draw(axes, {name: a[number, channel] for name, a in arrays.items()})
             if channel == 0 and number < len(captions):
-                words = shortened(captions[number], WIDTH // across - 90)
-                axes.set_title(words, size=SMALL, weight="normal", pad=4)
+                words = [shortened(c, WIDTH // across - 70) for c in captions[number].split("\n")]
+                axes.set_title("\n".join(words), size=SMALL, weight="normal", pad=4)
             if number % across == 0 and channel < len(names):
                 axes.set_ylabel(shortened(str(names[channel]), HEIGHT), size=SMALL)
     handles, labels = grid[0, 0].get_legend_handles_labels()
