@@ -187,7 +187,10 @@ UNFITTED = (
     "This Autoencoder instance is not fitted yet. Call 'fit' with appropriate arguments before"
     " using this estimator."
 )
-NO_CONV = "A conv network needs images: give X as (N, C, H, W), or image_shape for 6 columns."
+NO_CONV = (
+    "A conv network needs images: give X as (N, C, H, W), dimensions=1 if rows are signals, or"
+    " image_shape for 6 columns."
+)
 CODES = "Codes must have shape (N, 3), but have {}."
 NO_CODES = "Codes must be numbers of shape (N, K)."
 NO_MODEL = "model.safetensors is not a model file of diabolo, or is cut off."
@@ -466,9 +469,9 @@ PYTHON = {
     # X in fit
     "no X": (lambda: new().fit(), TypeError, about("'X'")),
     "five dimensions": (
-        lambda: fit(np.zeros((2, 1, 1, 1, 1))),
+        lambda: fit(np.zeros((2, 1, 1, 1, 1, 1))),
         InputError,
-        "X must have 2, 3 or 4 dimensions, but has shape (2, 1, 1, 1, 1).",
+        "X must have 2 to 5 dimensions, but has shape (2, 1, 1, 1, 1, 1).",
     ),
     "no rows": (
         lambda: fit(ROWS[:0]),
@@ -696,7 +699,7 @@ TEXT = "X holds text: encode it as numbers."
 DATES = "X holds dates or times: convert them to numbers."
 COLUMN = 'The column "b" of X is not numeric: drop it or encode it.'
 RAGGED = "X is ragged: its samples differ in size, give them all the same."
-DIMENSIONS = "Reshape your data to 2, 3 or 4 dimensions, one sample as X[None]: X has shape {}."
+DIMENSIONS = "Reshape your data to 2 to 5 dimensions, one sample as X[None]: X has shape {}."
 WILD = "Codes hold NaN, infinity or values too large for float32: give finite ones."
 PYTHON |= {
     "text in use": (
@@ -1060,7 +1063,8 @@ COMMANDS = {
     ),
     "reconstruct dae mnist:test:0 --out o.npy": f"mnist:test:0 {RANGE}",
     "fit vae-conv --data t.csv": (
-        "A conv network needs images: give X as (N, C, H, W), or image_shape for 3 columns."
+        "A conv network needs images: give X as (N, C, H, W), dimensions=1 if rows are signals, or"
+        " image_shape for 3 columns."
     ),
     "fit ae-32 --test small.npy": (
         "The test samples of small.npy have shape (20, 28), those to train on (28, 28)."

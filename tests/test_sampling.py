@@ -331,7 +331,7 @@ MISTAKES = {
     ),
     "one sample to add": (
         lambda s, x: combine(s.model, x[0]),
-        "Reshape your data to 2, 3 or 4 dimensions, one sample as X[None]: X has shape (2,).",
+        "Reshape your data to 2 to 5 dimensions, one sample as X[None]: X has shape (2,).",
     ),
     "samples to add of several shapes": (
         lambda s, x: combine(s.model, [x[0], ROWS[0]]),
@@ -351,7 +351,7 @@ MISTAKES = {
     ),
     "nearest of one sample": (
         lambda s, x: nearest(x[0], x),
-        "Reshape your data to 2, 3 or 4 dimensions, one sample as X[None]: X has shape (2,).",
+        "Reshape your data to 2 to 5 dimensions, one sample as X[None]: X has shape (2,).",
     ),
     "copies of what is no number": (
         lambda s, x: copies([["a"]], x, x),

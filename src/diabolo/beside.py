@@ -10,7 +10,11 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-DRAWN = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)  # layers that begin with drawn weights
+CONVOLUTIONS = (
+    *(nn.Conv1d, nn.Conv2d, nn.Conv3d),
+    *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
+)
+DRAWN = (nn.Linear, *CONVOLUTIONS)  # layers that begin with drawn weights
 
 
 class LinearWay(nn.Linear):

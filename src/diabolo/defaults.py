@@ -64,7 +64,7 @@ class Given:
     @property
     def _ranged(self) -> bool:
         """Whether the corruption refuses samples whose values have no range."""
-        shape = self.intake.image_shape or self.intake.sample_shape
+        shape = self.intake.image_shape or (self.intake.features,)
         try:
             if self.p.corruption is not None:
                 self.p.corruption.check(shape, -math.inf, math.inf)
@@ -88,7 +88,7 @@ class Given:
             return bounded
         if self.bottleneck.sampling:
             return "standard"
-        pixels = self.intake.image_shape is not None or self.intake.dtype == "bool"
+        pixels = self.intake.pooled or self.intake.dtype == "bool"
         if not pixels and self.intake.dtype != "float32" and self.intake.features >= PIXELS:
             top = np.iinfo(self.intake.dtype).max
             pixels = int(self.source.head(LOOKED).target.max()) > top / 2
@@ -171,7 +171,7 @@ def suited(
 def _learnt(p: Any, intake: Intake, source: Source) -> Corruption:
     """The corruption, with what is left to the data found from some samples."""
     few = source.take(torch.linspace(0, len(source) - 1, min(len(source), FURTHER)).long())
-    scaling = learn_scaling(p.scaling, source, image=intake.image_shape is not None)
-    scaled = scaling(few.target).view(-1, *(intake.image_shape or intake.sample_shape))
+    scaling = learn_scaling(p.scaling, source, image=intake.pooled)
+    scaled = scaling(few.target).view(-1, *(intake.image_shape or (intake.features,)))
     found: Corruption = p.corruption.learnt(scaled, scaling.low)
     return found

@@ -18,8 +18,9 @@ from diabolo.bottleneck import Bottleneck
 from diabolo.condition import Condition
 from diabolo.corruption import Corruption
 from diabolo.data.samples import Samples
+from diabolo.data.series import Windows
 from diabolo.data.source import Source
-from diabolo.defaults import FOUND, suited
+from diabolo.defaults import AUTO, FOUND, suited
 from diabolo.doctor import Finding
 from diabolo.errors import InputError, Interrupted
 from diabolo.fitted import Fitted, Plan
@@ -41,9 +42,10 @@ Temperature = Annotated[float, Ge(0)]
 class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Hyperparameters, ABC):
     """What every autoencoder shares: its parameters, `fit`, and the uses of a fitted model.
 
-    X is `(N, D)`, `(N, H, W)` or `(N, C, H, W)`, numpy or torch, of bool, uint8, uint16 or float;
-    what `data.read` gives; or, to fit, a `Source`. Results are float32 in the units of X; torch
-    in, torch out. Mistakes raise `InputError` (a `ValueError`), use before `fit` scikit-learn's
+    X is `(N, D)`, `(N, H, W)`, `(N, C, H, W)` or `(N, C, D, H, W)`, numpy or torch, of bool,
+    uint8, uint16 or float; what `data.read` gives; or, to fit, a `Source`. With `dimensions=1`
+    it is signals, `(N, T)` or `(N, C, T)`. Results are float32 in the units of X; torch in, torch
+    out. Mistakes raise `InputError` (a `ValueError`), use before `fit` scikit-learn's
     `NotFittedError`.
 
     A fitted model keeps one record, `fitted_`; whatever the record has is an attribute too, with
@@ -112,6 +114,8 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Hyperparamete
             y = X.labels if y is None else y
             X, X_noisy, columns, frame = X.array, X.noisy, X.columns, X.framing
             table |= is_frame(X)
+        if isinstance(X, Windows) and X_val is None and plan.p.validation_fraction == AUTO:
+            X, X_val = X.held_out()
         taken, source = self._samples(X, y, X_noisy, plan.p.condition, start, table=table)
         peak = 0.0 if start is None else start.peak
         validation = taken.validation(self, X_val, paired=X_noisy is not None, peak=peak)
@@ -175,13 +179,14 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Hyperparamete
                 X_noisy,
                 condition=condition,
                 image_shape=self.image_shape,
+                dimensions=1 if isinstance(X, Windows) else self.dimensions,
                 table=table,
             )
         return start.intake, start.intake.source(self, X, y, X_noisy, peak=start.peak)
 
     @property
     def encoder_(self) -> nn.Module:
-        """Scaled batch, (B, D) or in a conv network (B, C, H, W) -> mean code (B, K)."""
+        """Scaled batch, (B, D) or in a conv network (B, C, *sides) -> mean code (B, K)."""
         return nn.Sequential(self.net_.encoder, self.net_.bottleneck.mean_layer()).eval()
 
     @property
@@ -321,9 +326,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Hyperparamete
         table = plan.p.likelihood.tabular
         taken, source = self._samples(X, None, None, None, None, table=table)
         plan = suited(plan, taken, source, validation=False)
-        scaling = learn_scaling(
-            plan.p.scaling, source, image=taken.image_shape is not None, table=taken.table
-        )
+        scaling = learn_scaling(plan.p.scaling, source, image=taken.pooled, table=taken.table)
         return plan.net(taken, scaling, torch.Generator().manual_seed(0))
 
     def given(self, condition: Any, n: int) -> list[Tensor]:

@@ -44,8 +44,8 @@ class Header(BaseModel):
 
     model: dict[Text, Parameter]
     custom_network: bool
-    sample_shape: Annotated[list[Count], Len(1, 3), FAST]
-    image_shape: Annotated[list[Count], Len(3, 3), FAST] | None
+    sample_shape: Annotated[list[Count], Len(1, 4), FAST]
+    image_shape: Annotated[list[Count], Len(2, 4), FAST] | None  # the grid
     dtype: Literal["bool", "uint8", "uint16", "float32"]
     feature_names: Names
     columns: Names | None = None
@@ -73,12 +73,17 @@ class Header(BaseModel):
             entry = next((p for p in places if p in cls.model_fields), "names of entries")
             raise InputError(f"{path} is damaged: its header has no valid {entry}.") from None
         header.model = {"linear": False, **header.model}  # which older files do not know
-        shape, image = header.sample_shape, header.image_shape
-        if image != [1, *shape][-3:] if len(shape) > 1 else image and math.prod(image) != shape[0]:
+        shape, grid = header.sample_shape, header.image_shape
+        if grid not in (shape, [1, *shape]) and (len(shape) > 1 or _odd(shape, grid)):
             raise InputError(f"{path} is damaged: its shapes do not agree.")
         if len({len(values) for values in header.history.values()}) > 1:
             raise InputError(f"{path} is damaged: its history is uneven.")
         return header
+
+
+def _odd(shape: list[int], grid: list[int] | None) -> bool:
+    """Whether rows cannot be laid out on a grid: that of an image, which was given."""
+    return grid is not None and (len(grid) != 3 or math.prod(grid) != math.prod(shape))
 
 
 @dataclass(frozen=True)
@@ -250,6 +255,10 @@ class Fitted:
         return self.intake.image_shape
 
     @property
+    def grid(self) -> tuple[int, ...] | None:
+        return self.intake.grid
+
+    @property
     def dtype(self) -> str:
         return self.intake.dtype
 
@@ -285,7 +294,7 @@ class Fitted:
             "model": self.config,
             "custom_network": "network" not in self.config,
             "sample_shape": list(self.sample_shape),
-            "image_shape": self.image_shape and list(self.image_shape),
+            "image_shape": self.grid and list(self.grid),
             "dtype": self.dtype,
             "feature_names": list(self.intake.names),
             "columns": self.columns,
@@ -313,20 +322,20 @@ class Fitted:
 
         Raises ValueError, in a sentence, where these do not fit each other.
         """
-        image, condition = config["image_shape"] and tuple(config["image_shape"]), plan.p.condition
+        grid, condition = config["image_shape"] and tuple(config["image_shape"]), plan.p.condition
         if (config["condition"] is None) != (condition is None):
             raise ValueError("its condition does not fit its parameters.")
         if condition is not None:
             condition = condition.with_learnt(config["condition"])
         shape, names = tuple(config["sample_shape"]), tuple(config["feature_names"])
         table = None if config["table"] is None else Columns.read(config["table"])
-        intake = Intake(shape, image, config["dtype"], names, condition, table)
+        intake = Intake(shape, grid, config["dtype"], names, condition, table)
         if table is not None and shape != (len(table),):
             raise ValueError("its columns do not fit its samples.")
         if intake.features > LARGEST:
             raise ValueError(f"a sample has {intake.features} values, and {LARGEST} at most.")
         for names in (config["feature_names"], config["columns"]):
-            if names and len(names) != intake.features:
+            if names and len(names) not in (intake.features, *(grid or ())[:1]):
                 raise ValueError("the names of its columns do not fit its samples.")
         half = torch.float16  # in which weights may be kept
         tensors = {n: t.float() if t.dtype == half else t for n, t in tensors.items()}

@@ -135,9 +135,7 @@ def _begin(
 
 def _new_net(plan: Plan, intake: Intake, source: Source, seed: int) -> Any:
     """The network that learns from a source, with its scaling and first weights."""
-    scaling = learn_scaling(
-        plan.p.scaling, source, image=intake.image_shape is not None, table=intake.table
-    )
+    scaling = learn_scaling(plan.p.scaling, source, image=intake.pooled, table=intake.table)
     net = plan.net(intake, scaling, torch.Generator().manual_seed(seed))
     if intake.condition is not None and not intake.condition.drawn:
         net.get_buffer("usual").copy_(_conditions(source).mean(0))
@@ -293,7 +291,7 @@ class Fit:
             self.plan.p.epochs * rows,
             epoch=len(self.record.history["epoch"]) - self.first,
             done=self.training.trained,
-            what="rows" if self.record.image_shape is None else "images",
+            what=self.record.intake.what,
             shown=self.plan.p.verbose,
         )
         with self.progress, closing(epochs):
@@ -388,7 +386,7 @@ class Fit:
     def _examine(self, record: Fitted) -> list[Finding]:
         """What is wrong with the model, looking at some of the training samples."""
         columns, losses = None, record.history["val_loss"]
-        if record.image_shape is None and record.dtype == "float32":
+        if record.grid is None and record.dtype == "float32":
             columns = record.columns or list(record.intake.names)
         return doctor.examine(
             self.net,

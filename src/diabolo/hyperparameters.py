@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 import numpy as np
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 from pydantic import InstanceOf
 from torch import nn
 
@@ -37,6 +37,12 @@ class Hyperparameters(Parameters):
     image_shape: Annotated[
         tuple[Count, Count, Count] | None,
         "C,H,W of an image, of flat input to a convolutional network.",
+    ] = None
+    dimensions: Annotated[
+        Annotated[int, Ge(1), Le(3)] | None,
+        "Axes that a sample extends along: 1 of signals, (N, T) or (N, C, T); 2 of images; 3 of"
+        " volumes, (N, D, H, W) or (N, C, D, H, W). none: X of two axes is a table, of three or"
+        " four images, of five volumes.",
     ] = None
     linear: Annotated[
         bool,

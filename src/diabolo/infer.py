@@ -16,7 +16,7 @@ from torch.nn import functional as F  # noqa: N812
 from torch.overrides import TorchFunctionMode
 
 from diabolo import backprop
-from diabolo.beside import Beside, LinearWay
+from diabolo.beside import CONVOLUTIONS, Beside, LinearWay
 from diabolo.layers import Layer
 from diabolo.net import Net
 
@@ -172,7 +172,7 @@ def _name(module: nn.Module) -> str:
     name = type(module).__name__
     if isinstance(module, LinearWay):
         return f"+ {name}"
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+    if isinstance(module, CONVOLUTIONS):
         size = "x".join(map(str, module.kernel_size))
         stride = f" /{module.stride[0]}" if module.stride[0] > 1 else ""
         return f"{name} {size}{stride}"

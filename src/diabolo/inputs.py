@@ -25,16 +25,15 @@ def as_array(X: Any) -> Any:
 
 
 def as_rows(X: Any) -> Any:
-    """X as `as_array` gives it, with 2 to 4 dimensions."""
+    """X as `as_array` gives it, with 2 to 5 dimensions."""
     array = as_array(X)
     shape = tuple(array.shape)
     if len(shape) < 2:
         raise InputError(
-            "Reshape your data to 2, 3 or 4 dimensions, one sample as X[None]: X has shape"
-            f" {shape}."
+            f"Reshape your data to 2 to 5 dimensions, one sample as X[None]: X has shape {shape}."
         )
-    if len(shape) > 4:
-        raise InputError(f"X must have 2, 3 or 4 dimensions, but has shape {shape}.")
+    if len(shape) > 5:
+        raise InputError(f"X must have 2 to 5 dimensions, but has shape {shape}.")
     check_layout("X", shape[1:])
     return array
 

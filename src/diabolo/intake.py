@@ -30,6 +30,7 @@ from diabolo.inputs import (
 )
 
 TYPES = ("bool", "uint8", "uint16", "float32")  # that values are stored in
+LAST, FEWEST = 4, 16  # so few steps for so many channels are channels and steps exchanged
 LIMITS = {"bool": (0.0, 1.0), "uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
 
 
@@ -37,13 +38,15 @@ LIMITS = {"bool": (0.0, 1.0), "uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
 class Intake:
     """What samples are, as the first of them were.
 
-    `sample_shape` is (D,), (H, W) or (C, H, W), `image_shape` (C, H, W) or None for tables,
-    `dtype` the stored type, `names` those of the columns that a table had. `condition` has learnt
-    what is given beside them. `table` describes the columns of one with categories or gaps.
+    `sample_shape` is that of a sample as it was given. `grid` is (C, *sides) of what lies along
+    one to three axes: (C, T) of signals, (C, H, W) of images, (C, D, H, W) of volumes; None of
+    tables. `dtype` is the stored type, `names` those of the columns that a table had. `condition`
+    has learnt what is given beside them. `table` describes the columns of one with categories or
+    gaps.
     """
 
     sample_shape: tuple[int, ...]
-    image_shape: tuple[int, int, int] | None
+    grid: tuple[int, ...] | None
     dtype: str
     names: tuple[str, ...] = ()
     condition: Condition | None = None
@@ -59,7 +62,24 @@ class Intake:
         """The shape of a sample as the network has it: (E,) of a table, which may be wider."""
         if self.table is not None:
             return (self.table.width,)
-        return self.image_shape or self.sample_shape
+        return self.grid or self.sample_shape
+
+    @property
+    def image_shape(self) -> tuple[int, int, int] | None:
+        """(C, H, W) of images; None of all else."""
+        if self.grid is None or len(self.grid) != 3:
+            return None
+        return self.grid[0], self.grid[1], self.grid[2]
+
+    @property
+    def what(self) -> str:
+        """What samples are called."""
+        return {0: "rows", 2: "signals", 3: "images", 4: "volumes"}[len(self.grid or ())]
+
+    @property
+    def pooled(self) -> bool:
+        """Whether all values share one unit, as pixels do; columns and channels may not."""
+        return self.grid is not None and len(self.grid) > 2
 
     @property
     def limits(self) -> tuple[float, float] | None:
@@ -76,7 +96,7 @@ class Intake:
             return _of_table(owner, X, self.table)
         array = as_rows(X)
         shape = tuple(array.shape[1:])
-        if len(shape) > 1 and (1, *shape)[-3:] != self.image_shape:
+        if len(shape) > 1 and self.grid not in (shape, (1, *shape)):
             self._refuse(shape)
         rows, _ = _checked(owner, array, self, gaps=gaps)
         self.check_units(rows, peak)
@@ -194,9 +214,10 @@ def learn(
     *,
     condition: Condition | None = None,
     image_shape: tuple[int, ...] | None = None,
+    dimensions: int | None = None,
     table: bool = False,
 ) -> tuple[Intake, Source]:
-    """What the samples X are, and X as a source; `image_shape` as it was given.
+    """What the samples X are, and X as a source; `image_shape` and `dimensions` as given.
 
     `table`: rows are those of a table that may have gaps, even if these have none.
     `condition` learns from y, one for each sample.
@@ -210,7 +231,7 @@ def learn(
         check_layout("X", shape)
         source: Source = X
     else:
-        known = None if image_shape else _table(X, sure=table)
+        known = None if image_shape or dimensions else _table(X, sure=table)
         array = as_rows(X) if known is None else X
         shape = tuple(np.shape(array)[1:])
         if known is not None:
@@ -220,7 +241,8 @@ def learn(
             rows, names = _checked(owner, array, None)
         source, stored = Rows(_tensor(rows), shape=shape), str(rows.dtype)
     learnt = _condition(owner, condition, y)
-    taken = Intake(shape, _image_shape(shape, image_shape), stored, names, learnt, known)
+    grid = _grid(shape, image_shape, dimensions)
+    taken = Intake(shape, grid, stored, names, learnt, known)
     if X_noisy is not None and isinstance(source, Rows):
         source = replace(source, noisy=taken.partner(owner, X, X_noisy, "X_noisy"))
     return taken, taken._beside(source, y)
@@ -298,14 +320,37 @@ def _tensor(rows: np.ndarray) -> Tensor:
     return torch.from_numpy(np.require(rows, requirements=["C", "W"]))
 
 
-def _image_shape(
-    shape: tuple[int, ...], given: tuple[int, ...] | None
-) -> tuple[int, int, int] | None:
-    """The image shape of samples of a shape, which one that is given must fit."""
-    seen: Any = {1: None, 2: (1, *shape), 3: shape}[len(shape)]
+def _grid(
+    shape: tuple[int, ...], given: tuple[int, ...] | None, dimensions: int | None
+) -> tuple[int, ...] | None:
+    """(C, *sides) of samples of a shape, which an image shape that is given must fit."""
+    if dimensions is not None:
+        return _along(shape, dimensions, given)
+    seen: Any = {1: None, 2: (1, *shape)}.get(len(shape), shape)
     if given is None:
         return seen
     found: Any = tuple(given)
     if math.prod(found) != math.prod(shape) or seen not in (None, found):
         raise InputError(f"image_shape {found} does not fit samples of shape {shape}.")
     return found
+
+
+def _along(
+    shape: tuple[int, ...], dimensions: int, image_shape: tuple[int, ...] | None
+) -> tuple[int, ...]:
+    """(C, *sides) of samples that extend along so many axes; a channel may be left out."""
+    if image_shape is not None:
+        raise InputError("Give image_shape or dimensions, not both: an image has two.")
+    if len(shape) not in (dimensions, dimensions + 1):
+        sides = ("T", "H, W", "D, H, W")[dimensions - 1]
+        raise InputError(
+            f"With dimensions={dimensions} X is (N, {sides}) or (N, C, {sides}), but its samples"
+            f" have shape {shape}."
+        )
+    grid = (1, *shape) if len(shape) == dimensions else shape
+    if dimensions == 1 and grid[1] <= LAST < FEWEST <= grid[0]:
+        raise InputError(
+            f"X has samples of shape {shape}, channels last, but signals are (C, T): give"
+            " np.moveaxis(X, -1, 1)."
+        )
+    return grid

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from diabolo.estimator import Estimator
 
-SHOWN = 10  # samples in the picture of input and output
+SHOWN, SIGNALS = 10, 6  # samples in the picture of input and output
 
 Out = Annotated[
     str | Path, Usage("--out PATH"), "where to, such as a file or folder of the kind of INPUT"
@@ -81,6 +81,9 @@ def reconstruct_by(
         rows = {"original": clean, "corrupted": seen} if corrupt else {"input": seen}
         _draw_comparison(fitted, rows | {"output": output}, picture)
         written.append(picture)
+    elif fitted.image_shape_ is None and len(fitted.grid_ or ()) == 2:
+        _draw_signals(fitted, {"input": seen, "output": output}, samples, picture)
+        written.append(picture)
     return complete(written, samples.failures)
 
 
@@ -141,6 +144,23 @@ def _draw_comparison(model: "Estimator", rows: "dict[str, np.ndarray]", path: Pa
         if "original" in pictures and name != "original"
     }
     write_picture(path, lambda: figures.rows(list(pictures.items()), captions=captions))
+
+
+def _draw_signals(
+    model: "Estimator", lines: "dict[str, np.ndarray]", samples: "data.Samples", path: Path
+) -> None:
+    """Some of the signals, evenly over all, and what came out."""
+    import numpy as np
+
+    from diabolo import figures
+    from diabolo.report import write_picture
+
+    count = len(samples.array)
+    index = np.linspace(0, count - 1, min(count, SIGNALS)).astype(int)
+    shaped = {n: np.asarray(a)[index].reshape(-1, *model.grid_) for n, a in lines.items()}
+    captions = [f"from {samples.names[i]}" if samples.series else samples.names[i] for i in index]
+    names = samples.columns or []
+    write_picture(path, lambda: figures.signals(shaped, captions, names=names))
 
 
 def check_corrupt(model: "Estimator", name: str | Path, *, corrupt: bool) -> None:

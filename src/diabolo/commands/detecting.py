@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
 SCORES, WORST = "scores.csv", "worst.png"
 MOST = 200  # samples in the picture
+SERIES = (
+    "The windows that calibrate it have no time steps in common. The rate holds where the series"
+    " goes on as it was, and one window tells nothing of the next."
+)
 
 family("detect", "use", "find anomalies at a known rate of false alarms")
 
@@ -58,6 +62,8 @@ def fit(
     ] = "reconstruction",
     seed: Annotated[int | None, Ge(0), "of split and training"] = None,
     limit: Annotated[int | None, Ge(1), "use the first N samples"] = None,
+    window: spec.Window = None,
+    step: spec.Step = None,
     size: spec.Size = None,
     fit: spec.Fit = None,
     force: Annotated[bool, "replace what is there, and save even a broken detector"] = False,
@@ -77,19 +83,21 @@ def fit(
         false_alarm_rate=false_alarm_rate, criterion=criterion, random_state=seed or 0
     )
     detector.validated()
+    options: dict[str, Any] = {"size": size, "fit": fit, "window": window, "step": step}
     if runs.is_recipe(str(model)):
         recipe = recipes.read(model)
-        samples = data.read(source, size=size, fit=fit, limit=limit)
+        spec.check({k: v for k, v in options.items() if v is not None})
+        samples = data.read(source, limit=limit, **options)
         detector.set_params(model=_planned(recipe, seed, samples, source))
-    elif size or fit:
-        raise InputError("--size and --fit go with a RECIPE: a MODEL has its own.")
+    elif any(options.values()):
+        raise InputError("--size, --fit and --window go with a RECIPE: a MODEL has its own.")
     else:
         fitted = runs.load_model(model)
         samples = replace(runs.read_for(fitted, source, limit), told=[])
         detector.set_params(model=fitted, prefit=True)
     X = samples.array
     with _warnings_told() as told:
-        detector.fit(X)
+        detector.fit(X if samples.series is None else samples.series)
     known = _seen(model, detector, X) if detector.prefit and not detector.seen_ else 0
     if known:
         detector.seen_ = known
@@ -106,6 +114,8 @@ def fit(
         raise InputError(why[0].replace("The model", "The detector's model"))
     detector.save(out)
     lines = _what_was_done(detector, len(X), model, known=known is not None)
+    if samples.series is not None:
+        lines.append(SERIES)
     return complete([*samples.notes, *told, *lines, str(out)], samples.failures)
 
 
@@ -139,7 +149,7 @@ def score(
         _write_scores(folder / SCORES, found)
         _draw_worst(folder / WORST, detector, found, worst)
         written = [str(path / p.name) for p in sorted(folder.iterdir())]
-    return complete([_verdict(detector, found.flagged), *written], samples.failures)
+    return complete([_verdict(detector, found.answers[2]), *written], samples.failures)
 
 
 # ---- fit
@@ -169,7 +179,9 @@ def _planned(
     from diabolo.networks import takes_images
     from diabolo.tasks.anomaly import suited
 
-    settings = {"random_state": 0, **recipe.model}
+    settings: dict[str, Any] = {"random_state": 0, **recipe.model}
+    if samples.series is not None:
+        settings["dimensions"] = 1
     if seed is not None:
         settings["random_state"] = seed
     if (share := recipe.validation_share) and settings.get("early_stopping"):
@@ -216,7 +228,8 @@ def _what_was_done(
     detector: "AnomalyDetector", count: int, model: str | Path, *, known: bool
 ) -> list[str]:
     held, rate = len(detector.calibration_scores_), detector.false_alarm_rate
-    what = "rows" if detector.model_.image_shape_ is None else "images"
+    taken = detector.model_.fitted_.intake
+    what = "windows" if "window" in detector.model_.data_ else taken.what
     who = f"the model {model} as it is" if detector.prefit else f"the recipe {model}"
     learnt = f", learning from {count - held:,} {what} of {count:,}" if count > held else ""
     new = " that the model has not learnt from" if known and not detector.seen_ else ""
@@ -248,6 +261,17 @@ class _Found:
     columns: "np.ndarray"
     cells: "list[OddCell]"  # the oddest of each row
 
+    @property
+    def answers(self) -> "tuple[np.ndarray, np.ndarray, np.ndarray]":
+        """Score, p-value and verdict of each sample, or of each time step of a series.
+
+        A step is odd where every window that covers it is.
+        """
+        if (series := self.samples.series) is None:
+            return self.scores, self.p_values, self.flagged
+        scores, p_values = series.mean(self.scores), series.largest(self.p_values)
+        return scores, p_values, series.mean(self.flagged) == 1
+
     def caption(self, i: int) -> str:
         """A sample's p-value and verdict."""
         return f"p = {self.p_values[i]:.3g}, {_word(self.flagged[i])}"
@@ -273,19 +297,22 @@ def _judge(detector: "AnomalyDetector", samples: "Samples") -> _Found:
     scores = detector.score_samples(samples.array)
     flagged, shares = scores < detector.offset_, None
     columns, cells = np.empty(0, object), list[Any]()
-    if detector.model_.image_shape_ is None:
+    if detector.model_.grid_ is None:
         shares = detector.shares(samples.array)
         columns, cells = column_names(detector.model_), detector.odd_cells(samples.array, shares)
     return _Found(samples, scores, detector.p_values_of(scores), flagged, shares, columns, cells)
 
 
 def _write_scores(path: Path, found: _Found) -> None:
-    """`scores.csv`: a line a sample, in the order of the input."""
+    """`scores.csv`: a line a sample, or a time step of a series, in the order of the input."""
+    series, (scores, p_values, flagged) = found.samples.series, found.answers
+    there = [isfinite(score) for score in scores]  # what no window covers has none
+    first = {"file": found.samples.names} if series is None else {"time": series.times}
     lines: dict[str, Any] = {
-        "file": found.samples.names,
-        "score": [f"{value:.9g}" for value in found.scores],
-        "p_value": [f"{value:.6g}" for value in found.p_values],
-        "verdict": [_word(flag) for flag in found.flagged],
+        **first,
+        "score": [f"{v:.9g}" if has else "" for v, has in zip(scores, there, strict=True)],
+        "p_value": [f"{v:.6g}" if has else "" for v, has in zip(p_values, there, strict=True)],
+        "verdict": [_word(v) if has else "" for v, has in zip(flagged, there, strict=True)],
     }
     if found.shares is not None:
         lines["oddest_column"] = [cell.column for cell in found.cells]
@@ -309,12 +336,20 @@ def _draw_worst(path: Path, detector: "AnomalyDetector", found: _Found, count: i
     from diabolo.tasks.evaluation import pictured, shown
 
     model, names = detector.model_, found.samples.names
-    worst = np.argsort(found.scores, kind="stable")[:count]
+    worst, series = np.argsort(found.scores, kind="stable"), found.samples.series
+    worst = worst[:count] if series is None else series.apart(worst)[:count]
     title = f"The {len(worst)} least normal of {len(names):,}"
     if found.shares is not None:
         shares, columns = found.shares[worst], [str(name) for name in found.columns]
         labels = [f"row {names[i]}: {found.caption(i)}\n{found.cells[i]}" for i in worst]
         write_picture(path, lambda: figures.odd_columns(shares, labels, columns, title=title))
+    elif len(model.grid_) == 2:
+        X = found.samples.array[worst]
+        pair = {"input": X, "output": model.reconstruct(X)}
+        shaped = {name: np.asarray(a).reshape(-1, *model.grid_) for name, a in pair.items()}
+        over = [f"{names[i]}\n{found.caption(i)}" for i in worst]
+        beside = found.samples.columns or []
+        write_picture(path, lambda: figures.signals(shaped, over, names=beside, title=title))
     elif pictured(model):
         X = found.samples.array[worst]
         rows = [("input", shown(model, X)), ("output", shown(model, model.reconstruct(X)))]
@@ -338,6 +373,8 @@ def _verdict(detector: "AnomalyDetector", flagged: "np.ndarray") -> str:
             f"{flags}, at a false-alarm rate of {100 * rate:.4g} % that is not guaranteed: the"
             " detector was calibrated on samples that its model had learnt from."
         )
+    if "window" in detector.model_.data_:
+        return f"{flags}, at a false-alarm rate of {100 * rate:.4g} % where it goes on as it was."
     return f"{flags}, at a guaranteed false-alarm rate of {100 * rate:.4g} %."
 
 

@@ -73,4 +73,4 @@ def _samples(model: Any, name: str | Path, source: str | None, limit: int) -> "S
         test = None if recipe is None else runs.load_split(recipe, model.seed_).test
     except InputError:  # the data are no longer there
         return None
-    return None if test is None else runs.subset(test, slice(limit))
+    return None if test is None else test.rows(slice(limit))

@@ -37,6 +37,7 @@ PICTURES = (
     "interpolation",
     "architecture",
 )
+HELD = 0.1  # share of a series, its end, to test or to validate on
 METRICS, HISTORY, FIGURES, REPORT = "metrics.json", "history.csv", "figures", "report.html"
 RUNS = "runs"  # where run folders are made that no one named
 LOCK = ".lock"  # held by the process that writes into a run folder
@@ -82,7 +83,7 @@ class Split:
 def load_split(recipe: Recipe, seed: int) -> Split:
     """Read the data that a recipe names and part it as the recipe says."""
     training, testing = _read_both(recipe, seed)
-    train, validation = subset(training, slice(recipe.data.get("limit"))), None
+    train, validation = training.rows(slice(recipe.data.get("limit"))), None
     given = len(train.array)
     if recipe.data.get("validation") == "test":
         validation = testing
@@ -92,7 +93,9 @@ def load_split(recipe: Recipe, seed: int) -> Split:
             parts = train.array.parted(held)
             validation, train = (replace(train, array=part) for part in parts)
         else:
-            train, validation = (subset(train, part) for part in (slice(held, None), slice(held)))
+            train, validation = (train.rows(part) for part in (slice(held, None), slice(held)))
+    elif train.series is not None and recipe.model.get("validation_fraction", "auto") == "auto":
+        train, validation = _parted(train, train.series.parted(HELD))
     if recipe.pairs and recipe.without_clean:
         train = train.both_ways()
     if len(train.array) == 0 or (validation is not None and len(validation.array) == 0):
@@ -156,7 +159,7 @@ def read_source(recipe: Recipe, limit: int | None = None) -> Samples:
 
 
 def _roles(recipe: Recipe) -> dict[str, Any]:
-    return {key: recipe.data[key] for key in spec.ROLES if key in recipe.data}
+    return {key: recipe.data[key] for key in (*spec.ROLES, *spec.SERIES) if key in recipe.data}
 
 
 def _needed(recipe: Recipe) -> int | None:
@@ -183,7 +186,7 @@ def _check_alike(train: Any, test: Any, name: str) -> None:
 
 
 def _hold_out(samples: Samples, seed: int) -> tuple[Samples, Samples]:
-    """A tenth of the samples, drawn by the seed, for testing."""
+    """A tenth of the samples, drawn by the seed, for testing; of a series its end."""
     import numpy as np
 
     n = len(samples.array)
@@ -191,29 +194,22 @@ def _hold_out(samples: Samples, seed: int) -> tuple[Samples, Samples]:
         what, other = ("sample", ", or --test") if samples.noisy is None else ("pair", "")
         few = f"One {what} is too few to train and to test on: give more{other}."
         raise IncompleteError([few, *samples.failures], None)
+    if samples.series is not None:
+        return _parted(samples, samples.series.parted(HELD))
     order = np.random.default_rng(seed).permutation(n)
     held = max(1, n // 10)
-    training, testing = (subset(samples, np.sort(i)) for i in (order[held:], order[:held]))
+    return _parted(samples, (np.sort(order[held:]), np.sort(order[:held])))
+
+
+def _parted(samples: Samples, parts: "Sequence[np.ndarray]") -> tuple[Samples, Samples]:
+    """The samples of two indices; what is to be said of them is said of the first."""
+    training, testing = (samples.rows(part) for part in parts)
     return training, replace(testing, failures=[], told=[])
 
 
-def subset(samples: Samples, index: "np.ndarray | slice") -> Samples:
-    """Some of the samples, with all that is known of them."""
-    import numpy as np
-
-    return replace(
-        samples,
-        array=samples.array.iloc[index] if is_frame(samples.array) else samples.array[index],
-        names=[samples.names[i] for i in np.arange(len(samples.names))[index]],
-        labels=None if samples.labels is None else samples.labels[index],
-        noisy=None if samples.noisy is None else samples.noisy[index],
-        frame=None if samples.frame is None else samples.frame.rows(index),
-    )
-
-
 def _image_shape(array: "np.ndarray") -> tuple[int, int, int] | None:
-    shapes = {2: None, 3: (1, *array.shape[1:]), 4: array.shape[1:]}
-    return shapes[array.ndim]
+    shapes = {3: (1, *array.shape[1:]), 4: array.shape[1:]}
+    return shapes.get(array.ndim)
 
 
 def new_folder(out: str | Path | None, recipe: str, *, force: bool, root: Path = Path()) -> Path:
@@ -392,9 +388,8 @@ def read_for(model: "Estimator", source: str | Path, limit: int | None = None) -
     kinds: Any = dict.fromkeys(model.columns_ or (), "number")
     if table is not None:
         kinds = {column.name: column.kind for column in table}
-    samples = data.read(
-        source, image_shape=model.image_shape_, fit=fit_of(model), kinds=kinds, limit=limit
-    )
+    way = windows_of(model) or {"image_shape": model.image_shape_, "fit": fit_of(model)}
+    samples = data.read(source, kinds=kinds, limit=limit, **way)
     tell(samples.told)
     if table is not None and samples.frame is not None:
         samples = _with_columns(samples, table.names)
@@ -421,6 +416,11 @@ def read_body_for(model: "Estimator", name: str, body: bytes) -> Samples:
         except InputError as error:
             raise InputError(str(error).replace(str(path), name)) from None
     return samples
+
+
+def windows_of(model: "Estimator") -> dict[str, Any]:
+    """In which windows a series is given to a model that has learnt from those of one."""
+    return {key: model.data_[key] for key in spec.SERIES if key in model.data_}
 
 
 def fit_of(model: "Estimator") -> str | None:

@@ -123,7 +123,8 @@ def new_model(plan: Recipe) -> "Estimator":
     from diabolo.models import kinds
     from diabolo.params import from_config
 
-    model = from_config(plan.model, kinds())
+    own = {"dimensions": 1} if "window" in plan.data else {}
+    model = from_config(own | plan.model, kinds())
     assert isinstance(model, Estimator)
     if plan.start:
         wanted = model.get_params(deep=False)
@@ -144,7 +145,7 @@ def _train(
 ) -> Path:
     split = runs.load_split(plan, plan.model["random_state"])
     pairs = "pairs of " if plan.pairs else ""
-    what = "patches" if plan.patches else _what(split.learnt)
+    what = "patches" if plan.patches else _what(split.learnt, plan)
     say(f"Number of {pairs}{what} in the dataset: {len(split.learnt)}")
     for note in split.notes:
         say(note)
@@ -385,5 +386,7 @@ def _chosen(model: "Estimator") -> str:
     return ", ".join(f"{name} {value}" for name, value in (found | lists).items())
 
 
-def _what(array: Any) -> str:
+def _what(array: Any, plan: Recipe) -> str:
+    if "window" in plan.data:
+        return "windows"
     return "rows" if array.ndim == 2 else "images"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from diabolo.data.photographs import split_photographs as split_photographs
     from diabolo.data.pieces import patches as patches
     from diabolo.data.samples import Samples as Samples
+    from diabolo.data.series import Windows as Windows
     from diabolo.data.sources import read as read
     from diabolo.data.sources import read_codes as read_codes
     from diabolo.data.sources import read_each as read_each
@@ -30,6 +31,7 @@ _HOMES = {
     "photographs": ["cut", "split_patches", "split_photographs"],
     "pieces": ["patches"],
     "samples": ["Samples"],
+    "series": ["Windows"],
     "sources": ["read", "read_codes", "read_each"],
 }
 

@@ -36,6 +36,9 @@ def write(
     - a table, .csv, .tsv, .txt, .parquet, .arrow, .feather or .xlsx: one row a sample under the
       columns of `like`, in its form; without a table there "0", "1", ..., or "code_0", "code_1",
       ... where rows are not as wide as the samples of `like`. A DataFrame can be written as one.
+    - .wav: the sound that `like` was.
+
+    Windows of a series are put back together, a row for each time step, beside its time stamps.
 
     Raises InputError where the form cannot hold the values or the path cannot be written.
     """
@@ -47,6 +50,8 @@ def write(
         _write_frame(path, array, like)
         return
     array = np.asarray(array)
+    if like is not None and like.series is not None:
+        array = like.series.joined(array)
     if array.ndim == 0 or array.size == 0:
         raise InputError(f"there are no samples to write to {path}: shape {array.shape}")
     own = getattr(like.array, "dtype", array.dtype) if like else array.dtype  # a table has many
@@ -67,6 +72,8 @@ def write_codes(path: str | Path, codes: np.ndarray, of: Samples) -> None:
         beside["file"] = np.array([name.encode(errors="replace").decode() for name in of.names])
     if of.labels is not None:
         beside["label"] = of.labels
+    if of.series is not None:
+        beside["start"], beside["end"] = of.series.ends
     match kind_by_name(path):
         case "csv" | "parquet" | "arrow" | "excel":
             columns = [f"code_{column}" for column in range(codes.shape[1])]
@@ -119,6 +126,8 @@ def _write(path: Path, array: np.ndarray, like: Samples | None) -> None:
         case "npz":
             with atomically(path) as temporary:
                 np.savez(temporary, x=array)
+        case "wav":
+            _write_sound(path, array, like)
         case "idx":
             write_idx(path, array)
         case "csv" | "parquet" | "arrow" | "excel":
@@ -131,6 +140,16 @@ def _write(path: Path, array: np.ndarray, like: Samples | None) -> None:
                 f"{path} names no kind that can be written: end it in an image suffix, .npy, "
                 ".npz, .csv, .parquet or .idx, or in none for a folder of images"
             )
+
+
+def _write_sound(path: Path, array: np.ndarray, like: Samples | None) -> None:
+    """A series (T,) or (T, C) as the sound that it was."""
+    if like is None or like.series is None or like.kind != "wav":
+        raise InputError(f"{path} is a sound, which only a sound can become: write to .npy")
+    from scipy.io import wavfile
+
+    with atomically(path) as temporary:
+        wavfile.write(temporary, round(1 / float(like.series.stamps[1])), array)
 
 
 def _write_frame(path: Path, table: Any, like: Samples | None) -> None:

@@ -4,12 +4,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from diabolo.names import is_frame
+
 if TYPE_CHECKING:
     import numpy as np
 
+    from diabolo.data.series import Windows
     from diabolo.data.tables import Frame
 
-Kind = Literal["image", "folder", "npy", "npz", "idx", "csv", "parquet", "arrow", "excel", "mnist"]
+Kind = Literal[
+    "image", "folder", "npy", "npz", "idx", "csv", "parquet", "arrow", "excel", "mnist", "wav"
+]
 TABLES: tuple[Kind, ...] = ("csv", "parquet", "arrow", "excel")
 
 IMAGE_SUFFIXES = {
@@ -47,6 +52,7 @@ _ARRAY_SUFFIXES: dict[str, Kind] = {
     ".arrow": "arrow",
     ".feather": "arrow",
     ".xlsx": "excel",
+    ".wav": "wav",
 }
 
 
@@ -63,6 +69,7 @@ class Samples:
     it has more than numbers that are all there. `framing` has the size and the fit with which
     images were brought to one size, as the data options of these names. `window` (N, 4) is where
     pieces of larger images lie, as in a `Batch`; a `Source` as the `array` has that for itself.
+    Of one long `series` the samples are its windows, and `frame` has a row for each time step.
     """
 
     array: Any
@@ -74,8 +81,9 @@ class Samples:
     noisy: "np.ndarray | None" = None
     frame: "Frame | None" = None
     told: list[str] = field(default_factory=list)
-    framing: dict[str, str] = field(default_factory=dict)
+    framing: dict[str, Any] = field(default_factory=dict)
     window: "np.ndarray | None" = None
+    series: "Windows | None" = None
 
     def both_ways(self) -> "Samples":
         """Of pairs of noisy samples those, and the same the other way round.
@@ -93,6 +101,21 @@ class Samples:
         )
         labels = None if self.labels is None else np.tile(self.labels, 2)
         return replace(self, array=array, noisy=noisy, names=self.names * 2, labels=labels)
+
+    def rows(self, index: "np.ndarray | slice") -> "Samples":
+        """The samples of an index or a slice."""
+        import numpy as np
+
+        series, frame = self.series, self.frame
+        return replace(
+            self,
+            array=self.array.iloc[index] if is_frame(self.array) else self.array[index],
+            names=[self.names[i] for i in np.arange(len(self.names))[index]],
+            labels=None if self.labels is None else self.labels[index],
+            noisy=None if self.noisy is None else self.noisy[index],
+            frame=frame if frame is None or series is not None else frame.rows(index),
+            series=None if series is None else series.only(index),
+        )
 
     @property
     def notes(self) -> list[str]:

@@ -46,6 +46,8 @@ def read(
     index: str | None = None,
     label: str | None = None,
     limit: int | None = None,
+    window: int | None = None,
+    step: int | None = None,
 ) -> Samples:
     """Read the samples of `source` in their stored dtype.
 
@@ -69,9 +71,17 @@ def read(
     `limit`: only the first samples are read, of a folder the first image files, and the rest costs
     neither time nor memory; nor is it looked at, so that what is wrong there is not found.
 
+    With a `window` the source is one long series, whose windows are the samples: see
+    `diabolo.data.series`.
+
     Raises InputError where the source does not exist, cannot be read or holds no samples.
     """
     wanted, way = None if size is None else read_size(size), as_fit(fit)
+    if window is not None:
+        from diabolo.data.series import read_series
+
+        roles: Any = {"index": index, "label": label, "kinds": kinds}
+        return read_series(source, window, step, limit=limit, **roles)
     text = str(source)
     if not text:
         raise InputError(f"The name of the source is empty: {FORMS}")
@@ -86,6 +96,8 @@ def read(
         return _read_images(path, kind, image_shape, size=wanted, fit=way, limit=limit)
     if wanted is not None:
         raise InputError(f"{source} {NO_IMAGES}")
+    if kind == "wav":
+        raise InputError(f"{source} is a sound, one long series: give a window.")
     if kind in TABLES:
         return _read_table(path, kind, kinds=kinds, index=index, label=label, limit=limit)
     return _read_mnist(text, limit) if digits else _read_file(path, kind, limit)

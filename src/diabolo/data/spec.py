@@ -33,6 +33,19 @@ Size = Annotated[
     "bring images to S x S pixels, or as 64x48 to this width x height; without it images that"
     " differ in size, or are large, are brought to one that is chosen and said",
 ]
+Window = Annotated[
+    int | None,
+    Ge(1),
+    Usage("--window STEPS"),
+    "the data are one long series, a table with a row for each time step, .npy (T,) or (T, C) or"
+    " .wav, of which windows of so many steps are learnt",
+]
+Step = Annotated[
+    int | None,
+    Ge(1),
+    Usage("--step STEPS"),
+    "from the beginning of one window to that of the next (a sixth of the window)",
+]
 Turn = Literal["none", "mirror", "all"]
 Fit = Annotated[
     framing.Fit | None,
@@ -63,6 +76,8 @@ class Options(TypedDict, total=False):
         " --clean, which are two noisy shots of the same then, both are learnt from",
     ]
     limit: Limit
+    window: Window
+    step: Step
     size: Size
     fit: Fit
     index: Annotated[
@@ -97,6 +112,7 @@ class Rule(NamedTuple):
 
 PIECES, FRAME = {"patches", "patch_size"}, {"size", "fit"}
 OF_PIECES = PIECES | {"turn"}
+SERIES = ("window", "step")
 ROLES = ("index", "label")  # of columns, which are recognised without these options
 NOT_BOTH = "give noisy and clean, or source and test, not both."
 RULES = (
@@ -119,6 +135,16 @@ RULES = (
         lambda given: "turn" in given and not given & PIECES,
         "Only patches are turned: give --patches as well, or leave --turn out.",
         "only patches are turned, give patches as well or leave turn out.",
+    ),
+    Rule(
+        lambda given: "step" in given and "window" not in given,
+        "A step is that of windows: give --window as well, or leave --step out.",
+        "a step is that of windows, give window as well or leave step out.",
+    ),
+    Rule(
+        lambda given: "window" in given and given & {"noisy", "without_clean", *OF_PIECES, *FRAME},
+        "With --window the data are one series: leave out what is of images and of pairs.",
+        "with window the data are one series, leave out what is of images and of pairs.",
     ),
     Rule(
         lambda given: given & FRAME and given & PIECES,

@@ -23,6 +23,7 @@ from diabolo.figures.pictures import (
     strip,
     traversal,
 )
+from diabolo.figures.signals import signals
 from diabolo.figures.style import DPI, GAP, MARGIN, WIDTH, theme, to_png
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "panels",
     "rows",
     "sample_map",
+    "signals",
     "sizes",
     "snap",
     "strip",

@@ -40,13 +40,13 @@ Pair = tuple[nn.Module, nn.Module]
 
 @dataclass(frozen=True)
 class Sizes:
-    """What a pair is built for: the shape of a sample, (D,) or (C, H, W), and its layers.
+    """What a pair is built for: the shape of a sample, (D,) or (C, *sides), and its layers.
 
     `latent` None makes the last hidden layer the code. The encoder gives `outputs` numbers per
     code dimension (a VAE's mean and log-variance: 2), the decoder `per_value` for each value of a
-    sample: of images, as so many times C channels. A condition is `given` numbers more beside the
-    code, and beside the values: of images, as so many more channels. `linear`: with a linear way
-    beside the layers, see `Beside`.
+    sample: of images, signals and volumes, as so many times C channels. A condition is `given`
+    numbers more beside the code, and beside the values: of images and such, as so many more
+    channels. `linear`: with a linear way beside the layers, see `Beside`.
     """
 
     shape: Shape
@@ -64,7 +64,8 @@ class Network(Parameters, ABC):
     """Base of the networks."""
 
     hidden: ClassVar[tuple[int, ...]]  # sizes of the hidden layers where none are given
-    images: ClassVar[bool] = True  # whether it takes (B, C, H, W), or flat batches (B, D)
+    images: ClassVar[bool] = True  # whether it takes (B, C, *sides), or flat batches (B, D)
+    dimensions: ClassVar[tuple[int, ...]] = (2,)  # how many sides there may be
     bounded: ClassVar[bool] = True  # whether an activation may squash what the decoder gives
     any_size: ClassVar[bool] = False  # whether its code is the output, for images of any size
     gives: ClassVar[str] = "values of any size"  # what the decoder of an unbounded one gives
@@ -77,12 +78,21 @@ class Network(Parameters, ABC):
         """Set weights that do not begin as they are drawn."""
 
     def check(self, shape: Shape) -> None:
-        """Raise `InputError` where it cannot take samples of `shape`, (C, H, W) or (D,)."""
-        if self.images and len(shape) != 3:
+        """Raise `InputError` where it cannot take samples of `shape`, (C, *sides) or (D,)."""
+        sides = len(shape) - 1
+        if not self.images or sides in self.dimensions:
+            return
+        if sides:
+            able = " or ".join(map(str, self.dimensions))
             raise InputError(
-                f"A {self.kind} network needs images: give X as (N, C, H, W), or"
-                f" image_shape for {math.prod(shape)} columns."
+                f"A {self.kind} network works in {able} dimensions, not {sides}: use"
+                " network='conv' or 'dense'."
             )
+        signals = ", dimensions=1 if rows are signals" if 1 in self.dimensions else ""
+        raise InputError(
+            f"A {self.kind} network needs images: give X as (N, C, H, W){signals}, or"
+            f" image_shape for {math.prod(shape)} columns."
+        )
 
     def check_output(self, activation: str) -> None:
         """Raise `InputError` where its output cannot have this activation."""
@@ -146,7 +156,8 @@ def _known(module: nn.Module) -> bool:
 
 def lay_out(module: nn.Module) -> None:
     """Put the weights of convolutions into the order in memory that is fastest for them."""
-    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if all(parameter.ndim < 5 for parameter in module.parameters()):
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 @contextmanager
@@ -170,6 +181,21 @@ def _initialise(module: nn.Module, init: str, generator: Generator) -> None:
         bound = 1 / math.sqrt(module.weight[0].numel())
         for parameter in module.parameters(recurse=False):
             parameter.uniform_(-bound, bound, generator=generator)
+
+
+def convolution(sides: int) -> Any:
+    """The convolution along so many sides, 1 to 3."""
+    return (nn.Conv1d, nn.Conv2d, nn.Conv3d)[sides - 1]
+
+
+def transposed(sides: int) -> Any:
+    """The transposed convolution along so many sides, 1 to 3."""
+    return (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)[sides - 1]
+
+
+def padding(missing: Sequence[int]) -> tuple[int, ...]:
+    """What is added behind each side, as torch takes it: the last side first."""
+    return tuple(n for side in reversed(missing) for n in (0, side))
 
 
 def chain(sizes: Sequence[int], activation: Activation) -> list[nn.Module]:

@@ -12,17 +12,29 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from diabolo.errors import InputError
-from diabolo.networks.base import Activation, Network, Pair, Shape, Sizes, after, need_no_code
+from diabolo.networks.base import (
+    Activation,
+    Network,
+    Pair,
+    Shape,
+    Sizes,
+    after,
+    convolution,
+    need_no_code,
+    padding,
+)
+from diabolo.networks.folding import folding
 
 
 class Residual(Network, kind="residual"):
-    """On (B, C, H, W): begins as the identity, and learns the noise to take away.
+    """On (B, C, *sides): begins as the identity, and learns the noise to take away.
 
     The code is the clean image itself, so that there is no `latent`, and the decoder only gives
     it its shape. See `WithoutNoise`; `hidden` are the channels of its layers.
     """
 
     hidden = (64, 64, 64, 64, 64)
+    dimensions = (1, 2, 3)
     bounded = False
     any_size = True
     gives = "its input without the noise"
@@ -43,7 +55,7 @@ class Residual(Network, kind="residual"):
 
 
 class WithoutNoise(nn.Module):
-    """x -> x - noise(x), by 3x3 convolutions at half the resolution; (B, C, H, W) as it came.
+    """x -> x - noise(x), by convolutions of 3 at half the resolution; (B, C, *sides) as it came.
 
     The last convolution begins at zero. Odd sides are padded.
     """
@@ -52,19 +64,21 @@ class WithoutNoise(nn.Module):
         super().__init__()
         odd = any(side % 2 for side in shape[1:])
         layers: list[nn.Module] = [nn.Identity()] if odd else []  # as older files count them
-        layers.append(nn.PixelUnshuffle(2))
-        for before, behind in pairwise([4 * shape[0], *hidden]):
-            layers += [nn.Conv2d(before, behind, 3, padding=1), *after(activation)]
-        layers += [nn.Conv2d(hidden[-1], 4 * shape[0], 3, padding=1), nn.PixelShuffle(2)]
+        sides = len(shape) - 1
+        convolve, parts, (fold, unfold) = convolution(sides), 2**sides, folding(sides)
+        layers.append(fold)
+        for before, behind in pairwise([parts * shape[0], *hidden]):
+            layers += [convolve(before, behind, 3, padding=1), *after(activation)]
+        layers += [convolve(hidden[-1], parts * shape[0], 3, padding=1), unfold]
         self.noise = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        height, width = x.shape[-2:]
-        even = F.pad(x, (0, width % 2, 0, height % 2)) if height % 2 or width % 2 else x
-        return x - self.noise(even)[..., :height, :width]
+        sides = x.shape[2:]
+        odd = [side % 2 for side in sides]
+        noise = self.noise(F.pad(x, padding(odd)) if any(odd) else x)
+        return x - noise[:, :, *map(slice, sides)]
 
     def begin_as_identity(self) -> None:
         """Make the noise zero."""
-        last = [layer for layer in self.noise if isinstance(layer, nn.Conv2d)][-1]
-        for parameter in last.parameters():
+        for parameter in list(self.noise)[-2].parameters():
             parameter.zero_()

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from diabolo.beside import CONVOLUTIONS
 from diabolo.networks.base import (
     ACTIVATIONS,
     Activation,
@@ -26,13 +27,17 @@ from diabolo.networks.base import (
     Pair,
     Shape,
     Sizes,
+    convolution,
     need_no_code,
+    padding,
+    transposed,
 )
+from diabolo.networks.folding import fold, unfold
 from diabolo.params import Count
 
 
 class UNet(Network, kind="unet"):
-    """On (B, C, H, W) of any size: begins as the identity, and learns the noise to take away.
+    """On (B, C, *sides) of any size: begins as the identity, and learns the noise to take away.
 
     The code is the clean image itself, so that there is no `latent`, and the decoder only gives
     it its shape. `hidden` are the channels at a half, a quarter, ... of the resolution. A
@@ -49,6 +54,7 @@ class UNet(Network, kind="unet"):
     ] = False
 
     hidden = (64, 96, 128)
+    dimensions = (1, 2, 3)
     bounded = False
     any_size = True
     gives = "its input without the noise"
@@ -57,7 +63,7 @@ class UNet(Network, kind="unet"):
         need_no_code(self, sizes)
         known = self.blocks or (1,)
         blocks = (*known, *known[-1:] * len(sizes.hidden))[: len(sizes.hidden)]
-        encoder = Clean(sizes.shape[0], sizes.given, sizes.hidden, blocks, sizes.activation)
+        encoder = Clean(sizes.shape, sizes.given, sizes.hidden, blocks, sizes.activation)
         if self.biases:
             encoder.add_biases()
         return nn.Sequential(encoder, nn.Flatten()), Shaped(sizes.shape)
@@ -70,7 +76,7 @@ class UNet(Network, kind="unet"):
 
 
 class Shaped(nn.Module):
-    """A clean image (B, C H W), without the condition beside it, as (B, C, H, W)."""
+    """A clean image (B, C H W), without the condition beside it, as (B, C, *sides)."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -81,7 +87,7 @@ class Shaped(nn.Module):
 
 
 class Clean(nn.Module):
-    """x -> x - noise(x); (B, C + M, H, W) -> (B, C, H, W), M channels of a condition.
+    """x -> x - noise(x); (B, C + M, *sides) -> (B, C, *sides), M channels of a condition.
 
     Of an image in colour these are given a second time, as zeros where it is gray, of three equal
     channels: their noise is alike, which tells more of it than that of three which differ. Sides
@@ -90,53 +96,58 @@ class Clean(nn.Module):
 
     def __init__(
         self,
-        channels: int,
+        shape: Shape,
         given: int,
         hidden: Sequence[int],
         blocks: Sequence[int],
         activation: Activation,
     ) -> None:
         super().__init__()
-        self.channels, self.step = channels, 2 ** len(hidden)
+        channels, sides = shape[0], len(shape) - 1
+        self.channels, self.step, parts = channels, 2 ** len(hidden), 2**sides
         seen = channels + given * (1 if channels == 1 else 2)
 
         def some(width: int, count: int) -> nn.Sequential:
-            return nn.Sequential(*(Block(width, activation) for _ in range(count)))
+            return nn.Sequential(*(Block(width, activation, sides) for _ in range(count)))
 
-        self.first = _convolution(4 * seen, hidden[0])
+        self.first = _convolution(parts * seen, hidden[0], sides)
         self.down = nn.ModuleList(map(some, hidden[:-1], blocks[:-1]))
         self.shrink = nn.ModuleList(
-            nn.Conv2d(wide, deep, 2, stride=2, bias=False) for wide, deep in pairwise(hidden)
+            convolution(sides)(wide, deep, 2, stride=2, bias=False)
+            for wide, deep in pairwise(hidden)
         )
         self.middle = some(hidden[-1], blocks[-1])
         self.grow = nn.ModuleList(
-            nn.ConvTranspose2d(deep, wide, 2, stride=2, bias=False)
+            transposed(sides)(deep, wide, 2, stride=2, bias=False)
             for wide, deep in pairwise(hidden)
         )
         self.up = nn.ModuleList(map(some, hidden[:-1], blocks[:-1]))
-        self.last = _convolution(hidden[0], 4 * channels)
+        self.last = _convolution(hidden[0], parts * channels, sides)
 
     def forward(self, x: Tensor) -> Tensor:
-        height, width = x.shape[-2:]
+        sides = x.shape[2:]
         image, given = x[:, : self.channels], x[:, self.channels :]
         if self.channels > 1 and given.shape[1]:
             coloured = (image != image[:, :1]).flatten(1).any(1)
-            given = torch.cat([given, given * coloured.view(-1, 1, 1, 1)], 1)
+            given = torch.cat([given, given * coloured.view(-1, *(1,) * (x.ndim - 1))], 1)
         whole = F.pad(
             torch.cat([image, given], 1),
-            (0, -width % self.step, 0, -height % self.step),
+            padding([-side % self.step for side in sides]),
             mode="replicate",
         )
-        return image - self._noise(whole)[..., :height, :width]
+        return image - self._noise(whole)[:, :, *map(slice, sides)]
 
     def add_biases(self) -> None:
         """Give each convolution a bias, zero as yet."""
         for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            if isinstance(module, CONVOLUTIONS):
                 module.bias = nn.Parameter(torch.zeros(module.out_channels))
 
     def _noise(self, x: Tensor) -> Tensor:
-        h = self.first(F.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last))
+        h = fold(x)
+        if h.ndim == 4:
+            h = h.contiguous(memory_format=torch.channels_last)
+        h = self.first(h)
         ways = [h]
         for blocks, shrink in zip(self.down, self.shrink, strict=True):
             ways.append(blocks(h))
@@ -144,21 +155,22 @@ class Clean(nn.Module):
         h = self.middle(h)
         for blocks, grow in zip(reversed(self.up), reversed(self.grow), strict=True):
             h = blocks(grow(h) + ways.pop())
-        return F.pixel_shuffle(self.last(h + ways.pop()), 2)
+        return unfold(self.last(h + ways.pop()))
 
 
 class Block(nn.Module):
-    """x -> x + conv(activation(conv(x))), both 3x3, without biases."""
+    """x -> x + conv(activation(conv(x))), both of 3, without biases."""
 
-    def __init__(self, channels: int, activation: Activation) -> None:
+    def __init__(self, channels: int, activation: Activation, sides: int) -> None:
         super().__init__()
-        self.before = _convolution(channels, channels)
+        self.before = _convolution(channels, channels, sides)
         self.activation = ACTIVATIONS[activation]()
-        self.behind = _convolution(channels, channels)
+        self.behind = _convolution(channels, channels, sides)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.behind(self.activation(self.before(x)))
 
 
-def _convolution(before: int, behind: int) -> nn.Conv2d:
-    return nn.Conv2d(before, behind, 3, padding=1, bias=False)
+def _convolution(before: int, behind: int, sides: int) -> nn.Module:
+    module: nn.Module = convolution(sides)(before, behind, 3, padding=1, bias=False)
+    return module

@@ -17,6 +17,7 @@ from diabolo.tasks.evaluation import Outcome, decibels, in_units, pictured, show
 from diabolo.tasks.sampling import interpolate
 
 SHOWN = 10  # samples in a row of pictures
+LINES = 6  # signals
 MARKED = 0.05  # of an image is under a watermark, where that is to be shown
 POINTS = 10_000  # codes in the map
 
@@ -36,8 +37,12 @@ def gallery(
     """The pictures that this model has, in the order of the page; under `figures.theme`."""
     if model.history_["epoch"]:
         yield from _training(model)
-    if model.image_shape_ is None:
+    if model.grid_ is None:
         yield _table(model, test)
+    elif len(model.grid_) == 2:
+        yield _signals(model, test, outcome)
+    elif len(model.grid_) == 4:
+        yield _volumes(model, test.array[:SHOWN])
     elif pictured(model):
         count = recipe.report.get("columns", SHOWN)
         yield _images(model, test.array[:count])
@@ -134,6 +139,35 @@ def _table(model: Estimator, test: Samples) -> Picture:
     caption = "Test rows in scaled units, their reconstructions, and the difference."
     figure = figures.table_rows(clean, output, columns)
     return Picture("reconstructions", "Reconstructions", caption, figure)
+
+
+def _signals(model: Estimator, test: Samples, outcome: Outcome) -> Picture:
+    """Some test signals as they were given, and what came out."""
+    index = np.linspace(0, len(test.array) - 1, min(len(test.array), LINES)).astype(int)
+    shape = (len(index), *model.grid_)
+    lines = {"noisy": outcome.seen} if outcome.corrupted else {}
+    lines |= {"original": outcome.clean, "reconstruction": outcome.output}
+    figure = figures.signals(
+        {name: rows[index].reshape(shape) for name, rows in lines.items()},
+        [f"from {test.names[i]}" if test.series else test.names[i] for i in index],
+        names=test.columns or [],
+    )
+    caption = "Test signals in scaled units, and what the decoder makes of their codes."
+    return Picture("reconstructions", "Reconstructions", caption, figure)
+
+
+def _volumes(model: Estimator, X: np.ndarray) -> Picture:
+    """The middle slices of the first channel of volumes, and of what came out."""
+    low, high = model.net_.scaling.peak.tolist()
+
+    def middle(volumes: np.ndarray) -> np.ndarray:
+        shaped = np.asarray(volumes, np.float32).reshape(-1, *model.grid_)
+        slices: np.ndarray = (shaped[:, 0, shaped.shape[2] // 2] - low) / ((high - low) or 1)
+        return slices.clip(0, 1)
+
+    rows = [("original", middle(X)), ("reconstruction", middle(model.reconstruct(X)))]
+    caption = "The middle slices of test volumes, and what the decoder makes of their codes."
+    return Picture("reconstructions", "Reconstructions", caption, figures.rows(rows))
 
 
 def _errors(model: Estimator, outcome: Outcome) -> Picture:

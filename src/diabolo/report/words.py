@@ -57,7 +57,7 @@ def story(model: Parameters, recipe: Recipe, numbers: dict[str, Any], data: str)
 def tested(model: Estimator, recipe: Recipe, numbers: dict[str, Any], others: int) -> str:
     """What a run was trained and tested on, in words."""
     name = "MNIST" if recipe.source == "mnist" else Path(recipe.source).name
-    what = "rows" if model.image_shape_ is None else "patches" if recipe.patches else "images"
+    what = "patches" if recipe.patches else model.fitted_.intake.what
     shape = " x ".join(map(str, model.sample_shape_))
     if recipe.pairs:
         noisy, clean = (Path(path).name for path in recipe.pairs)

@@ -34,6 +34,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from diabolo import store
+from diabolo.data.series import Windows
 from diabolo.data.source import digest
 from diabolo.doctor import DoctorWarning, tell
 from diabolo.errors import InputError
@@ -76,6 +77,13 @@ class AnomalyDetector(OutlierMixin, Parameters):
     All of them calibrate, but for the share that "latent" and "combined" learn normal codes from.
     `seen_` is the number of those in X that it is known to be trained on: above 0, nothing is
     guaranteed.
+
+    X may be the `Windows` of a series. Then those in the last share of the time are held out, and
+    of these only windows calibrate that have no time steps in common. What holds is then of one
+    window: P(p <= a) <= a where it and those are exchangeable, as in a series whose law does not
+    change and whose dependence does not reach from one window to the next. `Windows.largest`
+    makes p-values of time steps of those of windows, for which the same holds, and `Windows.mean`
+    scores.
 
     >>> X = np.random.default_rng(0).normal(size=(400, 4)).astype(np.float32)
     >>> model = Autoencoder(latent_dim=2, hidden=(), epochs=3, scaling="standard")
@@ -120,6 +128,7 @@ class AnomalyDetector(OutlierMixin, Parameters):
         Warns where too few samples are held out for the rate: nothing is flagged then. After a
         failure the detector is as it was before.
         """
+        series = X if isinstance(X, Windows) else None
         p, X = self.validated(), X if is_frame(X) else as_rows(X)
         seed = find_seed(p.random_state)
         if p.prefit:
@@ -128,15 +137,15 @@ class AnomalyDetector(OutlierMixin, Parameters):
             with self._named(model):
                 count, seen = _counts(model, X)
         else:
-            model, count = _new_model(self.model, X, seed)
+            model, count = _new_model(self.model, X, seed, series)
             seen = 0
         criteria.check_images(p.criterion, model, X)
-        learnt, held = _split(count, p, seed)
+        learnt, held = _split(count, p, seed) if series is None else _by_time(series, p)
         if criteria.shapes(p.criterion, 1):
             criteria.check_code(model.code_size_ if p.prefit else model.planned(X).probe[0])
         normal, others = (_safe_indexing(X, index) for index in (learnt, held))
         if not p.prefit:
-            model.fit(normal)
+            model.fit(normal if series is None else series.only(learnt))
         reference = criteria.learn(p.criterion, model, normal) if len(learnt) else {}
         scores = model._mapped(others, criteria.scores(p.criterion, model, reference))
         self._set(model, reference, np.sort(scores))
@@ -320,6 +329,14 @@ def _split(count: int, p: Any, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.sort(order[held:]), np.sort(order[:held])
 
 
+def _by_time(series: Windows, p: Any) -> tuple[np.ndarray, np.ndarray]:
+    """As `_split`, the windows of a series: the last are held out, those that lie apart."""
+    if p.prefit and not criteria.shapes(p.criterion, 1):
+        return np.empty(0, int), series.apart(np.arange(len(series)))
+    learnt, held = series.parted(p.calibration_fraction)
+    return learnt, series.apart(held)
+
+
 # ---- the model
 
 PLAIN = {
@@ -355,10 +372,14 @@ def _counts(model: Estimator, X: Any) -> tuple[int, int]:
     return len(rows), len(rows)
 
 
-def _new_model(model: Estimator | None, X: Any, seed: int) -> tuple[Estimator, int]:
+def _new_model(
+    model: Estimator | None, X: Any, seed: int, series: Windows | None
+) -> tuple[Estimator, int]:
     """The model to fit, seeded, and the number of samples in X, which must suit it."""
     new: Estimator = clone(Autoencoder() if model is None else model)
-    taken, source = learn(new, X, image_shape=new.image_shape)
+    if series is not None:
+        new.set_params(dimensions=1)
+    taken, source = learn(new, X, image_shape=new.image_shape, dimensions=new.dimensions)
     if model is None:
         new.set_params(**_suited(new, taken, len(source)))
     plain = isinstance(new.validated().likelihood, Gaussian)
@@ -370,7 +391,7 @@ def _new_model(model: Estimator | None, X: Any, seed: int) -> tuple[Estimator, i
 
 def suited(model: Estimator, X: Any) -> dict[str, Any]:
     """The parameters of the model that a detector of samples like X has of its own."""
-    taken, source = learn(model, X, image_shape=model.image_shape)
+    taken, source = learn(model, X, image_shape=model.image_shape, dimensions=model.dimensions)
     return _suited(model, taken, len(source))
 
 
@@ -380,10 +401,10 @@ def _suited(model: Estimator, taken: Intake, count: int) -> dict[str, Any]:
     A plain network: one that begins at PCA also learns to reconstruct what is odd.
     """
     found: dict[str, Any] = PLAIN | {"epochs": min(max(20, 200_000 // count), 200)}
-    images = taken.image_shape is not None
+    images = taken.pooled
     if not takes_images(model.validated().network):
         found["hidden"] = (256, 128) if images else (64, 32)
     if images:
         return found | {"latent_dim": 32}
-    code = min(max(taken.shape[0] // 3, 1), 32)
+    code = min(max(taken.features // 3, 1), 32)
     return found | {"scaling": "standard", "latent_dim": code}

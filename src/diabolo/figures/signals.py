@@ -1,0 +1,74 @@
+"""Signals as lines: what went in and what came out, window beside window."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from diabolo.figures.style import (
+    COLOURS,
+    DPI,
+    MARGIN,
+    MUTED,
+    SMALL,
+    WIDTH,
+    ConstrainedLayoutEngine,
+    finite,
+    shortened,
+)
+
+CHANNELS, COLUMNS = 4, 3  # that are drawn of a signal; signals beside each other
+HEIGHT = 120  # pixels of a channel
+
+
+def signals(
+    signals: Mapping[str, np.ndarray],
+    captions: Sequence[str] = (),
+    *,
+    names: Sequence[str] = (),
+    title: str | None = None,
+) -> Figure:
+    """Signals (n, C, T) of several names over each other, a channel in a row of its own.
+
+    `captions` stand over each signal, `names` beside the channels, of which the first are drawn.
+    """
+    arrays = {name: np.asarray(values, float) for name, values in signals.items()}
+    count, channels, _ = next(iter(arrays.values())).shape
+    shown, across = min(channels, CHANNELS), min(count, COLUMNS)
+    down = -(-count // across)
+    lines = max((caption.count("\n") + 1 for caption in captions), default=0)
+    height = HEIGHT * shown * down + 60 + 22 * lines * down + (38 if title else 0)
+    layout = ConstrainedLayoutEngine(w_pad=MARGIN / DPI, h_pad=MARGIN / 2 / DPI)
+    figure = Figure(figsize=(WIDTH / DPI, height / DPI), dpi=DPI, layout=layout)
+    grid = figure.subplots(shown * down, across, squeeze=False, sharex=True)
+    for number in range(across * down):
+        for channel in range(shown):
+            axes = grid[number // across * shown + channel, number % across]
+            if number >= count:
+                axes.set_axis_off()
+                continue
+            _draw(axes, {name: a[number, channel] for name, a in arrays.items()})
+            if channel == 0 and number < len(captions):
+                words = [shortened(c, WIDTH // across - 70) for c in captions[number].split("\n")]
+                axes.set_title("\n".join(words), size=SMALL, weight="normal", pad=4)
+            if number % across == 0 and channel < len(names):
+                axes.set_ylabel(shortened(str(names[channel]), HEIGHT), size=SMALL)
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    if title:
+        figure.suptitle(title, x=MARGIN / WIDTH, ha="left", weight="bold")
+    return figure
+
+
+def _draw(axes: Axes, lines: Mapping[str, np.ndarray]) -> None:
+    """One channel of one signal, the first line muted behind the others."""
+    for place, (name, values) in enumerate(lines.items()):
+        colour = MUTED if place == 0 else COLOURS[place - 1]
+        marker: dict[str, Any] = {"marker": "o", "ms": 3} if len(values) == 1 else {}
+        axes.plot(
+            finite(values), label=name, color=colour, lw=1.6 if place == 0 else 1.2, **marker
+        )
+    axes.tick_params(labelsize=SMALL)
+    axes.margins(x=0.01)
