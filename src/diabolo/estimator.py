@@ -3,6 +3,7 @@
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -17,6 +18,8 @@ from diabolo import doctor, fitting, intake, params, store, unlike
 from diabolo.bottleneck import Bottleneck
 from diabolo.condition import Condition
 from diabolo.corruption import Corruption
+from diabolo.data.mapped import OnDisk, streamed
+from diabolo.data.outside import brought
 from diabolo.data.samples import Samples
 from diabolo.data.series import Windows
 from diabolo.data.source import Source
@@ -43,9 +46,10 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Hyperparamete
     """What every autoencoder shares: its parameters, `fit`, and the uses of a fitted model.
 
     X is `(N, D)`, `(N, H, W)`, `(N, C, H, W)` or `(N, C, D, H, W)`, numpy or torch, of bool,
-    uint8, uint16 or float; what `data.read` gives; or, to fit, a `Source`. With `dimensions=1`
-    it is signals, `(N, T)` or `(N, C, T)`. Results are float32 in the units of X; torch in, torch
-    out. Mistakes raise `InputError` (a `ValueError`), use before `fit` scikit-learn's
+    uint8, uint16 or float; what `data.read` gives; what lies on disk or elsewhere (see
+    `diabolo.data.outside`); or, to fit, a `Source`. With `dimensions=1` it is signals, `(N, T)` or
+    `(N, C, T)`. Results are float32 in the units of X; torch in, torch out. Mistakes raise
+    `InputError` (a `ValueError`), use before `fit` scikit-learn's
     `NotFittedError`.
 
     A fitted model keeps one record, `fitted_`; whatever the record has is an attribute too, with
@@ -221,9 +225,13 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Hyperparamete
         Gaps are NaN. Images may have some where the model was trained with a corruption that
         erases.
         """
-        net, rows = self._net(), self.rows(X)
+        net, X = self._net(), brought(X)
         if self.fitted_.intake.table is None and not net.fills:
+            self.rows(X[:1] if isinstance(X, OnDisk) else X)
             return copy.copy(X)
+        if isinstance(X, OnDisk):
+            return streamed(self.fill, X, condition=condition)
+        rows = self.rows(X)
         found = in_blocks(net, net.fill, rows, *self.given(condition, len(rows)))
         return self.fitted_.intake.fill(X, found)
 
@@ -306,6 +314,11 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Hyperparamete
         itself: it would cost each call, and a pipeline makes many. Models of older files say
         nothing.
         """
+        X = brought(X)
+        if isinstance(X, OnDisk):  # of which as many are looked at as of samples in memory
+            few = np.linspace(0, len(X) - 1, min(len(X), unlike.LOOKED)).astype(np.int64)
+            condition = condition if np.ndim(condition) == 0 else np.asarray(condition)[few]
+            X = np.asarray(X[few])
         rows = self.rows(X)
         beside = self.given(condition, len(rows))
         return unlike.looked(self.fitted_.usual, self._net(), rows, *beside)
@@ -383,6 +396,11 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Hyperparamete
         keep_shape: bool = False,
         wide: bool = False,
     ) -> Any:
+        X = brought(X)
+        if isinstance(X, OnDisk):
+            options: Any = {"keep_shape": keep_shape, "wide": wide}
+            each = partial(self._mapped, function=function, **options)
+            return streamed(each, X, condition=condition)
         rows = self.rows(X)
         out = in_blocks(self._net(), function, rows, *self.given(condition, len(rows)), wide=wide)
         return self.fitted_.intake.like(X, out) if keep_shape else like(X, out)

@@ -16,6 +16,8 @@ from torch import Tensor
 from diabolo import columns
 from diabolo.columns import Columns
 from diabolo.condition import Condition
+from diabolo.data.mapped import Mapped, OnDisk
+from diabolo.data.outside import brought
 from diabolo.data.samples import Samples
 from diabolo.data.source import Rows, Source
 from diabolo.errors import InputError
@@ -138,10 +140,15 @@ class Intake:
 
         `name` is what the partners are called where they do not fit.
         """
+        X, X_noisy = brought(X), brought(X_noisy)
         if isinstance(X, Source):
             if X.shape != self.sample_shape:
                 self._refuse(X.shape)
             return self._beside(X, y)
+        if isinstance(X, OnDisk):
+            if X.sample != self.sample_shape or X.stored != self.dtype:
+                self._refuse(X.sample, X.stored)
+            return self._beside(Mapped(X, _partner_on_disk(X, X_noisy, name)), y)
         x = self.rows(owner, X, peak)
         rows = Rows(x, self.partner(owner, X, X_noisy, name), shape=self.sample_shape)
         return self._beside(rows, y)
@@ -166,7 +173,7 @@ class Intake:
         """A source with the conditions y of its samples, where they are given and learnt."""
         if self.condition is None or self.condition.drawn or y is None:
             return source
-        if not isinstance(source, Rows):
+        if not isinstance(source, Rows | Mapped):
             raise InputError("The conditions of a source of your own are not read: give arrays.")
         return replace(source, given=torch.from_numpy(self.condition.given(y, len(source))))
 
@@ -182,7 +189,9 @@ class Intake:
         except InputError as error:
             raise InputError(f"{name} does not fit: {error}") from None
 
-    def _refuse(self, shape: tuple[int, ...]) -> NoReturn:
+    def _refuse(self, shape: tuple[int, ...], dtype: str | None = None) -> NoReturn:
+        if shape == self.sample_shape:
+            raise InputError(f"The model was fitted on {self.dtype}, not {dtype}: convert X.")
         raise InputError(
             f"The model was fitted on samples of shape {self.sample_shape}, not {shape}."
         )
@@ -223,13 +232,19 @@ def learn(
     `condition` learns from y, one for each sample.
     """
     names: tuple[str, ...] = ()
-    known = None
+    known, X, X_noisy = None, brought(X), brought(X_noisy)
     if isinstance(X, Source):
         shape, stored = X.shape, str(X.dtype).removeprefix("torch.")
         if stored not in TYPES:
             raise InputError(f"A source is of {', '.join(TYPES)}, not {stored}: convert it.")
         check_layout("X", shape)
         source: Source = X
+    elif isinstance(X, OnDisk):
+        if table:
+            raise InputError("A table with categories or gaps is learnt from memory: give a part.")
+        shape, stored = X.sample, X.stored
+        check_layout("X", shape)
+        source = Mapped(X, _partner_on_disk(X, X_noisy, "X_noisy"))
     else:
         known = None if image_shape or dimensions else _table(X, sure=table)
         array = as_rows(X) if known is None else X
@@ -246,6 +261,18 @@ def learn(
     if X_noisy is not None and isinstance(source, Rows):
         source = replace(source, noisy=taken.partner(owner, X, X_noisy, "X_noisy"))
     return taken, taken._beside(source, y)
+
+
+def _partner_on_disk(X: OnDisk, X_noisy: Any, name: str) -> OnDisk | None:
+    """The noisy partners of samples on disk, which must be like them."""
+    if X_noisy is None:
+        return None
+    if not isinstance(X_noisy, OnDisk):
+        raise InputError(f"{name} does not fit: X lies on disk, so map {name} from a file too.")
+    if (X_noisy.shape, X_noisy.dtype) != (X.shape, X.dtype):
+        found, wanted = (f"{a.shape} of {a.dtype}" for a in (X_noisy, X))
+        raise InputError(f"{name} does not fit: it is {found}, the clean {wanted}.")
+    return X_noisy
 
 
 def _condition(owner: Any, condition: Condition | None, y: Any) -> Condition | None:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
-from diabolo.data.source import Batch, Source
+from diabolo.data.source import Batch, Source, taken
 from diabolo.draw import Pooled, restore, state_of
 from diabolo.errors import InputError
 from diabolo.optim import Optimizer
@@ -195,10 +195,12 @@ class Training:
         learn = (self.module.learner() if simple else None) or _autograd(
             self.loss_of, self.device, self.precision
         )
-        for step in range(self.step, self.steps):
+        begun = self.step
+        samples = taken(self.source, batches[begun : self.steps])
+        for step, batch in enumerate(samples, start=begun):
             index, number = batches[step], self.epoch * self.steps + step
             weight = 1 / (len(index) * self.divisor)
-            loss = learn(self.source.take(index), self.noise, number, weight)
+            loss = learn(batch, self.noise, number, weight)
             done = (number / self.steps - self.first_epoch) / self.epochs
             self.optimizer.step(self.learning_rate * RATES[self.schedule](done))
             self.module.after_step(self.noise, number)

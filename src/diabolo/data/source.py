@@ -5,6 +5,7 @@ and its parts. Nothing else is asked of it, so that nothing depends on where its
 """
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
@@ -141,6 +142,12 @@ class Rows:
     def to(self, device: torch.device) -> "Rows":
         tensors: Any = {n: t.to(device) for n, t in vars(self).items() if isinstance(t, Tensor)}
         return replace(self, **tensors)
+
+
+def taken(source: Source, batches: Sequence[Tensor]) -> Iterator[Batch]:
+    """The samples of each index in turn; of a source that can, they are read `ahead`."""
+    ahead = getattr(source, "ahead", None)
+    return map(source.take, batches) if ahead is None else ahead(batches)
 
 
 def statistics(source: Source) -> Statistics:
