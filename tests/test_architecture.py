@@ -14,8 +14,8 @@ import diabolo
 
 SOURCE = Path(diabolo.__file__).parent
 LEVELS = [
-    "errors arguments inputs params draw layers beside backprop divergence optim train progress"
-    " data metrics linear denoiser figures names columns gaps noise shipped",
+    "errors arguments inputs params draw layers beside backprop divergence distributed optim train"
+    " progress data metrics linear denoiser figures names columns gaps noise shipped",
     "scaling networks corruption condition bottleneck store intake",
     "likelihood",
     "net hyperparameters",

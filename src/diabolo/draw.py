@@ -5,6 +5,7 @@ some of a small network's matrix products.
 """
 
 from collections.abc import Callable
+from typing import Any, cast
 
 import torch
 from torch import Generator, Tensor
@@ -13,7 +14,14 @@ POOL = 1 << 20  # places at which a run can begin
 LAWS: dict[str, Callable[..., Tensor]] = {"normal": torch.randn, "uniform": torch.rand}
 
 
-class Pooled(Generator):
+class Shared(Generator):
+    """A generator that draws for a whole batch, of which `share` is what a process takes."""
+
+    share: slice | None = None
+    rows = 0  # of the whole batch
+
+
+class Pooled(Shared):
     """A CPU generator for training: beyond the first `POOL` numbers, they come from a pool.
 
     A sample of D numbers then takes D neighbours in the pool, from a random place of `POOL`. By
@@ -55,6 +63,29 @@ def normal(like: Tensor, generator: Generator) -> Tensor:
 def uniform(like: Tensor, generator: Generator) -> Tensor:
     """Numbers of U[0, 1), of the shape, type and device of `like`."""
     return _drawn("uniform", like, generator)
+
+
+def own(tensor: Tensor | None, generator: Generator | None) -> Any:
+    """The share of a whole batch that a process takes."""
+    share = getattr(generator, "share", None)
+    return tensor if share is None or tensor is None else tensor[share]
+
+
+def of_share(like: Tensor, generator: Generator, draws: int = 1) -> Tensor:
+    """Numbers of N(0, 1) for codes, (draws * B, ...), draw by draw; see `Shared`.
+
+    `like`, (B, ...), is a process's share of a batch; without shares the batch.
+    """
+    share, options = (
+        getattr(generator, "share", None),
+        {"device": like.device, "dtype": like.dtype},
+    )
+    if share is None:
+        shape = draws * len(like), *like.shape[1:]
+        return torch.randn(shape, generator=generator, **options)
+    rows = cast(Shared, generator).rows
+    found = torch.randn((draws, rows, *like.shape[1:]), generator=generator, **options)
+    return found[:, share].reshape(-1, *like.shape[1:])
 
 
 def _drawn(law: str, like: Tensor, generator: Generator) -> Tensor:

@@ -18,9 +18,10 @@ import torch
 from scipy.special import stdtrit
 from torch import Tensor
 
-from diabolo import doctor, resuming, trial
+from diabolo import distributed, doctor, resuming, trial
 from diabolo.begin import begin
 from diabolo.beside import Beside
+from diabolo.bottleneck import Bottleneck
 from diabolo.data.source import ROWS, Source
 from diabolo.defaults import suited
 from diabolo.doctor import Finding
@@ -74,6 +75,7 @@ def fit(
     run = Fit(plan, record, source, validation, whole=anew, checkpoints=checkpoints)
     if kept is not None:
         run.resume(kept)
+    run.meet()
     return run.finish(callback)
 
 
@@ -108,7 +110,8 @@ def _begin(
     if start is not None:
         resuming.check_same_model(plan.config, start.config)
     whole, (source, validation) = source, _split(source, validation, plan.p, seed)
-    device = find_device(plan.p.device)
+    device = distributed.place(find_device(plan.p.device))
+    distributed.join(device)
     if start is None:
         net = _new_net(plan, intake, whole, seed)
         begin(net, source, seed)
@@ -254,6 +257,15 @@ class Fit:
         except (KeyError, TypeError, RuntimeError) as error:
             raise InputError(f"The checkpoint does not fit model or device: {error}.") from None
         self.kept = self.training.epoch, self.training.step
+
+    def meet(self) -> None:
+        """Begin together with the other processes under torchrun, with the net of rank 0."""
+        now = [self.training.epoch, self.training.step]
+        facts = {"data": self.record.data, "seed": self.record.seed, "checkpoint": now}
+        distributed.check_alike(self.net.device, **facts, model=self.record.config)
+        beside = type(self.net.bottleneck).after_step is not Bottleneck.after_step
+        distributed.check_module(self.net, learns_beside=beside)
+        distributed.from_first(self.net.state_dict())
 
     def finish(self, callback: Callable[[Fitted], object] | None) -> Fitted:
         """Train to the end; the record with what is wrong with the model.
@@ -403,7 +415,9 @@ class Fit:
     def _keep(self) -> None:
         """Write a checkpoint, unless there is one or the weights are of no use any more."""
         now = self.training.epoch, self.training.step
-        if self.checkpoints is None or self.kept == now or not self.net.finite:
+        if self.checkpoints is None or distributed.rank():
+            return
+        if self.kept == now or not self.net.finite:
             return
         training = self.net.training
         self.checkpoints.write(self._contents)

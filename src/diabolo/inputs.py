@@ -120,7 +120,8 @@ def find_seed(random_state: Any) -> int:
 def find_device(name: str) -> torch.device:
     """The device of that name, or an `InputError` where it is not there."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+        return torch.device(next((kind for kind in there if there[kind]), "cpu"))
     try:
         device = torch.device(name)
         torch.Generator(device)  # which the device "meta", without values, has not

@@ -18,6 +18,7 @@ from diabolo.bottleneck import Bottleneck, Code, Encoder, Terms
 from diabolo.condition import Condition
 from diabolo.corruption import Corrupted, Corruption
 from diabolo.data.source import Batch
+from diabolo.draw import own
 from diabolo.gaps import smoothed
 from diabolo.likelihood import Likelihood
 from diabolo.scaling import Scaling
@@ -127,7 +128,8 @@ class Net(nn.Module):
         spreads = self.corruption is not None and self.corruption.spreads
         if spreads and level is not None and self.condition is not None and self.condition.drawn:
             given = level.unsqueeze(1)
-        seen = self.scaling.hidden(corrupted.x, generator)
+        seen = own(self.scaling.hidden(corrupted.x, generator), generator)
+        clean, given = own(clean, generator), own(given, generator)
         total, terms = self.terms(seen, clean, generator, step, given=given)
         for weight, term in terms.values():
             total = total + weight * term
@@ -146,6 +148,7 @@ class Net(nn.Module):
         @torch.no_grad()
         def learn(batch: Batch, generator: Generator, step: int, weight: float) -> Tensor:
             seen, clean = self.seen(batch, generator)
+            seen, clean = own(seen, generator), own(clean, generator)
             tape = backprop.forward(layers, self.filled(seen))
             nll, gradient = self.likelihood.nll_and_gradient(tape[-1][2], clean)
             backprop.backward(tape, gradient.mul_(weight))

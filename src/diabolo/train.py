@@ -18,8 +18,9 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
+from diabolo import distributed
 from diabolo.data.source import Batch, Source, taken
-from diabolo.draw import Pooled, restore, state_of
+from diabolo.draw import Pooled, Shared, restore, state_of
 from diabolo.errors import InputError
 from diabolo.optim import Optimizer
 
@@ -72,11 +73,13 @@ def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def generator(
     seed: int, purpose: str, epoch: int = 0, device: str = "cpu", *, pooled: bool = False
-) -> Generator:
+) -> Shared:
     """An independent generator for each (seed, purpose, epoch); `pooled` on a CPU only."""
     entropy = np.random.SeedSequence([seed, zlib.crc32(purpose.encode()), epoch])
     state = int(entropy.generate_state(1, np.uint64)[0] >> np.uint64(1))
-    return (Pooled() if pooled else Generator(device)).manual_seed(state)
+    made = Pooled() if pooled else Shared(device)
+    made.manual_seed(state)
+    return made
 
 
 @dataclass
@@ -156,9 +159,9 @@ class Training:
             self.losses[: self.step * self.batch_size] = state["losses"].to(self.device)
             restore(self.noise, under(NOISE, state))
 
-    def _noise(self) -> Generator:
+    def _noise(self) -> Shared:
         kind = self.device.type
-        return generator(self.seed, "noise", self.epoch, kind, pooled=kind == "cpu")
+        return generator(self.seed, "noise", self.epoch, str(self.device), pooled=kind == "cpu")
 
     def _epoch(self) -> Epoch:
         """Train to the end of the epoch, and take its losses together."""
@@ -173,6 +176,9 @@ class Training:
         self.epoch, self.step = self.epoch + 1, 0
         self.module.eval()
         checked = self.check()
+        if checked is not None:
+            checked = checked.clone()  # which inference mode has made
+            distributed.from_first({"val_loss": checked})
         val_loss = None if checked is None else float(checked.sum()) / len(checked)
         per_step = np.array([float(batch.mean()) for batch in losses.split(self.batch_size)])
         return Epoch(float(losses.mean()), val_loss, seconds, per_step)
@@ -195,12 +201,19 @@ class Training:
         learn = (self.module.learner() if simple else None) or _autograd(
             self.loss_of, self.device, self.precision
         )
+        together = None
+        if distributed.size() > 1:
+            together = distributed.Sums(self.optimizer.parameters, self.batch_size)
         begun = self.step
         samples = taken(self.source, batches[begun : self.steps])
         for step, batch in enumerate(samples, start=begun):
             index, number = batches[step], self.epoch * self.steps + step
             weight = 1 / (len(index) * self.divisor)
+            if together is not None:
+                self.noise.share, self.noise.rows = distributed.share(len(index)), len(index)
             loss = learn(batch, self.noise, number, weight)
+            if together is not None:
+                loss = together(loss, len(index))
             done = (number / self.steps - self.first_epoch) / self.epochs
             self.optimizer.step(self.learning_rate * RATES[self.schedule](done))
             self.module.after_step(self.noise, number)

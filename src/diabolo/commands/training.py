@@ -87,6 +87,10 @@ def fit(
     if start is not None:
         plan = replace(plan, start=_beginning(start))
     model = new_model(plan)
+    from diabolo import distributed
+
+    if distributed.rank():
+        return _help(None, plan, model)
     folder = runs.new_folder(out, plan.name, force=force)
     if options.get("noisy") and original.model.get("corruption") and model.corruption is None:
         say("The noise is that of the pairs: the recipe's own corruption is off.")
@@ -104,10 +108,15 @@ def _resume(folder: Path, say: Say) -> Path:
     if runs.is_complete(folder):
         say(f"{folder} is complete: there is nothing to resume.")
         return folder
+    plan = recipes.read(folder / runs.CONFIG)
+    model = new_model(plan)
+    from diabolo import distributed
+
+    if distributed.rank():
+        return _help(folder, plan, model)
     with runs.reserved(folder):
-        plan = recipes.read(folder / runs.CONFIG)
         runs.tidy(folder)
-        return _train(folder, plan, new_model(plan), say, lambda model, test: None, resumed=True)
+        return _train(folder, plan, model, say, lambda model, test: None, resumed=True)
 
 
 def _beginning(start: str) -> str:
@@ -119,6 +128,7 @@ def _beginning(start: str) -> str:
 
 def new_model(plan: Recipe) -> "Estimator":
     """The estimator that a recipe describes, its parameters checked; it shows its progress."""
+    from diabolo import distributed
     from diabolo.estimator import Estimator
     from diabolo.models import kinds
     from diabolo.params import from_config
@@ -129,8 +139,16 @@ def new_model(plan: Recipe) -> "Estimator":
     if plan.start:
         wanted = model.get_params(deep=False)
         model = runs.load_model(plan.start).set_params(**wanted | {"warm_start": True})
-    model.set_params(verbose=True).validated()
+    model.set_params(verbose=distributed.rank() == 0).validated()
     return model
+
+
+def _help(folder: Path | None, plan: Recipe, model: "Estimator") -> Path:
+    """Train as rank 0 does, and write nothing; see `distributed`."""
+    split = runs.load_split(plan, plan.model["random_state"])
+    kept = None if folder is None else Checkpoints(folder)
+    model.fit(split.samples, X_val=split.validation, checkpoint=kept)
+    return folder or Path()
 
 
 def _train(

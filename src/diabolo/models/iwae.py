@@ -12,6 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from diabolo.bottleneck import Bottleneck, Code, Encoder
+from diabolo.draw import of_share
 from diabolo.estimator import Estimator
 from diabolo.models.vae import GaussianCode, check_gaussian, moments, opposites
 from diabolo.params import Count
@@ -32,9 +33,7 @@ class WeightedCode(GaussianCode):
         mean, log_variance = moments(encoder, x)
         if generator is None:
             return weighted(mean, log_variance, torch.zeros_like(mean))
-        shape = self.draws * len(mean), mean.shape[1]
-        noise = torch.randn(shape, generator=generator, device=mean.device, dtype=mean.dtype)
-        return weighted(mean, log_variance, noise)
+        return weighted(mean, log_variance, of_share(mean, generator, self.draws))
 
     def probes(self, encoder: Encoder, x: Tensor) -> list[Code]:
         """Four antithetic pairs of draws."""

@@ -16,6 +16,7 @@ from torch import Generator, Tensor, nn
 
 from diabolo.bottleneck import Bottleneck, Code, Encoder, Prior, StandardNormal
 from diabolo.divergence import kl_standard_normal
+from diabolo.draw import of_share
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
 
@@ -53,7 +54,7 @@ class GaussianCode(Bottleneck):
         terms = {"kl": (self.beta, kl_standard_normal(mean, log_variance))}
         if generator is None:
             return Code(mean, mean, terms)
-        noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
+        noise = of_share(mean, generator)
         return Code(mean + (0.5 * log_variance).exp() * noise, mean, terms)
 
     def probes(self, encoder: Encoder, x: Tensor) -> list[Code]:
