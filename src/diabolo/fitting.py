@@ -262,7 +262,8 @@ class Fit:
         """Begin together with the other processes under torchrun, with the net of rank 0."""
         now = [self.training.epoch, self.training.step]
         facts = {"data": self.record.data, "seed": self.record.seed, "checkpoint": now}
-        distributed.check_alike(self.net.device, **facts, model=self.record.config)
+        model = {n: v for n, v in self.record.config.items() if n not in resuming.FREE}
+        distributed.check_alike(self.net.device, **facts, model=model)
         beside = type(self.net.bottleneck).after_step is not Bottleneck.after_step
         distributed.check_module(self.net, learns_beside=beside)
         distributed.from_first(self.net.state_dict())
