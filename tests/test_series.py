@@ -215,8 +215,8 @@ def test_arrays_and_sounds_come_back_as_they_were(tmp_path, shape):
 
 
 MISTAKES = {
-    "fit ae --data series.csv --window 0": "--window must be an integer of at least 1, but is '0'; see diabolo"
-    " fit --help.",
+    "fit ae --data series.csv --window 0": "--window must be an integer of at least 1, but is '0';"
+    " see diabolo fit --help.",
     "fit ae --data series.csv --window 500": "series.csv: The window has 500 time steps, but the"
     " series only 300: give a smaller window.",
     "fit ae --data series.csv --step 5": "A step is that of windows: give --window as well, or"
