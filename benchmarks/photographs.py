@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from diabolo import load, metrics
-from diabolo.tasks import noise
+from diabolo import load, metrics, noise
 from diabolo.tasks.denoising import denoise
 from diabolo.tasks.filters import GRIDS, apply
 

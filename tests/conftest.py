@@ -1,14 +1,18 @@
 """What several test files share: small estimators, data, and a guard over the global states."""
 
+import ctypes
+import gc
 import json
 import os
 import random
+import resource
 import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # in the workers: nobody waits by spinning
 
@@ -26,6 +30,7 @@ torch.set_num_threads(1)  # the nets here are tiny
 NETWORKS = ("dense", "conv", "subpixel")
 TOGETHER = [("VAE", "conv")]  # a model and a network that an article has together
 BROKEN = doctor.BROKEN  # see `judged`
+ALLOWANCE = 32 << 20  # bytes, see `limited`
 FEW = ("--test", "mnist:test:200")  # as many digits as the numbers of a small run need
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 ARGUMENTS = (
@@ -107,6 +112,20 @@ def failed(capsys, *words):
     assert len(lines) == 1, lines
     assert lines[0].startswith("diabolo: ")
     return lines[0].removeprefix("diabolo: ")
+
+
+@contextmanager
+def limited(size):
+    """A limit of the memory while a file of that size is read: twice that, and `ALLOWANCE`."""
+    gc.collect(0)
+    ctypes.CDLL(None).malloc_trim(0)
+    now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (now + 2 * size + ALLOWANCE, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def floats(n=40, d=6, seed=0):

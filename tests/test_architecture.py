@@ -15,7 +15,7 @@ import diabolo
 SOURCE = Path(diabolo.__file__).parent
 LEVELS = [
     "errors arguments inputs params draw layers beside backprop divergence optim train progress"
-    " data metrics linear denoiser figures names columns gaps shipped",
+    " data metrics linear denoiser figures names columns gaps noise shipped",
     "scaling networks corruption condition bottleneck store intake",
     "likelihood",
     "net hyperparameters",
@@ -28,7 +28,7 @@ LEVELS = [
     "fitting",
     "estimator",
     "models tasks",
-    "recipes report loading",
+    "recipes report loading exporting",
     "commands",
     "cli studio __main__",
 ]
@@ -37,7 +37,7 @@ NETWORK = {
     *("socket", "socketserver", "http", "urllib.request", "ssl", "asyncio", "ftplib", "smtplib"),
     *("xmlrpc", "requests", "httpx", "aiohttp", "urllib3", "wsgiref", "websockets", "select"),
 }
-FILE_ROOMS = {"data", "store", "report", "commands", "recipes"}
+FILE_ROOMS = {"data", "store", "report", "exporting", "commands", "recipes"}
 FILE_CALLS = {"open", "read_text", "read_bytes", "write_text", "write_bytes"}
 
 

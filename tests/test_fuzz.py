@@ -7,8 +7,6 @@ the mutation, which make it again. `make stress` runs the long form.
 
 import contextlib
 import copy
-import ctypes
-import gc
 import hashlib
 import io
 import json
@@ -16,7 +14,6 @@ import math
 import multiprocessing
 import os
 import random
-import resource
 import shutil
 import signal
 from collections import Counter
@@ -27,13 +24,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import limited
 
 from diabolo import VAE, AnomalyDetector, Autoencoder, cli, load, store
 from diabolo.corruption import GaussianNoise
 from diabolo.data.mnist import read_split
 from diabolo.errors import InputError
 
-ALLOWANCE = 32 << 20
 SECONDS = 2.0  # of the processor, for everything that is done with a file
 RUN = 500  # mutations in a worker
 FILES = Path(__file__).parent / "files"
@@ -566,20 +563,6 @@ def state(loaded):
     arrays += [t.numpy() for t in model.net_.state_dict().values()]
     arrays += [model.step_loss_, model.code_range_]
     return [a.tobytes() for a in arrays], model.history_, model.fitted_config_, model.columns_
-
-
-@contextlib.contextmanager
-def limited(size):
-    """A limit of the memory while a file of that size is read."""
-    gc.collect(0)
-    ctypes.CDLL(None).malloc_trim(0)
-    now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (now + 2 * size + ALLOWANCE, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def read(function, path):

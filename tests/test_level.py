@@ -1,6 +1,7 @@
 """Whole photographs: the level of their noise, tiles with margins, and their files."""
 
 import re
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -10,15 +11,16 @@ from fastapi.testclient import TestClient
 from PIL import Image, ImageCms
 from sklearn.datasets import load_sample_image
 
-from diabolo import Autoencoder, load
+from diabolo import Autoencoder, load, noise
 from diabolo.corruption import BlindGaussian, GaussianNoise
+from diabolo.data.decoding import LUMA
 from diabolo.data.photofile import MARK, Photograph, read_photograph, write_photograph
 from diabolo.errors import InputError
+from diabolo.noise import Noise
 from diabolo.studio.app import create_app
 from diabolo.studio.service import Service
-from diabolo.tasks import noise, whole
+from diabolo.tasks import whole
 from diabolo.tasks.denoising import denoise
-from diabolo.tasks.noise import Noise
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +76,26 @@ def test_noise_that_grows_with_the_light(china):
     assert noise.estimate(noisy(smooth, 20)).slope == 0
 
 
+def test_noise_that_is_alike_in_the_colours_is_cleaned_as_such(china, photo):
+    """That of a gray film, and of a JPEG, which has blurred the colours."""
+    clean, apart = china[:, 40:200, 60:220], noisy(china[:, 40:200, 60:220], 25)
+    assert noise.estimate(apart).alike == 1
+    film = clean + (apart - clean)[:1]
+    assert noise.estimate(film).alike == pytest.approx(1 / np.hypot.reduce(LUMA), rel=0.02)
+    file = BytesIO()
+    pixels = Image.fromarray(in_bytes(apart).transpose(1, 2, 0))
+    pixels.save(file, "JPEG", quality=90, subsampling=2)
+    jpeg = np.asarray(Image.open(file)).transpose(2, 0, 1)
+    for seen, level in ((film, 37), (jpeg, 25)):
+        told, blind = (denoise(photo, seen[None], given)[0] for given in (level, None))
+        assert psnr(blind, clean) > psnr(told, clean) - 0.25
+    found = noise.estimate(film)
+    assert "alike in the colours" in whole.in_words(photo, found._replace(level=0.1))
+
+
 def test_where_there_is_no_noise_next_to_none_is_found(china):
     assert noise.estimate(china).level < 2.5
-    assert noise.estimate(np.full((3, 40, 50), 77, np.uint8)) == (0, 0, 0)
+    assert noise.estimate(np.full((3, 40, 50), 77, np.uint8)) == (0, 0, 0, 1)
     with pytest.raises(InputError, match="too small to tell its noise"):
         noise.estimate(np.zeros((15, 90)))
 

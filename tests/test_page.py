@@ -385,6 +385,17 @@ def test_a_model_from_elsewhere_is_among_those_to_choose(browser, tmp_path, stud
     page.show("photo", model="photo")
     assert Select(page.one("#model")).first_selected_option.text == "photo"
     assert page.one("#model").is_enabled()
+    assert "of no narrow code" in page.one("#summary").text
+    assert not page.one("nav a[href='#latent']").is_displayed()
+    Image.new("RGB", (900, 700), "red").save(tmp_path / "red.png")
+    page.one("[data-view=photo] input[type=file]").send_keys(str(tmp_path / "red.png"))
+    stop, again = (page.one(f"[data-view=photo] button.{name}") for name in ("stop", "again"))
+    page.until(stop.is_displayed)
+    stop.click()
+    page.until(again.is_displayed)
+    again.click()
+    page.until(lambda: "pixels, cleaned in" in page.one("[data-view=photo] > p").text)
+    assert not again.is_displayed()
 
 
 # ---- what the page must be

@@ -20,12 +20,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from torch import nn
 
 import diabolo.store
 from diabolo import VAE, Autoencoder, load
 from diabolo.cli import main
+from diabolo.commands import results, runs
 from diabolo.corruption import GaussianNoise, Masking, SaltAndPepper
+from diabolo.data import files
 from diabolo.data.mnist import read_split
 from diabolo.doctor import DoctorWarning
 from diabolo.errors import InputError
@@ -497,6 +500,60 @@ def test_a_run_that_has_only_the_checkpoint_before_is_one(whole, command, tmp_pa
     assert main(["summary", str(folder)]) == 0
     assert main([*command, "--out", str(folder), "--force"]) == 0
     assert same_run(folder, whole)
+
+
+def test_a_run_folder_has_one_writer(whole, tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with FileLock(folder / runs.LOCK):
+        for words in (["--force"], []):
+            assert main(["fit", "dae-32", "--out", str(folder), *words]) == 2
+            assert "Another process writes into" in capsys.readouterr().err
+    (folder / runs.LOCK).unlink()
+    folder.rmdir()
+    shutil.copytree(whole, folder)
+    with FileLock(folder / runs.LOCK):
+        (folder / "report.html").unlink()
+        assert main(["fit", "--resume", str(folder)]) == 2
+    monkeypatch.chdir(tmp_path)
+    names = [runs.new_folder(None, "ae", force=False).name[-2:] for _ in range(3)]
+    assert names == ["-1", "-2", "-3"], "each is made for the one that asks"
+
+
+def test_a_run_killed_as_it_began_is_replaced(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in (runs.LOCK, ".config-0123abcd.toml"):
+        (folder / name).touch()
+    assert runs.new_folder(folder, "ae", force=False) == folder
+    (folder / "letter.txt").touch()
+    with pytest.raises(InputError, match="exists: give another --out"):
+        runs.new_folder(folder, "ae", force=False)
+
+
+def test_what_resume_needs_is_on_the_disk_before_it_is_relied_on(command, tmp_path, monkeypatch):
+    """In this order: whatever a power cut leaves of a run can be resumed, or is complete."""
+    synced = []
+    monkeypatch.setattr(files, "sync", lambda path: synced.append(path.name))
+    monkeypatch.setattr(Checkpoints, "remove", lambda self: synced.append("removed"))
+    assert main([*command, "--out", str(tmp_path / "run")]) == 0
+    parts = ["" if name.startswith(".") else name for name in synced if name[:7] != ".model-"]
+    started = synced.index(next(name for name in synced if name.startswith(".config-")))
+    assert [parts.index("run"), parts.index(tmp_path.name)] == [started + 1, started + 2]
+    assert synced.index(next(n for n in synced if n.startswith(".checkpoint"))) > started + 2
+    last = synced[: len(synced) - synced[::-1].index("removed")]
+    ends = {"config.toml", "history.csv", "metrics.json", "report.html", "model.safetensors"}
+    assert ends <= set(last[last.index(max(last, key=lambda n: n.startswith(".check"))) :])
+
+
+def test_files_are_as_readable_as_umask_lets_them_be(tmp_path):
+    for mask, mode in ((0o077, 0o600), (0o022, 0o644)):
+        before = os.umask(mask)
+        try:
+            results.write_text(tmp_path / "t.txt", "text")
+        finally:
+            os.umask(before)
+        assert (tmp_path / "t.txt").stat().st_mode & 0o777 == mode
 
 
 def test_what_cannot_be_resumed_says_why(whole, tmp_path, capsys):

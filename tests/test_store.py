@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import limited
 from safetensors.torch import load_file, save_file
 
 from diabolo import VAE, Autoencoder, load, store
+from diabolo.corruption import GaussianNoise
 from diabolo.errors import InputError
 
 CONFIG = {"name": "ä", "sizes": [1, 2], "nothing": None, "deep": {"a": 1.5}}
@@ -255,6 +257,21 @@ def test_a_wrong_parameter_in_a_file_is_refused(saved, tmp_path, name, value):
     store.write(path, config | {"model": config["model"] | {name: value}}, tensors)
     with pytest.raises(InputError):
         load(path)
+
+
+@pytest.mark.parametrize("side", [2**13, 2**15])
+def test_a_small_file_of_large_samples_is_refused_before_it_takes_memory(tmp_path, side):
+    given = {"network": "unet", "latent_dim": None, "hidden": (2,), "epochs": 1}
+    noise = GaussianNoise(0.1)
+    Autoencoder(corruption=noise, **given).fit(np.zeros((4, 8, 8))).save(tmp_path / "m")
+    config, tensors = store.read(tmp_path / "m")
+    sizes = {"sample_shape": [side, side], "image_shape": [1, side, side]}
+    store.write(tmp_path / "m", config | sizes, tensors)
+    with (
+        limited(0),
+        pytest.raises(InputError, match=r"range of the codes|values, and"),
+    ):
+        load(tmp_path / "m")
 
 
 def test_what_is_set_after_fit_does_not_spoil_the_file(tmp_path):

@@ -702,6 +702,27 @@ def test_the_browser_is_told_to_load_nothing_from_elsewhere(client):
     assert "frame-ancestors 'none'" in policy
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("metrics.json", '{"a":' * 100_000),
+        ("metrics.json", '{"a":' * 900 + "1" + "}" * 900),
+        ("history.csv", "epoch,loss\n1," + "9" * 200_000 + "\n"),
+        ("history.csv", ""),
+        ("config.toml", "a=" + "[" * 50_000),
+    ],
+    ids=["nested", "deep", "long", "empty", "toml"],
+)
+def test_a_damaged_run_is_left_out_of_the_list(root, tmp_path, name, content):
+    for folder in ("good", "bad"):
+        shutil.copytree(root / "runs/ae", tmp_path / folder)
+    (tmp_path / "bad" / name).write_text(content)
+    with TestClient(create_app(Service(tmp_path))) as client:
+        listed = [model["path"] for model in client.get("/api/models").json()["models"]]
+        assert listed in (["good"], ["bad", "good"], ["good", "bad"])
+        assert client.get("/api/model?model=bad").status_code in (200, 422)
+
+
 def test_models_are_uploaded_only_where_that_is_asked_for(root, client, tmp_path):
     body = (root / "table.safetensors").read_bytes()
     sentence(client.post("/api/upload", content=body), 403)

@@ -9,11 +9,10 @@ from conftest import failed, run
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from diabolo import Autoencoder, load, metrics, recipes
+from diabolo import Autoencoder, load, metrics, noise, recipes
 from diabolo.commands import runs
 from diabolo.commands.training import changed
 from diabolo.corruption import GaussianNoise, Recorrupted
-from diabolo.corruption.recorrupted import noise_of
 from diabolo.data import cut
 from diabolo.errors import InputError
 from diabolo.tasks.denoising import denoise
@@ -83,10 +82,10 @@ def test_the_noise_of_images_is_found(std, gain):
     clean = shapes(40, 3, 64, 64).clip(0, 255)
     draw = np.random.default_rng(0).standard_normal(clean.shape)
     noisy = (clean + np.sqrt(std**2 + gain * clean) * draw).clip(0, 255).round()
-    slope, level = noise_of(noisy)
+    found = noise.estimate(noisy)
     for bright in (60, 128, 200):
         wanted = np.sqrt(std**2 + gain * bright)
-        assert np.sqrt(level**2 + slope * bright) == pytest.approx(wanted, rel=0.1)
+        assert np.sqrt(found.floor + found.slope * bright) == pytest.approx(wanted, rel=0.1)
 
 
 def test_what_is_given_of_the_noise_is_taken():
@@ -95,7 +94,7 @@ def test_what_is_given_of_the_noise_is_taken():
     model = fitted(NOISY[:200], Recorrupted(gain=0.0), epochs=1)
     assert model.net_.corruption.level == pytest.approx(STD / 255, rel=0.1)
     assert model.fitted_config_["corruption"]["level"] == model.net_.corruption.level
-    with pytest.raises(InputError, match="too small to tell their noise"):
+    with pytest.raises(InputError, match="too small to tell its noise"):
         fitted(NOISY[:40, :6, :6], Recorrupted(), epochs=1)
 
 
@@ -124,7 +123,8 @@ def test_a_warm_start_and_a_checkpoint_keep_the_noise(tmp_path):
 # ---- what is said of it
 
 
-def test_the_estimate_is_the_error_against_the_clean_images(alone):
+def test_the_estimate_is_the_error_against_the_clean_images(alone, monkeypatch):
+    monkeypatch.setattr(alone.net_, "corruption", Recorrupted(STD / 255, gain=0.0))
     patches, clean = NOISY_TEST[:, 8:24, 8:24], TEST[:, 8:24, 8:24]
     numbers = evaluate(alone, patches, NOISY)
     assert set(numbers) == {"test"}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from diabolo.estimator import Autoencoder as Autoencoder
+    from diabolo.exporting import export as export
     from diabolo.loading import load as load
     from diabolo.models.vae import VAE as VAE
     from diabolo.tasks.anomaly import AnomalyDetector as AnomalyDetector
@@ -30,6 +31,7 @@ _HOMES = {
     "AnomalyDetector": "diabolo.tasks.anomaly",
     "Autoencoder": "diabolo.estimator",
     "LatentSampler": "diabolo.tasks.sampling",
+    "export": "diabolo.exporting",
     "load": "diabolo.loading",
     **dict(_models()),
 }

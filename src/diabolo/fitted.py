@@ -27,6 +27,7 @@ from diabolo.scaling import Scaling, read_scaling
 from diabolo.store import Contents
 
 LINEAR = 2**22  # weights of a linear way beside a network that takes images, at most
+LARGEST = 2**27  # values of a sample, more than any that was learnt from
 HISTORY = ("epoch", "loss", "val_loss", "seconds")
 FAST = Field(fail_fast=True)  # a list of a million mistakes has one error
 Names = Annotated[list[str], FAST]
@@ -331,6 +332,8 @@ class Fitted:
         intake = Intake(shape, grid, config["dtype"], names, condition, table)
         if table is not None and shape != (len(table),):
             raise ValueError("its columns do not fit its samples.")
+        if intake.features > LARGEST:
+            raise ValueError(f"a sample has {intake.features} values, and {LARGEST} at most.")
         for names in (config["feature_names"], config["columns"]):
             if names and len(names) not in (intake.features, *(grid or ())[:1]):
                 raise ValueError("the names of its columns do not fit its samples.")
@@ -349,7 +352,9 @@ class Fitted:
             networks.lay_out(net)
         if steps.ndim != 1 or steps.dtype != np.float32:
             raise ValueError("the losses of the steps are no vector.")
-        if (codes.dtype, codes.shape) != (np.dtype(np.float32), (2, net.probe[0])):
+        same = not plan.own and plan.p.network.any_size  # its code is the sample
+        size = intake.features if same else net.probe[0]
+        if (codes.dtype, codes.shape) != (np.dtype(np.float32), (2, size)):
             raise ValueError("the range of the codes does not fit the network.")
         return cls(
             net,

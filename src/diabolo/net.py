@@ -102,8 +102,9 @@ class Net(nn.Module):
         if self.condition is None:
             return z
         usual = self.get_buffer("usual")
-        beside = usual.to(z.device).expand(len(z), -1) if given is None else given
-        return torch.cat([z, beside.repeat(len(z) // len(beside), 1)], 1)
+        rows = z.shape[0]  # which a graph may leave open
+        beside = usual.to(z.device).expand(rows, -1) if given is None else given
+        return torch.cat([z, beside.repeat(rows // beside.shape[0], 1)], 1)
 
     def decoded(self, z: Tensor, given: Tensor | None = None) -> Tensor:
         """What the decoder gives for codes, (draws * B, per_value D)."""

@@ -85,6 +85,7 @@ class TableScaling(Scaling):
     code: Tensor  # (E,): which category of it
     number: Tensor  # (E,): whether it is a number
     numbers: Tensor  # those that are numbers
+    categories: Tensor  # those that are not
     places: Tensor  # (C, M): where the values of the C columns of categories lie; E for none
     mean: Tensor  # (E,), and
     precision: Tensor  # (E, E): of a Gaussian of scaled rows; empty of a wide table
@@ -121,6 +122,7 @@ class TableScaling(Scaling):
             "code": code,
             "number": number,
             "numbers": number.nonzero().flatten(),
+            "categories": (~number).nonzero().flatten(),
             "places": places,
             "back": (places < len(found)).flatten().nonzero().flatten(),
             "numeric": torch.tensor([n is None for n in sizes]),

@@ -61,7 +61,7 @@ class _DamageError(ValueError):
 
 def write(path: str | Path, config: dict[str, Any], tensors: "dict[str, Tensor]") -> None:
     """Write a model file, whole or not at all."""
-    with atomically(path) as temporary:
+    with atomically(path, lasting=True) as temporary:
         _write(temporary, config, tensors)
 
 
@@ -121,7 +121,7 @@ class Checkpoints:
         """Write the newest; until it is complete, the last one stays in its place."""
         start = time.monotonic()
         remove_leftovers(self.latest)
-        with atomically(self.latest) as temporary:
+        with atomically(self.latest, lasting=True) as temporary:
             _write(temporary, *contents())
             if self.latest.exists():
                 self.latest.replace(self.previous)
@@ -166,8 +166,6 @@ def _write(path: Path, config: dict[str, Any], tensors: "dict[str, Tensor]") -> 
         file.write(len(header).to_bytes(8, "little") + header)
         for place in places:
             file.write(_bytes(_plain(tensors[place.name])))
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _placed(tensors: "dict[str, Tensor]") -> list[_Place]:

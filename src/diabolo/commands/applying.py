@@ -43,10 +43,14 @@ def reconstruct(
     the seed. Returns the paths. Raises `InputError` for a mistake, before anything is written, and
     `IncompleteError` after the work if some files were bad.
     """
+    from diabolo.tasks import whole
+
     if fill and corrupt:
         raise InputError("Give --fill or --corrupt, not both.")
     loaded = runs.load_model(model)
     check_corrupt(loaded, model, corrupt=corrupt)
+    if whole.takes_any_size(loaded) and loaded.corruption is not None:
+        runs.tell([f"To clean images at their own size: diabolo denoise {model} INPUT."])
     return reconstruct_by(loaded, source, out, fill=fill, corrupt=corrupt, seed=seed, force=force)
 
 

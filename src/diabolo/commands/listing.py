@@ -138,7 +138,7 @@ def _described(file: Path, root: Path) -> Entry | None:
             "findings": config.get("findings", []),
         }
         return _checked(entry)
-    except (InputError, OSError, KeyError, TypeError, ValueError):
+    except (InputError, OSError, KeyError, TypeError, ValueError, RecursionError, csv.Error):
         return None
 
 

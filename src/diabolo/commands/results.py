@@ -30,7 +30,7 @@ def write_config(folder: Path, recipe: Recipe) -> None:
         "report": recipe.report,
     }
     text = tomli_w.dumps({name: value for name, value in content.items() if value})
-    write_text(folder / CONFIG, text)
+    write_text(folder / CONFIG, text, lasting=True)
 
 
 def write_history(folder: Path, history: dict[str, list[Any]]) -> None:
@@ -85,7 +85,7 @@ def costs(model: "Estimator", recipe: Recipe, samples: int) -> dict[str, Any]:
     }
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    with atomically(path) as temporary:
+def write_text(path: Path, text: str, *, lasting: bool = False) -> None:
+    """Write a text file whole or not at all; see `atomically`."""
+    with atomically(path, lasting=lasting) as temporary:
         temporary.write_text(text, encoding="utf-8")

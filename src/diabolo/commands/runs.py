@@ -2,7 +2,8 @@
 
 import sys
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
@@ -11,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diabolo import data, recipes, shipped
-from diabolo.data import Samples, spec
-from diabolo.data.files import check_place, is_special, remove_leftovers
+from diabolo.data import Samples, files, spec
+from diabolo.data.files import check_own, check_place, is_special, remove_leftovers
 from diabolo.data.samples import IMAGE_SUFFIXES
 from diabolo.errors import IncompleteError, InputError
 from diabolo.names import check_names, is_frame
@@ -36,9 +37,10 @@ PICTURES = (
     "interpolation",
     "architecture",
 )
-HELD = 0.1  # share of a series, its end
 HELD = 0.1  # share of a series, its end, to test or to validate on
 METRICS, HISTORY, FIGURES, REPORT = "metrics.json", "history.csv", "figures", "report.html"
+RUNS = "runs"  # where run folders are made that no one named
+LOCK = ".lock"  # held by the process that writes into a run folder
 
 
 @dataclass(frozen=True)
@@ -213,19 +215,61 @@ def _image_shape(array: "np.ndarray") -> tuple[int, int, int] | None:
 def new_folder(out: str | Path | None, recipe: str, *, force: bool, root: Path = Path()) -> Path:
     """The folder a run may write into: `out`, or the next free `runs/<recipe>-<date>-<n>`."""
     if out is None:
-        stem = f"{recipe}-{date.today().isoformat()}"
-        folder = next(p for n in count(1) if not (p := root / "runs" / f"{stem}-{n}").exists())
-        check_place(folder / MODEL)
-        return folder
+        place = root / RUNS / f"{recipe}-{date.today().isoformat()}"
+        check_place(place / MODEL)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return next(p for n in count(1) if _made(p := place.with_name(f"{place.name}-{n}")))
     folder = Path(out)
     broken = is_broken(folder)
     free_to_write(folder, force=force or broken)
     if folder.is_file():
         raise InputError(f"{folder} is a file, not a run folder: give another --out.")
     check_place(folder / MODEL)
-    if folder.is_dir() and any(folder.iterdir()) and not (broken or is_run(folder)):
+    if folder.is_dir() and not (_is_empty(folder) or broken or is_run(folder)):
         raise InputError(f"{folder} is not a run folder: it is left alone, give another --out.")
     return folder
+
+
+def _made(folder: Path) -> bool:
+    """Whether a folder could be made; not where there is one."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True
+
+
+def _is_empty(folder: Path) -> bool:
+    """Whether nothing is in a folder but what a run left that was killed as it began."""
+    left = {path for file in _files(folder) for path in files.leftovers(file)}
+    return set(folder.iterdir()) <= left | {folder / LOCK}
+
+
+@contextmanager
+def reserved(folder: Path) -> Iterator[None]:
+    """Write into a run folder alone; raises `InputError` where another process does.
+
+    One that stays empty goes, with the folders that were made for it.
+    """
+    from filelock import FileLock, Timeout
+
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    made = made or [folder, *(p for p in folder.parents[:1] if p.name == RUNS)]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / LOCK, timeout=0):
+            try:
+                yield
+            finally:
+                (folder / LOCK).unlink(missing_ok=True)
+    except Timeout:
+        raise InputError(
+            f"Another process writes into {folder}: give another --out, or wait for its end."
+        ) from None
+    finally:
+        with suppress(OSError):
+            for path in made:
+                path.rmdir()
 
 
 def is_run(folder: Path) -> bool:
@@ -258,6 +302,12 @@ def tidy(folder: Path) -> None:
         remove_leftovers(path)
 
 
+def sync(folder: Path) -> None:
+    """See to it that a run outlasts a power cut."""
+    for path in (*filter(Path.is_file, _files(folder)), folder, folder.parent):
+        files.sync(path)
+
+
 def _files(folder: Path) -> list[Path]:
     """Every file that a run writes, its checkpoints aside."""
     names = (MODEL, CONFIG, METRICS, HISTORY, REPORT)
@@ -270,7 +320,7 @@ def free_to_write(path: str | Path, *, force: bool) -> Path:
     path = Path(path)
     if is_special(path):
         raise InputError(f"{path} is no file, and is left alone: give another --out.")
-    if path.exists() and not force and not (path.is_dir() and not any(path.iterdir())):
+    if path.exists() and not force and not (path.is_dir() and _is_empty(path)):
         raise InputError(f"{path} exists: give another --out, or --force to replace it.")
     return path
 
@@ -281,7 +331,7 @@ def free_for_result(path: str | Path, source: str, *, force: bool) -> Path:
     check_place(path)
     _check_apart(path, [source])
     inside = path.rglob("*") if path.is_dir() else ()
-    _check_own(path, [p for p in inside if p.is_file() and p.suffix.lower() not in IMAGE_SUFFIXES])
+    check_own(path, [p for p in inside if p.is_file() and p.suffix.lower() not in IMAGE_SUFFIXES])
     return path
 
 
@@ -295,7 +345,7 @@ def free_folder(
         raise InputError(f"{path} is a file: give the name of a folder.")
     _check_apart(path, sources)
     inside = sorted(path.iterdir()) if path.is_dir() else ()
-    _check_own(path, [p for p in inside if p.name not in written])
+    check_own(path, [p for p in inside if p.name not in written])
     return path
 
 
@@ -305,14 +355,6 @@ def _check_apart(path: Path, sources: Sequence[str]) -> None:
         given = Path(source).resolve()
         if path.resolve() in (given, *given.parents):
             raise InputError(f"{path} holds the input: give another --out.")
-
-
-def _check_own(path: Path, other: Sequence[Path]) -> None:
-    """Refuse to replace a folder with files that no command of ours would put there."""
-    if other:
-        raise InputError(
-            f"{path} has other files in it, such as {other[0].name}: it is left alone."
-        )
 
 
 def is_recipe(name: str) -> bool:

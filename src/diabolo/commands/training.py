@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
@@ -11,7 +10,7 @@ from diabolo import data, recipes, shipped
 from diabolo.arguments import Argument, Usage
 from diabolo.commands import Further, command, results, runs
 from diabolo.commands.parameters import as_part, further, given
-from diabolo.data import Samples, spec
+from diabolo.data import Samples, files, spec
 from diabolo.errors import IncompleteError, InputError, Interrupted, complete
 from diabolo.recipes import Recipe
 from diabolo.store import Checkpoints, Contents
@@ -91,7 +90,8 @@ def fit(
     folder = runs.new_folder(out, plan.name, force=force)
     if options.get("noisy") and original.model.get("corruption") and model.corruption is None:
         say("The noise is that of the pairs: the recipe's own corruption is off.")
-    return _train(folder, plan, model, say, watch, force=force)
+    with runs.reserved(folder):
+        return _train(folder, plan, model, say, watch, force=force)
 
 
 def _resume(folder: Path, say: Say) -> Path:
@@ -104,9 +104,10 @@ def _resume(folder: Path, say: Say) -> Path:
     if runs.is_complete(folder):
         say(f"{folder} is complete: there is nothing to resume.")
         return folder
-    plan = recipes.read(folder / runs.CONFIG)
-    runs.tidy(folder)
-    return _train(folder, plan, new_model(plan), say, lambda model, test: None, resumed=True)
+    with runs.reserved(folder):
+        plan = recipes.read(folder / runs.CONFIG)
+        runs.tidy(folder)
+        return _train(folder, plan, new_model(plan), say, lambda model, test: None, resumed=True)
 
 
 def _beginning(start: str) -> str:
@@ -176,6 +177,7 @@ def _train(
         say(f"diabolo fit --resume {folder} goes on with it.")
         raise
     run.finish(say)
+    runs.sync(folder)
     kept.remove()
     return complete(folder, [*run.refusal(), *split.failures])
 
@@ -271,6 +273,7 @@ class _Run:
         settings = to_config(self.model)
         del settings["verbose"]
         results.write_config(self.folder, replace(self.plan, model=settings))
+        files.sync(self.folder.parent)
 
     def epoch_done(self, model: "Estimator") -> None:
         """Keep the history of a finished epoch; draw the loss now and then."""
@@ -286,8 +289,6 @@ class _Run:
         """Leave nothing of a new run that failed before its first epoch was done."""
         if self.begun and not self.resumed and not (self.folder / runs.HISTORY).exists():
             runs.clear(self.folder)
-            with suppress(OSError):
-                self.folder.rmdir()
 
     def finish(self, say: Say) -> None:
         """Write the model, its numbers, pictures and report, and say what came of it."""

@@ -58,7 +58,7 @@ class Condition(Parameters, ABC):
 
         `usual` (M,) is the mean of those in training.
         """
-        return usual.to(x.device).expand(len(x), -1)
+        return usual.to(x.device).expand(x.shape[0], -1)
 
     def given(self, y: Any, n: int) -> np.ndarray:
         """The numbers (n, M) of the condition y of each of n samples, or of one for all."""

@@ -26,7 +26,7 @@ from diabolo.corruption.base import (
     need_range,
     ordered,
 )
-from diabolo.data.decoding import read_mark
+from diabolo.data.decoding import LUMA, read_mark
 from diabolo.data.files import why
 from diabolo.draw import uniform
 from diabolo.errors import InputError
@@ -36,7 +36,6 @@ LETTERS = 96  # pixels, size of the letters before the mark is brought to the si
 LONGEST = 200
 LARGEST = 4096  # pixels, of the picture of a mark; on larger images it is enlarged
 AIMED = 0.75  # of the pieces of images have their middle in the box around a mark at random places
-LUMA = 0.299, 0.587, 0.114  # of red, green and blue in gray
 TILES = 1.25, 1.75  # distance of tiled marks, in widths and in heights of one
 
 

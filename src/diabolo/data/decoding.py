@@ -27,6 +27,7 @@ DEEP = {"I", "I;16", "I;16L", "I;16B", "I;16N", "F"}
 GRAY = {"1", "L", "LA", "La"} | DEEP
 FRAMED = {"GIF", "PNG", "WEBP", "TIFF", "AVIF"}
 UINT8, UINT16, FLOAT32 = np.dtype("uint8"), np.dtype("uint16"), np.dtype("float32")
+LUMA = 0.299, 0.587, 0.114  # of red, green and blue in gray
 SPARE = 2.0  # how much finer than needed a JPEG is decoded at least
 Result = TypeVar("Result")
 

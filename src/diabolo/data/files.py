@@ -2,12 +2,13 @@
 
 import errno
 import os
+import secrets
 import shutil
 import tempfile
 import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
 
@@ -20,25 +21,37 @@ _FILTERS = threading.Lock()
 
 
 @contextmanager
-def atomically(path: str | Path) -> Iterator[Path]:
+def atomically(path: str | Path, *, lasting: bool = False) -> Iterator[Path]:
     """Give a temporary path beside `path`; rename it to `path` if the block succeeds.
 
-    The temporary name keeps the suffix, so writers that look at it behave as usual. Raises
-    `InputError` where the path cannot be written.
+    The temporary name keeps the suffix, so writers that look at it behave as usual. `lasting`: it
+    is there after a power cut, too. Raises `InputError` where the path cannot be written.
     """
     path = Path(path)
     check_file(path)
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(path.suffix, f".{path.stem}-", path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
         try:
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL, 0o666))  # less what umask takes
             yield temporary
-            temporary.chmod(0o644)
+            if lasting:
+                sync(temporary)
             temporary.replace(path)
+            if lasting:
+                sync(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or which files are in a folder, would outlast a power cut."""
+    with suppress(PermissionError):  # Windows opens no folders
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def check_file(path: Path) -> None:
@@ -54,6 +67,14 @@ def is_special(path: Path) -> bool:
     return os.path.lexists(path) and not (path.is_file() or path.is_dir() or path.is_symlink())
 
 
+def check_own(path: Path, other: Sequence[Path]) -> None:
+    """Refuse to replace a folder with files that nothing of ours would put there."""
+    if other:
+        raise InputError(
+            f"{path} has other files in it, such as {other[0].name}: it is left alone."
+        )
+
+
 def check_place(path: Path) -> None:
     """Refuse a path where nothing can be written, before any work is done for it."""
     folder = path.parent
@@ -63,9 +84,14 @@ def check_place(path: Path) -> None:
         pass
 
 
+def leftovers(path: Path) -> Iterator[Path]:
+    """The temporary files beside `path` of writings that were killed."""
+    yield from path.parent.glob(f".{escape(path.stem)}-{'?' * 8}{path.suffix}")
+
+
 def remove_leftovers(path: Path) -> None:
     """Remove the temporary files beside `path` of writings that were killed."""
-    for leftover in path.parent.glob(f".{escape(path.stem)}-{'?' * 8}{path.suffix}"):
+    for leftover in leftovers(path):
         leftover.unlink(missing_ok=True)
 
 

@@ -41,7 +41,7 @@ class Likelihood(Parameters, ABC):
 
     def mean(self, output: Tensor) -> Tensor:
         """The reconstruction, in scaled values, (B, D)."""
-        return cast(Tensor, self.activation(output.chunk(self.per_value, 1)[0]))
+        return cast(Tensor, self.activation(output[:, : output.shape[1] // self.per_value]))
 
     def nll(self, output: Tensor, target: Tensor) -> Tensor:
         """-log p(target | z) in nats, summed over the features; -> (B,)."""

@@ -72,7 +72,7 @@ class Mixed(Likelihood, kind="mixed"):
             return values
         chances = table.blocks(values).softmax(2).flatten(1)[:, table.back]
         found = values.clone()
-        found[:, ~table.number] = chances - table.shift[~table.number]
+        found[:, table.categories] = chances - table.shift[table.categories]
         return found
 
     def cells(self, output: Tensor, target: Tensor) -> Tensor:
@@ -131,7 +131,7 @@ class Variances(nn.Module):
         self.log_variance = nn.Parameter(torch.zeros(n))
 
     def forward(self, y: Tensor) -> Tensor:
-        return torch.cat([y, self.log_variance.to(y.dtype).expand(len(y), -1)], 1)
+        return torch.cat([y, self.log_variance.to(y.dtype).expand(y.shape[0], -1)], 1)
 
 
 class Law(Distribution):

@@ -48,7 +48,7 @@ class WeightedCode(GaussianCode):
 
 def weighted(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Code:
     """The codes of noise (draws * B, K), with log q(z | x) - log p(z); the constants cancel."""
-    draws = len(noise) // len(mean)
+    draws = noise.shape[0] // mean.shape[0]
     log_variance = log_variance.repeat(draws, 1)
     z = mean.repeat(draws, 1) + (0.5 * log_variance).exp() * noise
     ratio = 0.5 * (z.square() - noise.square() - log_variance).sum(1)

@@ -6,8 +6,10 @@ Kingma and Welling, "Auto-Encoding Variational Bayes", 2013, equation 10:
 """
 
 import math
+from functools import cache
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 from annotated_types import Ge
 from torch import Generator, Tensor, nn
@@ -85,8 +87,14 @@ def moments(encoder: Encoder, x: Tensor) -> tuple[Tensor, Tensor]:
 
 def opposites(mean: Tensor) -> Tensor:
     """Standard normal noise for codes like `mean`, the same always: pairs of opposites, (8, K)."""
-    half = torch.randn(PAIRS, mean.shape[1], generator=Generator().manual_seed(0)).to(mean)
+    half = torch.from_numpy(_noise(mean.shape[1])).to(mean)
     return torch.cat([half, -half])
+
+
+@cache
+def _noise(k: int) -> np.ndarray:
+    """Standard normal noise (4, K); kept, so that a graph of a score has it as a constant."""
+    return torch.randn(PAIRS, k, generator=Generator().manual_seed(0)).numpy()
 
 
 def check_gaussian(model: str, p: Any) -> None:

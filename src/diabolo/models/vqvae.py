@@ -35,8 +35,9 @@ class Codebook(nn.Module):
     def nearest(self, z: Tensor) -> Tensor:
         """The numbers of the vectors, (B K / dim,): those of the largest z'e - |e|^2 / 2."""
         vectors, half = self.vectors.double(), -0.5 * self.vectors.double().square().sum(1)
-        parts = z.double().reshape(-1, vectors.shape[1]).split(1024)
-        return torch.cat([nn.functional.linear(p, vectors, half).argmax(1) for p in parts])
+        parts = z.double().reshape(-1, vectors.shape[1])
+        blocks = [parts] if torch.compiler.is_compiling() else parts.split(1024)
+        return torch.cat([nn.functional.linear(p, vectors, half).argmax(1) for p in blocks])
 
     def forward(self, z: Tensor) -> Tensor:
         return self.vectors[self.nearest(z)].view(z.shape) + (z - z.detach())

@@ -113,6 +113,8 @@ def _parse(name: str, text: str, where: str) -> Recipe:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{where} is not valid TOML: {error}.") from None
+    except RecursionError:
+        raise InputError(f"{where} is not valid TOML: it is too deeply nested.") from None
     _check(content, TABLES, where)
     _check(content.get("data", {}), spec.KEYS, f"{where}, [data]")
     _check(content.get("report", {}), REPORT, f"{where}, [report]")

@@ -22,7 +22,7 @@ import numpy as np
 from scipy import ndimage, signal, sparse
 from scipy.sparse import linalg
 
-from diabolo.corruption.watermark import LUMA
+from diabolo.data.decoding import LUMA
 from diabolo.errors import InputError
 
 LEAST = 20  # images that a mark is estimated from

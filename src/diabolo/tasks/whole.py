@@ -20,14 +20,14 @@ import torch
 from numpy.typing import DTypeLike
 from torch import Tensor, nn
 
+from diabolo import noise
 from diabolo.data.photofile import Photograph
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
 from diabolo.infer import watched
 from diabolo.net import Net
 from diabolo.networks import Network
-from diabolo.tasks import noise
-from diabolo.tasks.noise import Noise
+from diabolo.noise import Noise
 
 TILE = 1024  # side of a tile, in pixels, without its margins
 LEVELS = 255.0  # the range in which a level is said, whatever that of the values
@@ -109,8 +109,8 @@ def noise_of(
     if min(image.shape[-2:]) < noise.LEAST:
         return None
     black, span = units or units_of(model, image)
-    slope, floor, found = noise.estimate(image)
-    return Noise(slope / span, (floor + slope * black) / span**2, found / span)
+    slope, floor, found, alike = noise.estimate(image)
+    return Noise(slope / span, (floor + slope * black) / span**2, found / span, alike)
 
 
 def in_words(model: Estimator, found: Noise | None) -> str:
@@ -122,6 +122,8 @@ def in_words(model: Estimator, found: Noise | None) -> str:
     words = f"noise of about {LEVELS * found.level:.3g} of 255"
     if found.slope > 0:
         words += ", which grows with the light"
+    if found.alike > 1:
+        words += ", alike in the colours"
     if LEVELS * found.level > (most := strongest(model)):
         words += f", but the model was trained for at most {most:.3g}: some may be left"
     return words
@@ -187,7 +189,7 @@ def cleaned(
 
 
 def reach(net: Net) -> tuple[int, int]:
-    """In pixels, the coarsest step of a network and how far it looks, a multiple of that.
+    """In pixels, the coarsest step of a network and how far it looks from a multiple of that.
 
     Each convolution of k x k values at 1 / s of the resolution looks s (k - 1) / 2 further.
     """
@@ -203,7 +205,7 @@ def _traced(net: Net) -> tuple[int, int]:
 
     def note(layer: Any, given: tuple[Tensor, ...], _: object) -> None:
         step = 2 ** math.ceil(math.log2(max(1.0, height / given[0].shape[-2])))
-        steps.append(step * max(layer.stride))
+        steps.append(step if layer.transposed else step * max(layer.stride))
         sizes = zip(layer.kernel_size, layer.dilation, strict=True)
         far.append(step * max((k - 1) // 2 * d for k, d in sizes))
 
@@ -211,7 +213,7 @@ def _traced(net: Net) -> tuple[int, int]:
     with torch.inference_mode(), watched(layers, note):
         net.encoding(None)(torch.zeros(1, *net.image_shape, device=net.device))
     step = max(steps)
-    return step, math.ceil(sum(far) / step + 1) * step
+    return step, math.ceil(sum(far) / step) * step
 
 
 Box = tuple[slice, slice]
@@ -244,13 +246,21 @@ def _in_all_ways(function: Cleaning, planes: Tensor) -> Tensor:
 
 
 def _clean(net: Net, planes: Tensor, found: Noise | None) -> Tensor:
-    """Planes (C, H, W) in [0, 1] units without their noise."""
-    if found is None or found.slope == 0:
-        return _by_network(net, planes, None if found is None else found.level)
+    """Planes (C, H, W) in [0, 1] units without their noise.
+
+    A network in colour was trained on noise that is independent in each, and is told what would
+    give the gray image as much.
+    """
+    assert net.image_shape is not None
+    if found is None:
+        return _by_network(net, planes, None)
+    alike = found.alike if net.image_shape[0] > 1 else 1.0
+    if found.slope == 0:
+        return _by_network(net, planes, alike * found.level)
     transform = noise.Anscombe(found.slope, found.floor)
     low, high = (float(transform(torch.tensor(end))) for end in (0.0, 1.0))
     flat = (transform(planes) - low) / (high - low)
-    return transform.inverse(_by_network(net, flat, 1 / (high - low)) * (high - low) + low)
+    return transform.inverse(_by_network(net, flat, alike / (high - low)) * (high - low) + low)
 
 
 def _by_network(net: Net, planes: Tensor, level: float | None) -> Tensor:

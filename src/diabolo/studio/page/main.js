@@ -10,13 +10,14 @@ import { button, el } from "./widgets.js";
 const images = (info) => info.shape;
 const rows = (info) => info.columns;
 const both = (info) => images(info) || rows(info);
+const narrow = (info) => rows(info) || (images(info) && info.code_size < info.shape.reduce((a, b) => a * b)); // one has a code to look at
 const VIEWS = { // heading, what it says, and the models it is for: the first view for a model is the one it begins with
   photo: ["Photo", "A whole photograph goes in, and comes out cleaned.", (info) => info.photographs],
   row: ["Row", "A row is squeezed through a few numbers, and comes out again: cell by cell.", rows],
   draw: ["Draw", "What you draw is squeezed through a few numbers, and comes out again.", images],
   noise: ["Noise", "Damage an image, and see what the network makes of it.", images],
-  latent: ["Latent", "Turn each number of the code by hand, or walk the map of the test set.", both],
-  generate: ["Generate", "New samples, decoded from codes that none was given for.", both],
+  latent: ["Latent", "Turn each number of the code by hand, or walk the map of the test set.", narrow],
+  generate: ["Generate", "New samples, decoded from codes that none was given for.", narrow],
   anomaly: ["Anomaly", "How usual is this, for a network that knows only its training data?", both],
   train: ["Train", "Choose a recipe, change what you like, and watch it learn."],
   models: ["Models", "The runs below the working directory, side by side."],
@@ -118,10 +119,12 @@ async function middle(model, code) {
   return (await post("decode-pictures", { model, codes: [code] })).pictures[0];
 }
 
-function summary({ kind, shape, columns, code_size: size, parameters }) {
+function summary(info) {
+  const { kind, shape, columns, code_size: size, parameters } = info;
   const numbers = (n, word) => `${n.toLocaleString("en")} ${word}${n === 1 ? "" : "s"}`;
   const input = shape ? `${shape[2]} × ${shape[1]}${shape[0] === 3 ? " colour" : ""} pixels` : columns ? `rows of ${numbers(columns.length, "column")}` : "images of other channels";
-  return `${kind}: ${input} through ${numbers(size, "number")}, ${numbers(parameters, "weight")}`;
+  const through = shape && !narrow(info) ? "of no narrow code" : `through ${numbers(size, "number")}`;
+  return `${kind}: ${input} ${through}, ${numbers(parameters, "weight")}`;
 }
 
 async function route() {

@@ -19,6 +19,7 @@ export function mount(section, studio) {
   const progress = el("progress", { max: 1, "aria-label": "Progress" });
   const words = el("p", { "aria-live": "polite", class: "muted" });
   const stop = button("Stop", () => running?.abort(), "stop");
+  const again = button("Clean again", () => clean(given), "again");
   const keep = button("Download", () => save(`${stem}-clean.png`, cleaned), "primary download");
   const level = el("input", { type: "number", min: 0, max: 255, step: "any", placeholder: "estimated", title: "Standard deviation of the noise, of 255; empty: estimated" });
   const noise = el("label", { class: "check" }, "Noise", level);
@@ -28,7 +29,7 @@ export function mount(section, studio) {
   let stem = "";
 
   const open = button("Open photograph…", () => file.click(), "open");
-  section.append(el("div", { class: "stepper" }, open, file, noise, keep, stop, progress), words, compare);
+  section.append(el("div", { class: "stepper" }, open, file, noise, keep, stop, again, progress), words, compare);
   frame.onpointerdown = frame.onpointermove = ({ buttons, clientX }) => {
     const { left, width } = frame.getBoundingClientRect();
     if (!buttons) return;
@@ -49,6 +50,7 @@ export function mount(section, studio) {
     words.textContent = sentence;
     progress.hidden = stop.hidden = !going;
     keep.hidden = compare.hidden = !done;
+    again.hidden = true;
     open.classList.toggle("primary", !done && !going);
   }
 
@@ -70,7 +72,9 @@ export function mount(section, studio) {
       const seconds = (performance.now() - begun) / 1000;
       if (mine === running) await present(photograph, blob, seconds, answer.headers.get("x-noise"));
     } catch (error) {
-      if (mine === running) show(mine.signal.aborted ? "Stopped." : error.message.replace("The body", photograph.name));
+      if (mine !== running) return;
+      show(mine.signal.aborted ? "Stopped." : error.message.replace("The body", photograph.name));
+      again.hidden = !mine.signal.aborted;
     } finally {
       clearInterval(timer);
     }

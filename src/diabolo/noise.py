@@ -1,4 +1,4 @@
-"""The noise of one image, as cameras have it:  Var[y | x] = slope x + floor.
+"""The noise of images, as cameras have it:  Var[y | x] = slope x + floor.
 
 Blocks of 8 x 8 pixels in their discrete cosine transform: white noise has the same variance at
 all frequencies, and what is at low ones is independent of what is at high ones. So, of blocks of
@@ -25,6 +25,7 @@ from scipy.fft import dct
 from scipy.special import ndtr
 from torch import Tensor
 
+from diabolo.data.decoding import LUMA
 from diabolo.errors import InputError
 
 SIDE = 8  # of a block
@@ -38,15 +39,22 @@ MISFIT, REAL, STEEP = 0.02, 0.4, 1.15  # where a slope is real: a level line fit
 PLAIN = 2.0  # variances of noise at low frequencies, up to which a slope is looked for
 SPAN = 0.4  # of the range of brightness, in which there must be such to look for one
 LEAK = 0.1  # of the variance of texture at low frequencies, what it has at high ones
+ALIKE = 1.2  # times, from which the noise of colours is not independent
+NOTHING = 1e-9  # of the largest variance
 ROUNDS = 40
 
 
 class Noise(NamedTuple):
-    """Var[y | x] = slope x + floor, in the units of an image; `level`: the deviation over it."""
+    """Var[y | x] = slope x + floor, in the units of an image; `level`: the deviation over it.
+
+    `alike`: how much stronger the gray image's noise is than if that of its colours were
+    independent; up to 1.49, where it is the same in all, as where a JPEG has blurred the colours.
+    """
 
     slope: float
     floor: float
     level: float
+    alike: float = 1.0
 
 
 class _Flat(NamedTuple):
@@ -60,18 +68,31 @@ class _Flat(NamedTuple):
 def estimate(image: np.ndarray) -> Noise:
     """The noise of an image, (H, W) or (C, H, W) of any type, the same for all channels.
 
-    Raises `InputError` where a side has less than `LEAST` pixels.
+    Or that of images (N, C, H, W) which have the same. Raises `InputError` where a side has less
+    than `LEAST` pixels.
 
     >>> image = 100 + 5 * np.random.default_rng(0).standard_normal((64, 64))
     >>> round(estimate(image).level)
     5
     """
-    planes = image.reshape(-1, *image.shape[-2:])
-    if min(planes.shape[1:]) < LEAST:
+    height, width = image.shape[-2:]
+    if min(height, width) < LEAST:
         raise InputError(
-            f"An image of {planes.shape[2]} x {planes.shape[1]} pixels is too small to tell its"
+            f"An image of {width} x {height} pixels is too small to tell its"
             f" noise: give the level, or {LEAST} x {LEAST} pixels."
         )
+    images = image if image.ndim == 4 else image.reshape(1, -1, height, width)
+    planes = images.transpose(1, 0, 2, 3)
+    found = _estimate(planes)
+    if len(planes) != len(LUMA) or found.level == 0:
+        return found
+    gray = np.tensordot(np.array(LUMA, np.float32), planes.astype(np.float32), 1)
+    alike = _estimate(gray[None]).level / (math.hypot(*LUMA) * found.level)
+    return found._replace(alike=min(alike, 1 / math.hypot(*LUMA))) if alike > ALIKE else found
+
+
+def _estimate(planes: np.ndarray) -> Noise:
+    """The noise of channels (C, N, H, W), the same for all."""
     blocks = [_blocks(plane) for plane in planes]
     ends = _ends(blocks)
     parts = [_flat(part, ends) for part in blocks]
@@ -82,11 +103,11 @@ def estimate(image: np.ndarray) -> Noise:
 
 
 def _blocks(plane: np.ndarray) -> np.ndarray:
-    """Blocks (N, 64) float32 of an image (H, W), evenly over it."""
-    windows = sliding_window_view(plane, (SIDE, SIDE))
-    total = math.prod(windows.shape[:2])
+    """Blocks (B, 64) float32 of the same channel of images (N, H, W), evenly over them."""
+    windows = sliding_window_view(plane, (SIDE, SIDE), axis=(1, 2))
+    total = math.prod(windows.shape[:3])
     places = np.arange(total) if total <= BLOCKS else np.arange(BLOCKS) * total // BLOCKS
-    found = windows[np.unravel_index(places, windows.shape[:2])]
+    found = windows[np.unravel_index(places, windows.shape[:3])]
     return found.reshape(-1, SIDE * SIDE).astype(np.float32)
 
 
@@ -173,6 +194,7 @@ def _line(found: _Flat) -> tuple[float, float]:
     mean, variance, low = found
     if not len(mean) or not variance.any():
         return 0.0, 0.0
+    variance = np.maximum(variance, NOTHING * variance.max())
     leaked = LEAK / (1 - LEAK) * np.maximum(low - variance, 0)
     flat = (variance / np.maximum(low, variance)) ** 6
     plain = low <= PLAIN * variance
