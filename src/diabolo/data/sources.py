@@ -248,10 +248,10 @@ def checked(path: Path | str, array: np.ndarray) -> np.ndarray:
     """`array` in native byte order, if it holds numbers in a shape that samples can have."""
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
         raise InputError(f"{path} holds {array.dtype} values; expected bool, integers or floats")
-    if array.ndim not in (2, 3, 4):
+    if array.ndim not in (2, 3, 4, 5):
         raise InputError(
             f"{path} has {array.ndim} dimensions, shape {array.shape}; expected (N, D), "
-            "(N, H, W) or (N, C, H, W)"
+            "(N, H, W), (N, C, H, W) or (N, C, D, H, W)"
         )
     if array.size == 0:
         raise InputError(f"{path} holds no samples: its shape is {array.shape}")
