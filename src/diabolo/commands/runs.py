@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from diabolo import data, recipes, shipped
 from diabolo.data import Samples, files, spec
 from diabolo.data.files import check_place, is_special, remove_leftovers
-from diabolo.data.samples import IMAGE_SUFFIXES
+from diabolo.data.samples import IMAGE_SUFFIXES, Numbers
 from diabolo.errors import IncompleteError, InputError
 from diabolo.names import check_names, is_frame
 from diabolo.recipes import Recipe
@@ -129,6 +129,7 @@ def _read_both(recipe: Recipe, seed: int) -> tuple[Samples, Samples]:
     fit, roles = training.framing.get("fit"), _roles(recipe)
     shape = _image_shape(training.array)
     testing = data.read(recipe.test, image_shape=shape, fit=fit, kinds=kinds, **roles)
+    testing = _in_memory(testing)
     if is_frame(training.array) and testing.frame is not None:
         testing = _with_columns(testing, training.columns or [])
     return training, testing
@@ -193,21 +194,51 @@ def _hold_out(samples: Samples, seed: int) -> tuple[Samples, Samples]:
         raise IncompleteError([few, *samples.failures], None)
     order = np.random.default_rng(seed).permutation(n)
     held = max(1, n // 10)
+    if not is_frame(samples.array) and hasattr(samples.array, "blocks"):  # on disk: few
+        from diabolo.data.mapped import LARGE
+
+        held = max(1, min(held, LARGE * n // samples.array.nbytes))
+        training, testing = (
+            replace(samples, array=samples.array[i], names=Numbers(len(i)))
+            for i in (np.sort(order[held:]), np.sort(order[:held]))
+        )
+        return training, _in_memory(testing)
     training, testing = (_subset(samples, np.sort(i)) for i in (order[held:], order[:held]))
     return training, replace(testing, failures=[], told=[])
 
 
 def _subset(samples: Samples, index: "np.ndarray | slice") -> Samples:
-    import numpy as np
 
     return replace(
         samples,
         array=samples.array.iloc[index] if is_frame(samples.array) else samples.array[index],
-        names=[samples.names[i] for i in np.arange(len(samples.names))[index]],
+        names=_names(samples, index),
         labels=None if samples.labels is None else samples.labels[index],
         noisy=None if samples.noisy is None else samples.noisy[index],
         frame=None if samples.frame is None else samples.frame.rows(index),
     )
+
+
+def _names(samples: Samples, index: "np.ndarray | slice") -> Sequence[str]:
+    import numpy as np
+
+    if isinstance(samples.names, Numbers) and isinstance(index, slice):
+        return Numbers(len(samples.array[index]))
+    return [samples.names[i] for i in np.arange(len(samples.names))[index]]
+
+
+def _in_memory(samples: Samples, most: int | None = None) -> Samples:
+    """Samples to test on, which are few: of those on disk the first that are not too many."""
+    import numpy as np
+
+    if isinstance(samples.array, np.ndarray) or not hasattr(samples.array, "blocks"):
+        return samples
+    from diabolo.data.mapped import LARGE
+
+    few = max(1, LARGE * len(samples.array) // max(samples.array.nbytes, 1))
+    count = min(len(samples.array), most or few, few)
+    cut = _subset(samples, np.arange(count))
+    return replace(cut, array=np.asarray(cut.array))
 
 
 def _image_shape(array: "np.ndarray") -> tuple[int, int, int] | None:

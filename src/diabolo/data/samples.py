@@ -1,5 +1,6 @@
 """What was read from a source, and how a file's name tells what it is."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -9,7 +10,20 @@ if TYPE_CHECKING:
 
     from diabolo.data.tables import Frame
 
-Kind = Literal["image", "folder", "npy", "npz", "idx", "csv", "parquet", "arrow", "excel", "mnist"]
+Kind = Literal[
+    "image",
+    "folder",
+    "npy",
+    "npz",
+    "hdf5",
+    "zarr",
+    "idx",
+    "csv",
+    "parquet",
+    "arrow",
+    "excel",
+    "mnist",
+]
 TABLES: tuple[Kind, ...] = ("csv", "parquet", "arrow", "excel")
 
 IMAGE_SUFFIXES = {
@@ -40,6 +54,9 @@ OTHER_IMAGES = {
 _ARRAY_SUFFIXES: dict[str, Kind] = {
     ".npy": "npy",
     ".npz": "npz",
+    ".h5": "hdf5",
+    ".hdf5": "hdf5",
+    ".zarr": "zarr",
     ".csv": "csv",
     ".tsv": "csv",
     ".txt": "csv",
@@ -66,7 +83,7 @@ class Samples:
     """
 
     array: Any
-    names: list[str]
+    names: Sequence[str]
     kind: Kind
     labels: "np.ndarray | None" = None
     columns: list[str] | None = None
@@ -92,12 +109,28 @@ class Samples:
             np.concatenate(pair) for pair in ((self.array, self.noisy), (self.noisy, self.array))
         )
         labels = None if self.labels is None else np.tile(self.labels, 2)
-        return replace(self, array=array, noisy=noisy, names=self.names * 2, labels=labels)
+        return replace(
+            self, array=array, noisy=noisy, names=[*self.names, *self.names], labels=labels
+        )
 
     @property
     def notes(self) -> list[str]:
         """A sentence on each thing that was recognised in a table, or done to images."""
         return self.told + ([] if self.frame is None else self.frame.notes)
+
+
+class Numbers(Sequence[str]):
+    """The names "0", "1", ... of so many samples, none of which is kept."""
+
+    def __init__(self, count: int) -> None:
+        self.all = range(count)
+
+    def __len__(self) -> int:
+        return len(self.all)
+
+    def __getitem__(self, index: Any) -> Any:
+        found = self.all[index]
+        return str(found) if isinstance(found, int) else [str(number) for number in found]
 
 
 def channels_last(shape: tuple[int, ...]) -> bool:
