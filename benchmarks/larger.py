@@ -1,7 +1,7 @@
-"""Data larger than memory: python -m benchmarks.larger memory|speed|folder
+"""Data larger than memory: python -m benchmarks.larger memory|speed
 
 `memory`: an epoch over a sparse map of 20 GB, and codes of a part of it; the peak of the memory.
-`speed`: images/s from a map and from memory, in turns. `folder`: 20,000 small PNGs.
+`speed`: images/s from a map and from memory, in turns.
 """
 
 import argparse
@@ -76,7 +76,7 @@ def speed(folder: Path, rounds: int) -> None:
 def main() -> None:
     """Measure what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["memory", "speed", "folder"])
+    parser.add_argument("what", choices=["memory", "speed"])
     parser.add_argument("--gigabytes", type=float, default=20.0)
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()

@@ -270,6 +270,8 @@ def _judge(detector: "AnomalyDetector", samples: "Samples") -> _Found:
 
     from diabolo.tasks.anomaly import column_names
 
+    if detector.model_.image_shape_ is None and hasattr(samples.array, "blocks"):
+        samples = replace(samples, array=np.asarray(samples.array))  # each of its cells is told
     scores = detector.score_samples(samples.array)
     flagged, shares = scores < detector.offset_, None
     columns, cells = np.empty(0, object), list[Any]()
@@ -316,7 +318,7 @@ def _draw_worst(path: Path, detector: "AnomalyDetector", found: _Found, count: i
         labels = [f"row {names[i]}: {found.caption(i)}\n{found.cells[i]}" for i in worst]
         write_picture(path, lambda: figures.odd_columns(shares, labels, columns, title=title))
     elif pictured(model):
-        X = found.samples.array[worst]
+        X = np.asarray(found.samples.array[worst])
         rows = [("input", shown(model, X)), ("output", shown(model, model.reconstruct(X)))]
         errors = detector.errors(X).reshape(len(X), *(model.image_shape_ or ())).mean(axis=1)
         captions = [(names[i], found.caption(i)) for i in worst]

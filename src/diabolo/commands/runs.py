@@ -12,10 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diabolo import data, recipes, shipped
+from diabolo.commands.parts import (
+    check_alike,
+    hold_out,
+    image_shape,
+    in_memory,
+    needed,
+    subset,
+    with_columns,
+)
 from diabolo.data import Samples, files, spec
 from diabolo.data.files import check_place, is_special, remove_leftovers
-from diabolo.data.samples import IMAGE_SUFFIXES, Numbers
-from diabolo.errors import IncompleteError, InputError
+from diabolo.data.samples import IMAGE_SUFFIXES
+from diabolo.errors import InputError
 from diabolo.names import check_names, is_frame
 from diabolo.recipes import Recipe
 from diabolo.store import Checkpoints, read_config
@@ -82,7 +91,7 @@ class Split:
 def load_split(recipe: Recipe, seed: int) -> Split:
     """Read the data that a recipe names and part it as the recipe says."""
     training, testing = _read_both(recipe, seed)
-    train, validation = _subset(training, slice(recipe.data.get("limit"))), None
+    train, validation = subset(training, slice(recipe.data.get("limit"))), None
     given = len(train.array)
     if recipe.data.get("validation") == "test":
         validation = testing
@@ -92,13 +101,13 @@ def load_split(recipe: Recipe, seed: int) -> Split:
             parts = train.array.parted(held)
             validation, train = (replace(train, array=part) for part in parts)
         else:
-            train, validation = (_subset(train, part) for part in (slice(held, None), slice(held)))
+            train, validation = (subset(train, part) for part in (slice(held, None), slice(held)))
     if recipe.pairs and recipe.without_clean:
         train = train.both_ways()
     if len(train.array) == 0 or (validation is not None and len(validation.array) == 0):
         raise InputError(f"{given} samples are too few to train and to validate on: give more.")
     if not recipe.patches:
-        _check_alike(train.array, testing.array, recipe.test)
+        check_alike(train.array, testing.array, recipe.test)
     return Split(
         train.array,
         validation,
@@ -122,16 +131,16 @@ def _read_both(recipe: Recipe, seed: int) -> tuple[Samples, Samples]:
         return data.split_photographs(
             recipe.source, test, noisy=noisy, seed=seed, least=_channels(recipe), **recipe.patches
         )
-    training = read_source(recipe, _needed(recipe))
+    training = read_source(recipe, needed(recipe))
     if held_out:
-        return _hold_out(training, seed)
+        return hold_out(training, seed)
     kinds = None if training.frame is None else training.frame.kinds
     fit, roles = training.framing.get("fit"), _roles(recipe)
-    shape = _image_shape(training.array)
+    shape = image_shape(training.array)
     testing = data.read(recipe.test, image_shape=shape, fit=fit, kinds=kinds, **roles)
-    testing = _in_memory(testing)
+    testing = in_memory(testing)
     if is_frame(training.array) and testing.frame is not None:
-        testing = _with_columns(testing, training.columns or [])
+        testing = with_columns(testing, training.columns or [])
     return training, testing
 
 
@@ -139,13 +148,6 @@ def _channels(recipe: Recipe) -> int:
     """The channels of the images that a recipe's training begins with; 1 where it begins anew."""
     shape = read_config(model_file(recipe.start))["image_shape"] if recipe.start else None
     return int(shape[0]) if shape else 1
-
-
-def _with_columns(samples: Samples, names: Sequence[Any]) -> Samples:
-    """A table of which a model takes columns of these names, in any order."""
-    assert samples.frame is not None
-    frame = samples.frame.only(names)
-    return replace(samples, array=frame.table, columns=frame.columns, frame=frame)
 
 
 def read_source(recipe: Recipe, limit: int | None = None) -> Samples:
@@ -158,92 +160,6 @@ def read_source(recipe: Recipe, limit: int | None = None) -> Samples:
 
 def _roles(recipe: Recipe) -> dict[str, Any]:
     return {key: recipe.data[key] for key in spec.ROLES if key in recipe.data}
-
-
-def _needed(recipe: Recipe) -> int | None:
-    """How many samples, from the first on, are read to train on `limit` of them; None: all."""
-    limit: int | None = recipe.data.get("limit")
-    if limit is None or recipe.test == spec.HELD_OUT:
-        return None
-    return limit + (max(1, (limit - 1) // 9) if recipe.test == spec.HELD_OUT_FIRST else 0)
-
-
-def _check_alike(train: Any, test: Any, name: str) -> None:
-    """Refuse test samples that a model of the training samples could not take."""
-    if is_frame(train):
-        check_names(f"The table {name}", list(test.columns), list(train.columns))
-        return
-    if train.shape[1:] != test.shape[1:]:
-        raise InputError(
-            f"The test samples of {name} have shape {test.shape[1:]}, those to train on"
-            f" {train.shape[1:]}."
-        )
-    floats = train.dtype.kind == test.dtype.kind == "f"
-    if train.dtype != test.dtype and not floats:
-        raise InputError(f"The test samples of {name} are {test.dtype}, not {train.dtype}.")
-
-
-def _hold_out(samples: Samples, seed: int) -> tuple[Samples, Samples]:
-    """A tenth of the samples, drawn by the seed, for testing."""
-    import numpy as np
-
-    n = len(samples.array)
-    if n < 2:
-        what, other = ("sample", ", or --test") if samples.noisy is None else ("pair", "")
-        few = f"One {what} is too few to train and to test on: give more{other}."
-        raise IncompleteError([few, *samples.failures], None)
-    order = np.random.default_rng(seed).permutation(n)
-    held = max(1, n // 10)
-    if not is_frame(samples.array) and hasattr(samples.array, "blocks"):  # on disk: few
-        from diabolo.data.mapped import LARGE
-
-        held = max(1, min(held, LARGE * n // samples.array.nbytes))
-        training, testing = (
-            replace(samples, array=samples.array[i], names=Numbers(len(i)))
-            for i in (np.sort(order[held:]), np.sort(order[:held]))
-        )
-        return training, _in_memory(testing)
-    training, testing = (_subset(samples, np.sort(i)) for i in (order[held:], order[:held]))
-    return training, replace(testing, failures=[], told=[])
-
-
-def _subset(samples: Samples, index: "np.ndarray | slice") -> Samples:
-
-    return replace(
-        samples,
-        array=samples.array.iloc[index] if is_frame(samples.array) else samples.array[index],
-        names=_names(samples, index),
-        labels=None if samples.labels is None else samples.labels[index],
-        noisy=None if samples.noisy is None else samples.noisy[index],
-        frame=None if samples.frame is None else samples.frame.rows(index),
-    )
-
-
-def _names(samples: Samples, index: "np.ndarray | slice") -> Sequence[str]:
-    import numpy as np
-
-    if isinstance(samples.names, Numbers) and isinstance(index, slice):
-        return Numbers(len(samples.array[index]))
-    return [samples.names[i] for i in np.arange(len(samples.names))[index]]
-
-
-def _in_memory(samples: Samples, most: int | None = None) -> Samples:
-    """Samples to test on, which are few: of those on disk the first that are not too many."""
-    import numpy as np
-
-    if isinstance(samples.array, np.ndarray) or not hasattr(samples.array, "blocks"):
-        return samples
-    from diabolo.data.mapped import LARGE
-
-    few = max(1, LARGE * len(samples.array) // max(samples.array.nbytes, 1))
-    count = min(len(samples.array), most or few, few)
-    cut = _subset(samples, np.arange(count))
-    return replace(cut, array=np.asarray(cut.array))
-
-
-def _image_shape(array: "np.ndarray") -> tuple[int, int, int] | None:
-    shapes = {2: None, 3: (1, *array.shape[1:]), 4: array.shape[1:]}
-    return shapes[array.ndim]
 
 
 def new_folder(out: str | Path | None, recipe: str, *, force: bool, root: Path = Path()) -> Path:
@@ -435,7 +351,7 @@ def read_for(model: "Estimator", source: str | Path, limit: int | None = None) -
     )
     tell(samples.told)
     if table is not None and samples.frame is not None:
-        samples = _with_columns(samples, table.names)
+        samples = with_columns(samples, table.names)
         check_names(f"The table {source}", list(samples.array.columns), list(table.names))
         return samples
     if is_frame(samples.array) and samples.frame is not None:
@@ -487,12 +403,14 @@ def tell_unlike(model: "Estimator", samples: Samples) -> None:
 
 def read_one(model: "Estimator", source: str) -> "np.ndarray":
     """The one sample that a source must be, (1, ...)."""
+    import numpy as np
+
     samples = read_for(model, source)
     if len(samples.array) != 1:
         raise InputError(
             f"{source} has {len(samples.array)} samples: give one, such as mnist:test:3-3."
         )
-    return samples.array
+    return samples.array if is_frame(samples.array) else np.asarray(samples.array)
 
 
 def _column(name: str | None) -> str:

@@ -15,7 +15,7 @@ import torch
 from sklearn.utils import _safe_indexing
 
 from diabolo import infer, metrics
-from diabolo.data.mapped import OnDisk
+from diabolo.data.mapped import OnDisk, streamed
 from diabolo.data.source import Source
 from diabolo.denoiser import fit_denoiser
 from diabolo.estimator import Estimator
@@ -300,6 +300,8 @@ def decibels(pictures: np.ndarray, clean: np.ndarray) -> list[str]:
 
 def errors(model: Estimator, X: Any, seed: int = 0, noisy: Any = None) -> np.ndarray:
     """Squared error of each sample's reconstruction, (N,), mean over its features."""
+    if isinstance(X, OnDisk) and noisy is None:
+        return streamed(lambda block: errors(model, block, seed), X)
     output = model.reconstruct(corrupted(model, X, seed, noisy))
     return _squared_errors(in_units(model, X), in_units(model, output))
 

@@ -1,0 +1,107 @@
+"""Parts of samples: some of them, those held out to test on, and those that fit into memory."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from diabolo.data import Samples, spec
+from diabolo.data.samples import Numbers
+from diabolo.errors import IncompleteError, InputError
+from diabolo.names import check_names, is_frame
+from diabolo.recipes import Recipe
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def hold_out(samples: Samples, seed: int) -> tuple[Samples, Samples]:
+    """A tenth of the samples, drawn by the seed, for testing."""
+    import numpy as np
+
+    n = len(samples.array)
+    if n < 2:
+        what, other = ("sample", ", or --test") if samples.noisy is None else ("pair", "")
+        few = f"One {what} is too few to train and to test on: give more{other}."
+        raise IncompleteError([few, *samples.failures], None)
+    order = np.random.default_rng(seed).permutation(n)
+    held = max(1, n // 10)
+    if not is_frame(samples.array) and hasattr(samples.array, "blocks"):  # on disk: few
+        from diabolo.data.mapped import LARGE
+
+        held = max(1, min(held, LARGE * n // samples.array.nbytes))
+        training, testing = (
+            replace(samples, array=samples.array[i], names=Numbers(len(i)))
+            for i in (np.sort(order[held:]), np.sort(order[:held]))
+        )
+        return training, in_memory(testing)
+    training, testing = (subset(samples, np.sort(i)) for i in (order[held:], order[:held]))
+    return training, replace(testing, failures=[], told=[])
+
+
+def subset(samples: Samples, index: "np.ndarray | slice") -> Samples:
+
+    return replace(
+        samples,
+        array=samples.array.iloc[index] if is_frame(samples.array) else samples.array[index],
+        names=_names(samples, index),
+        labels=None if samples.labels is None else samples.labels[index],
+        noisy=None if samples.noisy is None else samples.noisy[index],
+        frame=None if samples.frame is None else samples.frame.rows(index),
+    )
+
+
+def _names(samples: Samples, index: "np.ndarray | slice") -> Sequence[str]:
+    import numpy as np
+
+    if isinstance(samples.names, Numbers) and isinstance(index, slice):
+        return Numbers(len(samples.array[index]))
+    return [samples.names[i] for i in np.arange(len(samples.names))[index]]
+
+
+def in_memory(samples: Samples, most: int | None = None) -> Samples:
+    """Samples to test on, which are few: of those on disk the first that are not too many."""
+    import numpy as np
+
+    if isinstance(samples.array, np.ndarray) or not hasattr(samples.array, "blocks"):
+        return samples
+    from diabolo.data.mapped import LARGE
+
+    few = max(1, LARGE * len(samples.array) // max(samples.array.nbytes, 1))
+    count = min(len(samples.array), most or few, few)
+    cut = subset(samples, np.arange(count))
+    return replace(cut, array=np.asarray(cut.array))
+
+
+def with_columns(samples: Samples, names: Sequence[Any]) -> Samples:
+    """A table of which a model takes columns of these names, in any order."""
+    assert samples.frame is not None
+    frame = samples.frame.only(names)
+    return replace(samples, array=frame.table, columns=frame.columns, frame=frame)
+
+
+def check_alike(train: Any, test: Any, name: str) -> None:
+    """Refuse test samples that a model of the training samples could not take."""
+    if is_frame(train):
+        check_names(f"The table {name}", list(test.columns), list(train.columns))
+        return
+    if train.shape[1:] != test.shape[1:]:
+        raise InputError(
+            f"The test samples of {name} have shape {test.shape[1:]}, those to train on"
+            f" {train.shape[1:]}."
+        )
+    floats = train.dtype.kind == test.dtype.kind == "f"
+    if train.dtype != test.dtype and not floats:
+        raise InputError(f"The test samples of {name} are {test.dtype}, not {train.dtype}.")
+
+
+def image_shape(array: "np.ndarray") -> tuple[int, int, int] | None:
+    shapes = {2: None, 3: (1, *array.shape[1:]), 4: array.shape[1:]}
+    return shapes[array.ndim]
+
+
+def needed(recipe: Recipe) -> int | None:
+    """How many samples, from the first on, are read to train on `limit` of them; None: all."""
+    limit: int | None = recipe.data.get("limit")
+    if limit is None or recipe.test == spec.HELD_OUT:
+        return None
+    return limit + (max(1, (limit - 1) // 9) if recipe.test == spec.HELD_OUT_FIRST else 0)
