@@ -466,7 +466,7 @@ BAD_ARRAYS = {
     "complex": (np.ones((2, 2), complex), "holds complex128 values"),
     "scalar": (np.float64(1), "has 0 dimensions"),
     "vector": (np.ones(3), "has 1 dimensions, shape (3,); expected (N, D)"),
-    "five": (np.ones((1, 1, 1, 1, 1)), "has 5 dimensions"),
+    "six": (np.ones((1, 1, 1, 1, 1, 1)), "has 6 dimensions"),
     "none": (np.ones((0, 4)), "holds no samples: its shape is (0, 4)"),
 }
 

@@ -1018,7 +1018,8 @@ COMMANDS = {
     "fit dae-32 --data two.npz": 'two.npz has the arrays a, b; name the one to read "x"',
     "fit dae-32 --data none.npy": "none.npy holds no samples: its shape is (0, 28, 28)",
     "fit dae-32 --data vector.npy": (
-        "vector.npy has 1 dimensions, shape (3,); expected (N, D), (N, H, W) or (N, C, H, W)"
+        "vector.npy has 1 dimensions, shape (3,); expected (N, D), (N, H, W),"
+        " (N, C, H, W) or (N, C, D, H, W)"
     ),
     "fit dae-32 --data complex.npy": (
         "complex.npy holds complex128 values; expected bool, integers or floats"

@@ -89,7 +89,7 @@ def test_what_does_not_fit_into_memory_lies_in_a_file(folder, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(photographs.os, "posix_fallocate", full)
+    monkeypatch.setattr("os.posix_fallocate", full)
     with pytest.raises(InputError, match="has no room for"):
         sources(folder)
 

@@ -256,6 +256,9 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Hyperparamete
             net.check_corruption()
         if net.corruption is None:
             raise InputError("The model was trained without a corruption: there is none to apply.")
+        X = brought(X)
+        if isinstance(X, OnDisk):
+            raise InputError("X lies on disk, and is corrupted in memory: give a part, X[:1000].")
         draw = generator(find_seed(random_state), "corrupt", device=self.net_.device.type)
 
         def corrupted(x: Tensor, *window: Tensor) -> Tensor:

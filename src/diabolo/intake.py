@@ -96,7 +96,8 @@ class Intake:
         """
         if self.table is not None:
             return _of_table(owner, X, self.table)
-        array = as_rows(X)
+        alike = tuple(getattr(X, "shape", ())[1:]) == self.sample_shape
+        array = as_rows(X, sure=alike)
         shape = tuple(array.shape[1:])
         if len(shape) > 1 and self.grid not in (shape, (1, *shape)):
             self._refuse(shape)
@@ -247,7 +248,7 @@ def learn(
         source = Mapped(X, _partner_on_disk(X, X_noisy, "X_noisy"))
     else:
         known = None if image_shape or dimensions else _table(X, sure=table)
-        array = as_rows(X) if known is None else X
+        array = as_rows(X, sure=dimensions == 3) if known is None else X
         shape = tuple(np.shape(array)[1:])
         if known is not None:
             rows = _of_table(owner, X, known).numpy()

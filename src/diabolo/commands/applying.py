@@ -133,11 +133,13 @@ def decode(
 
 def _draw_comparison(model: "Estimator", rows: "dict[str, np.ndarray]", path: Path) -> None:
     """The first samples, row under row, with PSNR where the original is among the rows."""
+    import numpy as np
+
     from diabolo import figures
     from diabolo.report import write_picture
     from diabolo.tasks.evaluation import decibels, shown
 
-    pictures = {name: shown(model, values[:SHOWN]) for name, values in rows.items()}
+    pictures = {name: shown(model, np.asarray(values[:SHOWN])) for name, values in rows.items()}
     captions = {
         name: decibels(values, pictures["original"])
         for name, values in pictures.items()

@@ -68,6 +68,8 @@ def denoise(
     ones, and what the classical filters make of some of them. Returns its lines and the paths.
     Raises as `reconstruct` does.
     """
+    import numpy as np
+
     from diabolo.report import write_picture
     from diabolo.tasks import comparing, filling, filters, whole
 
@@ -86,6 +88,11 @@ def denoise(
         return clean_files(fitted, files, out, picture, level=level, ensemble=ensemble)
     parts = data.read_each(source)
     runs.tell(parts[0].told)
+    if hasattr(parts[0].array, "blocks"):  # on disk
+        if not (mask or level is not None or ensemble or whole.takes_level(fitted)):
+            use = reconstruct_by(fitted, source, out, corrupt=corrupt, seed=seed, force=force)
+            return list(use)
+        parts = [replace(parts[0], array=np.asarray(parts[0].array))]
     if len(parts) > 1 and kind_by_name(out) != "folder":
         raise InputError(f"{source} has images of different sizes: give a folder as --out.")
     if mask is not None:

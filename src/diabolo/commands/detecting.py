@@ -294,6 +294,8 @@ def _judge(detector: "AnomalyDetector", samples: "Samples") -> _Found:
 
     from diabolo.tasks.anomaly import column_names
 
+    if detector.model_.image_shape_ is None and hasattr(samples.array, "blocks"):
+        samples = replace(samples, array=np.asarray(samples.array))  # each of its cells is told
     scores = detector.score_samples(samples.array)
     flagged, shares = scores < detector.offset_, None
     columns, cells = np.empty(0, object), list[Any]()
@@ -351,7 +353,7 @@ def _draw_worst(path: Path, detector: "AnomalyDetector", found: _Found, count: i
         beside = found.samples.columns or []
         write_picture(path, lambda: figures.signals(shaped, over, names=beside, title=title))
     elif pictured(model):
-        X = found.samples.array[worst]
+        X = np.asarray(found.samples.array[worst])
         rows = [("input", shown(model, X)), ("output", shown(model, model.reconstruct(X)))]
         errors = detector.errors(X).reshape(len(X), *(model.image_shape_ or ())).mean(axis=1)
         captions = [(names[i], found.caption(i)) for i in worst]

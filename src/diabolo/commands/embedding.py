@@ -69,7 +69,10 @@ def neighbours(
     found = embedding.neighbours(fitted, query, samples.array, n)
     rows = _ranked(query, samples, found.indices[0], found.distances[0])
     if out is not None:
-        pictures = [shown(fitted, query), shown(fitted, samples.array[found.indices[0]])]
+        pictures = [
+            shown(fitted, query),
+            shown(fitted, np.asarray(samples.array[found.indices[0]])),
+        ]
         captions = ["the image", *map(_caption, rows)]
         write_picture(out, lambda: figures.neighbours(np.concatenate(pictures), captions))
     return complete(rows, samples.failures)
@@ -125,7 +128,7 @@ def draw_map(
         options["note"] = "By t-SNE: near is alike, but how far is far says little. "
     if pictured(fitted):
         options["shape"] = fitted.image_shape_
-        options["images"] = lambda index: shown(fitted, X[index])
+        options["images"] = lambda index: shown(fitted, np.asarray(X[index]))
     write_picture(out, lambda: figures.sample_map(points, **options))
     return complete(out, samples.failures)
 

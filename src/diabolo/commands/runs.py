@@ -12,10 +12,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diabolo import data, recipes, shipped
+from diabolo.commands.parts import (
+    HELD,
+    check_alike,
+    hold_out,
+    image_shape,
+    in_memory,
+    needed,
+    parted,
+    with_columns,
+)
 from diabolo.data import Samples, files, spec
 from diabolo.data.files import check_own, check_place, is_special, remove_leftovers
 from diabolo.data.samples import IMAGE_SUFFIXES
-from diabolo.errors import IncompleteError, InputError
+from diabolo.errors import InputError
 from diabolo.names import check_names, is_frame
 from diabolo.recipes import Recipe
 from diabolo.store import Checkpoints, read_config
@@ -37,7 +47,6 @@ PICTURES = (
     "interpolation",
     "architecture",
 )
-HELD = 0.1  # share of a series, its end, to test or to validate on
 METRICS, HISTORY, FIGURES, REPORT = "metrics.json", "history.csv", "figures", "report.html"
 RUNS = "runs"  # where run folders are made that no one named
 LOCK = ".lock"  # held by the process that writes into a run folder
@@ -95,13 +104,13 @@ def load_split(recipe: Recipe, seed: int) -> Split:
         else:
             train, validation = (train.rows(part) for part in (slice(held, None), slice(held)))
     elif train.series is not None and recipe.model.get("validation_fraction", "auto") == "auto":
-        train, validation = _parted(train, train.series.parted(HELD))
+        train, validation = parted(train, train.series.parted(HELD))
     if recipe.pairs and recipe.without_clean:
         train = train.both_ways()
     if len(train.array) == 0 or (validation is not None and len(validation.array) == 0):
         raise InputError(f"{given} samples are too few to train and to validate on: give more.")
     if not recipe.patches:
-        _check_alike(train.array, testing.array, recipe.test)
+        check_alike(train.array, testing.array, recipe.test)
     return Split(
         train.array,
         validation,
@@ -125,15 +134,16 @@ def _read_both(recipe: Recipe, seed: int) -> tuple[Samples, Samples]:
         return data.split_photographs(
             recipe.source, test, noisy=noisy, seed=seed, least=_channels(recipe), **recipe.patches
         )
-    training = read_source(recipe, _needed(recipe))
+    training = read_source(recipe, needed(recipe))
     if held_out:
-        return _hold_out(training, seed)
+        return hold_out(training, seed)
     kinds = None if training.frame is None else training.frame.kinds
     fit, roles = training.framing.get("fit"), _roles(recipe)
-    shape = _image_shape(training.array)
+    shape = image_shape(training.array)
     testing = data.read(recipe.test, image_shape=shape, fit=fit, kinds=kinds, **roles)
+    testing = in_memory(testing)
     if is_frame(training.array) and testing.frame is not None:
-        testing = _with_columns(testing, training.columns or [])
+        testing = with_columns(testing, training.columns or [])
     return training, testing
 
 
@@ -141,13 +151,6 @@ def _channels(recipe: Recipe) -> int:
     """The channels of the images that a recipe's training begins with; 1 where it begins anew."""
     shape = read_config(model_file(recipe.start))["image_shape"] if recipe.start else None
     return int(shape[0]) if shape else 1
-
-
-def _with_columns(samples: Samples, names: Sequence[Any]) -> Samples:
-    """A table of which a model takes columns of these names, in any order."""
-    assert samples.frame is not None
-    frame = samples.frame.only(names)
-    return replace(samples, array=frame.table, columns=frame.columns, frame=frame)
 
 
 def read_source(recipe: Recipe, limit: int | None = None) -> Samples:
@@ -160,56 +163,6 @@ def read_source(recipe: Recipe, limit: int | None = None) -> Samples:
 
 def _roles(recipe: Recipe) -> dict[str, Any]:
     return {key: recipe.data[key] for key in (*spec.ROLES, *spec.SERIES) if key in recipe.data}
-
-
-def _needed(recipe: Recipe) -> int | None:
-    """How many samples, from the first on, are read to train on `limit` of them; None: all."""
-    limit: int | None = recipe.data.get("limit")
-    if limit is None or recipe.test == spec.HELD_OUT:
-        return None
-    return limit + (max(1, (limit - 1) // 9) if recipe.test == spec.HELD_OUT_FIRST else 0)
-
-
-def _check_alike(train: Any, test: Any, name: str) -> None:
-    """Refuse test samples that a model of the training samples could not take."""
-    if is_frame(train):
-        check_names(f"The table {name}", list(test.columns), list(train.columns))
-        return
-    if train.shape[1:] != test.shape[1:]:
-        raise InputError(
-            f"The test samples of {name} have shape {test.shape[1:]}, those to train on"
-            f" {train.shape[1:]}."
-        )
-    floats = train.dtype.kind == test.dtype.kind == "f"
-    if train.dtype != test.dtype and not floats:
-        raise InputError(f"The test samples of {name} are {test.dtype}, not {train.dtype}.")
-
-
-def _hold_out(samples: Samples, seed: int) -> tuple[Samples, Samples]:
-    """A tenth of the samples, drawn by the seed, for testing; of a series its end."""
-    import numpy as np
-
-    n = len(samples.array)
-    if n < 2:
-        what, other = ("sample", ", or --test") if samples.noisy is None else ("pair", "")
-        few = f"One {what} is too few to train and to test on: give more{other}."
-        raise IncompleteError([few, *samples.failures], None)
-    if samples.series is not None:
-        return _parted(samples, samples.series.parted(HELD))
-    order = np.random.default_rng(seed).permutation(n)
-    held = max(1, n // 10)
-    return _parted(samples, (np.sort(order[held:]), np.sort(order[:held])))
-
-
-def _parted(samples: Samples, parts: "Sequence[np.ndarray]") -> tuple[Samples, Samples]:
-    """The samples of two indices; what is to be said of them is said of the first."""
-    training, testing = (samples.rows(part) for part in parts)
-    return training, replace(testing, failures=[], told=[])
-
-
-def _image_shape(array: "np.ndarray") -> tuple[int, int, int] | None:
-    shapes = {3: (1, *array.shape[1:]), 4: array.shape[1:]}
-    return shapes.get(array.ndim)
 
 
 def new_folder(out: str | Path | None, recipe: str, *, force: bool, root: Path = Path()) -> Path:
@@ -392,7 +345,7 @@ def read_for(model: "Estimator", source: str | Path, limit: int | None = None) -
     samples = data.read(source, kinds=kinds, limit=limit, **way)
     tell(samples.told)
     if table is not None and samples.frame is not None:
-        samples = _with_columns(samples, table.names)
+        samples = with_columns(samples, table.names)
         check_names(f"The table {source}", list(samples.array.columns), list(table.names))
         return samples
     if is_frame(samples.array) and samples.frame is not None:
@@ -449,12 +402,14 @@ def tell_unlike(model: "Estimator", samples: Samples) -> None:
 
 def read_one(model: "Estimator", source: str) -> "np.ndarray":
     """The one sample that a source must be, (1, ...)."""
+    import numpy as np
+
     samples = read_for(model, source)
     if len(samples.array) != 1:
         raise InputError(
             f"{source} has {len(samples.array)} samples: give one, such as mnist:test:3-3."
         )
-    return samples.array
+    return samples.array if is_frame(samples.array) else np.asarray(samples.array)
 
 
 def _column(name: str | None) -> str:

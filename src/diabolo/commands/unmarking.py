@@ -79,7 +79,7 @@ def _shared(sources: dict[str, Path]) -> "tuple[dict[str, Mark], Names]":
     """The mark that images of the usual size share, by name; a sentence on each of another."""
     import numpy as np
 
-    from diabolo.data.photographs import room_for
+    from diabolo.data.mapped import room_for
     from diabolo.tasks import unmarking
 
     kinds, failures = _kinds(sources)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy
@@ -36,10 +36,17 @@ def read_header(stream: IO[bytes]) -> Header:
     return Header(*read(stream))
 
 
-def read_npy(path: Path, limit: int | None = None) -> np.ndarray:
-    """The array of a .npy file; mapped first, so that a wrong header takes no memory."""
+def read_npy(path: Path, limit: int | None = None) -> Any:
+    """The array of a .npy file; mapped first, so that a wrong header takes no memory.
+
+    A large one stays in the file: it is then an `OnDisk`.
+    """
+    from diabolo.data.mapped import OnDisk, on_disk
+
     with _explained(path, "NumPy array"):
         mapped = npy.open_memmap(path, mode="r")
+        if limit is None and isinstance(found := on_disk(mapped), OnDisk):
+            return found
         return np.array(mapped[:limit] if mapped.ndim else mapped, order="C")
 
 

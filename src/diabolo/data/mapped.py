@@ -8,6 +8,7 @@ every `WINDOW` bytes, so that they do not add up to the size of the file.
 import hashlib
 import mmap
 import os
+import tempfile
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +32,7 @@ WINDOW = 2**27  # bytes of pages that are held
 AROUND = 2**16  # bytes that the system maps around a row
 AHEAD, GROUP = 4, 2**20  # groups of batches that are read ahead, and the bytes of one
 WHOLE, SPOTS, SPOT = 2**30, 4096, 2**16  # bytes whose digest is of all; else so many spots
+MEMORY = 2**30  # bytes of what is made beyond which it lies in a file
 CPU = torch.device("cpu")
 
 
@@ -119,7 +121,10 @@ class OnDisk:
     def __len__(self) -> int:
         return self.map.shape[0] if self.index is None else len(self.index)
 
-    def __getitem__(self, index: Any) -> "OnDisk":
+    def __getitem__(self, index: Any) -> Any:
+        """Another array of some rows; of one number, the sample."""
+        if isinstance(index, int | np.integer):
+            return self.read(np.array([range(len(self))[index]])).reshape(self.sample)
         if isinstance(index, Tensor):
             index = index.numpy()
         if not isinstance(index, slice | np.ndarray):
@@ -281,8 +286,6 @@ def streamed(use: Callable[..., Any], x: OnDisk, **more: Any) -> np.ndarray:
     `more` is given in parts as well where it has one value for each row. Results larger than a
     GiB lie in a file that goes with them.
     """
-    from diabolo.data.photographs import room_for
-
     out: np.ndarray | None = None
     start = held = 0
     for block in x.blocks():
@@ -298,6 +301,23 @@ def streamed(use: Callable[..., Any], x: OnDisk, **more: Any) -> np.ndarray:
             let_go(out)
     assert out is not None
     return out
+
+
+def room_for(length: int, dtype: np.dtype, memory: int = MEMORY) -> np.ndarray:
+    """An array to be filled: in memory, or where it is large in a file that goes with it."""
+    if length * dtype.itemsize <= memory:
+        return np.empty(length, dtype)
+    with tempfile.TemporaryFile() as file:
+        try:
+            if hasattr(os, "posix_fallocate"):  # or a full disk ends the process, much later
+                os.posix_fallocate(file.fileno(), 0, length * dtype.itemsize)
+        except OSError as error:
+            raise InputError(
+                f"The samples take {length * dtype.itemsize / 1e9:.1f} GB as they are decoded,"
+                f" which {tempfile.gettempdir()} has no room for ({error.strerror}): set TMPDIR to"
+                " a folder that has, or give fewer."
+            ) from None
+        return np.memmap(file, dtype, "r+", shape=(length,))
 
 
 def let_go(array: np.ndarray) -> None:

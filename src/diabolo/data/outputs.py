@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import DTypeLike
 
 from diabolo.data.files import atomically, check_file, folder_atomically
@@ -13,6 +13,8 @@ from diabolo.data.idx import write_idx
 from diabolo.data.samples import TABLES, Samples, kind_by_name
 from diabolo.data.tables import write_frame, write_table
 from diabolo.errors import InputError
+
+ROWS = 4096  # that are written at a time
 
 
 def write(
@@ -49,14 +51,17 @@ def write(
     if hasattr(array, "columns"):
         _write_frame(path, array, like)
         return
-    array = np.asarray(array)
+    array = array if isinstance(array, np.memmap) else np.asarray(array)
     if like is not None and like.series is not None:
         array = like.series.joined(array)
     if array.ndim == 0 or array.size == 0:
         raise InputError(f"there are no samples to write to {path}: shape {array.shape}")
     own = getattr(like.array, "dtype", array.dtype) if like else array.dtype  # a table has many
     wanted = np.dtype(own if dtype is None else dtype)
-    _write(path, _to_type(array, wanted, path), like)
+    if kind == "npy":
+        _write_npy(path, array, wanted)
+    else:
+        _write(path, _to_type(array, wanted, path), like)
 
 
 def write_codes(path: str | Path, codes: np.ndarray, of: Samples) -> None:
@@ -119,10 +124,6 @@ def _write(path: Path, array: np.ndarray, like: Samples | None) -> None:
             _write_image(path, array)
         case "folder":
             _write_folder(path, array, like)
-        case "npy":
-            with atomically(path) as temporary, temporary.open("wb") as file:
-                # Given a file, NumPy leaves the last bytes to C, which is silent on a full disk.
-                np.save(SimpleNamespace(write=file.write), array, allow_pickle=False)
         case "npz":
             with atomically(path) as temporary:
                 np.savez(temporary, x=array)
@@ -140,6 +141,18 @@ def _write(path: Path, array: np.ndarray, like: Samples | None) -> None:
                 f"{path} names no kind that can be written: end it in an image suffix, .npy, "
                 ".npz, .csv, .parquet or .idx, or in none for a folder of images"
             )
+
+
+def _write_npy(path: Path, array: np.ndarray, wanted: np.dtype) -> None:
+    """Block by block, as the array may lie in a file and be larger than the memory."""
+    first = _to_type(array[:1], wanted, path)
+    header = {"descr": first.dtype.str, "fortran_order": False, "shape": array.shape}
+    with atomically(path) as temporary, temporary.open("wb") as file:
+        npy.write_array_header_1_0(file, header)
+        for start in range(0, len(array), ROWS):
+            block = _to_type(array[start : start + ROWS], wanted, path)
+            # Given a file, NumPy leaves the last bytes to C, which is silent on a full disk.
+            file.write(np.ascontiguousarray(block).data)
 
 
 def _write_sound(path: Path, array: np.ndarray, like: Samples | None) -> None:
@@ -193,7 +206,7 @@ def _write_folder(path: Path, array: np.ndarray, like: Samples | None) -> None:
 def _columns(width: int, like: Samples | None) -> list[str]:
     if like is not None and like.columns is not None and len(like.columns) == width:
         return like.columns
-    if like is not None and np.asarray(like.array)[0].size != width:
+    if like is not None and np.asarray(like.array[:1]).size != width:
         return [f"code_{column}" for column in range(width)]
     return [str(column) for column in range(width)]
 

@@ -6,8 +6,6 @@ its photograph, so that a mark can be laid over it as over the whole.
 """
 
 import math
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,6 +17,7 @@ from torch import Tensor
 
 from diabolo.data import pieces
 from diabolo.data.decoding import in_bytes
+from diabolo.data.mapped import MEMORY, room_for
 from diabolo.data.pieces import Picture
 from diabolo.data.samples import Samples
 from diabolo.data.source import Batch, Statistics, digest, statistics
@@ -27,7 +26,6 @@ from diabolo.errors import InputError
 
 TURNS: dict[Turn, int] = {"none": 1, "mirror": 2, "all": 8}  # ways; see `_ways`
 CPU = torch.device("cpu")
-MEMORY = 2**30  # bytes of photographs beyond which they lie in a file
 
 
 class Form(NamedTuple):
@@ -288,7 +286,7 @@ def _stored(
 ) -> tuple[list[np.ndarray], np.ndarray, list[str]]:
     """The pixels of images and of their partners, and where each lies, -1 if it is broken."""
     sizes = [form.channels * math.prod(one.sides) for one in pictures]
-    stored = [room_for(sum(sizes), form.dtype) for _ in pictures[0].dtypes]
+    stored = [room_for(sum(sizes), form.dtype, MEMORY) for _ in pictures[0].dtypes]
     layout, broken = np.empty((len(pictures), 7), np.int64), list[str]()
     for row, (one, end) in enumerate(zip(pictures, np.cumsum(sizes), strict=True)):
         start, (y, x), (height, width) = end - sizes[row], one.corner, one.sides
@@ -304,20 +302,3 @@ def _stored(
             deep = area.dtype != form.dtype
             room[start:end] = (in_bytes(area) if deep else area).reshape(-1)
     return stored, layout, broken
-
-
-def room_for(length: int, dtype: np.dtype) -> np.ndarray:
-    """An array to be filled: in memory, or where it is large in a file that goes with it."""
-    if length * dtype.itemsize <= MEMORY:
-        return np.empty(length, dtype)
-    with tempfile.TemporaryFile() as file:
-        try:
-            if hasattr(os, "posix_fallocate"):  # or a full disk ends the process, much later
-                os.posix_fallocate(file.fileno(), 0, length * dtype.itemsize)
-        except OSError as error:
-            raise InputError(
-                f"The photographs take {length * dtype.itemsize / 1e9:.1f} GB as they are decoded,"
-                f" which {tempfile.gettempdir()} has no room for ({error.strerror}): set TMPDIR to"
-                " a folder that has, or give fewer."
-            ) from None
-        return np.memmap(file, dtype, "r+", shape=(length,))

@@ -1,5 +1,6 @@
 """What was read from a source, and how a file's name tells what it is."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,7 +14,19 @@ if TYPE_CHECKING:
     from diabolo.data.tables import Frame
 
 Kind = Literal[
-    "image", "folder", "npy", "npz", "idx", "csv", "parquet", "arrow", "excel", "mnist", "wav"
+    "image",
+    "folder",
+    "npy",
+    "npz",
+    "hdf5",
+    "zarr",
+    "idx",
+    "csv",
+    "parquet",
+    "arrow",
+    "excel",
+    "mnist",
+    "wav",
 ]
 TABLES: tuple[Kind, ...] = ("csv", "parquet", "arrow", "excel")
 
@@ -45,6 +58,9 @@ OTHER_IMAGES = {
 _ARRAY_SUFFIXES: dict[str, Kind] = {
     ".npy": "npy",
     ".npz": "npz",
+    ".h5": "hdf5",
+    ".hdf5": "hdf5",
+    ".zarr": "zarr",
     ".csv": "csv",
     ".tsv": "csv",
     ".txt": "csv",
@@ -73,7 +89,7 @@ class Samples:
     """
 
     array: Any
-    names: list[str]
+    names: Sequence[str]
     kind: Kind
     labels: "np.ndarray | None" = None
     columns: list[str] | None = None
@@ -100,27 +116,58 @@ class Samples:
             np.concatenate(pair) for pair in ((self.array, self.noisy), (self.noisy, self.array))
         )
         labels = None if self.labels is None else np.tile(self.labels, 2)
-        return replace(self, array=array, noisy=noisy, names=self.names * 2, labels=labels)
+        return replace(
+            self, array=array, noisy=noisy, names=[*self.names, *self.names], labels=labels
+        )
 
     def rows(self, index: "np.ndarray | slice") -> "Samples":
         """The samples of an index or a slice."""
-        import numpy as np
 
         series, frame = self.series, self.frame
         return replace(
             self,
             array=self.array.iloc[index] if is_frame(self.array) else self.array[index],
-            names=[self.names[i] for i in np.arange(len(self.names))[index]],
+            names=self._names(index),
             labels=None if self.labels is None else self.labels[index],
             noisy=None if self.noisy is None else self.noisy[index],
             frame=frame if frame is None or series is not None else frame.rows(index),
             series=None if series is None else series.only(index),
         )
 
+    def _names(self, index: "np.ndarray | slice") -> "Sequence[str]":
+        import numpy as np
+
+        if isinstance(self.names, Numbers) and (isinstance(index, slice) or self.on_disk):
+            return Numbers(
+                len(range(*index.indices(len(self.names))))
+                if isinstance(index, slice)
+                else len(index)
+            )
+        return [self.names[i] for i in np.arange(len(self.names))[index]]
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether the samples are not in memory; see `diabolo.data.mapped`."""
+        return not is_frame(self.array) and hasattr(self.array, "blocks")
+
     @property
     def notes(self) -> list[str]:
         """A sentence on each thing that was recognised in a table, or done to images."""
         return self.told + ([] if self.frame is None else self.frame.notes)
+
+
+class Numbers(Sequence[str]):
+    """The names "0", "1", ... of so many samples, none of which is kept."""
+
+    def __init__(self, count: int) -> None:
+        self.all = range(count)
+
+    def __len__(self) -> int:
+        return len(self.all)
+
+    def __getitem__(self, index: Any) -> Any:
+        found = self.all[index]
+        return str(found) if isinstance(found, int) else [str(number) for number in found]
 
 
 def channels_last(shape: tuple[int, ...]) -> bool:

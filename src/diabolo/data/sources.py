@@ -18,6 +18,7 @@ from diabolo.data.samples import (
     OTHER_IMAGES,
     TABLES,
     Kind,
+    Numbers,
     Samples,
     channels_last,
     kind_by_name,
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 
 FORMS = (
     "a source is mnist, mnist:test, mnist:test:100 or mnist:test:3-7, an image, a folder of "
-    "images, .npy, .npz, IDX, or a table: .csv, .tsv, .txt, .parquet, .arrow, .feather or .xlsx"
+    "images, .npy, .npz, .h5, .zarr, IDX, or a table: .csv, .tsv, .txt, .parquet, .arrow, .feather"
+    " or .xlsx"
 )
 NO_IMAGES = "has no image files, which alone can be brought to another size: leave size out."
 _MNIST = re.compile(r"mnist(?::(train|test)(?::(\d+)(?:-(\d+))?)?)?")
@@ -59,6 +61,8 @@ def read(
       (N, H, W) gray or (N, 3, H, W) RGB; see `diabolo.data.decoding` for orientation, transparency
       and 16 bits. In a folder they are gray only if all are. Images that differ in size are
       brought to one, as `notes` tell. A broken file is left out and named in `failures`.
+    - `.h5`, `.hdf5` and `.zarr` with one array, or FILE.h5:NAME for one of several. A large array
+      of these and of `.npy` stays on disk, see `diabolo.data.outside`.
     - `.npy`; `.npz` with the array "x" or only one, and labels in "y"; IDX, gzip or not. Arrays
       are numbers, (N, D), (N, H, W) or (N, C, H, W); (N, H, W, C) becomes that, as `notes` tell.
     - Tables: `.csv`, `.tsv`, `.txt`, `.parquet`, `.arrow`, `.feather` and `.xlsx`, as
@@ -89,6 +93,7 @@ def read(
         raise InputError(f"A limit is at least 1, but is {limit}.")
     digits = text == "mnist" or text.startswith("mnist:")
     path = Path(source)
+    path, inner = (path, "") if digits or path.exists() else _inside(text)
     kind = "mnist" if digits else _kind_of(path)
     if kind not in TABLES and (index or label):
         raise InputError(f"{source} is no table: leave the names of its index and label out.")
@@ -100,6 +105,8 @@ def read(
         raise InputError(f"{source} is a sound, one long series: give a window.")
     if kind in TABLES:
         return _read_table(path, kind, kinds=kinds, index=index, label=label, limit=limit)
+    if kind in ("hdf5", "zarr"):
+        return _read_group(path, kind, inner, limit)
     return _read_mnist(text, limit) if digits else _read_file(path, kind, limit)
 
 
@@ -184,7 +191,7 @@ def _read_mnist(source: str, limit: int | None) -> Samples:
 def _kind_of(path: Path) -> Kind:
     try:
         if path.is_dir():
-            return "folder"
+            return "zarr" if path.suffix.lower() == ".zarr" else "folder"
         if not path.exists():
             raise InputError(f"{path} does not exist: {FORMS}")
         if not path.is_file():
@@ -192,7 +199,7 @@ def _kind_of(path: Path) -> Kind:
         if path.suffix.lower() in OTHER_IMAGES:
             raise InputError(f"{path} cannot be read: convert it to .png or .jpg.")
         kind = kind_by_name(path)
-        if kind in (None, "folder"):
+        if kind in (None, "folder", "zarr"):
             kind = "idx" if looks_like_idx(path) else None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {why(error)}") from error
@@ -231,10 +238,27 @@ def _read_file(path: Path, kind: Kind, limit: int | None) -> Samples:
     else:
         array = read_idx(path, limit)
     array, told = checked(path, array), list[str]()
+    if not isinstance(array, np.ndarray):
+        return Samples(array, Numbers(len(array)), kind)
     if channels_last(array.shape[1:]):
         array = np.ascontiguousarray(np.moveaxis(array, -1, 1))
         told = [f"{path} has its channels last: they are moved to the front, {array.shape[1:]}."]
     return Samples(array, _numbers(0, len(array)), kind, labels, told=told)
+
+
+def _inside(text: str) -> tuple[Path, str]:
+    """The file and the array in it that FILE.h5:NAME or FOLDER.zarr:NAME means."""
+    before, colon, name = text.rpartition(":")
+    if colon and kind_by_name(Path(before)) in ("hdf5", "zarr"):
+        return Path(before), name
+    return Path(text), ""
+
+
+def _read_group(path: Path, kind: Kind, name: str, limit: int | None) -> Samples:
+    from diabolo.data.outside import read_group
+
+    array = checked(path, read_group(path, kind, name, limit))
+    return Samples(array, Numbers(len(array)), kind)
 
 
 def _read_table(path: Path, kind: Kind, **known: Any) -> Samples:
@@ -244,17 +268,24 @@ def _read_table(path: Path, kind: Kind, **known: Any) -> Samples:
     return Samples(array, names, kind, frame.labels, frame.columns, frame=frame)
 
 
-def checked(path: Path | str, array: np.ndarray) -> np.ndarray:
+def checked(path: Path | str, array: Any) -> Any:
     """`array` in native byte order, if it holds numbers in a shape that samples can have."""
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
         raise InputError(f"{path} holds {array.dtype} values; expected bool, integers or floats")
-    if array.ndim not in (2, 3, 4):
+    if array.ndim not in (2, 3, 4, 5):
         raise InputError(
             f"{path} has {array.ndim} dimensions, shape {array.shape}; expected (N, D), "
-            "(N, H, W) or (N, C, H, W)"
+            "(N, H, W), (N, C, H, W) or (N, C, D, H, W)"
         )
-    if array.size == 0:
+    if 0 in array.shape:
         raise InputError(f"{path} holds no samples: its shape is {array.shape}")
+    if not isinstance(array, np.ndarray):  # on disk
+        if channels_last(array.shape[1:]):
+            raise InputError(
+                f"{path} has its channels last, {array.shape[1:]}, and is too large to change in"
+                " memory: save it as (N, C, H, W)."
+            )
+        return array
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 

@@ -129,7 +129,7 @@ class AnomalyDetector(OutlierMixin, Parameters):
         failure the detector is as it was before.
         """
         series = X if isinstance(X, Windows) else None
-        p, X = self.validated(), X if is_frame(X) else as_rows(X)
+        p, X = self.validated(), X if is_frame(X) else as_rows(X, sure=True)
         seed = find_seed(p.random_state)
         if p.prefit:
             model = _as_it_is(self.model)

@@ -15,6 +15,7 @@ import torch
 from sklearn.utils import _safe_indexing
 
 from diabolo import infer, metrics
+from diabolo.data.mapped import OnDisk, streamed
 from diabolo.data.source import Source
 from diabolo.denoiser import fit_denoiser
 from diabolo.estimator import Estimator
@@ -299,6 +300,8 @@ def decibels(pictures: np.ndarray, clean: np.ndarray) -> list[str]:
 
 def errors(model: Estimator, X: Any, seed: int = 0, noisy: Any = None) -> np.ndarray:
     """Squared error of each sample's reconstruction, (N,), mean over its features."""
+    if isinstance(X, OnDisk) and noisy is None:
+        return streamed(lambda block: errors(model, block, seed), X)
     output = model.reconstruct(corrupted(model, X, seed, noisy))
     return _squared_errors(in_units(model, X), in_units(model, output))
 
@@ -379,11 +382,15 @@ def best_linear(
     return (fit_principal if wide else fit_linear)(pairs(), ranks)
 
 
+def _block(X: Any, index: np.ndarray) -> Any:
+    return np.asarray(X[index]) if isinstance(X, OnDisk) else _safe_indexing(X, index)
+
+
 def _taken(X: Any, noisy: Any, index: np.ndarray) -> tuple[Any, Any, Any]:
     """Some samples, their noisy partners and where they lie, of arrays or of a source."""
     if not isinstance(X, Source):
-        given = None if noisy is None else _safe_indexing(noisy, index)
-        return _safe_indexing(X, index), given, None
+        given = None if noisy is None else _block(noisy, index)
+        return _block(X, index), given, None
     batch = X.take(torch.from_numpy(index))
     given = None if batch.source is batch.target else batch.source.numpy()
     return batch.target.numpy(), given, batch.window
