@@ -1,42 +1,122 @@
 """Training by two processes under torchrun is training by one."""
 
+import json
+import multiprocessing
 import os
+import signal
 import socket
-import subprocess
-import sys
+import time
 
 import numpy as np
+import pytest
+import torch
+from conftest import floats
 
-SCRIPT = """
-import sys
-import numpy as np
-from diabolo import VAE, distributed
-X = np.random.default_rng(0).random((203, 8, 8)).astype(np.float32)
-model = VAE(latent_dim=4, hidden=(16,), epochs=2, random_state=0, batch_size=67, device="cpu")
-losses = model.fit(X).fitted_.step_loss
-if distributed.rank() == 0:
-    np.save(sys.argv[1], losses)
-"""
+from diabolo import VAE, VQVAE, Autoencoder
+from diabolo.corruption import GaussianNoise
+from diabolo.errors import InputError
+from diabolo.store import CHECKPOINT
+
+CONTEXT = multiprocessing.get_context("fork")  # which has imported all there is
+IMAGES = floats(203, 64).reshape(-1, 8, 8)
+SMALL = {
+    "hidden": (4, 4),
+    "linear": False,
+    "schedule": "constant",
+    "epochs": 3,
+    "batch_size": 67,  # the last of each epoch has two samples
+    "device": "cpu",
+    "random_state": 0,
+}
+MODELS = {
+    "conv VAE": lambda: VAE(network="conv", latent_dim=4, **SMALL),
+    "denoiser": lambda: Autoencoder(corruption=GaussianNoise(0.3), latent_dim=4, **SMALL),
+}
 
 
-def started(path, count):
-    """Processes that fit, as torchrun starts them."""
+def started(work, count):
+    """Processes that work as torchrun starts them: `work(rank)`, whose answer is kept."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    shared = {"OMP_NUM_THREADS": "1"}
-    if count > 1:
-        shared |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "MASTER_PORT": port}
-        shared |= {"MASTER_ADDR": "127.0.0.1", "TORCHELASTIC_RUN_ID": "test"}
-    command = [sys.executable, "-W", "ignore", "-c", SCRIPT, str(path)]
-    return [
-        subprocess.Popen(command, env=os.environ | shared | {"RANK": str(r), "LOCAL_RANK": str(r)})
-        for r in range(count)
-    ]
+    shared = {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "MASTER_PORT": port}
+    shared |= {"MASTER_ADDR": "127.0.0.1", "TORCHELASTIC_RUN_ID": "test"}
+
+    def run(rank):
+        os.environ.update(shared, RANK=str(rank), LOCAL_RANK=str(rank))
+        torch.set_num_threads(1)
+        work(rank)
+
+    processes = [CONTEXT.Process(target=run, args=(rank,)) for rank in range(count)]
+    for process in processes:
+        process.start()
+    return processes
 
 
-def test_two_processes_learn_as_one(tmp_path):
-    one, two = tmp_path / "one.npy", tmp_path / "two.npy"
-    for process in [*started(one, 1), *started(two, 2)]:
-        assert process.wait(timeout=100) == 0
-    np.testing.assert_allclose(np.load(two), np.load(one), rtol=1e-5)
+def ended(processes):
+    for process in processes:
+        process.join(60)
+        process.kill()
+    return [process.exitcode for process in processes]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_two_processes_learn_as_one(name, tmp_path):
+    def work(rank):
+        model = MODELS[name]().fit(IMAGES)
+        np.save(tmp_path / f"{rank}.npy", model.step_loss_)
+
+    assert ended(started(work, 2)) == [0, 0]
+    alone = MODELS[name]().fit(IMAGES).step_loss_
+    assert alone[-1] < alone[0]
+    for rank in range(2):
+        np.testing.assert_allclose(np.load(tmp_path / f"{rank}.npy"), alone, rtol=1e-5)
+
+
+def test_a_lost_worker_ends_the_run_and_it_goes_on(tmp_path):
+    def fit(folder, wait=0.0):
+        def work(rank):
+            model = MODELS["denoiser"]()
+            try:
+                model.fit(IMAGES, checkpoint=folder, callback=lambda model: time.sleep(wait))
+            except InputError as error:
+                (tmp_path / f"said{rank}").write_text(str(error))
+                raise SystemExit(2) from None
+            np.save(folder / f"{rank}.npy", model.step_loss_)
+
+        return work
+
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    whole.mkdir()
+    cut.mkdir()
+    assert ended(started(fit(whole), 2)) == [0, 0]
+    processes = started(fit(cut, wait=0.5), 2)
+    while not (cut / CHECKPOINT).exists():
+        time.sleep(0.01)
+    processes[1].kill()
+    assert ended(processes) == [2, -signal.SIGKILL]
+    assert "diabolo fit --resume DIR, under torchrun again" in (tmp_path / "said0").read_text()
+    assert ended(started(fit(cut), 2)) == [0, 0]
+    assert np.array_equal(np.load(cut / "0.npy"), np.load(whole / "0.npy"))
+
+
+def test_what_processes_cannot_do_together_is_said(tmp_path):
+    cases = {
+        "another data": lambda rank: MODELS["denoiser"]().fit(IMAGES + rank),
+        "another model": lambda rank: Autoencoder(latent_dim=3 + rank, **SMALL).fit(IMAGES),
+        "fit it without torchrun": lambda rank: VQVAE(latent_dim=4, **SMALL).fit(IMAGES),
+    }
+
+    def work(rank):
+        said = {}
+        for words, fit in cases.items():
+            try:
+                fit(rank)
+            except InputError as error:
+                said[words] = str(error)
+        (tmp_path / str(rank)).write_text(json.dumps(said))
+
+    assert ended(started(work, 2)) == [0, 0]
+    for rank in range(2):
+        said = json.loads((tmp_path / str(rank)).read_text())
+        assert all(words in said[words] for words in cases), said

@@ -151,6 +151,6 @@ class Sums:
         buffer = self.buffer[: sum(sizes) + rows]
         torch.cat([*(g.reshape(-1) for g in gradients), losses], out=buffer)
         *parts, whole = total(buffer).split([*sizes, rows])
-        for parameter, part in zip(moved, parts, strict=True):
-            parameter.grad = part.view_as(parameter)
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))  # in the order in which it lies in memory
         return whole

@@ -76,16 +76,11 @@ def of_share(like: Tensor, generator: Generator, draws: int = 1) -> Tensor:
 
     `like`, (B, ...), is a process's share of a batch; without shares the batch.
     """
-    share, options = (
-        getattr(generator, "share", None),
-        {"device": like.device, "dtype": like.dtype},
-    )
-    if share is None:
-        shape = draws * len(like), *like.shape[1:]
-        return torch.randn(shape, generator=generator, **options)
-    rows = cast(Shared, generator).rows
-    found = torch.randn((draws, rows, *like.shape[1:]), generator=generator, **options)
-    return found[:, share].reshape(-1, *like.shape[1:])
+    share = getattr(generator, "share", None)
+    rows = len(like) if share is None else cast(Shared, generator).rows
+    shape = draws, rows, *like.shape[1:]
+    found = torch.randn(shape, generator=generator, device=like.device, dtype=like.dtype)
+    return (found if share is None else found[:, share]).flatten(0, 1)
 
 
 def _drawn(law: str, like: Tensor, generator: Generator) -> Tensor:
