@@ -809,7 +809,8 @@ def test_a_failed_write_leaves_the_old_output(tmp_path, monkeypatch, name):
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    for writer in ("PIL.Image.Image.save", "numpy.save", "numpy.savez", "gzip.GzipFile.write"):
+    header = "numpy.lib.format.write_array_header_1_0"
+    for writer in ("PIL.Image.Image.save", header, "numpy.savez", "gzip.GzipFile.write"):
         monkeypatch.setattr(writer, full)
     monkeypatch.setattr("pandas.DataFrame.to_csv", full)
     assert "cannot be written: No space left on device" in refusal(tmp_path / name, GRAY[1:2])

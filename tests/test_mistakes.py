@@ -867,7 +867,8 @@ def test_a_mistake_in_python_raises_one_sentence(name, tmp_path, monkeypatch):
 
 FORMS = (
     "a source is mnist, mnist:test, mnist:test:100 or mnist:test:3-7, an image, a folder of"
-    " images, .npy, .npz, IDX, or a table: .csv, .tsv, .txt, .parquet, .arrow, .feather or .xlsx"
+    " images, .npy, .npz, .h5, .zarr, IDX, or a table: .csv, .tsv, .txt, .parquet, .arrow,"
+    " .feather or .xlsx"
 )
 RANGE = "asks for no images or for some that are not there: there are 10000, numbered 0 to 9999"
 EXISTS = "exists: give another --out, or --force to replace it."

@@ -10,6 +10,7 @@ from diabolo import Autoencoder, load
 from diabolo.errors import InputError
 from diabolo.networks import Network
 from diabolo.networks.folding import fold, unfold
+from diabolo.networks.subpixel import Subpixel
 
 NETWORKS = ("dense", "conv", "subpixel", "residual", "unet")
 NO_CODE = {"latent_dim": None, "hidden": (4, 4)}  # of those whose code is the output
@@ -76,15 +77,6 @@ def test_what_does_not_change_along_an_axis_is_answered_like_without_it(network)
         assert torch.allclose(here.roll(1, -1)[..., 4:12], there[..., 4:12], atol=1e-6)
 
 
-class Flat(Network, kind="flat for the tests"):
-    """A network of images alone, as it is without a word."""
-
-    hidden = (4,)
-
-    def pair(self, sizes):
-        raise AssertionError
-
-
 WRONG = {
     "rows": (
         lambda: new().fit(noise(9, 6)),
@@ -104,16 +96,17 @@ WRONG = {
         "X has samples of shape (60, 3), channels last, but signals are (C, T): give"
         " np.moveaxis(X, -1, 1).",
     ),
-    "unable": (
-        lambda: new(network=Flat(), dimensions=1).fit(noise(9, 60)),
-        "A flat for the tests network works in 2 dimensions, not 1: use network='conv' or"
-        " 'dense'.",
-    ),
     "another length": (
         lambda: new(dimensions=1).fit(noise(9, 2, 8)).reconstruct(noise(2, 2, 9)),
         "The model was fitted on samples of shape (2, 8), not (2, 9).",
     ),
 }
+
+
+def test_a_network_of_images_alone_says_so(monkeypatch):
+    monkeypatch.setattr(Subpixel, "dimensions", Network.dimensions)
+    with pytest.raises(InputError, match="A subpixel network works in 2 dimensions, not 1: use"):
+        new("subpixel", dimensions=1).fit(noise(9, 60))
 
 
 @pytest.mark.parametrize("what", WRONG)

@@ -93,7 +93,7 @@ def read(
         raise InputError(f"A limit is at least 1, but is {limit}.")
     digits = text == "mnist" or text.startswith("mnist:")
     path = Path(source)
-    path, inner = (path, "") if digits or path.exists() else _inside(text)
+    path, inner = (path, "") if digits else _inside(text)
     kind = "mnist" if digits else _kind_of(path)
     if kind not in TABLES and (index or label):
         raise InputError(f"{source} is no table: leave the names of its index and label out.")
@@ -249,7 +249,7 @@ def _read_file(path: Path, kind: Kind, limit: int | None) -> Samples:
 def _inside(text: str) -> tuple[Path, str]:
     """The file and the array in it that FILE.h5:NAME or FOLDER.zarr:NAME means."""
     before, colon, name = text.rpartition(":")
-    if colon and kind_by_name(Path(before)) in ("hdf5", "zarr"):
+    if colon and kind_by_name(Path(before)) in ("hdf5", "zarr") and not Path(text).exists():
         return Path(before), name
     return Path(text), ""
 
