@@ -160,7 +160,7 @@ def _draw_signals(
     count = len(samples.array)
     index = np.linspace(0, count - 1, min(count, SIGNALS)).astype(int)
     shaped = {n: np.asarray(a)[index].reshape(-1, *model.grid_) for n, a in lines.items()}
-    captions = [f"from {samples.names[i]}" if samples.series else samples.names[i] for i in index]
+    captions = [samples.names[i] for i in index]
     names = samples.columns or []
     write_picture(path, lambda: figures.signals(shaped, captions, names=names))
 

@@ -149,7 +149,7 @@ def _signals(model: Estimator, test: Samples, outcome: Outcome) -> Picture:
     lines |= {"original": outcome.clean, "reconstruction": outcome.output}
     figure = figures.signals(
         {name: rows[index].reshape(shape) for name, rows in lines.items()},
-        [f"from {test.names[i]}" if test.series else test.names[i] for i in index],
+        [test.names[i] for i in index],
         names=test.columns or [],
     )
     caption = "Test signals in scaled units, and what the decoder makes of their codes."
