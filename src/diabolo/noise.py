@@ -16,7 +16,7 @@ Poisson-Gaussian Noise", 2013).
 """
 
 import math
-from functools import cache
+from functools import cache, reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -86,7 +86,8 @@ def estimate(image: np.ndarray) -> Noise:
     found = _estimate(planes)
     if len(planes) != len(LUMA) or found.level == 0:
         return found
-    gray = np.tensordot(np.array(LUMA, np.float32), planes.astype(np.float32), 1)
+    weighted = (np.float32(w) * plane for w, plane in zip(LUMA, planes, strict=True))
+    gray = reduce(np.add, weighted)
     alike = _estimate(gray[None]).level / (math.hypot(*LUMA) * found.level)
     return found._replace(alike=min(alike, 1 / math.hypot(*LUMA))) if alike > ALIKE else found
 
