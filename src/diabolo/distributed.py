@@ -137,15 +137,13 @@ class Sums:
 
     def __init__(self, parameters: list[nn.Parameter], rows: int) -> None:
         self.parameters = parameters
-        self.sizes = [p.numel() for p in parameters]
-        self.buffer = parameters[0].new_empty(sum(self.sizes) + rows)
+        self.buffer = parameters[0].new_empty(sum(p.numel() for p in parameters) + rows)
 
     @torch.no_grad()
     def __call__(self, own: Tensor, rows: int) -> Tensor:
         """The losses (B,) of the whole batch, of those (b,) of the share; gradients in place."""
-        moved = [p for p in self.parameters if p.grad is not None]
-        gradients = [p.grad for p in moved if p.grad is not None]
-        sizes = [p.numel() for p in moved]
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        sizes = [g.numel() for g in gradients]
         losses = own.new_zeros(rows)
         losses[share(rows)] = own
         buffer = self.buffer[: sum(sizes) + rows]

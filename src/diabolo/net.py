@@ -292,7 +292,10 @@ class Net(nn.Module):
 
     def stored(self, output: Tensor) -> Tensor:
         """The mean stored values (B, D) of a decoder's output, clipped to the range they have."""
-        values = self.scaling.inverse(self.likelihood.mean(output))
+        return self.limited(self.scaling.inverse(self.likelihood.mean(output)))
+
+    def limited(self, values: Tensor) -> Tensor:
+        """Stored values clipped to the range that they have."""
         return values if self.limits is None else values.clamp(*self.limits)
 
     def whole(self, images: Tensor, given: Tensor | None = None) -> Tensor:

@@ -88,7 +88,7 @@ def denoise(
         return clean_files(fitted, files, out, picture, level=level, ensemble=ensemble)
     parts = data.read_each(source)
     runs.tell(parts[0].told)
-    if hasattr(parts[0].array, "blocks"):  # on disk
+    if parts[0].on_disk:
         if not (mask or level is not None or ensemble or whole.takes_level(fitted)):
             use = reconstruct_by(fitted, source, out, corrupt=corrupt, seed=seed, force=force)
             return list(use)

@@ -229,7 +229,7 @@ def _what_was_done(
 ) -> list[str]:
     held, rate = len(detector.calibration_scores_), detector.false_alarm_rate
     taken = detector.model_.fitted_.intake
-    what = "windows" if "window" in detector.model_.data_ else taken.what
+    what = "windows" if runs.windows_of(detector.model_) else taken.what
     who = f"the model {model} as it is" if detector.prefit else f"the recipe {model}"
     learnt = f", learning from {count - held:,} {what} of {count:,}" if count > held else ""
     new = " that the model has not learnt from" if known and not detector.seen_ else ""
@@ -294,7 +294,7 @@ def _judge(detector: "AnomalyDetector", samples: "Samples") -> _Found:
 
     from diabolo.tasks.anomaly import column_names
 
-    if detector.model_.image_shape_ is None and hasattr(samples.array, "blocks"):
+    if detector.model_.image_shape_ is None and samples.on_disk:
         samples = replace(samples, array=np.asarray(samples.array))  # each of its cells is told
     scores = detector.score_samples(samples.array)
     flagged, shares = scores < detector.offset_, None
@@ -375,7 +375,7 @@ def _verdict(detector: "AnomalyDetector", flagged: "np.ndarray") -> str:
             f"{flags}, at a false-alarm rate of {100 * rate:.4g} % that is not guaranteed: the"
             " detector was calibrated on samples that its model had learnt from."
         )
-    if "window" in detector.model_.data_:
+    if runs.windows_of(detector.model_):
         return f"{flags}, at a false-alarm rate of {100 * rate:.4g} % where it goes on as it was."
     return f"{flags}, at a guaranteed false-alarm rate of {100 * rate:.4g} %."
 

@@ -12,8 +12,6 @@ from diabolo.recipes import Recipe
 if TYPE_CHECKING:
     import numpy as np
 
-HELD = 0.1  # share of a series, its end, to test or to validate on
-
 
 def hold_out(samples: Samples, seed: int) -> tuple[Samples, Samples]:
     """A tenth of the samples, drawn by the seed, for testing; of a series its end."""
@@ -25,7 +23,7 @@ def hold_out(samples: Samples, seed: int) -> tuple[Samples, Samples]:
         few = f"One {what} is too few to train and to test on: give more{other}."
         raise IncompleteError([few, *samples.failures], None)
     if samples.series is not None:
-        return parted(samples, samples.series.parted(HELD))
+        return parted(samples, samples.series.parted())
     order, held = np.random.default_rng(seed).permutation(n), max(1, n // 10)
     if samples.on_disk:  # few
         from diabolo.data.mapped import LARGE

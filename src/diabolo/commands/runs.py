@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from diabolo import data, recipes, shipped
 from diabolo.commands.parts import (
-    HELD,
     check_alike,
     hold_out,
     image_shape,
@@ -104,7 +103,7 @@ def load_split(recipe: Recipe, seed: int) -> Split:
         else:
             train, validation = (train.rows(part) for part in (slice(held, None), slice(held)))
     elif train.series is not None and recipe.model.get("validation_fraction", "auto") == "auto":
-        train, validation = parted(train, train.series.parted(HELD))
+        train, validation = parted(train, train.series.parted())
     if recipe.pairs and recipe.without_clean:
         train = train.both_ways()
     if len(train.array) == 0 or (validation is not None and len(validation.array) == 0):

@@ -23,7 +23,7 @@ from diabolo.data.tables import read_frame
 from diabolo.errors import InputError
 
 STEPS = 6  # windows that cover a time step where no step is given
-FEWEST, HELD = 30, 0.1  # windows of which some validate; their share, the last
+FEWEST, HELD = 30, 0.1  # windows of which some validate; share of a series held out, its end
 JUMP = 1.5  # of the usual distance of two time stamps is a gap
 TIMES = {*("time", "timestamp", "datetime", "date", "t", "seconds", "step")}
 
@@ -120,7 +120,7 @@ class Windows:
             np.fmax(part, value, out=part)
         return found
 
-    def parted(self, share: float) -> tuple[np.ndarray, np.ndarray]:
+    def parted(self, share: float = HELD) -> tuple[np.ndarray, np.ndarray]:
         """The indices of windows before and in the last `share` of their steps: none in both."""
         first, stop = int(self.starts[0]), int(self.starts[-1]) + self.window
         cut = min(round(stop - (stop - first) * share), stop - self.window)
@@ -136,7 +136,7 @@ class Windows:
         """The windows to learn from, and those to validate on; few are all learnt from."""
         if len(self) < FEWEST:
             return self, None
-        first, last = (self.only(part) for part in self.parted(HELD))
+        first, last = (self.only(part) for part in self.parted())
         return first, last
 
     def apart(self, index: np.ndarray) -> np.ndarray:

@@ -124,7 +124,7 @@ def _decodes(net: Net, model: Estimator) -> Graph:
 def _cleans(net: Net) -> Graph:
     def clean(x: Tensor, given: Tensor | None) -> Tensor:
         images = x.reshape(x.shape[0], -1, *x.shape[-2:])
-        return limited(net, net.whole(images, given)).reshape(x.shape)
+        return net.limited(net.whole(images, given)).reshape(x.shape)
 
     return Graph(net, clean)
 
@@ -139,11 +139,6 @@ def _in_blocks(net: Net, function: Callable[..., Tensor]) -> Callable[..., tuple
     return answers
 
 
-def limited(net: Net, values: Tensor) -> Tensor:
-    """Stored values clipped to the range that they have."""
-    return values if net.limits is None else values.clamp(*net.limits)
-
-
 def _cleaned(model: Estimator) -> Callable[..., tuple[Tensor, ...]]:
     """What `denoise` makes of images of any size, each with the level of its noise."""
     low, high = model.net_.scaling.peak.tolist()
@@ -151,7 +146,7 @@ def _cleaned(model: Estimator) -> Callable[..., tuple[Tensor, ...]]:
     def answers(x: Tensor, *beside: Tensor) -> tuple[Tensor, ...]:
         levels = [b * whole.LEVELS / (high - low) for (b,) in beside[0].tolist()] if beside else []
         each = [denoise(model, image, *levels[i : i + 1]) for i, image in enumerate(x.split(1))]
-        return (limited(model.net_, torch.cat(each)),)
+        return (model.net_.limited(torch.cat(each)),)
 
     return answers
 

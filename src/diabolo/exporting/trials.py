@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from diabolo.estimator import Estimator
-from diabolo.exporting.graphs import Use, given, limited
+from diabolo.exporting.graphs import Use, given
 from diabolo.infer import in_blocks
 from diabolo.tasks import whole
 from diabolo.train import generator
@@ -52,7 +52,7 @@ def _made_up(model: Estimator) -> Tensor:
         scaled = scaling.low + (scaling.high - scaling.low) * torch.rand(size, generator=draw)
     else:
         scaled = torch.randn(size, generator=draw)
-    rows = limited(model.net_, scaling.inverse(scaled))
+    rows = model.net_.limited(scaling.inverse(scaled))
     if model.fitted_.intake.table is not None:
         rows[torch.rand(rows.shape, generator=draw) < GAPS] = math.nan
     return rows

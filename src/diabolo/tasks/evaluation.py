@@ -267,14 +267,16 @@ def in_units(model: Estimator, X: Any) -> np.ndarray:
     Of a table with categories or gaps what the network has of it, (N, E), NaN in gaps. Those of
     images are filled smoothly.
     """
-    net, scaling = model.net_, model.net_.scaling
+    scaling = model.net_.scaling
+
+    def scaled(rows: torch.Tensor) -> np.ndarray:
+        return np.asarray(scaling(rows.to(model.net_.device)).cpu())
+
     if _cells(model):
-        rows = X if isinstance(X, torch.Tensor) else model.rows(X)
-        return scaling(rows.to(net.device)).cpu().numpy()
+        return scaled(X if isinstance(X, torch.Tensor) else model.rows(X))
     values = np.asarray(X, dtype=np.float32)
     if model.image_shape_ is None:
-        rows = torch.from_numpy(values.reshape(len(values), -1))
-        return scaling(rows.to(net.device)).cpu().numpy()
+        return scaled(torch.from_numpy(values.reshape(len(values), -1)))
     low, high = scaling.peak.tolist()
     shape = model.image_shape_ if values.ndim == 2 else (1, *values.shape[1:])[-3:]
     shifted = values - low
