@@ -35,7 +35,7 @@ class Blur(Corruption, kind="blur"):
         sigma = x.new_full((len(x), 1), least)
         if least < most:
             sigma += (most - least) * uniform(sigma, generator)
-        widest = 2 * max(x.shape[2:])  # beyond it all is the mean, to the eighth digit
+        widest = 2 * max(x.shape[2:])  # a wider one leaves nearly the mean
         radius, width = math.ceil(4 * min(most, widest)), sigma.clamp(1e-6, widest)
         k = torch.arange(-radius, radius + 1, device=x.device, dtype=x.dtype)
         kernels = torch.softmax(-0.5 * (k / width) ** 2, dim=1)
