@@ -246,7 +246,8 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Hyperparamete
         """X as the encoder saw it in training: corrupted, in the units and the shape of X.
 
         By another `corruption` where one is given, in the scaled units of this model. `window`
-        (N, 4): where in larger images the samples lie, as in a `Batch`.
+        (N, 4): where in larger images the samples lie, as in a `Batch`. A `random_state` that is a
+        generator of torch goes on from where it is.
         """
         net = self._net()
         if corruption is not None:
@@ -259,7 +260,9 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Hyperparamete
         X = brought(X)
         if isinstance(X, OnDisk):
             raise InputError("X lies on disk, and is corrupted in memory: give a part, X[:1000].")
-        draw = generator(find_seed(random_state), "corrupt", device=self.net_.device.type)
+        draw = random_state
+        if not isinstance(draw, torch.Generator):
+            draw = generator(find_seed(random_state), "corrupt", device=self.net_.device.type)
 
         def corrupted(x: Tensor, *window: Tensor) -> Tensor:
             return net.scaling.inverse(net.corrupt(net.scaling(x), draw, *window))
