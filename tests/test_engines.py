@@ -10,7 +10,7 @@ from conftest import failed, floats, run
 
 from diabolo import Autoencoder, data, engines, trial
 from diabolo.corruption import GaussianNoise
-from diabolo.data import mapped, outputs
+from diabolo.data import images, kept, mapped, outputs
 from diabolo.tasks.anomaly import AnomalyDetector
 
 TINY = {"latent_dim": 3, "hidden": (4,), "epochs": 1, "random_state": 0, "device": "cpu"}
@@ -210,3 +210,47 @@ def test_a_device_that_answers_otherwise_is_named(monkeypatch):
     monkeypatch.setattr(trial, "on_cpu", wrong)
     with pytest.warns(match="wrong device: The answers of the device cpu are off by up to"):
         Autoencoder(**TINY).fit(X)
+
+
+# ---- folders of many images
+
+
+def test_a_folder_is_decoded_once_and_teaches_the_same(tmp_path, monkeypatch):
+    data.write(tmp_path / "many", IMAGES)
+    (tmp_path / "many" / "050.png").write_bytes(b"no image")
+    bad = tmp_path / "many" / "060.png"
+    bad.write_bytes(bad.read_bytes()[:60])
+    small = data.read(tmp_path / "many")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(mapped, "LARGE", 1000)
+    monkeypatch.setattr(images, "BLOCK", 64 * 30)
+    large = data.read(tmp_path / "many")
+    assert isinstance(large.array, mapped.OnDisk)
+    assert (large.names, large.failures) == (small.names, small.failures)
+    a, b = (Autoencoder(**TINY).fit(samples) for samples in (small, large))
+    assert (a.history_["loss"], a.data_) == (b.history_["loss"], b.data_)
+    seen = a.corrupt(small.array, corruption=GaussianNoise(0.2), random_state=0)
+    assert np.array_equal(
+        seen, b.corrupt(large.array, corruption=GaussianNoise(0.2), random_state=0)
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(images, "_fill", None)  # nothing is decoded again
+        again = data.read(tmp_path / "many")
+    assert np.array_equal(np.asarray(again.array), small.array)
+    assert again.failures == small.failures
+    data.write(tmp_path / "other", 255 - IMAGES[:1])
+    (tmp_path / "other" / "0.png").replace(tmp_path / "many" / "000.png")
+    assert np.asarray(data.read(tmp_path / "many").array)[0].sum() == (255 - IMAGES[0]).sum()
+
+
+def test_the_cache_is_bounded_and_may_be_missing(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(mapped, "LARGE", 1000)
+    monkeypatch.setattr(kept, "MOST", 15_000)
+    for name in "ab":
+        data.write(tmp_path / name, IMAGES)
+        assert data.read(tmp_path / name).on_disk
+    assert len(list(kept.place().glob("*.npy"))) == len(list(kept.place().glob("*.json"))) == 1
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert np.array_equal(data.read(tmp_path / "a").array, IMAGES)

@@ -10,6 +10,7 @@ import pickle
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from diabolo.data.files import why
 from diabolo.data.mapped import Each, streamed
 from diabolo.errors import InputError
 
@@ -54,7 +55,10 @@ def _by_ray(function: Callable[[Any], Any], parts: Sequence[Any]) -> Iterator[An
         logging.getLogger(name).setLevel(logging.ERROR)
     began = not ray.is_initialized()
     if began:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR)
+        try:
+            ray.init(log_to_driver=False, logging_level=logging.ERROR)
+        except (OSError, RuntimeError) as error:
+            raise InputError(f"Ray does not start: {why(error)}") from None
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True

@@ -223,7 +223,7 @@ def _read_images(
 
     files = files_in(path) if kind == "folder" else Found(path.parent, [path.name], [], [])
     files = files._replace(names=files.names[:limit])
-    found = read_images(files.folder, files.names, image_shape, **frame)
+    found = read_images(files.folder, files.names, image_shape, stays=True, **frame)
     failures, told = files.failures + found.failures, files.notes + found.notes
     if not found.names:
         raise InputError(failures[0]) if kind == "image" else _none_usable(files, found.failures)
