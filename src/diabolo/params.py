@@ -30,7 +30,7 @@ from diabolo.errors import InputError, unknown
 
 T = TypeVar("T")
 
-Count = Annotated[int, Ge(1)]
+Count = Annotated[int, Ge(1), Le(2**31 - 1)]
 Seed = Annotated[int, Ge(0), Le(2**63 - 1)]
 LARGEST = float(np.finfo(np.float32).max)
 STRICT = ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
