@@ -16,11 +16,11 @@ SOURCE = Path(diabolo.__file__).parent
 LEVELS = [
     "errors arguments inputs params draw layers beside backprop divergence distributed optim train"
     " progress data metrics linear denoiser figures names columns gaps noise shipped",
-    "scaling networks corruption condition bottleneck store intake",
+    "scaling networks corruption condition bottleneck store intake engines",
     "likelihood",
     "net hyperparameters",
     "infer begin",
-    "doctor",
+    "doctor examining",
     "unlike",
     "trial",
     "fitted",
