@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import SMALL, floats
+from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-from diabolo import SAE, Autoencoder, BatchTopKSAE, JumpReLUSAE, TopKSAE, load
+from diabolo import SAE, Autoencoder, BatchTopKSAE, JumpReLUSAE, TopKSAE, activations, load
 from diabolo.data.source import Batch
 from diabolo.errors import InputError
 from diabolo.models.jumprelu import Jump
@@ -155,3 +156,69 @@ def test_without_a_width_there_are_more_units_than_values():
         TopKSAE(code_activation="relu").fit(floats())
     plain = Autoencoder(**SMALL | {"network": "dictionary"}).fit(floats())
     assert plain.transform(floats()).shape == (40, 3)
+
+
+# ---- activations
+
+
+class Two(nn.Module):
+    """A network of images, sequences and vectors, by name."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.drop = nn.Conv2d(1, 3, 3), nn.Dropout(0.5)
+        self.gru, self.head = nn.GRU(4, 5, batch_first=True), nn.Linear(5, 2)
+        self.unused = nn.Linear(1, 1)
+
+    def forward(self, x, scale=1.0):
+        y = self.drop(self.conv(x))
+        return self.head(self.gru(scale * y.mean(1))[0][:, -1])
+
+
+def test_activations_are_the_layers_outputs(tmp_path):
+    net, x = Two().train(), floats(10, 36).reshape(10, 1, 6, 6)
+    net.conv.eval()
+    of = torch.from_numpy(x)
+    y = net.conv(of).detach()
+    maps = activations(net, "conv", x, batch_size=4)
+    np.testing.assert_allclose(maps, y.permute(0, 2, 3, 1).reshape(-1, 3), rtol=1e-6)
+    np.testing.assert_array_equal(activations(net, "drop", of), maps)
+    places = activations(net, "gru", [(of[:5],), {"x": x[5:], "scale": 1.0}])
+    assert places.shape == (40, 5)
+    kept = activations(net, "head", x, path=tmp_path / "head.npy")
+    with torch.no_grad():
+        np.testing.assert_allclose(kept, net.eval()(of), rtol=1e-5)
+    assert np.load(tmp_path / "head.npy").shape == (10, 2)
+    assert isinstance(kept, np.memmap) or kept.shape == (10, 2)
+    net.train().conv.eval()
+    activations(net, "conv", x)
+    assert net.training
+    assert net.drop.training
+    assert not net.conv.training
+    assert not net.conv._forward_hooks
+
+
+@pytest.mark.parametrize(
+    ("layer", "path", "told"),
+    [
+        ("cnv", None, "conv"),
+        ("unused", None, "does not use its layer unused"),
+        ("conv", "x.csv", "no .npy file"),
+    ],
+)
+def test_layers_that_are_not_there_are_told(layer, path, told, tmp_path):
+    where = path and tmp_path / path
+    with pytest.raises(InputError, match=told):
+        activations(Two(), layer, floats(10, 36).reshape(10, 1, 6, 6), path=where)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_sparse_model_learns_from_activations_on_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr("diabolo.data.mapped.LARGE", 1 << 10)
+    net = nn.Sequential(nn.Linear(6, 16), nn.ReLU())
+    X = activations(net, "1", floats(500), path=tmp_path / "x.npy")
+    model = TopKSAE(**SPARSE | {"k": 3}).fit(X)
+    assert model.transform(X).shape == (500, 20)
+    np.testing.assert_array_equal(
+        TopKSAE(**SPARSE | {"k": 3}).fit(np.array(X)).transform(X[:9]), model.transform(X[:9])
+    )
