@@ -15,9 +15,9 @@ import diabolo
 SOURCE = Path(diabolo.__file__).parent
 LEVELS = [
     "errors arguments inputs params draw layers beside backprop divergence distributed optim train"
-    " progress data metrics linear denoiser figures names columns gaps noise shipped",
+    " progress data metrics linear denoiser sparse figures names columns gaps noise shipped",
     "scaling networks corruption condition bottleneck store intake engines",
-    "likelihood",
+    "likelihood units",
     "net hyperparameters",
     "infer begin",
     "doctor examining",

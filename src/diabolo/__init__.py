@@ -7,6 +7,7 @@ from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from diabolo.data.activations import activations as activations
     from diabolo.estimator import Autoencoder as Autoencoder
     from diabolo.exporting import export as export
     from diabolo.loading import load as load
@@ -31,6 +32,7 @@ _HOMES = {
     "AnomalyDetector": "diabolo.tasks.anomaly",
     "Autoencoder": "diabolo.estimator",
     "LatentSampler": "diabolo.tasks.sampling",
+    "activations": "diabolo.data.activations",
     "export": "diabolo.exporting",
     "load": "diabolo.loading",
     **dict(_models()),

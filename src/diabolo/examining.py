@@ -41,6 +41,7 @@ def examine(
     output = net.scaling(in_blocks(net, net.decode, codes, *batch.beside).to(net.device))
     output = net.scaling.filled(output)
     restrained = net.corruption is not None or bool(net.probe[1]) or source is not x
+    restrained |= net.bottleneck.overcomplete
     return found(
         unscaled(scaled),
         None if columns is None else constant_columns(x, columns),
@@ -61,6 +62,8 @@ def of_code(net: Net, batch: Batch, codes: Tensor) -> Finding | None:
     if "codebook_use" in measures:
         use, perplexity = measures["codebook_use"], measures["perplexity"]
         return codebook_collapse(use, perplexity, len(codes)) or dead_units(codes)
+    if net.bottleneck.overcomplete:
+        return None  # rare units are silent in a few samples
     if len(codes) < 2 or "active_units" not in measures:
         return dead_units(codes)
     size = codes.shape[1]
