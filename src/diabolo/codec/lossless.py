@@ -19,6 +19,7 @@ from torch import Tensor
 
 from diabolo.codec import entropy
 from diabolo.errors import InputError
+from diabolo.integers import summed
 from diabolo.likelihood.neighbours import Neighbours, Places, last_of, values_of
 
 ROWS = 2048  # pixels that the network is asked for at a time
@@ -61,7 +62,7 @@ class Lossless:
     @torch.inference_mode()
     def encode(self, images: np.ndarray) -> bytes:
         """The bytes of images (N, C, H, W)."""
-        padded = self.law.padded(torch.from_numpy(images))
+        padded = self.law.padded(torch.tensor(images))
         plan = [_places(step, len(images)) for step in self._steps(images.shape[1:])]
         flags, values, truth = self._logits(padded, plan)
         steps, start, first = list[entropy.Step](), 0, 0
@@ -85,17 +86,33 @@ class Lossless:
         flags, values = [], [np.empty((0, 255), np.int16)]
         for start in range(0, len(truth), ROWS):
             some = Places(*(part[start : start + ROWS] for part in at))
-            last = last_of(self.exact, self.law.seen(padded, some), some)
-            flags.append(self._flags(last))
-            there = truth[start : start + ROWS] > 0
+            last, flag = self._asked(padded, some)
+            there = (truth[start : start + ROWS] > 0).nonzero()[:, 0]
+            flags.append(flag)
             values.append(values_of(self.exact, last[there]).numpy().astype(np.int16))
         return np.concatenate(flags), np.concatenate(values), truth.numpy().astype(np.int64)
 
-    def _flags(self, last: Tensor) -> np.ndarray:
-        """Logits (M, 2) of a pixel's being as guessed, and of not."""
-        weight, bias = self.exact.flag
-        logit = torch.mm(last, weight).round_().add_(bias).numpy().astype(np.int32)
-        return np.concatenate([np.zeros_like(logit), logit], 1)
+    def _asked(self, padded: Tensor, at: Places) -> tuple[Tensor, np.ndarray]:
+        """Of pixels the last activations (M, units), and logits (M, 2) of being 0, and not."""
+        near = self.law.near(padded, at)
+        some = near.amax(1).nonzero()[:, 0]
+        blank_last, blank_flag = self._blank
+        place = (at.channel * self.law.shape[1] + at.row) * self.law.shape[2] + at.column
+        last, logit = blank_last[place], blank_flag[place]
+        last[some] = last_of(self.exact, self.law.seen(near[some]), _only(at, some))
+        logit[some] = summed(last[some], self.exact.flag)
+        flag = logit.numpy().astype(np.int32)
+        return last, np.concatenate([np.zeros_like(flag), flag], 1)
+
+    @cached_property
+    def _blank(self) -> tuple[Tensor, Tensor]:
+        """What the network gives where all that it sees is 0, at each place, (C H W, ...)."""
+        c, h, w = self.law.shape
+        sides = [torch.arange(n) for n in (c, h, w)]
+        channel, row, column = torch.meshgrid(*sides, indexing="ij")
+        at = Places(torch.zeros(c * h * w), *(p.flatten() for p in (channel, row, column)))
+        last = last_of(self.exact, torch.zeros(c * h * w, self.law.first.in_features), at)
+        return last, summed(last, self.exact.flag)
 
     def decode(
         self, contents: Sequence[bytes], counts: Sequence[int], shape: tuple[int, int, int]
@@ -122,15 +139,14 @@ class Lossless:
         for step in self._steps(shape):
             at = _places(step, len(padded))
             ends = np.cumsum(counts)[:-1] * len(step.row)
-            last = last_of(self.exact, self.law.seen(padded, at), at)
-            flags = np.split(entropy.tables(self._flags(last)), ends)
-            there = [coder.take(flag) for coder, flag in zip(coders, flags, strict=True)]
+            last, flags = self._asked(padded, at)
+            there = [coder.take(flag) for coder, flag in zip(coders, np.split(entropy.tables(flags), ends), strict=True)]
             where = torch.from_numpy(np.flatnonzero(np.concatenate(there)))
             tables = entropy.tables(values_of(self.exact, last[where]).numpy())
             parts = np.split(tables, np.cumsum([one.sum() for one in there])[:-1])
             values = [coder.take(part) for coder, part in zip(coders, parts, strict=True)]
             found = torch.from_numpy(np.concatenate(values) + 1).to(torch.uint8)
-            image, channel, row, column = (part[where] for part in at)
+            image, channel, row, column = _only(at, where)
             padded[image, channel, row + reach, column + reach] = found
         if not all(coder.empty for coder in coders):
             raise InputError("The stream is damaged.")
@@ -154,6 +170,10 @@ def _places(step: _Step, images: int) -> Places:
     image = torch.arange(images).repeat_interleave(n)
     channel = torch.full((images * n,), step.channel)
     return Places(image, channel, step.row.repeat(images), step.column.repeat(images))
+
+
+def _only(at: Places, some: Tensor) -> Places:
+    return Places(*(part[some] for part in at))
 
 
 def _checks(images: np.ndarray) -> bytes:

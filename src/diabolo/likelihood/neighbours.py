@@ -5,11 +5,9 @@ rows above and as far to either side, and the channels before at the same place;
 the image is 0. Each value v is looked up in a table of a few numbers ("how large", "not 0", ...),
 h = W f + row + column + channel, h <- h + W relu(h) for each block, and of relu(h) come
 
-    p(v = guess),   and of another hidden layer   p(v = guess + s mod 256 | s > 0),  s = 1 ... 255,
+    p(v > 0),   and of another hidden layer   p(v | v > 0),  v = 1 ... 255,
 
-so that most of the work is left out where the guess is right. The guess is 0, or with `smooth` the
-plane through the three next neighbours cut to their range (M. J. Weinberger, G. Seroussi, G.
-Sapiro, LOCO-I, 2000, eq. 1), and neighbours are seen as they differ from it.
+so that most of the work is left out where nothing is.
 """
 
 from typing import NamedTuple, cast
@@ -53,13 +51,6 @@ def plain_table() -> Tensor:
     return torch.stack(seen, 1).to(torch.uint8)
 
 
-def smooth_table() -> Tensor:
-    """What is seen of a difference, +256 (511, 3): coarse and fine, and its size."""
-    d = torch.arange(-255, 256)
-    seen = [d, (8 * d).clamp(-LARGEST, LARGEST), (4 * d.abs()).clamp(max=LARGEST)]
-    return torch.stack(seen, 1).to(torch.int16)
-
-
 class Neighbours(nn.Module):
     """Logits of pixels (N,) of images (B, C, H, W), which have values 0 to 255."""
 
@@ -71,17 +62,16 @@ class Neighbours(nn.Module):
         layers: int,
         hidden: int,
         reach: int,
-        hints: bool = False,
         generator: Generator | None = None,
     ) -> None:
         super().__init__()
-        self.shape, self.reach, self.hints = shape, reach, hints
+        self.shape, self.reach = shape, reach
         c, h, w = shape
         window = torch.ones(reach + 1, 2 * reach + 1, dtype=torch.bool)
         window[reach, reach:] = False
         self.down, self.along = (window.nonzero().t() - reach).unbind()
         self.register_buffer("table", plain_table())
-        seen = self.table.shape[1] * (c * len(self.down) + c - 1) + hints
+        seen = self.table.shape[1] * (c * len(self.down) + c - 1)
         self.first, self.flag = Whole(seen, units, bias=False), Whole(units, 1)
         self.blocks = nn.ModuleList(Whole(units, units) for _ in range(layers))
         self.hidden, self.value = Whole(units, hidden), Whole(hidden, VALUES - 1)
@@ -103,24 +93,23 @@ class Neighbours(nn.Module):
         """Images (B, C, H, W) with what lies around them."""
         return F.pad(images, (self.reach, self.reach, self.reach, 0))
 
-    def seen(self, padded: Tensor, at: Places, hint: Tensor | None = None) -> Tensor:
-        """What the network is given of pixels, (N, M), as whole numbers up to 255.
+    def near(self, padded: Tensor, at: Places) -> Tensor:
+        """The values of what lies near pixels and comes before them, (N, V); 0 is unknown."""
+        channels, height, width = padded.shape[1:]
+        corner = (at.image * channels * height + at.row) * width + at.column
+        lower = torch.arange(channels, device=padded.device) * height * width
+        along = (self.down + self.reach) * width + self.along + self.reach
+        places = corner[:, None] + (lower[:, None] + along.to(padded.device)).flatten()
+        found = padded.take(places)
+        if channels == 1:
+            return found
+        here = padded[at.image, :-1, at.row + self.reach, at.column + self.reach]
+        before = at.channel[:, None] > torch.arange(channels - 1, device=padded.device)
+        return torch.cat([found, here * before], 1)
 
-        `hint` (N,): of each pixel, what is known of it besides.
-        """
-        near = padded[
-            at.image[:, None],
-            :,
-            at.row[:, None] + self.reach + self.down.to(padded.device),
-            at.column[:, None] + self.reach + self.along.to(padded.device),
-        ]  # (N, neighbours, C)
-        parts = [self.table[near.flatten(1).long()].flatten(1)]
-        if (c := self.shape[0]) > 1:
-            here = padded[at.image, : c - 1, at.row + self.reach, at.column + self.reach]
-            before = at.channel[:, None] > torch.arange(c - 1, device=padded.device)
-            parts.append((self.table[here.long()] * before.unsqueeze(2)).flatten(1))
-        found = torch.cat(parts, 1).float()
-        return found if hint is None else torch.cat([found, hint.unsqueeze(1)], 1)
+    def seen(self, near: Tensor) -> Tensor:
+        """What the network is given of values (N, V), as whole numbers (N, M) up to 255."""
+        return F.embedding(near.int(), self.table.float()).flatten(1)
 
     def features(self, seen: Tensor, at: Places) -> Tensor:
         """The last activations (N, units), for training."""
@@ -130,10 +119,10 @@ class Neighbours(nn.Module):
             h = h + block(rectified(h))
         return rectified(h)
 
-    def nll(self, padded: Tensor, at: Places, hint: Tensor | None = None) -> Tensor:
+    def nll(self, padded: Tensor, at: Places) -> Tensor:
         """-log p in nats of pixels (N,), for training."""
         target = padded[at.image, at.channel, at.row + self.reach, at.column + self.reach].long()
-        last = self.features(self.seen(padded, at, hint), at)
+        last = self.features(self.seen(self.near(padded, at)), at)
         there = (target > 0).nonzero()[:, 0]
         flag = F.softplus(torch.where(target > 0, -1, 1) * self.flag(last)[:, 0])
         logits = self.value(rectified(self.hidden(last[there])))
