@@ -15,7 +15,7 @@ import diabolo
 SOURCE = Path(diabolo.__file__).parent
 LEVELS = [
     "errors arguments inputs params draw layers beside backprop divergence distributed optim train"
-    " progress data metrics linear denoiser figures names columns gaps noise shipped",
+    " progress data metrics linear denoiser figures names columns gaps noise shipped integers",
     "scaling networks corruption condition bottleneck store intake",
     "likelihood",
     "net hyperparameters",
@@ -27,7 +27,7 @@ LEVELS = [
     "defaults resuming",
     "fitting",
     "estimator",
-    "models tasks",
+    "models tasks codec",
     "recipes report loading exporting",
     "commands",
     "cli studio __main__",
