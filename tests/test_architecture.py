@@ -15,7 +15,8 @@ import diabolo
 SOURCE = Path(diabolo.__file__).parent
 LEVELS = [
     "errors arguments inputs params draw layers beside backprop divergence distributed optim train"
-    " progress data metrics linear denoiser sparse figures names columns gaps noise shipped",
+    " progress data metrics linear denoiser sparse figures names columns gaps noise shipped"
+    " integers",
     "scaling networks corruption condition bottleneck store intake engines",
     "likelihood units",
     "net hyperparameters",
@@ -27,7 +28,7 @@ LEVELS = [
     "defaults resuming",
     "fitting",
     "estimator",
-    "models tasks",
+    "models tasks codec",
     "recipes report loading exporting",
     "commands",
     "cli studio __main__",
