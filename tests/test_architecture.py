@@ -15,7 +15,8 @@ import diabolo
 SOURCE = Path(diabolo.__file__).parent
 LEVELS = [
     "errors arguments inputs params draw layers beside backprop divergence distributed optim train"
-    " progress data metrics linear denoiser sparse figures names columns gaps noise shipped",
+    " progress data metrics linear denoiser sparse annealing figures names columns gaps noise"
+    " shipped",
     "scaling networks corruption condition bottleneck store intake",
     "likelihood units",
     "net hyperparameters",
