@@ -27,7 +27,7 @@ def test_the_weight_rises_once_or_in_cycles():
     ("asked", "expected"),
     [
         ({"warmup": 10}, lambda kl: 0.3 * 2 * kl.sum(1)),
-        ({"free_bits": 0.05}, lambda kl: 2 * kl.mean(0).clamp(min=0.05).sum()),
+        ({"free_bits": 2.0}, lambda kl: 2 * kl.mean(0).clamp(min=2.0).sum()),
         ({"warmup": 10, "capacity": 5.0}, lambda kl: 2 * (kl.sum(1) - 0.3 * 5).abs()),
     ],
 )

@@ -16,19 +16,19 @@ SOURCE = Path(diabolo.__file__).parent
 LEVELS = [
     "errors arguments inputs params draw layers beside backprop divergence distributed optim train"
     " progress data metrics linear denoiser sparse annealing figures names columns gaps noise"
-    " shipped",
-    "scaling networks corruption condition bottleneck store intake",
+    " shipped integers",
+    "scaling networks corruption condition bottleneck store intake engines",
     "likelihood units",
     "net hyperparameters",
     "infer begin",
-    "doctor",
+    "doctor examining",
     "unlike",
     "trial",
     "fitted",
     "defaults resuming",
     "fitting",
     "estimator",
-    "models tasks",
+    "models tasks codec",
     "recipes report loading exporting",
     "commands",
     "cli studio __main__",

@@ -322,11 +322,13 @@ def png(path: Path) -> Path:
     return path
 
 
-def load_model(path: str | Path) -> "Estimator":
+def load_model(path: str | Path, engine: str | None = None) -> "Estimator":
     """The model in a .safetensors file (of a detector, its model) or a run folder."""
     from diabolo.loading import load
 
-    loaded: Any = load(model_file(path))
+    loaded: Any = load(
+        model_file(path), device="cpu" if engine else "auto"
+    )  # engines have no other
     model: Estimator = getattr(loaded, "model_", loaded)
     return model
 

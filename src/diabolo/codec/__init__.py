@@ -1,0 +1,1 @@
+"""Compression into files that another machine can open."""
