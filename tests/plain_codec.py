@@ -85,7 +85,8 @@ class Law:
                     i, row, column = at[k]
                     padded[i, channel, row + reach, column + reach] = value + 1
         images = padded[:, :, reach:, reach:-reach].astype(np.uint8)
-        assert coder.state == 0 and not coder.words
+        assert coder.state == 0
+        assert not coder.words
         sums = [zlib.crc32(image.tobytes()) for image in images]
         width = size // n
         wanted = b"".join((s % 256**width).to_bytes(width, "little") for s in sums)

@@ -89,7 +89,8 @@ def test_a_layer_of_too_many_inputs_is_refused():
 def test_tables_are_whole_and_near_the_softmax():
     logits = np.random.default_rng(0).integers(-300, 300, (100, 255))
     tables = entropy.tables(logits)
-    assert (tables >= 1).all() and (tables.sum(1) == entropy.TOTAL).all()
+    assert (tables >= 1).all()
+    assert (tables.sum(1) == entropy.TOTAL).all()
     assert np.array_equal(tables, np.rint(tables))
     expected = torch.from_numpy(logits / 32).softmax(1).numpy()
     np.testing.assert_allclose(tables / entropy.TOTAL, expected, rtol=1e-3, atol=2e-5)
@@ -111,7 +112,8 @@ def test_the_coder_is_told_exactly_the_tables_and_takes_as_many_bits_as_they_say
     for symbols, tables in steps:
         assert np.array_equal(fast.take(tables), symbols)
         assert np.array_equal(plain.take(tables.astype(np.int64)), symbols)
-    assert fast.empty and not plain.state
+    assert fast.empty
+    assert not plain.state
 
 
 # ---- lossless
@@ -197,7 +199,8 @@ def test_arrays_come_back_as_they_were_given(digits, images):
     groups = [images[:2], images[2:3, None], images[3:5].reshape(2, -1)]
     found = digits.decompress(digits.compress(groups))
     for before, after in zip(groups, found, strict=True):
-        assert before.shape == after.shape and np.array_equal(before, after)
+        assert before.shape == after.shape
+        assert np.array_equal(before, after)
     masks = images > 99
     assert digits.decompress(digits.compress(masks)).dtype == bool
     assert np.array_equal(digits.decompress(digits.compress(masks)), masks)
