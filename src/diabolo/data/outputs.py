@@ -1,6 +1,6 @@
 """Writing results in the form that a path's name asks for."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -174,13 +174,40 @@ def _write(path: Path, array: np.ndarray, like: Samples | None) -> None:
 def _write_npy(path: Path, array: np.ndarray, wanted: np.dtype) -> None:
     """Block by block, as the array may lie in a file and be larger than the memory."""
     first = _to_type(array[:1], wanted, path)
-    header = {"descr": first.dtype.str, "fortran_order": False, "shape": array.shape}
     with atomically(path) as temporary, temporary.open("wb") as file:
-        npy.write_array_header_1_0(file, header)
+        _begin_npy(file, first, len(array))
         for start in range(0, len(array), ROWS):
             block = _to_type(array[start : start + ROWS], wanted, path)
             # Given a file, NumPy leaves the last bytes to C, which is silent on a full disk.
             file.write(np.ascontiguousarray(block).data)
+
+
+def write_npy(path: str | Path, blocks: Iterable[np.ndarray]) -> None:
+    """Write blocks (N, ...) of one shape and type as one array, as they come."""
+    with atomically(path) as temporary, temporary.open("wb") as file:
+        first, count = None, 0
+        for block in blocks:
+            if first is None:
+                first = block[:0]
+                _begin_npy(file, first, 0)
+            if (block.shape[1:], block.dtype) != (first.shape[1:], first.dtype):
+                raise InputError(
+                    f"{path} cannot hold images of different sizes: give a folder, a path without"
+                    " suffix"
+                )
+            file.write(np.ascontiguousarray(block).data)
+            count += len(block)
+        if first is None:
+            raise InputError(f"there are no samples to write to {path}")
+        file.seek(0)
+        _begin_npy(file, first, count)
+
+
+def _begin_npy(file: Any, like: np.ndarray, count: int) -> None:
+    """A header, which NumPy makes equally long for every count."""
+    shape = (count, *like.shape[1:])
+    header = {"descr": like.dtype.str, "fortran_order": False, "shape": shape}
+    npy.write_array_header_1_0(file, header)
 
 
 def _write_sound(path: Path, array: np.ndarray, like: Samples | None) -> None:
