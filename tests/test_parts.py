@@ -52,12 +52,17 @@ def test_the_shipped_ones_are_found():
     assert sorted(LIKELIHOODS) == [
         "bce",
         "bernoulli",
+        "beta-binomial",
+        "categorical",
         "causal",
+        "fixed-normal",
         "gaussian",
         "laplace",
+        "logistic",
         "mae",
         "mixed",
         "mse",
+        "normal",
     ]
     assert LIKELIHOODS["mse"] is Gaussian
     assert LIKELIHOODS["bce"] is Bernoulli

@@ -125,3 +125,13 @@ def _window_means(images: np.ndarray) -> np.ndarray:
     sums = np.cumsum(sums[..., WINDOW - 1 :, :], axis=-1)
     sums[..., WINDOW:] -= sums[..., :-WINDOW].copy()
     return sums[..., WINDOW - 1 :] / WINDOW**2
+
+
+def mean_max_cosine(known: np.ndarray, found: np.ndarray) -> float:
+    """How well a known dictionary (M, D) is found again among atoms (K, D): 1 where all of it is.
+
+    The mean over the known directions of the largest cosine with an atom (L. Sharkey, D. Braun,
+    B. Millidge, "Taking Features out of Superposition with Sparse Autoencoders", 2022).
+    """
+    a, b = (one / np.linalg.norm(one, axis=1, keepdims=True) for one in (known, found))
+    return float((a @ b.T).max(1).mean())
