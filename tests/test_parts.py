@@ -52,6 +52,7 @@ def test_the_shipped_ones_are_found():
     assert sorted(LIKELIHOODS) == [
         "bce",
         "bernoulli",
+        "causal",
         "gaussian",
         "laplace",
         "mae",
@@ -123,7 +124,9 @@ def test_an_own_pair_takes_samples_as_they_are():
 # ---- likelihoods
 
 
-@pytest.mark.parametrize("name", [n for n, kind in LIKELIHOODS.items() if not kind.tabular])
+@pytest.mark.parametrize(
+    "name", [n for n, kind in LIKELIHOODS.items() if not kind.tabular and not kind.draws]
+)
 @pytest.mark.parametrize("width", [1, 40])
 def test_a_likelihood_has_a_law_a_gradient_and_a_layer(name, width):
     likelihood = LIKELIHOODS[name]().after("sigmoid")
