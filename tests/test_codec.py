@@ -107,7 +107,7 @@ def test_the_coder_is_told_exactly_the_tables_and_takes_as_many_bits_as_they_say
         symbols = (rng.random((40, 1)) * entropy.TOTAL > ends).sum(1)
         steps.append((symbols, tables))
         bits -= np.log2(tables[np.arange(40), symbols] / entropy.TOTAL).sum()
-    content = entropy.encode(steps)
+    content = entropy.encode_backwards(reversed(steps))
     assert 0 <= 8 * len(content) - bits < 64
     fast, plain = entropy.Decoder(content), plain_codec.Coder(content)
     for symbols, tables in steps:
@@ -135,6 +135,17 @@ def test_images_come_back_by_both_decoders(shape, n):
     for name in ("rows", "columns", "channels"):
         tensors[name] = np.rint(tensors[name] * 32) / 32
     assert np.array_equal(plain_codec.Law(tensors).images(content, n, *shape), images)
+
+
+def test_without_places_images_of_any_size_come_back():
+    codec = Lossless(law_of((3, 4, 4), placed=False))
+    for shape in ((3, 9, 5), (3, 1, 2)):
+        images = some_images(2, *shape)
+        codec.check(shape)
+        (found,) = codec.decode([codec.encode(images)], [2], shape)
+        assert np.array_equal(found, images)
+    with pytest.raises(InputError, match="of 3 channels"):
+        codec.check((1, 4, 4))
 
 
 def test_the_file_is_as_long_as_the_likelihood_says(digits, images):

@@ -260,7 +260,7 @@ def test_paths_of_data_options_hold_from_anywhere(tmp_path, monkeypatch):
 
 CANDIDATES = {
     "": [*COMMANDS],
-    "de": ["decode", "denoise", "detect"],
+    "de": ["decode", "decompress", "denoise", "detect"],
     "--": ["--help"],
     "detect ": ["fit", "score"],
     "fti ": [],

@@ -9,7 +9,7 @@ bits, a state of 64. It takes probabilities p and makes whole numbers of them by
 which for p = f - 1 is what it was told: the factor is exactly 1.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -47,18 +47,22 @@ def tables(logits: np.ndarray) -> np.ndarray:
     return found
 
 
-def encode(steps: Sequence[Step]) -> bytes:
-    """The bytes of symbols, given step by step with a table for each."""
+def encode_backwards(steps: Iterable[Step]) -> bytes:
+    """The bytes of symbols, given step by step with a table for each, from the last to the first.
+
+    The coder is a stack: what went on it last comes off first.
+    """
     stream = _stream()
     coder, model = stream.stack.AnsCoder(), stream.model.Categorical(perfect=False)
-    for symbols, frequencies in reversed(steps):
+    for symbols, frequencies in steps:
         if len(symbols):
             coder.encode_reverse(symbols.astype(np.int32), model, frequencies - 1.0)
-    return coder.get_compressed().astype("<u4").tobytes()
+    words: np.ndarray = coder.get_compressed()
+    return words.astype("<u4").tobytes()
 
 
 class Decoder:
-    """Takes symbols out of bytes, step by step as they were given to `encode`."""
+    """Takes symbols out of bytes, step by step, the first first."""
 
     def __init__(self, content: bytes) -> None:
         if len(content) % 4 or content[-4:] == bytes(4):

@@ -78,49 +78,45 @@ class Lossless:
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Refuse images of a shape (C, H, W) that the law is not of."""
-        if shape != self.law.shape:
-            c, h, w = self.law.shape
+        c, h, w = self.law.shape
+        if not self.law.placed and shape[0] != c:
+            raise InputError(f"This model is of images of {c} channels, not of {shape[0]}.")
+        if self.law.placed and shape != self.law.shape:
             raise InputError(f"This model is of images of {c} x {h} x {w}, not {shape}.")
 
     @torch.inference_mode()
     def encode(self, images: np.ndarray) -> bytes:
         """The bytes of images (N, C, H, W)."""
         padded = self.law.padded(torch.tensor(images))
-        plan = [_places(step, len(images)) for step in self._steps(images.shape[1:])]
-        flags, values, truth = self._logits(padded, plan)
-        steps, start, first = list[entropy.Step](), 0, 0
-        for at in plan:
-            stop = start + len(at.row)
-            symbols = truth[start:stop]
-            there = symbols > 0
-            last = first + int(there.sum())
-            steps.append((there, entropy.tables(flags[start:stop])))
-            steps.append((symbols[there] - 1, entropy.tables(values[first:last])))
-            start, first = stop, last
-        return entropy.encode(steps) + _checks(images)
+        return entropy.encode_backwards(self._backwards(padded)) + _checks(images)
 
-    def _logits(
-        self, padded: Tensor, plan: list[Places]
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of all pixels in their order flag logits (M, 2) and values (M,), and the logits of
-        the values above 0, (K, 255)."""
-        at = Places(*(torch.cat(parts) for parts in zip(*plan, strict=True)))
-        truth = padded[at.image, at.channel, at.row + self.law.reach, at.column + self.law.reach]
-        flags, values = [], [np.empty((0, 255), np.int16)]
-        for start in range(0, len(truth), ROWS):
-            some = Places(*(part[start : start + ROWS] for part in at))
-            last, flag = self._asked(padded, some)
-            there = (truth[start : start + ROWS] > 0).nonzero()[:, 0]
-            flags.append(flag)
-            values.append(values_of(self.exact, last[there]).numpy().astype(np.int16))
-        return np.concatenate(flags), np.concatenate(values), truth.numpy().astype(np.int64)
+    def _backwards(self, padded: Tensor) -> Iterator[entropy.Step]:
+        """What the coder is told of images, from the last step to the first."""
+        n, c, h, w = padded.shape
+        reach = self.law.reach
+        for some in _blocks(self._steps((c, h - reach, w - 2 * reach)), n):
+            at = Places(*(torch.cat(parts) for parts in zip(*some, strict=True)))
+            truth = padded[at.image, at.channel, at.row + reach, at.column + reach]
+            last, flags = self._asked(padded, at)
+            there = (truth > 0).nonzero()[:, 0]
+            values = values_of(self.exact, last[there]).numpy()
+            symbols, stop, end = truth.numpy().astype(np.int64), len(truth), len(there)
+            for one in reversed(some):
+                start = stop - len(one.row)
+                found = symbols[start:stop]
+                begin = end - int(np.count_nonzero(found))
+                yield found[found > 0] - 1, entropy.tables(values[begin:end])
+                yield found > 0, entropy.tables(flags[start:stop])
+                stop, end = start, begin
 
     def _asked(self, padded: Tensor, at: Places) -> tuple[Tensor, np.ndarray]:
         """Of pixels the last activations (M, units), and logits (M, 2) of being 0, and not."""
         near = self.law.near(padded, at)
         some = near.amax(1).nonzero()[:, 0]
         blank_last, blank_flag = self._blank
-        place = (at.channel * self.law.shape[1] + at.row) * self.law.shape[2] + at.column
+        at = self.law.told(at)
+        sides = len(self.exact.rows), len(self.exact.columns)
+        place = (at.channel * sides[0] + at.row) * sides[1] + at.column
         last, logit = blank_last[place], blank_flag[place]
         last[some] = last_of(self.exact, self.law.seen(near[some]), _only(at, some))
         logit[some] = summed(last[some], self.exact.flag)
@@ -130,11 +126,11 @@ class Lossless:
     @cached_property
     def _blank(self) -> tuple[Tensor, Tensor]:
         """What the network gives where all that it sees is 0, at each place, (C H W, ...)."""
-        c, h, w = self.law.shape
-        sides = [torch.arange(n) for n in (c, h, w)]
-        channel, row, column = torch.meshgrid(*sides, indexing="ij")
-        at = Places(torch.zeros(c * h * w), *(p.flatten() for p in (channel, row, column)))
-        last = last_of(self.exact, torch.zeros(c * h * w, 0), at)
+        exact = self.exact
+        sides = [torch.arange(len(part)) for part in (exact.channels, exact.rows, exact.columns)]
+        places = [part.flatten() for part in torch.meshgrid(*sides, indexing="ij")]
+        at = Places(torch.zeros_like(places[0]), *places)
+        last = last_of(exact, torch.zeros(len(at.row), 0), at)
         return last, summed(last, self.exact.flag)
 
     def decode(
@@ -180,16 +176,31 @@ class Lossless:
             raise InputError("The stream is damaged.")
         return padded[:, :, reach:, reach:-reach].numpy()
 
-    def _steps(self, shape: tuple[int, ...]) -> Iterator[_Step]:
+    def _steps(self, shape: tuple[int, ...]) -> list[_Step]:
         """The steps in which pixels come, channel after channel."""
         c, h, w = shape
         row, column = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
         number = (row * (self.law.reach + 1) + column).flatten()
         order = number.argsort(stable=True)
         sizes = number.bincount()
-        for some in order.split(sizes[sizes > 0].tolist()):
-            for channel in range(c):
-                yield _Step(channel, some // w, some % w)
+        return [
+            _Step(channel, some // w, some % w)
+            for some in order.split(sizes[sizes > 0].tolist())
+            for channel in range(c)
+        ]
+
+
+def _blocks(steps: list[_Step], images: int) -> Iterator[list[Places]]:
+    """Steps in blocks of about `ROWS` pixels, from the last block to the first."""
+    some, size = list[Places](), 0
+    for step in reversed(steps):
+        some.append(_places(step, images))
+        size += len(some[-1].row)
+        if size >= ROWS:
+            yield some[::-1]
+            some, size = [], 0
+    if some:
+        yield some[::-1]
 
 
 def _places(step: _Step, images: int) -> Places:

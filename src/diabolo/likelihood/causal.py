@@ -40,6 +40,7 @@ class Causal(Likelihood, kind="causal"):
     layers: Annotated[int, Ge(0), Le(64), "Blocks of it."] = 1
     hidden: Annotated[Count, Le(4096), "Units of the layer before the values."] = 64
     reach: Annotated[int, Ge(1), Le(32), "How far it sees, in pixels."] = 4
+    placed: Annotated[bool, "Tell it row and column; without, it compresses any size."] = True
     told: Annotated[bool, "Tell it of the reconstruction; files are made without."] = False
 
     def of_images(self, shape: tuple[int, int, int] | None, scaling: Scaling) -> Self:
@@ -66,6 +67,7 @@ class Causal(Likelihood, kind="causal"):
                 layers=self.layers,
                 hidden=self.hidden,
                 reach=self.reach,
+                placed=self.placed,
                 generator=draw,
             )
         if draw and not self.told:

@@ -64,11 +64,12 @@ class Neighbours(nn.Module):
         layers: int,
         hidden: int,
         reach: int,
+        placed: bool = True,
         generator: Generator | None = None,
     ) -> None:
         super().__init__()
-        self.shape, self.reach = shape, reach
-        c, h, w = shape
+        self.shape, self.reach, self.placed = shape, reach, placed
+        c, h, w = shape if placed else (shape[0], 1, 1)
         self.register_buffer("table", plain_table())
         values = c * 2 * reach * (reach + 1) + c - 1
         self.first = Whole(self.table.shape[1] * values + 1, units, bias=False)
@@ -112,9 +113,16 @@ class Neighbours(nn.Module):
         """What the network is given of values (N, V), as whole numbers (N, M) up to 255."""
         return F.embedding(near.int(), self.table.float()).flatten(1)
 
+    def told(self, at: Places) -> Places:
+        """The places as the network knows them: all alike, where it is not `placed`."""
+        if self.placed:
+            return at
+        return Places(at.image, at.channel, torch.zeros_like(at.row), torch.zeros_like(at.row))
+
     def features(self, padded: Tensor, at: Places, hint: Tensor) -> Tensor:
         """The last activations (N, units), for training."""
         seen = torch.cat([self.seen(self.near(padded, at)), hint.unsqueeze(1)], 1)
+        at = self.told(at)
         h = self.first(seen / (LARGEST + 1)) + snapped(self.rows)[at.row]
         h = h + snapped(self.columns)[at.column] + snapped(self.channels)[at.channel]
         for block in self.blocks:
