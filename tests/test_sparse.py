@@ -153,6 +153,10 @@ def test_a_known_dictionary_is_found():
     )
     found = evaluate(model, z @ truth)["test"]["explained_variance"]
     assert found == pytest.approx(expected, rel=1e-4)
+    X = z[:2000] @ truth
+    assert model.net_.bottleneck.told(torch.from_numpy(model.transform(X))) in (2, 3)
+    linear = evaluate(model, X, X)["linear"]["mse"]
+    assert linear > 0.5 * X.var(0).mean(), "PCA of as many numbers as are active"
 
 
 def test_without_a_width_there_are_more_units_than_values():

@@ -407,7 +407,8 @@ def _taken(X: Any, noisy: Any, index: np.ndarray) -> tuple[Any, Any, Any]:
 def _linear(
     model: Estimator, found: Outcome, x_train: Any, noisy_train: Any, seed: int
 ) -> dict[str, float]:
-    ranks = [model.code_size_, None] if found.corrupted else [model.code_size_]
+    size = model.net_.bottleneck.told(torch.from_numpy(found.codes))
+    ranks = [size, None] if found.corrupted else [size]
     source, target = (a.reshape(len(a), -1) for a in (found.seen, found.clean))
     maps = best_linear(model, x_train, ranks, noisy_train=noisy_train, seed=seed)
     if (table := _cells(model)) is not None:
