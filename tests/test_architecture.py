@@ -14,9 +14,9 @@ import diabolo
 
 SOURCE = Path(diabolo.__file__).parent
 LEVELS = [
-    "errors arguments inputs params draw layers beside backprop divergence distributed optim train"
+    "errors arguments inputs params draw layers beside backprop divergence distributed optim train exact integers"
     " progress data metrics linear denoiser figures names columns gaps noise shipped",
-    "scaling networks corruption condition bottleneck store intake",
+    "scaling networks corruption condition bottleneck rate store intake",
     "likelihood",
     "net hyperparameters",
     "infer begin",
@@ -28,6 +28,7 @@ LEVELS = [
     "fitting",
     "estimator",
     "models tasks",
+    "codec",
     "recipes report loading exporting",
     "commands",
     "cli studio __main__",

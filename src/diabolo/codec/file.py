@@ -121,9 +121,7 @@ def _chunks(file: BinaryIO, whole: int, name: str) -> Iterator[Chunk]:
         words, content = file.read(sizes[1]), file.read(sizes[0])
         lengths = _number(sizes[0]) + _number(sizes[1])
         if zlib.crc32(_number(number) + lengths + words + content) != check:
-            raise DamagedError(
-                f"{name} is damaged: the checksum of chunk {number + 1} is wrong."
-            )
+            raise DamagedError(f"{name} is damaged: the checksum of chunk {number + 1} is wrong.")
         yield Chunk(_said(words, name, number), content)
         number += 1
 

@@ -122,7 +122,9 @@ class Lossless:
         Raises `InputError` where the bytes are not what `encode` gave.
         """
         checks = [count * (1 if count > 1 else 4) for count in counts]
-        streams = [content[: -size or None] for content, size in zip(contents, checks, strict=True)]
+        streams = [
+            content[: -size or None] for content, size in zip(contents, checks, strict=True)
+        ]
         images = self._decode([entropy.Decoder(stream) for stream in streams], counts, shape)
         found = np.split(images, np.cumsum(counts)[:-1])
         for content, some in zip(contents, found, strict=True):
@@ -140,7 +142,10 @@ class Lossless:
             at = _places(step, len(padded))
             ends = np.cumsum(counts)[:-1] * len(step.row)
             last, flags = self._asked(padded, at)
-            there = [coder.take(flag) for coder, flag in zip(coders, np.split(entropy.tables(flags), ends), strict=True)]
+            there = [
+                coder.take(flag)
+                for coder, flag in zip(coders, np.split(entropy.tables(flags), ends), strict=True)
+            ]
             where = torch.from_numpy(np.flatnonzero(np.concatenate(there)))
             tables = entropy.tables(values_of(self.exact, last[where]).numpy())
             parts = np.split(tables, np.cumsum([one.sum() for one in there])[:-1])
