@@ -9,7 +9,7 @@ import hashlib
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -39,22 +39,30 @@ class Lossy:
     `quality` from 1 to as many as the model has, also between two; or the `bits_per_pixel` that
     the bytes of each call come nearest to from below, where the model reaches so low. Images may
     be of any size where the code is the map of a `Transform`, and gray where the model's are in
-    colour. Raises `InputError` where the model is no compressive one, or where its layers are not
-    the same everywhere.
+    colour. Raises `InputError` where its layers are not the same everywhere.
     """
 
     name = "lossy"
 
+    @classmethod
+    def of(
+        cls, model: Any, quality: float | None = None, bits_per_pixel: float | None = None
+    ) -> Self | None:
+        """The codec of a fitted model; None where its code has no rate."""
+        net = getattr(model, "net_", None)
+        if net is None or not isinstance(net.bottleneck, RatedCode):
+            return None
+        if model.dtype_ != "uint8" or model.image_shape_ is None:
+            raise InputError("Such a codec is trained on images of 8 bits.")
+        return cls(net, quality, bits_per_pixel)
+
     def __init__(
         self, net: Net, quality: float | None = None, bits_per_pixel: float | None = None
     ) -> None:
-        if not isinstance(net.bottleneck, RatedCode) or net.image_shape is None:
-            raise InputError(
-                "The model's code has no rate: train a model of the kind Compressive on images."
-            )
+        self._shape = cast(tuple[int, int, int], net.image_shape)
         encoder, decoder = (_transform(part) for part in (net.encoder, net.decoder))
         self.net, self.any_size = net, encoder is not None
-        self.channels = net.image_shape[0]
+        self.channels = self._shape[0]
         self.step = 1 if encoder is None else encoder.step
         self.encoder = net.encoder if encoder is None else encoder
         self.code = cast(Any, exact(net.bottleneck))
@@ -74,15 +82,21 @@ class Lossy:
     @cached_property
     def sha256(self) -> str:
         """The hash of all that the images depend on."""
-        total = hashlib.sha256(f"{self.net.image_shape} {self.any_size}".encode())
+        total = hashlib.sha256(f"{self._shape} {self.any_size}".encode())
         parts = self.code.state_dict() | self.decoder.state_dict() | self.net.scaling.state_dict()
         for name, tensor in parts.items():
             total.update(f"{name} {tuple(tensor.shape)}".encode() + tensor.cpu().numpy().tobytes())
         return total.hexdigest()
 
+    def shape_of(self, values: int) -> tuple[int, int, int]:
+        """(C, H, W) of images that are given as rows."""
+        if values != self.net.features:
+            raise InputError(f"Rows of this model have {self.net.features} values, not {values}.")
+        return self._shape
+
     def check(self, shape: tuple[int, ...]) -> None:
         """Refuse images of a shape (C, H, W) that the model is not of."""
-        c, h, w = self.net.image_shape or shape
+        c, h, w = self._shape
         if not self.any_size and shape != (c, h, w):
             raise InputError(f"This model is of images of {c} x {h} x {w}, not {shape}.")
         if shape[0] not in (1, c):
@@ -112,13 +126,13 @@ class Lossy:
         if len(content) < HEAD or content[0] > self.finest:
             raise InputError("The stream is damaged.")
         rest, quality = Decoder(content[HEAD:]), content[0]
-        code = np.zeros(self.shape_of(shape))
+        code = np.zeros(self._map(shape))
         self._walk(code, quality, partial(_taken, rest))
         if not rest.empty or content[1:HEAD] != _check(code):
             raise InputError("The images are not those that were compressed.")
         return self.images(torch.from_numpy(code), quality, shape)
 
-    def shape_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+    def _map(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """That of the code of images of such a shape."""
         channels = self.code.step.shape[1]
         if self.any_size:
@@ -133,7 +147,7 @@ class Lossy:
         flat = self.net.scaling(x.flatten(1))
         if not self.any_size:
             y = cast(Tensor, self.encoder(self.net.shaped(flat)))
-            return y.view(self.shape_of(images.shape)).cpu()
+            return y.view(self._map(images.shape)).cpu()
         height, width = (-side % self.step for side in x.shape[2:])
         ends = (0, width, 0, height)
         whole = nn.functional.pad(flat.view(x.shape), ends, mode="replicate")
@@ -155,7 +169,7 @@ class Lossy:
         if self.any_size:
             z = torch.cat([*_strips(self.decoder, z, 1, self.step)], 2)
         else:
-            z = self.decoder(z.flatten(1)).view(len(z), *self.net.input_shape)
+            z = self.decoder(z.flatten(1)).view(len(z), *self._shape)
         found = z[:, :, : shape[2], : shape[3]]
         if shape[1] != self.channels:
             found = sum(found.unbind(1), torch.zeros(())).unsqueeze(1) / self.channels
