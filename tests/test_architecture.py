@@ -14,8 +14,9 @@ import diabolo
 
 SOURCE = Path(diabolo.__file__).parent
 LEVELS = [
-    "errors arguments inputs params draw layers beside backprop divergence distributed optim train exact integers"
-    " progress data metrics linear denoiser figures names columns gaps noise shipped",
+    "errors arguments inputs params draw layers beside backprop divergence distributed optim train"
+    " progress data metrics linear denoiser figures names columns gaps noise shipped integers"
+    " exact",
     "scaling networks corruption condition bottleneck rate store intake",
     "likelihood",
     "net hyperparameters",
@@ -27,8 +28,7 @@ LEVELS = [
     "defaults resuming",
     "fitting",
     "estimator",
-    "models tasks",
-    "codec",
+    "models tasks codec",
     "recipes report loading exporting",
     "commands",
     "cli studio __main__",

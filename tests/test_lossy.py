@@ -8,7 +8,7 @@ import torch
 from conftest import SMALL
 from torch import nn
 
-from diabolo import Autoencoder, Compressive
+from diabolo import Autoencoder, Codec, Compressive
 from diabolo.codec import entropy, laws
 from diabolo.codec.lossy import STRIP, Lossy
 from diabolo.errors import InputError
@@ -164,6 +164,16 @@ def test_numbers_beyond_a_table_come_back():
     assert stream.empty
 
 
+def test_a_file_of_images_of_several_sizes_comes_back(models):
+    codec = Codec(models["a map"], quality=1)
+    groups = [images(2), images(1, (1, 30, 9))[0]]
+    content = codec.compress(groups)
+    for found, group in zip(Codec(models["a map"]).decompress(content), groups, strict=True):
+        assert found.shape == group.shape
+        assert found.dtype == np.uint8
+    assert len(content) < len(Codec(models["a map"], quality=3).compress(groups))
+
+
 # ---- mistakes
 
 
@@ -181,7 +191,14 @@ def test_damaged_bytes_are_refused(models):
 
 
 def test_what_the_codec_does_not_take_is_said(models):
-    assert Lossy.of(Autoencoder(**SMALL).fit(images())) is None
+    plain = Autoencoder(**SMALL).fit(images())
+    assert Lossy.of(plain) is None
+    with pytest.raises(InputError, match="This model is no codec: train one"):
+        Codec(plain)
+    with pytest.raises(InputError, match="a quality or the bits per pixel, not both"):
+        Codec(models["dense"], quality=2, bits_per_pixel=1)
+    with pytest.raises(InputError, match="more than 0, not 0"):
+        Codec(models["dense"], bits_per_pixel=0)
     with pytest.raises(InputError, match="between 1 and 3 for this model, not 4"):
         Lossy.of(models["dense"], 4)
     with pytest.raises(InputError, match=r"of 3 x 24 x 20, not \(3, 8, 8\)"):

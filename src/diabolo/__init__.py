@@ -7,6 +7,7 @@ from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from diabolo.codec.coder import Codec as Codec
     from diabolo.estimator import Autoencoder as Autoencoder
     from diabolo.exporting import export as export
     from diabolo.loading import load as load
@@ -30,6 +31,7 @@ def _models() -> Iterator[tuple[str, str]]:
 _HOMES = {
     "AnomalyDetector": "diabolo.tasks.anomaly",
     "Autoencoder": "diabolo.estimator",
+    "Codec": "diabolo.codec.coder",
     "LatentSampler": "diabolo.tasks.sampling",
     "export": "diabolo.exporting",
     "load": "diabolo.loading",

@@ -106,7 +106,7 @@ class Plan:
         encoder, decoder = pair
         net = Net(
             encoder,
-            likelihood.behind(decoder),
+            likelihood.behind(decoder, draw),
             bottleneck=self.bottleneck,
             likelihood=likelihood,
             corruption=copy.deepcopy(p.corruption),
@@ -175,6 +175,7 @@ class Plan:
         p, linear, likelihood = self.p, self.linear(shape), self.p.likelihood
         if intake.table is not None:
             likelihood = likelihood.of_table(scaling)
+        likelihood = likelihood.of_images(intake.image_shape, scaling)
         bounded = self.own or (p.network.bounded and not linear)
         usual = likelihood.usual_activation(p.scaling, bounded=bounded)
         activation = p.output_activation or usual

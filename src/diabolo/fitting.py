@@ -381,7 +381,7 @@ class Fit:
         for rows in self.source.head(EXAMINED).target.split(FEW):
             scaled = self.net.scaling(rows)
             zeros = scaled.new_zeros(len(scaled), likelihood.per_value * self.net.features)
-            nats.append(likelihood.nll(zeros, scaled))
+            nats.append(likelihood.nll(zeros, scaled).detach())
         return self.factor * float(torch.cat(nats).mean())
 
     def _trouble(self, epoch: Epoch) -> Finding | None:

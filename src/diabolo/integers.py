@@ -1,10 +1,10 @@
 """Networks of small integers, whose answers are the same bits on every machine.
 
 Activations are multiples of 1/32, from -255/32 to 255/32, weights q 2^-k with whole q from -127
-to 127 and one k for each output. So the products that an output sums are whole numbers in one unit,
-and where their sum stays below 2^24 it is exact in float32: in any order, by any library, with any
-number of threads. What is summed is rounded to 1/32. J. Ballé, N. Johnston, D. Minnen, "Integer
-Networks for Data Compression with Latent-Variable Models", ICLR 2019; here nothing is divided.
+to 127 and one k for each output. So the products that an output sums are whole numbers in one
+unit, and where their sum stays below 2^24 it is exact in float32: in any order, by any library,
+with any number of threads. What is summed is rounded to 1/32. J. Ballé, N. Johnston, D. Minnen,
+"Integer Networks for Data Compression with Latent-Variable Models", ICLR 2019; nothing is divided.
 
 Training sees the rounded numbers and passes gradients straight through. No convolution is used,
 as libraries are free to transform those; a matrix product sums products, and nothing else.

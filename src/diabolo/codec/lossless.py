@@ -7,11 +7,13 @@ the values of those that are not. Behind the stream of a chunk is a check of 8 b
 images, of one alone of 32.
 """
 
+import copy
 import hashlib
+import math
 import zlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +22,7 @@ from torch import Tensor
 from diabolo.codec import entropy
 from diabolo.errors import InputError
 from diabolo.integers import summed
+from diabolo.likelihood.causal import Causal
 from diabolo.likelihood.neighbours import Neighbours, Places, last_of, values_of
 
 ROWS = 2048  # pixels that the network is asked for at a time
@@ -41,6 +44,17 @@ class Lossless:
     def __init__(self, law: Neighbours) -> None:
         self.law, self.exact = law, law.exact()
 
+    @classmethod
+    def of(cls, model: Any) -> "Lossless | None":
+        """The codec of a fitted model; None where its likelihood is not causal."""
+        likelihood = model.net_.likelihood
+        if not isinstance(likelihood, Causal):
+            return None
+        law = copy.deepcopy(likelihood.network).cpu()
+        if law.hinted:
+            raise InputError("hints")
+        return cls(law)
+
     @cached_property
     def sha256(self) -> str:
         """The hash of all that the bytes depend on."""
@@ -52,6 +66,12 @@ class Lossless:
         for tensor in (*(part for layer in layers for part in layer), *shifts):
             total.update(f"{tuple(tensor.shape)}".encode() + tensor.numpy().tobytes())
         return total.hexdigest()
+
+    def shape_of(self, values: int) -> tuple[int, int, int]:
+        """The law's own shape, where it has so many values."""
+        if values != math.prod(self.law.shape):
+            raise InputError(f"This model is of {math.prod(self.law.shape)} values, not {values}.")
+        return self.law.shape
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Refuse images of a shape (C, H, W) that the law is not of."""
@@ -111,7 +131,7 @@ class Lossless:
         sides = [torch.arange(n) for n in (c, h, w)]
         channel, row, column = torch.meshgrid(*sides, indexing="ij")
         at = Places(torch.zeros(c * h * w), *(p.flatten() for p in (channel, row, column)))
-        last = last_of(self.exact, torch.zeros(c * h * w, self.law.first.in_features), at)
+        last = last_of(self.exact, torch.zeros(c * h * w, 0), at)
         return last, summed(last, self.exact.flag)
 
     def decode(

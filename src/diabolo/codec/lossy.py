@@ -49,16 +49,16 @@ class Lossy:
         cls, model: Any, quality: float | None = None, bits_per_pixel: float | None = None
     ) -> Self | None:
         """The codec of a fitted model; None where its code has no rate."""
-        net = getattr(model, "net_", None)
-        if net is None or not isinstance(net.bottleneck, RatedCode):
+        net = model.net_
+        if not isinstance(net.bottleneck, RatedCode):
             return None
-        if model.dtype_ != "uint8" or model.image_shape_ is None:
-            raise InputError("Such a codec is trained on images of 8 bits.")
-        return cls(net, quality, bits_per_pixel)
+        if model.dtype_ != "uint8" or net.image_shape is None:
+            raise InputError("A model must be trained on images of 8 bits to compress some.")
+        codec = cls(net)
+        codec.ask(quality, bits_per_pixel)
+        return codec
 
-    def __init__(
-        self, net: Net, quality: float | None = None, bits_per_pixel: float | None = None
-    ) -> None:
+    def __init__(self, net: Net) -> None:
         self._shape = cast(tuple[int, int, int], net.image_shape)
         encoder, decoder = (_transform(part) for part in (net.encoder, net.decoder))
         self.net, self.any_size = net, encoder is not None
@@ -69,15 +69,18 @@ class Lossy:
         last = net.likelihood.layer()
         self.decoder = exact(nn.Sequential(net.decoder if decoder is None else decoder, last))
         self.finest = SIXTEENTHS * (len(self.code.step) - 1)
-        self.quality, self.bits_per_pixel = self._sixteenths(quality), bits_per_pixel
 
-    def _sixteenths(self, quality: float | None) -> int:
+    def ask(self, quality: float | None, bits_per_pixel: float | None) -> None:
+        """Take a quality, or bits per pixel, from now on; none: the middle quality."""
         most = len(self.code.step)
-        if quality is None:
-            return SIXTEENTHS * (most // 2)
-        if not 1 <= quality <= most:
+        if quality is not None and bits_per_pixel is not None:
+            raise InputError("Give a quality or the bits per pixel, not both.")
+        if quality is not None and not 1 <= quality <= most:
             raise InputError(f"The quality is between 1 and {most} for this model, not {quality}.")
-        return round(SIXTEENTHS * (quality - 1))
+        if bits_per_pixel is not None and not bits_per_pixel > 0:
+            raise InputError(f"The bits per pixel are more than 0, not {bits_per_pixel}.")
+        self.quality = round(SIXTEENTHS * (most // 2 if quality is None else quality - 1))
+        self.bits_per_pixel = bits_per_pixel
 
     @cached_property
     def sha256(self) -> str:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.distributions import Distribution
 
 from diabolo import backprop
@@ -80,8 +80,15 @@ class Likelihood(Parameters, ABC):
             " out."
         )
 
-    def behind(self, decoder: nn.Module) -> nn.Module:
-        """The decoder with what the likelihood learns of its own, which lies behind it."""
+    def of_images(self, shape: tuple[int, int, int] | None, scaling: Scaling) -> Self:
+        """The same likelihood, of images (C, H, W) so scaled, or of samples that are none."""
+        return self
+
+    def behind(self, decoder: nn.Module, draw: Generator | None = None) -> nn.Module:
+        """The decoder with what the likelihood learns of its own, which lies behind it.
+
+        Its weights are drawn from the generator; without one they have no memory.
+        """
         return decoder
 
     def before(self, decoder: nn.Module) -> nn.Module:

@@ -13,7 +13,7 @@ import math
 from typing import Any, ClassVar, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.distributions import Distribution
 from torch.nn import functional as F  # noqa: N812
 
@@ -40,7 +40,7 @@ class Mixed(Likelihood, kind="mixed"):
         found.__dict__ |= {"scaling": scaling, "beside": len(scaling.numbers)}
         return found
 
-    def behind(self, decoder: nn.Module) -> nn.Module:
+    def behind(self, decoder: nn.Module, draw: Generator | None = None) -> nn.Module:
         return nn.Sequential(decoder, Variances(len(self.scaling.numbers)))
 
     def before(self, decoder: nn.Module) -> nn.Module:

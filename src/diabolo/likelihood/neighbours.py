@@ -52,7 +52,9 @@ def plain_table() -> Tensor:
 
 
 class Neighbours(nn.Module):
-    """Logits of pixels (N,) of images (B, C, H, W), which have values 0 to 255."""
+    """The laws of pixels (N,) of images (B, C, H, W), which have values 0 to 255."""
+
+    table: Tensor
 
     def __init__(
         self,
@@ -67,12 +69,10 @@ class Neighbours(nn.Module):
         super().__init__()
         self.shape, self.reach = shape, reach
         c, h, w = shape
-        window = torch.ones(reach + 1, 2 * reach + 1, dtype=torch.bool)
-        window[reach, reach:] = False
-        self.down, self.along = (window.nonzero().t() - reach).unbind()
         self.register_buffer("table", plain_table())
-        seen = self.table.shape[1] * (c * len(self.down) + c - 1)
-        self.first, self.flag = Whole(seen, units, bias=False), Whole(units, 1)
+        values = c * 2 * reach * (reach + 1) + c - 1
+        self.first = Whole(self.table.shape[1] * values + 1, units, bias=False)
+        self.flag = Whole(units, 1)
         self.blocks = nn.ModuleList(Whole(units, units) for _ in range(layers))
         self.hidden, self.value = Whole(units, hidden), Whole(hidden, VALUES - 1)
         self.rows = nn.Parameter(torch.zeros(h, units))
@@ -98,8 +98,9 @@ class Neighbours(nn.Module):
         channels, height, width = padded.shape[1:]
         corner = (at.image * channels * height + at.row) * width + at.column
         lower = torch.arange(channels, device=padded.device) * height * width
-        along = (self.down + self.reach) * width + self.along + self.reach
-        places = corner[:, None] + (lower[:, None] + along.to(padded.device)).flatten()
+        side = torch.arange(2 * self.reach + 1, device=padded.device)
+        window = (side[: self.reach + 1, None] * width + side).flatten()[: -self.reach - 1]
+        places = corner[:, None] + (lower[:, None] + window).flatten()
         found = padded.take(places)
         if channels == 1:
             return found
@@ -111,24 +112,42 @@ class Neighbours(nn.Module):
         """What the network is given of values (N, V), as whole numbers (N, M) up to 255."""
         return F.embedding(near.int(), self.table.float()).flatten(1)
 
-    def features(self, seen: Tensor, at: Places) -> Tensor:
+    def features(self, padded: Tensor, at: Places, hint: Tensor) -> Tensor:
         """The last activations (N, units), for training."""
+        seen = torch.cat([self.seen(self.near(padded, at)), hint.unsqueeze(1)], 1)
         h = self.first(seen / (LARGEST + 1)) + snapped(self.rows)[at.row]
         h = h + snapped(self.columns)[at.column] + snapped(self.channels)[at.channel]
         for block in self.blocks:
             h = h + block(rectified(h))
         return rectified(h)
 
-    def nll(self, padded: Tensor, at: Places) -> Tensor:
-        """-log p in nats of pixels (N,), for training."""
+    def nll(self, padded: Tensor, at: Places, hint: Tensor) -> Tensor:
+        """-log p in nats of pixels (N,), for training.
+
+        `hint` (N,): what else is known of each, a whole number up to 255.
+        """
         target = padded[at.image, at.channel, at.row + self.reach, at.column + self.reach].long()
-        last = self.features(self.seen(self.near(padded, at)), at)
+        last = self.features(padded, at, hint)
         there = (target > 0).nonzero()[:, 0]
         flag = F.softplus(torch.where(target > 0, -1, 1) * self.flag(last)[:, 0])
         logits = self.value(rectified(self.hidden(last[there])))
         return flag.index_add(
             0, there, F.cross_entropy(logits, target[there] - 1, reduction="none")
         )
+
+    @torch.no_grad()
+    def draw(self, padded: Tensor, at: Places, hint: Tensor, generator: Generator) -> Tensor:
+        """Values (N,) of pixels, drawn from their law."""
+        last = self.features(padded, at, hint)
+        logits = self.value(rectified(self.hidden(last)))
+        value = torch.multinomial(logits.softmax(1), 1, generator=generator) + 1
+        there = torch.rand(len(last), 1, generator=generator, device=last.device)
+        return torch.where(there < self.flag(last).sigmoid(), value, 0)[:, 0].to(torch.uint8)
+
+    @property
+    def hinted(self) -> bool:
+        """Whether hints matter."""
+        return bool(self.first.weight[:, -1].any())
 
     @torch.no_grad()
     def exact(self) -> Exact:
@@ -143,8 +162,10 @@ class Neighbours(nn.Module):
 
 
 def last_of(exact: Exact, seen: Tensor, at: Places) -> Tensor:
-    """The last activations (N, units) of exact layers, whole numbers."""
-    h = summed(seen, exact.first).add_(exact.rows[at.row]).add_(exact.columns[at.column])
+    """The last activations (N, units) of exact layers, whole numbers, where there are no hints."""
+    weight, _ = exact.first
+    h = torch.mm(seen, weight[: seen.shape[1]]).round_()
+    h.add_(exact.rows[at.row]).add_(exact.columns[at.column])
     h.add_(exact.channels[at.channel])
     for block in exact.blocks:
         h.add_(summed(h.clamp(0, LARGEST), block))
