@@ -152,9 +152,13 @@ def _untouched() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def few_steps_will_do():
-    """Models of the tests are saved however bad they are: most have had a few steps, not more."""
+def few_steps_will_do(tmp_path_factory):
+    """Models of the tests are saved however bad they are: most have had a few steps, not more.
+
+    What they keep of images is not in the user's cache.
+    """
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.setattr(doctor, "BROKEN", frozenset())
         yield
 

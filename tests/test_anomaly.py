@@ -524,3 +524,17 @@ def test_two_samples_and_dead_codes_are_enough_to_fit(criterion):
     found = detector(criterion=criterion).fit(X)
     assert len(found.calibration_scores_) == 1
     assert np.isfinite(found.score_samples(X)).all()
+
+
+@pytest.mark.parametrize("shape", [(11,), (7, 9), (13, 13)])
+@pytest.mark.parametrize("criterion", ["reconstruction", "latent", "combined", "shape", "elbo"])
+def test_a_row_s_score_does_not_depend_on_the_rows_beside_it(threads, criterion, shape):
+    if criterion == "shape" and len(shape) == 1:
+        pytest.skip("of images alone")
+    draw = np.random.default_rng(0)
+    X, order = draw.random((150, *shape), dtype=np.float32), draw.permutation(150)
+    model = Autoencoder(latent_dim=3, hidden=(20,), epochs=1, random_state=0, device="cpu")
+    detector = AnomalyDetector(model, criterion=criterion, random_state=0).fit(X)
+    whole = detector.score_samples(X)
+    np.testing.assert_array_equal(detector.score_samples(X[order]), whole[order])
+    np.testing.assert_array_equal(detector.score_samples(X[70:71]), whole[70:71])

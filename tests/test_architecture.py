@@ -15,13 +15,13 @@ import diabolo
 SOURCE = Path(diabolo.__file__).parent
 LEVELS = [
     "errors arguments inputs params draw layers beside backprop divergence distributed optim train"
-    " progress data metrics linear denoiser figures names columns gaps noise shipped integers"
-    " exact",
-    "scaling networks corruption condition bottleneck rate store intake",
-    "likelihood",
+    " progress data metrics linear denoiser sparse figures names columns gaps noise shipped"
+    " integers exact",
+    "scaling networks corruption condition bottleneck rate store intake engines",
+    "likelihood units",
     "net hyperparameters",
     "infer begin",
-    "doctor",
+    "doctor examining",
     "unlike",
     "trial",
     "fitted",

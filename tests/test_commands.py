@@ -539,3 +539,9 @@ def test_a_broken_model_is_not_saved_unless_it_is_forced(tmp_path, capsys):
     assert "Warning: unlike the training data: In scaled units" in capsys.readouterr().err
     assert run("encode", out, "mnist:test:50", "--out", tmp_path / "own.npy") == 0
     assert capsys.readouterr().err == ""
+
+
+def test_names_move_no_cursor(tmp_path, capsys):
+    said = failed(capsys, "encode", tmp_path / "a\x1b[2Jb", "mnist:test:1", "--out", "o.npy")
+    assert "\x1b" not in said
+    assert "[2Jb does not exist" in said

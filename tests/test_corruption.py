@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy.ndimage import gaussian_filter
 from scipy.stats import norm
 
@@ -333,3 +334,16 @@ def test_a_fitted_model_keeps_the_corruption_it_was_trained_with(digits):
     before = model.corrupt(digits, random_state=0)
     noise.std = 5.0
     np.testing.assert_array_equal(model.corrupt(digits, random_state=0), before)
+
+
+def test_a_blur_far_beyond_the_image_is_its_mean_and_takes_no_more():
+    x = torch.rand(2, 1, 6, 9, generator=torch.Generator().manual_seed(0))
+    widest, wide = (Blur(s).corrupt(x, torch.Generator(), 0, 1).x for s in (1e30, 40.0))
+    assert float(widest.std((2, 3)).max()) < 2e-3
+    torch.testing.assert_close(widest, wide, atol=1e-6, rtol=0)
+
+
+def test_a_thin_mark_is_no_higher_than_the_largest(tmp_path):
+    Image.fromarray(np.full((9000, 3), 255, np.uint8)).save(tmp_path / "thin.png")
+    mark = Watermark(image=str(tmp_path / "thin.png"))._rendered(4096)
+    assert max(mark.shape) <= 4096

@@ -10,7 +10,7 @@ from conftest import BROKEN, PLAIN
 from torch import nn
 from torch.distributions import Normal, kl_divergence
 
-from diabolo import VAE, Autoencoder, doctor, load
+from diabolo import VAE, Autoencoder, doctor, examining, load
 from diabolo.corruption import GaussianNoise
 from diabolo.data.source import Batch
 from diabolo.doctor import DoctorWarning, Finding
@@ -144,7 +144,7 @@ def test_a_vae_under_a_great_beta_collapses(digits):
         ).fit(digits)
         net, rows = model.net_, model.rows(digits)
         batch = Batch(rows, rows)
-        return doctor.of_code(net, batch, torch.from_numpy(model.transform(digits)))
+        return examining.of_code(net, batch, torch.from_numpy(model.transform(digits)))
 
     assert examined(1.0) is None
     assert "0 of the 4 numbers of the code are active" in examined(100.0).what
@@ -350,7 +350,7 @@ def pair():
 
 
 def broken(module, x):
-    return doctor.broken_layer(module, lambda: module["decoder"](module["encoder"](x)))
+    return examining.broken_layer(module, lambda: module["decoder"](module["encoder"](x)))
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
@@ -380,10 +380,10 @@ def test_the_broken_layer_of_a_net(Model, digits):
     parameters = {"latent_dim": 2, "hidden": (8,), "linear": False, "epochs": 1}
     net = Model(**parameters, random_state=0).fit(digits).net_
     x = torch.from_numpy(digits[:8].reshape(8, -1))
-    assert doctor.broken_layer(net, lambda: net.decode(net.encode(x))) is None
+    assert examining.broken_layer(net, lambda: net.decode(net.encode(x))) is None
     with torch.no_grad():
         net.decoder[0].weight.fill_(math.nan)
-    assert doctor.broken_layer(net, lambda: net.decode(net.encode(x))) == "decoder.0 (Linear)"
+    assert examining.broken_layer(net, lambda: net.decode(net.encode(x))) == "decoder.0 (Linear)"
 
 
 # ---- in fit

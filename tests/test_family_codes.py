@@ -15,7 +15,7 @@ from scipy.spatial.distance import cdist
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from diabolo import doctor, load
+from diabolo import doctor, examining, load
 from diabolo.data.source import Batch
 from diabolo.errors import InputError
 from diabolo.models import MODELS
@@ -191,7 +191,7 @@ def test_a_collapsed_codebook_is_found(digits):
     model.net_.bottleneck.codebook.vectors.add_(50)
     model.net_.bottleneck.codebook.vectors[0] = 0
     rows = model.rows(digits)
-    assert doctor.of_code(model.net_, Batch(rows, rows), codes).name == "codebook collapse"
+    assert examining.of_code(model.net_, Batch(rows, rows), codes).name == "codebook collapse"
 
 
 def test_vectors_are_used_and_rebuild_digits(digits):

@@ -337,3 +337,9 @@ def test_channels_last_of_a_file_are_moved_and_said(tmp_path):
     np.testing.assert_array_equal(samples.array, np.moveaxis(X, -1, 1))
     (note,) = samples.told
     assert note.endswith("has its channels last: they are moved to the front, (3, 6, 8).")
+
+
+def test_a_pnm_of_remarks_is_refused_at_once(tmp_path):
+    (tmp_path / "a.pgm").write_bytes(b"P5\n#" + b"x" * 100_000 + b"\n1 1\n255\n\0")
+    with pytest.raises(InputError, match="remarks"):
+        read(tmp_path / "a.pgm")

@@ -987,6 +987,17 @@ COMMANDS = {
     "fit no-model.toml": (
         'no-model.toml needs a [model] with a kind, such as kind = "Autoencoder".'
     ),
+    "fit dotted.toml": "dotted.toml is not valid TOML: it is too deeply nested.",
+    "fit nested.toml": "nested.toml is not valid TOML: it is too deeply nested.",
+    "fit named.toml": (
+        "named.toml: the name '../../evil' must be of letters, digits, -, _ and dots."
+    ),
+    "fit ae --data void.npy": about("void.npy is not a NumPy array that can be read: its values"),
+    "fit ae --epochs 9999999999": "epochs is 9999999999, too large a number.",
+    "fit watermark --corruption.scale 300,300": (
+        "scale must be 2 values, each a number above 0 and at most 10, but is '300,300'."
+    ),
+    "encode link d.npy --out o.npy": "link is neither a file nor a folder.",
     "fit no-table.toml": "no-table.toml: model must be a table, but is 5.",
     "fit kind.toml": "There is no kind 'VEA'; did you mean 'VAE'?",
     "fit parameter.toml": "There is no parameter 'latentdim'; did you mean 'latent_dim'?",
@@ -1256,6 +1267,9 @@ COMMANDS |= {
 }
 
 TOML = {
+    "dotted": ".".join(["a"] * 20_000) + " = 1",
+    "nested": "a = " + "[" * 100_000,
+    "named": 'name = "../../evil"\n[model]\nkind = "Autoencoder"',
     "syntax": "[model",
     "no-model": 'title = "x"',
     "no-table": "model = 5",
@@ -1320,6 +1334,7 @@ def copied(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("copied") / "room"
     shutil.copytree(built, path)
     os.mkfifo(path / "pipe")
+    (path / "link").symlink_to("pipe")
     return path
 
 
@@ -1328,6 +1343,11 @@ def room(copied: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The copy, to work in: every test leaves it as it was."""
     monkeypatch.chdir(copied)
     return copied
+
+
+VOID = b"\x93NUMPY\x01\x00F\x00" + (
+    b"{'descr': '|V0', 'fortran_order': False, 'shape': (100000000000,)}".ljust(69) + b"\n"
+)  # of a hundred thousand million values that have no bytes
 
 
 def write_files(room: Path, digits: np.ndarray) -> None:
@@ -1362,6 +1382,7 @@ def write_files(room: Path, digits: np.ndarray) -> None:
         "text/mine.txt": b"mine",
         "mine.npy": b"mine",
         "a.xyz": b"hello",
+        "void.npy": VOID,
         "bytes.toml": b"\xff\xfe\0",
         "bytes.csv": b"a,b\n\xff,1\n",
     }.items():

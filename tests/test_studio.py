@@ -9,15 +9,18 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas
 import pytest
+import uvicorn
 from conftest import FEW, failed, run
 from fastapi.testclient import TestClient
 from PIL import Image
@@ -29,7 +32,7 @@ from diabolo.corruption import GaussianNoise
 from diabolo.data import load_mnist
 from diabolo.models import MODELS
 from diabolo.params import from_config, to_config
-from diabolo.studio import forms, guard, programs
+from diabolo.studio import connections, forms, guard, opened, programs
 from diabolo.studio.app import create_app
 from diabolo.studio.batching import ROWS, Batcher
 from diabolo.studio.service import HEAVY, Service
@@ -478,13 +481,13 @@ BAD = {
             header(*entries),
             NPY,
             422,
-            "not hold",
+            told,
         )
-        for what, entries in {
-            "negative sides": ("|u1", "(-1, -784)", 784),
-            "values without bytes": ("|V0", "(1, 784)", 0),
-            "too many sides": ("|u1", f"({'1,' * 70})", 1),
-            "a side that is no number": ("|u1", "(True, 784)", 784),
+        for what, (told, *entries) in {
+            "negative sides": ("not hold", "|u1", "(-1, -784)", 784),
+            "values without bytes": ("no bytes", "|V0", "(1, 784)", 0),
+            "too many sides": ("not hold", "|u1", f"({'1,' * 70})", 1),
+            "a side that is no number": ("not hold", "|u1", "(True, 784)", 784),
         }.items()
     },
     "another shape": ("encode", "runs/ae", npy(np.zeros((1, 5), np.uint8)), NPY, 422, "784"),
@@ -872,3 +875,105 @@ def test_the_whole_api_answers_as_it_is_described(server, examples, tmp_path):
     )
     assert found.returncode == 0, found.stdout[-3000:]
     assert "23 / 23" in found.stdout or "Tested: 23" in found.stdout, found.stdout[-3000:]
+
+
+# ---- what comes slowly, or never, keeps nobody out
+
+
+def asgi(path="/api/health", body=(), headers=()):
+    """A request as ASGI has it: its scope, and what receives its body."""
+    parts = iter([{"type": "http.request", "body": p, "more_body": True} for p in body])
+
+    async def receive():
+        message = next(parts, None)
+        return message or await asyncio.Event().wait()
+
+    scope = {"type": "http", "method": "POST", "path": path, "raw_path": path.encode()}
+    scope |= {"query_string": b"", "http_version": "1.1", "headers": [(b"host", b"x"), *headers]}
+    return scope, receive
+
+
+def test_slow_bodies_are_not_among_the_requests_at_a_time():
+    async def app(scope, receive, send):
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def statuses():
+        guarded, found = guard.Guard(app, hosts=None, most_requests=1), []
+
+        async def send(message):
+            found.append(message.get("status"))
+
+        scope, receive = asgi(body=[b"x"])
+        slow = [asyncio.ensure_future(guarded(scope, receive, send)) for _ in range(3)]
+        await asyncio.sleep(0)
+
+        async def nothing():
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        await guarded(scope, nothing, send)
+        for task in slow:
+            task.cancel()
+        await asyncio.gather(*slow, return_exceptions=True)
+        assert guarded.held == 0
+        return found
+
+    assert asyncio.run(statuses()) == [200]
+
+
+def test_a_body_of_many_lists_is_refused_before_it_is_read(client):
+    headers = {"content-type": "application/json"}
+    lists = b'{"samples": [' + b"[]," * guard.LISTS + b"[]]}"
+    assert "lists" in sentence(ask(client, "encode", lists, headers=headers), 413)
+
+
+def test_connections_of_which_nothing_comes_are_ended(monkeypatch):
+    monkeypatch.setattr(connections, "WAIT", 0.3)
+    monkeypatch.setattr(connections, "MOST", 4)
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"there"})
+
+    config = uvicorn.Config(app, http=connections.Patient, lifespan="off", log_level="warning")
+    server, listener = uvicorn.Server(config), socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    address = listener.getsockname()
+    idle = [socket.create_connection(address) for _ in range(12)]
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{address[1]}/", timeout=5) as answer:
+            assert answer.read() == b"there"
+        for connection in idle:
+            connection.settimeout(5)
+            with suppress(ConnectionResetError):
+                assert connection.recv(1) == b""
+    finally:
+        server.should_exit = True
+        thread.join()
+        for connection in [listener, *idle]:
+            connection.close()
+
+
+def test_a_model_that_is_slow_to_read_holds_no_other(root, monkeypatch):
+    begun, go = threading.Event(), threading.Event()
+
+    def slow(path):
+        if path.name == "dae":
+            begun.set()
+            assert go.wait(10)
+        return path.name
+
+    monkeypatch.setattr(opened, "Opened", slow)
+    shelf = opened.Shelf(root)
+    thread = threading.Thread(target=shelf.take, args=("runs/dae",))
+    thread.start()
+    assert begun.wait(10)
+    assert shelf.take("runs/ae") == "ae"
+    go.set()
+    thread.join()
+
+
+def test_so_many_samples_are_not_decoded_at_a_time(client, monkeypatch):
+    monkeypatch.setattr(programs, "NUMBERS", 784 * 3)
+    assert "at most 3" in sentence(ask(client, "decode", npy(np.zeros((4, 32), "f4"))), 422)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from diabolo.codec.coder import Codec as Codec
+    from diabolo.data.activations import activations as activations
     from diabolo.estimator import Autoencoder as Autoencoder
     from diabolo.exporting import export as export
     from diabolo.loading import load as load
@@ -33,6 +34,7 @@ _HOMES = {
     "Autoencoder": "diabolo.estimator",
     "Codec": "diabolo.codec.coder",
     "LatentSampler": "diabolo.tasks.sampling",
+    "activations": "diabolo.data.activations",
     "export": "diabolo.exporting",
     "load": "diabolo.loading",
     **dict(_models()),

@@ -7,7 +7,7 @@ A model is one of these; everything else combines freely. The loss of a sample, 
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Generator, Tensor, nn
@@ -57,6 +57,7 @@ class Bottleneck(nn.Module):
 
     outputs = 1  # numbers the encoder gives per number of the code
     sampling = False  # whether codes are drawn
+    overcomplete = False  # whether it has more numbers than a sample, few of them not zero
     draws = 1  # codes of each sample in a loss
     bound: str | None = None  # what reduce gives with the terms unweighted, negated: log p(x)'s
 
@@ -95,6 +96,13 @@ class Bottleneck(nn.Module):
 
     def after_step(self, generator: Generator, step: int) -> None:
         """What is learnt beside the loss: codebooks, critics. Called after every step."""
+
+    def mend(self, net: Any, generator: Generator, step: int) -> None:
+        """What is mended in the network that has it, after every step: units that are dead."""
+
+    def learner(self, net: Any) -> Callable[..., Tensor] | None:
+        """`Net.learner` of a network that has it, where its own gradients are written out."""
+        return None
 
     def prior(self) -> Prior | None:
         """The law that new codes are drawn from; None where the model has none."""

@@ -6,6 +6,7 @@ Nothing heavy is imported before it is known what is asked for.
 import argparse
 import json
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from diabolo.errors import DoctorWarning, IncompleteError, InputError, out_of_me
 
 FACES = ("diabolo.studio.server",)  # commands of rooms above `commands`
 COMMANDS = commands.found(FACES)
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except (InputError, OSError, MemoryError, RuntimeError) as error:
         for sentence in _said(error):
-            print(f"diabolo: {sentence}", file=sys.stderr)
+            _print(f"diabolo: {sentence}", file=sys.stderr)
         return 2
     return 0
 
@@ -46,7 +48,7 @@ def _warnings_said() -> Iterator[None]:
 
     def say(message: object, *where: object) -> None:
         if str(message) not in said:
-            print(f"Warning: {message}", file=sys.stderr)
+            _print(f"Warning: {message}", file=sys.stderr)
         said.add(str(message))
 
     with warnings.catch_warnings():
@@ -80,7 +82,7 @@ def _run(words: list[str]) -> None:
     given = _given(command, rest)
     show = _print_json if given.pop("json", False) else command.show or _print_lines
     if "say" in command.function.__annotations__:
-        command.function(**given, say=print)
+        command.function(**given, say=_print)
         return
     try:
         show(command.function(**given))
@@ -89,8 +91,13 @@ def _run(words: list[str]) -> None:
         raise
 
 
+def _print(*words: object, **how: Any) -> None:
+    """print, of names and texts from elsewhere as well: without what moves a terminal's cursor."""
+    print(*(CONTROL.sub("\ufffd", str(word)) for word in words), **how)
+
+
 def _print_lines(result: Any) -> None:
-    print(*(result if isinstance(result, list) else [result]), sep="\n")
+    _print(*(result if isinstance(result, list) else [result]), sep="\n")
 
 
 def _print_json(result: Any) -> None:

@@ -26,6 +26,7 @@ from diabolo.scaling import learn_scaling
 
 AUTO = "auto"
 BOUNDED = {activation: scaling for scaling, activation in OUTPUTS.items()}  # what ends a range
+OVER = 4  # units for each value of a sample, where few of them are active
 CODE, SHARE = 32, 3  # numbers in a code, at most, and one for so many values of a sample
 FEW, SOME, MANY = 8, 0.2, 1000  # samples, of which none validate; share of fewer than so many
 HELD = 0.1  # share of more
@@ -74,6 +75,8 @@ class Given:
 
     def latent_dim(self) -> int:
         """K."""
+        if self.bottleneck.overcomplete:
+            return OVER * self.features
         return min(CODE, -(-self.features // SHARE))
 
     def scaling(self) -> str:
@@ -96,6 +99,8 @@ class Given:
 
     def hidden(self) -> tuple[int, ...]:
         """Wider where there is more to learn from."""
+        if self.bottleneck.overcomplete and not self._images:
+            return ()
         if self._images:
             return getattr(self.p.network, "hidden", ())
         wide = 1024 if self.samples >= 20_000 else 256 if self.features > 256 else 128

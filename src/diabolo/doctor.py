@@ -7,17 +7,14 @@ is wrong. Letters: samples x (B, D) and outputs (B, D) in scaled units, codes (B
 import math
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from diabolo.data.source import Batch
 from diabolo.errors import DoctorWarning
-from diabolo.infer import in_blocks, watched
-from diabolo.net import Net
 
 Array = Tensor | np.ndarray  # any type, any device
 
@@ -35,6 +32,7 @@ EPOCH_FACTOR, GUESS_FACTOR = 10.0, 100.0  # an exploded loss beside an earlier o
 CONVERGED = 0.01  # of the first epoch's loss; below it a factor means little
 FAR, FAR_SHARE = 10.0, 0.01  # spans of the samples that outputs may be off; share that may be
 SHOWN = 5  # column names in a sentence
+ROUNDED = 0.01  # of the largest number: what a device may be off the CPU
 BROKEN = frozenset(  # findings with which a model is of no use, whatever one wants of it
     {"mean output", "black output", "constant output", "exploding output", "worse than the mean"}
 )
@@ -370,80 +368,23 @@ def exploding(
     return Finding("exploding loss", what, "Use a lower learning_rate, or scale X.")
 
 
-# ---- a network
+# ---- the device
 
 
-def examine(
-    net: Net,
-    batch: Batch,
-    codes: Tensor,
-    *,
-    vectors: bool = True,
-    columns: Sequence[str] | None = None,
-    val_losses: Sequence[float] = (),
-) -> list[Finding]:
-    """What is wrong with a trained network, on a stored batch and the codes (B, K) of it.
-
-    `vectors`: codes are no feature maps. `columns`: samples are rows of a table, with these names
-    or none ([]).
-    """
-    source, x = batch.source, batch.target
-    scaled = net.scaling.filled(net.scaling(x))
-    output = net.scaling(in_blocks(net, net.decode, codes, *batch.beside).to(net.device))
-    output = net.scaling.filled(output)
-    restrained = net.corruption is not None or bool(net.probe[1]) or source is not x
-    return found(
-        unscaled(scaled),
-        None if columns is None else constant_columns(x, columns),
-        wide_code(codes.shape[1], net.features, restrained=restrained),
-        of_code(net, batch, codes) if vectors else None,
-        flat_output(scaled, output, net.scaling.low),
-        rising_validation(val_losses),
+def wrong_device(device: str, off: float) -> Finding | None:
+    """A device whose answers are off those of the CPU, by that share of the largest number."""
+    if off <= ROUNDED:
+        return None
+    what = "no numbers" if math.isinf(off) else f"off by up to {off:.2g} of the largest number"
+    return Finding(
+        "wrong device",
+        f"The answers of the device {device} are {what}, beside those of the CPU.",
+        "Use device='cpu', or another driver or version of torch.",
     )
-
-
-def of_code(net: Net, batch: Batch, codes: Tensor) -> Finding | None:
-    """What is wrong with the codes (B, K) of a stored batch, by the measures of the bottleneck."""
-    x = net.shaped(net.scaling(batch.source))
-    with torch.inference_mode():
-        encode = net.encoding(batch.given)
-        measures = net.bottleneck.measures(encode, x)
-        terms = net.bottleneck(encode, x).terms if "active_units" in measures else {}
-    if "codebook_use" in measures:
-        use, perplexity = measures["codebook_use"], measures["perplexity"]
-        return codebook_collapse(use, perplexity, len(codes)) or dead_units(codes)
-    if len(codes) < 2 or "active_units" not in measures:
-        return dead_units(codes)
-    size = codes.shape[1]
-    kl = float(terms["kl"][1].double().mean()) / size if "kl" in terms else None
-    return collapse(int(measures["active_units"]), size, kl)
-
-
-def broken_layer(module: nn.Module, run: Callable[[], object]) -> str | None:
-    """The first layer of `module` to work in `run` whose weights or output are not finite.
-
-    A layer is a module without children; its name and kind are given, "encoder.2 (Linear)".
-    """
-    names = {leaf: name for name, leaf in module.named_modules() if not list(leaf.children())}
-    broken: list[str] = []
-
-    def note(leaf: nn.Module, _: object, output: object) -> None:
-        tensors = [*leaf.parameters(), *_tensors(output)]
-        if not all(bool(t.isfinite().all()) for t in tensors):
-            broken.append(f"{names[leaf]} ({type(leaf).__name__})".lstrip())
-
-    with torch.no_grad(), watched(names, note):
-        run()
-    return broken[0] if broken else None
 
 
 def _percent(share: float) -> str:
     return "none" if share == 0 else f"{100 * share:.2g}%"
-
-
-def _tensors(output: object) -> list[Tensor]:
-    parts = output if isinstance(output, tuple | list) else [output]
-    return [part for part in parts if isinstance(part, Tensor)]
 
 
 def _doubles(values: Array | Sequence[float]) -> Tensor:

@@ -246,7 +246,8 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Hyperparamete
         """X as the encoder saw it in training: corrupted, in the units and the shape of X.
 
         By another `corruption` where one is given, in the scaled units of this model. `window`
-        (N, 4): where in larger images the samples lie, as in a `Batch`.
+        (N, 4): where in larger images the samples lie, as in a `Batch`. A `random_state` that is a
+        generator of torch goes on from where it is.
         """
         net = self._net()
         if corruption is not None:
@@ -256,16 +257,18 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Hyperparamete
             net.check_corruption()
         if net.corruption is None:
             raise InputError("The model was trained without a corruption: there is none to apply.")
-        X = brought(X)
-        if isinstance(X, OnDisk):
-            raise InputError("X lies on disk, and is corrupted in memory: give a part, X[:1000].")
-        draw = generator(find_seed(random_state), "corrupt", device=self.net_.device.type)
+        draw = random_state
+        if not isinstance(draw, torch.Generator):
+            draw = generator(find_seed(random_state), "corrupt", device=self.net_.device.type)
 
         def corrupted(x: Tensor, *window: Tensor) -> Tensor:
             return net.scaling.inverse(net.corrupt(net.scaling(x), draw, *window))
 
-        beside = [] if window is None else [torch.as_tensor(window)]
-        return self.fitted_.intake.like(X, in_blocks(net, corrupted, self.rows(X), *beside))
+        def some(X: Any) -> Any:
+            return self.fitted_.intake.like(X, in_blocks(net, corrupted, self.rows(X), *beside))
+
+        X, beside = brought(X), [] if window is None else [torch.as_tensor(window)]
+        return streamed(some, X) if isinstance(X, OnDisk) else some(X)
 
     def score_samples(self, X: Any, *, condition: Any = None) -> Any:
         """Minus the negative log-likelihood of each sample, (N,) nats: larger is more normal.

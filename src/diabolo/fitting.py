@@ -18,7 +18,7 @@ import torch
 from scipy.special import stdtrit
 from torch import Tensor
 
-from diabolo import distributed, doctor, resuming, trial
+from diabolo import distributed, doctor, examining, resuming, trial
 from diabolo.begin import begin
 from diabolo.beside import Beside
 from diabolo.bottleneck import Bottleneck
@@ -281,7 +281,9 @@ class Fit:
             rows = self.training.validation or self.source
             draw = generator(record.seed, "gaps", device=self.net.device.type)
             self.net.judge(rows.head(EXAMINED), draw)
-        held, findings = self.training.validation, [self.stopped, *self._examine(record)]
+        held = self.training.validation
+        findings: list[Finding | None] = [self.stopped, *self._examine(record)]
+        findings.append(trial.round_trip(self.net, self.source.head(trial.TRIED)))
         more, usual = trial.tried(self.net, self.source, held, record.seed)
         return replace(record, findings=doctor.found(*findings, *more), usual=usual)
 
@@ -392,7 +394,7 @@ class Fit:
             losses = [*history["loss"][self.first :], epoch.loss * self.factor]
             return doctor.exploding(losses, steps, self.guess)
         few = self.source.head(2)
-        layer = doctor.broken_layer(net, lambda: net.reconstruct(few.source, few.given))
+        layer = examining.broken_layer(net, lambda: net.reconstruct(few.source, few.given))
         last = float(before[-1]) if before.size else None
         return doctor.not_finite(len(history["epoch"]) + 1, steps, last, layer)
 
@@ -401,7 +403,7 @@ class Fit:
         columns, losses = None, record.history["val_loss"]
         if record.grid is None and record.dtype == "float32":
             columns = record.columns or list(record.intake.names)
-        return doctor.examine(
+        return examining.examine(
             self.net,
             self.source.head(EXAMINED),
             self.codes,

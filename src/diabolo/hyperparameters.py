@@ -15,6 +15,10 @@ from diabolo.networks import Network
 from diabolo.params import Count, Parameters, Part, Seed
 
 Auto = Literal["auto"]  # found from the data, see `defaults`
+Kind = Annotated[
+    Part[Network] | tuple[InstanceOf[nn.Module], InstanceOf[nn.Module]],
+    "Kind of network, or your own pair (encoder, decoder) without the output activation.",
+]
 
 
 class Hyperparameters(Parameters):
@@ -30,10 +34,7 @@ class Hyperparameters(Parameters):
         "Units (not dense: channels) of the encoder's layers; the decoder mirrors them. auto: by"
         " the number and size of the samples; none: the network's own.",
     ] = "auto"
-    network: Annotated[
-        Part[Network] | tuple[InstanceOf[nn.Module], InstanceOf[nn.Module]],
-        "Kind of network, or your own pair (encoder, decoder) without the output activation.",
-    ] = "dense"
+    network: Kind = "dense"
     image_shape: Annotated[
         tuple[Count, Count, Count] | None,
         "C,H,W of an image, of flat input to a convolutional network.",

@@ -141,8 +141,10 @@ class Net(nn.Module):
         Takes what `loss` takes and a weight; gives the losses, and leaves the gradients of their
         sum times the weight in the parameters.
         """
+        if type(self.bottleneck) is not Bottleneck:
+            return self.bottleneck.learner(self)
         layers = backprop.chain(self.encoder, self.decoder)
-        if layers is None or type(self.bottleneck) is not Bottleneck or self.condition is not None:
+        if layers is None or self.condition is not None:
             return None
 
         @torch.no_grad()
@@ -159,6 +161,7 @@ class Net(nn.Module):
     def after_step(self, generator: Generator, step: int) -> None:
         """What the bottleneck learns beside the loss."""
         self.bottleneck.after_step(generator, step)
+        self.bottleneck.mend(self, generator, step)
 
     def seen(
         self, batch: Batch, generator: Generator, *, hiding: bool = True

@@ -32,6 +32,7 @@ T = TypeVar("T")
 
 Count = Annotated[int, Ge(1)]
 Seed = Annotated[int, Ge(0), Le(2**63 - 1)]
+LONGEST = 2**31  # what is not bounded is less
 LARGEST = float(np.finfo(np.float32).max)
 STRICT = ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 
@@ -98,7 +99,11 @@ class Parameter:
     def check(self, value: Any) -> Any:
         """`value` as the type in `hint`, or an `InputError` that says what `name` should be."""
         try:
-            return self._adapter.validate_python([_plain(value)])[0]
+            found = self._adapter.validate_python([_plain(value)])[0]
+            long = isinstance(found, int) and found >= LONGEST
+            if long and "at most" not in describe(self.hint):
+                raise InputError(f"{self.name} is {found}, too large a number.")
+            return found
         except ValidationError:
             what = describe(self.hint)
             raise InputError(f"{self.name} must be {what}, but is {value!r}.") from None

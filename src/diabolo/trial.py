@@ -5,6 +5,8 @@ methods of the same code size make of them (`diabolo.linear`, `diabolo.denoiser`
 samples are corrupted, leaving them as they are. Errors are in scaled units; gaps do not count.
 """
 
+import copy
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -12,15 +14,17 @@ import torch
 from torch import Tensor
 
 from diabolo import doctor
-from diabolo.data.source import Source
+from diabolo.data.source import Batch, Source
 from diabolo.denoiser import fit_denoiser
 from diabolo.doctor import Finding
+from diabolo.infer import in_blocks
 from diabolo.linear import LinearMap, fit_principal
 from diabolo.net import Net
 from diabolo.train import generator
 from diabolo.unlike import outputs, signs, usual
 
 MOST, VALUES, FEWEST = 2048, 2**22, 64  # samples; values in them; samples however wide
+TRIED = 16  # samples on the device and on the CPU
 WORTH = 16  # samples that teach the plain methods something
 
 
@@ -45,6 +49,32 @@ class Trial(NamedTuple):
     def error(self, output: np.ndarray) -> float:
         """The mean squared error of an output (N, D), or of one for all samples (D,)."""
         return float(np.nanmean(np.square(output - self.clean, dtype=np.float64)))
+
+
+def on_cpu(net: Net) -> Net | None:
+    """The same network on the CPU, if it is elsewhere."""
+    return None if net.device.type == "cpu" else copy.deepcopy(net).cpu()
+
+
+def round_trip(net: Net, batch: Batch) -> Finding | None:
+    """What a device makes of a few samples otherwise than the CPU, beyond rounding.
+
+    Codes and reconstructions, as shares of the largest number that the CPU has there. (A card may
+    round factors to ten bits; what is wrong is off by far more.)
+    """
+    twin = on_cpu(net)
+    if twin is None:
+        return None
+    rows = [batch.source[:TRIED], *(part[:TRIED] for part in batch.beside)]
+    off = 0.0
+    for way in ("encode", "reconstruct"):
+        own, true = (
+            in_blocks(n, getattr(n, way), *(part.to(n.device) for part in rows)).double()
+            for n in (net, twin)
+        )
+        share = (own - true).abs().max() / true.abs().max().clamp(min=1e-12)
+        off = max(off, float(share.nan_to_num(math.inf)))
+    return doctor.wrong_device(str(net.device), off)
 
 
 def tried(

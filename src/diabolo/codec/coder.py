@@ -109,18 +109,18 @@ class Codec:
     ) -> None:
         """Write the file of groups of images, and `tell` of the share that is done."""
         shapes = [self._shape(group.array) for group in groups]
-        types = {str(group.array.dtype) for group in groups}
-        if len(types) != 1 or not types <= set(TYPES):
-            raise InputError(
-                f"Images must all be of 8 bits, or all bool, and not {', '.join(sorted(types))}."
-            )
+        types = sorted({str(group.array.dtype) for group in groups})
+        for group in groups:
+            self.check(group.array)
+        if len(types) > 1:
+            raise InputError(f"Images must be of one type, and not {' and '.join(types)}.")
         ranks = [group.array.ndim - 1 for group in groups]
         header = file.Header(
             self.coder.name,
             self.name,
             self.coder.sha256,
             sum(len(group.array) for group in groups),
-            types.pop(),
+            types[0],
             list(shapes[0]) if len({*shapes}) == 1 else None,
             {"rank": ranks[0]} if len({*ranks}) == 1 else {},
         )
@@ -145,6 +145,12 @@ class Codec:
                 yield file.Chunk(said, self.coder.encode(some.reshape(-1, *shape)))
                 done += len(some)
                 tell(done / header.count)
+
+    def check(self, array: np.ndarray) -> None:
+        """Raise `InputError` where images (N, ...) cannot be compressed."""
+        self._shape(array)
+        if str(array.dtype) not in TYPES:
+            raise InputError(f"Images must be of 8 bits or bool, and not {array.dtype}.")
 
     def _shape(self, array: np.ndarray) -> tuple[int, int, int]:
         """(C, H, W) of images (N, ...)."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from diabolo.arguments import Argument, Usage, arguments
 from diabolo.data.spec import INPUT
@@ -36,6 +36,10 @@ ModelOrRecipe = Annotated[str | Path, Usage("MODEL|RECIPE"), f"{MODEL}, or a rec
 Input = Annotated[str, Usage("INPUT"), INPUT]
 Image = Annotated[str, Usage("INPUT"), "one image, such as mnist:test:3-3"]
 Force = Annotated[bool, "replace what is there"]
+Engine = Annotated[
+    Literal["ray"] | None,
+    "spread the work over the processors of this machine, or of the cluster at RAY_ADDRESS",
+]
 F = TypeVar("F", bound=Callable[..., Any])
 
 

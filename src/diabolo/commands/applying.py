@@ -7,7 +7,7 @@ from annotated_types import Ge
 
 from diabolo import data
 from diabolo.arguments import Usage
-from diabolo.commands import Force, Input, Model, command, runs
+from diabolo.commands import Engine, Force, Input, Model, command, runs
 from diabolo.errors import InputError, complete
 
 if TYPE_CHECKING:
@@ -62,9 +62,11 @@ def reconstruct_by(
     fill: bool = False,
     corrupt: bool,
     seed: int,
+    engine: str | None = None,
     force: bool,
 ) -> list[Path]:
-    """As `reconstruct`, by a model that is loaded."""
+    """As `reconstruct`, by a model that is loaded, and by an engine."""
+    from diabolo.engines import over
     from diabolo.tasks.evaluation import pictured
 
     out = runs.free_for_result(path, source, force=force)
@@ -74,7 +76,7 @@ def reconstruct_by(
     clean = samples.array
     seen = fitted.corrupt(clean, random_state=seed) if corrupt else clean
     use = fitted.fill if fill else fitted.reconstruct
-    output = use(seen, condition=runs.condition_of(fitted, samples))
+    output = over(use, seen, engine, condition=runs.condition_of(fitted, samples))
     data.write(out, output, like=samples)
     written = [out]
     if pictured(fitted):
@@ -97,6 +99,7 @@ def encode(
         "where to, such as codes.csv (with names and labels), .parquet, .npz, .npy",
     ],
     *,
+    engine: Engine = None,
     force: Force = False,
 ) -> list[Path]:
     """Write the codes of images or rows.
@@ -104,13 +107,16 @@ def encode(
     The mean codes of INPUT, (N, K) float32, go to .npy, .npz, .csv or .parquet. All but .npy keep
     the names of image files and the labels, where INPUT has them.
     """
+    from diabolo.engines import over
+
     out = runs.free_for_result(out, source, force=force)
     if out.suffix not in (".npy", ".npz", ".csv", ".parquet"):
         raise InputError(f"Codes go to .npy, .npz, .csv or .parquet, not {out.name!r}.")
-    fitted = runs.load_model(model)
+    fitted = runs.load_model(model, engine)
     samples = runs.read_for(fitted, source)
     runs.tell_unlike(fitted, samples)
-    codes = fitted.transform(samples.array, condition=runs.condition_of(fitted, samples))
+    beside = runs.condition_of(fitted, samples)
+    codes = over(fitted.transform, samples.array, engine, condition=beside)
     data.write_codes(out, codes, of=samples)
     return complete([out], samples.failures)
 

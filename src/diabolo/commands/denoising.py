@@ -4,13 +4,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge, Le
 
 from diabolo import data
 from diabolo.arguments import Usage
-from diabolo.commands import Force, Input, Model, command, runs
+from diabolo.commands import Engine, Force, Input, Model, command, runs
 from diabolo.commands.applying import (
     Corrupt,
     CorruptionSeed,
@@ -56,6 +56,7 @@ def denoise(
     ] = False,
     corrupt: Corrupt = False,
     seed: CorruptionSeed = 0,
+    engine: Engine = None,
     force: Force = False,
 ) -> list[str | Path]:
     """Clean images of any size, or rows, with a denoising model.
@@ -73,10 +74,11 @@ def denoise(
     from diabolo.report import write_picture
     from diabolo.tasks import comparing, filling, filters, whole
 
-    fitted = runs.load_model(model)
+    fitted = runs.load_model(model, engine)
     _check(fitted, model, mask, level, corrupt=corrupt, ensemble=ensemble)
+    drawn: dict[str, Any] = {"corrupt": corrupt, "seed": seed}
     if fitted.image_shape_ is None:
-        return list(reconstruct_by(fitted, source, out, corrupt=corrupt, seed=seed, force=force))
+        return list(reconstruct_by(fitted, source, out, **drawn, engine=engine, force=force))
     out = runs.free_for_result(out, source, force=force)
     picture = runs.free_to_write(out.with_name(f"{out.name}-comparison.png"), force=force)
     if (
@@ -85,13 +87,13 @@ def denoise(
         and whole.takes_any_size(fitted)
         and (files := image_files(source, out))
     ):
-        return clean_files(fitted, files, out, picture, level=level, ensemble=ensemble)
+        asked = {"level": level, "ensemble": ensemble}
+        return clean_files(fitted, files, out, picture, engine, **asked)
     parts = data.read_each(source)
     runs.tell(parts[0].told)
     if parts[0].on_disk:
         if not (mask or level is not None or ensemble or whole.takes_level(fitted)):
-            use = reconstruct_by(fitted, source, out, corrupt=corrupt, seed=seed, force=force)
-            return list(use)
+            return list(reconstruct_by(fitted, source, out, **drawn, engine=engine, force=force))
         parts = [replace(parts[0], array=np.asarray(parts[0].array))]
     if len(parts) > 1 and kind_by_name(out) != "folder":
         raise InputError(f"{source} has images of different sizes: give a folder as --out.")
@@ -102,7 +104,7 @@ def denoise(
     else:
         _tell_unlike(fitted, [part.array for part in parts])
     done, failures = comparing.each(
-        parts, fitted, seed if corrupt else None, level, ensemble=ensemble
+        parts, fitted, seed if corrupt else None, level, ensemble=ensemble, engine=engine
     )
     table = list[str]()
     if corrupt:

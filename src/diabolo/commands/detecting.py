@@ -2,9 +2,11 @@
 
 import csv
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,12 +15,13 @@ from annotated_types import Ge, Gt, Lt
 
 from diabolo import data, recipes
 from diabolo.arguments import Usage
-from diabolo.commands import Input, ModelOrRecipe, command, family, runs
+from diabolo.commands import Engine, Input, ModelOrRecipe, command, family, runs
 from diabolo.commands.training import new_model
 from diabolo.data import spec
 from diabolo.data.files import check_file, check_place, folder_atomically, quietly
 from diabolo.data.spec import INPUT
 from diabolo.errors import InputError, complete
+from diabolo.names import is_frame
 
 if TYPE_CHECKING:
     import numpy as np
@@ -130,6 +133,7 @@ def score(
     out: Annotated[str | Path, Usage("--out DIR"), "folder of the results"],
     *,
     worst: Annotated[int, Ge(1), "samples in the picture"] = 12,
+    engine: Engine = None,
     force: Annotated[bool, "replace earlier results in DIR"] = False,
 ) -> list[str]:
     """Say which samples are anomalies, and draw the worst.
@@ -141,12 +145,12 @@ def score(
     if not 1 <= worst <= MOST:
         raise InputError(f"--worst must be from 1 to {MOST}, but is {worst}.")
     path = runs.free_folder(out, [source], (SCORES, WORST), force=force)
-    detector = _load_detector(file)
+    detector = _load_detector(file, engine)
     samples = runs.read_for(detector.model_, source)
-    found = _judge(detector, samples)
+    found = _judge(detector, samples, engine)
     runs.tell_unlike(detector.model_, samples)
     with folder_atomically(path) as folder, quietly():
-        _write_scores(folder / SCORES, found)
+        _write_scores(folder / SCORES, found, _cells(detector, samples, engine))
         _draw_worst(folder / WORST, detector, found, worst)
         written = [str(path / p.name) for p in sorted(folder.iterdir())]
     return complete([_verdict(detector, found.answers[2]), *written], samples.failures)
@@ -257,9 +261,6 @@ class _Found:
     scores: "np.ndarray"
     p_values: "np.ndarray"
     flagged: "np.ndarray"
-    shares: "np.ndarray | None"  # of each column in a row's error, of a table
-    columns: "np.ndarray"
-    cells: "list[OddCell]"  # the oddest of each row
 
     @property
     def answers(self) -> "tuple[np.ndarray, np.ndarray, np.ndarray]":
@@ -277,11 +278,11 @@ class _Found:
         return f"p = {self.p_values[i]:.3g}, {_word(self.flagged[i])}"
 
 
-def _load_detector(file: str | Path) -> "AnomalyDetector":
+def _load_detector(file: str | Path, engine: str | None) -> "AnomalyDetector":
     from diabolo.loading import load
     from diabolo.tasks.anomaly import AnomalyDetector
 
-    loaded = load(runs.model_file(file))
+    loaded = load(runs.model_file(file), device="cpu" if engine else "auto")
     if not isinstance(loaded, AnomalyDetector):
         raise InputError(
             f"{file} is a model and no detector: make one with diabolo detect fit {file} DATA."
@@ -289,44 +290,53 @@ def _load_detector(file: str | Path) -> "AnomalyDetector":
     return loaded
 
 
-def _judge(detector: "AnomalyDetector", samples: "Samples") -> _Found:
+def _judge(detector: "AnomalyDetector", samples: "Samples", engine: str | None) -> _Found:
+    from diabolo.engines import over
+
+    scores = over(detector.score_samples, samples.array, engine)
+    return _Found(samples, scores, detector.p_values_of(scores), scores < detector.offset_)
+
+
+def _cells(
+    detector: "AnomalyDetector", samples: "Samples", engine: str | None
+) -> "Iterator[OddCell] | None":
+    """The oddest cell of each row of a table, block by block; None of what is no table."""
+    if detector.model_.grid_ is not None:
+        return None
+    from diabolo.data.mapped import blocks
+    from diabolo.engines import mapper
+
+    found = mapper(engine)(partial(_cells_of, detector), blocks(samples.array))
+    return chain.from_iterable(found)
+
+
+def _cells_of(detector: "AnomalyDetector", X: Any) -> "list[OddCell]":
     import numpy as np
 
-    from diabolo.tasks.anomaly import column_names
-
-    if detector.model_.image_shape_ is None and samples.on_disk:
-        samples = replace(samples, array=np.asarray(samples.array))  # each of its cells is told
-    scores = detector.score_samples(samples.array)
-    flagged, shares = scores < detector.offset_, None
-    columns, cells = np.empty(0, object), list[Any]()
-    if detector.model_.grid_ is None:
-        shares = detector.shares(samples.array)
-        columns, cells = column_names(detector.model_), detector.odd_cells(samples.array, shares)
-    return _Found(samples, scores, detector.p_values_of(scores), flagged, shares, columns, cells)
+    return detector.odd_cells(X if is_frame(X) else np.asarray(X))
 
 
-def _write_scores(path: Path, found: _Found) -> None:
+def _write_scores(path: Path, found: _Found, cells: "Iterator[OddCell] | None") -> None:
     """`scores.csv`: a line a sample, or a time step of a series, in the order of the input."""
-    series, (scores, p_values, flagged) = found.samples.series, found.answers
-    there = [isfinite(score) for score in scores]  # what no window covers has none
-    first = {"file": found.samples.names} if series is None else {"time": series.times}
-    lines: dict[str, Any] = {
-        **first,
-        "score": [f"{v:.9g}" if has else "" for v, has in zip(scores, there, strict=True)],
-        "p_value": [f"{v:.6g}" if has else "" for v, has in zip(p_values, there, strict=True)],
-        "verdict": [_word(v) if has else "" for v, has in zip(flagged, there, strict=True)],
-    }
-    if found.shares is not None:
-        lines["oddest_column"] = [cell.column for cell in found.cells]
-        lines["share_of_error"] = [f"{cell.share:.4f}" for cell in found.cells]
-        lines["value"] = [cell.value for cell in found.cells]
-        lines["normal"] = [cell.normal for cell in found.cells]
+    series, answers = found.samples.series, found.answers
+    first, names = ("file", found.samples.names) if series is None else ("time", series.times)
+    header = [first, "score", "p_value", "verdict"]
+    columns: list[Iterable[tuple[Any, ...]]] = [zip(names, strict=True), map(_said, *answers)]
+    if cells is not None:
+        header += ["oddest_column", "share_of_error", "value", "normal"]
+        columns.append((c.column, f"{c.share:.4f}", c.value, c.normal) for c in cells)
     if found.samples.labels is not None:
-        lines["label"] = found.samples.labels
+        header.append("label")
+        columns.append(zip(found.samples.labels, strict=True))
     with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
-        writer.writerow(lines)
-        writer.writerows(zip(*lines.values(), strict=True))
+        writer.writerow(header)
+        writer.writerows(chain.from_iterable(line) for line in zip(*columns, strict=True))
+
+
+def _said(score: float, p_value: float, flag: bool) -> tuple[str, str, str]:
+    """The answers of a sample; of a time step that no window covers, nothing."""
+    return (f"{score:.9g}", f"{p_value:.6g}", _word(flag)) if isfinite(score) else ("", "", "")
 
 
 def _draw_worst(path: Path, detector: "AnomalyDetector", found: _Found, count: int) -> None:
@@ -335,15 +345,19 @@ def _draw_worst(path: Path, detector: "AnomalyDetector", found: _Found, count: i
 
     from diabolo import figures
     from diabolo.report import write_picture
+    from diabolo.tasks.anomaly import column_names
     from diabolo.tasks.evaluation import pictured, shown
 
     model, names = detector.model_, found.samples.names
     worst, series = np.argsort(found.scores, kind="stable"), found.samples.series
     worst = worst[:count] if series is None else series.apart(worst)[:count]
     title = f"The {len(worst)} least normal of {len(names):,}"
-    if found.shares is not None:
-        shares, columns = found.shares[worst], [str(name) for name in found.columns]
-        labels = [f"row {names[i]}: {found.caption(i)}\n{found.cells[i]}" for i in worst]
+    if model.grid_ is None:
+        X = found.samples.rows(worst).array
+        X = X if is_frame(X) else np.asarray(X)
+        shares, columns = detector.shares(X), [str(name) for name in column_names(model)]
+        cells = zip(worst, detector.odd_cells(X, shares), strict=True)
+        labels = [f"row {names[i]}: {found.caption(i)}\n{cell}" for i, cell in cells]
         write_picture(path, lambda: figures.odd_columns(shares, labels, columns, title=title))
     elif len(model.grid_) == 2:
         X = found.samples.array[worst]

@@ -12,6 +12,8 @@ from diabolo.recipes import Recipe
 if TYPE_CHECKING:
     import numpy as np
 
+SIZE = "64 MiB"  # `mapped.LARGE`, in words
+
 
 def hold_out(samples: Samples, seed: int) -> tuple[Samples, Samples]:
     """A tenth of the samples, drawn by the seed, for testing; of a series its end."""
@@ -28,7 +30,10 @@ def hold_out(samples: Samples, seed: int) -> tuple[Samples, Samples]:
     if samples.on_disk:  # few
         from diabolo.data.mapped import LARGE
 
-        held = max(1, min(held, LARGE * n // samples.array.nbytes))
+        tenth, held = held, max(1, min(held, LARGE * n // samples.array.nbytes))
+        if held < tenth:
+            note = f"Of {n:,} samples {held:,}, as many as {SIZE} have, are drawn to test on."
+            samples = replace(samples, told=[*samples.told, note])
     training, testing = parted(samples, (np.sort(order[held:]), np.sort(order[:held])))
     return training, in_memory(testing)
 
@@ -50,7 +55,13 @@ def in_memory(samples: Samples, most: int | None = None) -> Samples:
     few = max(1, LARGE * len(samples.array) // max(samples.array.nbytes, 1))
     count = min(len(samples.array), most or few, few)
     cut = samples.rows(np.arange(count))
-    return replace(cut, array=np.asarray(cut.array))
+    told = list(samples.told)
+    if most is None and count < len(samples.array):
+        told.append(
+            f"Of {len(samples.array):,} test samples the first {count:,} are used, as many as"
+            f" {SIZE} have."
+        )
+    return replace(cut, array=np.asarray(cut.array), told=told)
 
 
 def with_columns(samples: Samples, names: Sequence[Any]) -> Samples:

@@ -1,9 +1,9 @@
 """Photographs cleaned file by file, so that one at a time is in the memory."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from diabolo.commands import runs
 from diabolo.data.files import folder_atomically
@@ -36,7 +36,12 @@ def image_files(source: str, out: Path) -> "Found | None":
 
 
 def clean_files(
-    model: "Estimator", files: "Found", out: Path, picture: Path, **asked: Any
+    model: "Estimator",
+    files: "Found",
+    out: Path,
+    picture: Path,
+    engine: str | None = None,
+    **asked: Any,
 ) -> list[str | Path]:
     """Write image files cleaned, in the form of each, and a picture of the first: their paths.
 
@@ -50,12 +55,13 @@ def clean_files(
     runs.tell(files.notes)
     names, failed = names_for(files.folder, files.names)
     good = [name for name in files.names if name not in failed]
-    clean = partial(_each, model, files.folder, asked=asked, failed=failed)
+    one = partial(_cleaned, model, files.folder.resolve(), asked)
+    clean = partial(_each, one, engine=engine, failed=failed)
     if kind_by_name(out) == "image":
-        shown = clean({name: out for name in good})
+        shown = clean({name: out.absolute() for name in good})
     else:
         with folder_atomically(out) as folder:
-            targets = [folder / name for name in names]
+            targets = [folder.absolute() / name for name in names]
             shown = clean(dict(zip(good, targets, strict=True)))
     written: list[str | Path] = [out]
     if model.image_shape_[0] in (1, 3):
@@ -64,41 +70,69 @@ def clean_files(
     return complete(written, [*files.failures, *failed.values()])
 
 
+class _Cleaned(NamedTuple):
+    """A photograph that was cleaned and written: what is said of it, and a picture."""
+
+    said: list[str]
+    failure: str | None = None
+    shown: "Denoised | None" = None
+
+
 def _each(
-    model: "Estimator",
-    folder: Path,
+    one: Callable[..., _Cleaned],
     files: Mapping[str, Path],
-    asked: Mapping[str, Any],
+    *,
+    engine: str | None,
     failed: dict[str, str],
 ) -> "list[Denoised]":
-    """Clean files of a folder and write them to where each goes; the first, to be shown.
+    """Clean files and write them to where each goes; the first, to be shown.
 
     Those that fail are added to `failed`.
     """
-    from diabolo.data.photofile import check_holds, read_photograph, write_photograph
-    from diabolo.tasks import comparing, whole
+    from diabolo.engines import mapper
+    from diabolo.tasks import comparing
 
-    shown = list["Denoised"]()
+    shown, items = list["Denoised"](), [*files.items()]
     with shares("cleaning") as tell:
-        for number, (name, target) in enumerate(files.items()):
-            told = partial(_tell, tell, number, len(files))
-            try:
-                before = read_photograph(folder / name, name)
-                kept = check_holds(target, before.mode)
-                after, words = whole.cleaned(model, before, progress=told, **asked)
-            except InputError as error:
-                failed[name] = str(error)
-                continue
-            runs.tell([f"{name}: {note}" for note in (*before.told, *words)])
-            if kept != after.mode:
-                runs.tell([f"{target.name} holds 8 bits a value: write .png to keep them all."])
-            target.parent.mkdir(parents=True, exist_ok=True)
-            write_photograph(target, after)
-            if len(shown) < comparing.PICTURED:
-                shown.append(comparing.middle_of(model, name, before.pixels, after.pixels))
+        many = range(len(items))
+        told = [partial(_tell, tell, number, len(items)) for number in many]
+        found = map(one, items, told) if engine is None else mapper(engine)(one, items)
+        for number, ((name, _), cleaned) in enumerate(zip(items, found, strict=True)):
+            runs.tell(cleaned.said)
+            if cleaned.failure is not None:
+                failed[name] = cleaned.failure
+            elif cleaned.shown is not None and len(shown) < comparing.PICTURED:
+                shown.append(cleaned.shown)
+            told[number](1.0)
     if not shown:
         raise InputError(next(iter(failed.values())))
     return shown
+
+
+def _cleaned(
+    model: "Estimator",
+    folder: Path,
+    asked: Mapping[str, Any],
+    file: tuple[str, Path],
+    progress: "Progress" = lambda share: None,
+) -> _Cleaned:
+    """Clean a file of a folder, and write it to where it goes."""
+    from diabolo.data.photofile import check_holds, read_photograph, write_photograph
+    from diabolo.tasks import comparing, whole
+
+    name, target = file
+    try:
+        before = read_photograph(folder / name, name)
+        kept = check_holds(target, before.mode)
+        after, words = whole.cleaned(model, before, progress=progress, **asked)
+    except InputError as error:
+        return _Cleaned([], str(error))
+    said = [f"{name}: {note}" for note in (*before.told, *words)]
+    if kept != after.mode:
+        said.append(f"{target.name} holds 8 bits a value: write .png to keep them all.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_photograph(target, after)
+    return _Cleaned(said, shown=comparing.middle_of(model, name, before.pixels, after.pixels))
 
 
 def _tell(tell: "Progress", before: int, count: int, share: float) -> None:

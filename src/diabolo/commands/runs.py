@@ -281,7 +281,7 @@ def free_for_result(path: str | Path, source: str, *, force: bool) -> Path:
     """`path`, unless it holds the source or is a folder with more than images in it."""
     path = free_to_write(path, force=force)
     check_place(path)
-    _check_apart(path, [source])
+    check_apart(path, [source])
     inside = path.rglob("*") if path.is_dir() else ()
     check_own(path, [p for p in inside if p.is_file() and p.suffix.lower() not in IMAGE_SUFFIXES])
     return path
@@ -295,13 +295,13 @@ def free_folder(
     check_place(path)
     if path.exists() and not path.is_dir():
         raise InputError(f"{path} is a file: give the name of a folder.")
-    _check_apart(path, sources)
+    check_apart(path, sources)
     inside = sorted(path.iterdir()) if path.is_dir() else ()
     check_own(path, [p for p in inside if p.name not in written])
     return path
 
 
-def _check_apart(path: Path, sources: Sequence[str]) -> None:
+def check_apart(path: Path, sources: Sequence[str]) -> None:
     """Refuse to put results in the place of what they are made of."""
     for source in sources:
         given = Path(source).resolve()
@@ -322,11 +322,13 @@ def png(path: Path) -> Path:
     return path
 
 
-def load_model(path: str | Path) -> "Estimator":
+def load_model(path: str | Path, engine: str | None = None) -> "Estimator":
     """The model in a .safetensors file (of a detector, its model) or a run folder."""
     from diabolo.loading import load
 
-    loaded: Any = load(model_file(path))
+    loaded: Any = load(
+        model_file(path), device="cpu" if engine else "auto"
+    )  # engines have no other
     model: Estimator = getattr(loaded, "model_", loaded)
     return model
 

@@ -35,9 +35,10 @@ class Blur(Corruption, kind="blur"):
         sigma = x.new_full((len(x), 1), least)
         if least < most:
             sigma += (most - least) * uniform(sigma, generator)
-        radius = math.ceil(4 * most)
+        widest = 2 * max(x.shape[2:])  # a wider one leaves nearly the mean
+        radius, width = math.ceil(4 * min(most, widest)), sigma.clamp(1e-6, widest)
         k = torch.arange(-radius, radius + 1, device=x.device, dtype=x.dtype)
-        kernels = torch.softmax(-0.5 * (k / sigma.clamp_min(1e-6)) ** 2, dim=1)
+        kernels = torch.softmax(-0.5 * (k / width) ** 2, dim=1)
         blurred = _along_rows(_along_rows(x, kernels).mT, kernels).mT.contiguous()
         if self.noise:
             blurred.add_(normal(x, generator), alpha=self.noise)

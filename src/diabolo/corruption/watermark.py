@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 import torch
-from annotated_types import Gt
+from annotated_types import Gt, Le
 from PIL import Image, ImageDraw, ImageFont
 from torch import Generator, Tensor
 from torch.nn import functional as F  # noqa: N812
@@ -31,7 +31,7 @@ from diabolo.data.files import why
 from diabolo.draw import uniform
 from diabolo.errors import InputError
 
-Width = Annotated[float, Gt(0)]
+Width = Annotated[float, Gt(0), Le(10)]
 LETTERS = 96  # pixels, size of the letters before the mark is brought to the size of the images
 LONGEST = 200
 LARGEST = 4096  # pixels, of the picture of a mark; on larger images it is enlarged
@@ -188,6 +188,7 @@ def _render(text: str, image: str | None, width: int, changed: int | None) -> np
         picture = picture.convert("RGBa")
     if not np.atleast_3d(np.asarray(picture))[..., -1].any():
         raise InputError(f"The watermark {image or text!r} has nothing to be seen: give another.")
+    width = max(1, min(width, LARGEST * picture.width // picture.height))
     height = max(1, round(width * picture.height / picture.width))
     small = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
     channels = np.atleast_3d(small).transpose(2, 0, 1).astype(np.float32) / 255

@@ -33,7 +33,10 @@ def read_header(stream: IO[bytes]) -> Header:
     """The header with which a .npy file begins."""
     first = npy.read_magic(stream) == (1, 0)
     read = npy.read_array_header_1_0 if first else npy.read_array_header_2_0
-    return Header(*read(stream))
+    header = Header(*read(stream))
+    if not header.dtype.itemsize:
+        raise ValueError("its values have no bytes")
+    return header
 
 
 def read_npy(path: Path, limit: int | None = None) -> Any:
@@ -44,6 +47,8 @@ def read_npy(path: Path, limit: int | None = None) -> Any:
     from diabolo.data.mapped import OnDisk, on_disk
 
     with _explained(path, "NumPy array"):
+        with path.open("rb") as file:
+            read_header(file)
         mapped = npy.open_memmap(path, mode="r")
         if limit is None and isinstance(found := on_disk(mapped), OnDisk):
             return found

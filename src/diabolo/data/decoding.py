@@ -7,13 +7,14 @@ since Pillow reduces deeper colour to 8 bits.
 """
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
@@ -28,6 +29,7 @@ GRAY = {"1", "L", "LA", "La"} | DEEP
 FRAMED = {"GIF", "PNG", "WEBP", "TIFF", "AVIF"}
 UINT8, UINT16, FLOAT32 = np.dtype("uint8"), np.dtype("uint16"), np.dtype("float32")
 LUMA = 0.299, 0.587, 0.114  # of red, green and blue in gray
+REMARKS = 1 << 16  # bytes of a PNM header that are looked at
 SPARE = 2.0  # how much finer than needed a JPEG is decoded at least
 Result = TypeVar("Result")
 
@@ -105,8 +107,19 @@ def opened(path: Path) -> Iterator[Image.Image]:
     if is_special(path):  # to open a pipe would wait for its other end
         raise InputError("it is neither a file nor a folder")
     # Given a path, Pillow maps an uncompressed TIFF and garbles it where EXIF turns it.
-    with path.open("rb") as file, Image.open(file, formats=_formats()) as image:
-        yield image
+    with path.open("rb") as file:
+        _check_remarks(file)
+        with Image.open(file, formats=_formats()) as image:
+            yield image
+
+
+def _check_remarks(file: BinaryIO) -> None:
+    """Refuse a PNM file with long remarks in its header, which Pillow reads byte by byte."""
+    head = file.read(REMARKS)
+    file.seek(0)
+    words = re.sub(rb"#[^\n\r]*", b"", head).split()
+    if re.match(rb"P[1-6]\s", head) and len(head) == REMARKS and len(words) < 4:
+        raise InputError("its header has too long remarks")
 
 
 @lru_cache

@@ -64,7 +64,7 @@ def check_file(path: Path) -> None:
 
 def is_special(path: Path) -> bool:
     """Whether a device, a pipe or a socket is there."""
-    return os.path.lexists(path) and not (path.is_file() or path.is_dir() or path.is_symlink())
+    return path.exists() and not (path.is_file() or path.is_dir())
 
 
 def check_own(path: Path, other: Sequence[Path]) -> None:

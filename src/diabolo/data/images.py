@@ -1,11 +1,12 @@
 """Image files of a folder to one array; `decoding` reads one, `framing` finds the size."""
 
+import math
 import os
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -17,6 +18,7 @@ from diabolo.data.framing import HOW, Fit, Size
 from diabolo.data.samples import IMAGE_SUFFIXES, OTHER_IMAGES, Samples
 from diabolo.errors import InputError
 
+BLOCK = 2**24  # bytes of images that are decoded at a time
 LOST = {  # what is said of one image, and of many
     "transparency": ("has", "have", "transparency: laid on white"),
     "frames": ("has", "have", "several frames or pages: the first is read"),
@@ -42,7 +44,7 @@ class Images(NamedTuple):
     `frame` the size and the fit, where they were asked for or some images brought to them.
     """
 
-    array: np.ndarray
+    array: Any
     names: list[str]
     failures: list[str]
     notes: list[str]
@@ -83,6 +85,7 @@ def read_images(
     *,
     size: Size | None = None,
     fit: Fit | None = None,
+    stays: bool = False,
 ) -> Images:
     """Read the images `names` in `folder` into one array.
 
@@ -90,6 +93,7 @@ def read_images(
     another are brought to it as `fit` says. Pixels are (N, H, W) where all images are gray or the
     model's shape says so, else (N, 3, H, W). 16 bits are kept where all are gray of 16 bits, and
     reduced to 8 beside others. Float pixels and others do not go together: the rarer are failures.
+    `stays`: many are decoded into a file, once, and stay there; see `diabolo.data.kept`.
     """
     if image_shape is not None and image_shape[0] not in (1, 3):
         raise InputError(f"images have 1 or 3 channels, the model takes {image_shape[0]}")
@@ -98,7 +102,7 @@ def read_images(
     real = 2 * sum(form.real for form in found.values()) > len(found)
     used = {name: form for name, form in found.items() if form.real == real}
     target, way = _target(list(used.values()), image_shape, size), fit or "crop"
-    array, broken = _fill(folder, list(used), target, way)
+    array, broken = (_kept if stays else _fill)(folder, list(used), target, way)
     odd = {name: _odd(name, real=real) for name in found if name not in used}
     failed = {name: form for name, form in said.items() if isinstance(form, str)} | odd | broken
     kept = [name for name in names if name not in failed]
@@ -147,6 +151,27 @@ def _target(used: Sequence[Form], image_shape: tuple[int, ...] | None, size: Siz
     real = bool(used) and used[0].real
     deep = gray and bool(used) and all(form.dtype == UINT16 for form in used)
     return Form(size, gray, FLOAT32 if real else UINT16 if deep else UINT8)
+
+
+def _kept(folder: Path, names: list[str], target: Form, fit: Fit) -> tuple[Any, dict[str, str]]:
+    """As `_fill`, on disk where they are many and there is room."""
+    from diabolo.data import kept, mapped
+
+    bytes_each = math.prod(target.shape) * target.dtype.itemsize
+    if len(names) * bytes_each >= mapped.LARGE:
+        rows = max(1, BLOCK // bytes_each)
+        parts = [names[start : start + rows] for start in range(0, len(names), rows)]
+        how = f"{target.size} {target.gray} {target.dtype} {fit}"
+        found = kept.kept(
+            folder,
+            names,
+            how,
+            len(names) * bytes_each,
+            lambda: (_fill(folder, part, target, fit) for part in parts),
+        )
+        if found is not None:
+            return found
+    return _fill(folder, names, target, fit)
 
 
 def _fill(

@@ -11,10 +11,11 @@ import os
 import tempfile
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from torch import Tensor
 from diabolo.data.files import why
 from diabolo.data.source import ROWS, Batch, Statistics, statistics
 from diabolo.errors import InputError
+from diabolo.names import is_frame
 
 LARGE = 2**26  # bytes of an array in a file from which on it stays there
 WINDOW = 2**27  # bytes of pages that are held
@@ -58,6 +60,15 @@ class Map:
             raise InputError(f"{path} is cut off: it holds fewer than {shape[0]:,} samples.")
         flat = np.frombuffer(self.map, dtype, shape[0] * shape[1], offset)
         self.rows = flat.reshape(shape)
+
+    def __reduce__(self) -> Any:
+        return Map, (self.path.resolve(), self.dtype, self.shape, self.offset)
+
+    @property
+    def named(self) -> bool:
+        """Whether the file is still there under its name, for other processes."""
+        there, own = self.path.exists(), os.fstat(self.file)
+        return there and os.path.samestat(self.path.stat(), own)
 
     def read(self, index: np.ndarray | slice) -> np.ndarray:
         """The rows (B, D) of an index, copied."""
@@ -121,6 +132,12 @@ class OnDisk:
     def __len__(self) -> int:
         return self.map.shape[0] if self.index is None else len(self.index)
 
+    def __reduce__(self) -> Any:
+        """For another process: where it lies, or what it is, if that is a file without a name."""
+        if not self.map.named:
+            return np.asarray, (np.asarray(self),)
+        return OnDisk, (self.map, self.sample, self.index)
+
     def __getitem__(self, index: Any) -> Any:
         """Another array of some rows; of one number, the sample."""
         if isinstance(index, int | np.integer):
@@ -129,6 +146,8 @@ class OnDisk:
             index = index.numpy()
         if not isinstance(index, slice | np.ndarray):
             raise TypeError(f"An array on disk takes a slice or an index array, not {index!r}.")
+        if isinstance(index, slice) and self.index is None:
+            return replace(self, index=np.arange(*index.indices(len(self))))
         own = np.arange(len(self)) if self.index is None else self.index
         return replace(self, index=own[index])
 
@@ -280,27 +299,53 @@ def opened(path: Path, dtype: np.dtype, shape: tuple[int, ...], offset: int) -> 
     return OnDisk(Map(path, dtype, (shape[0], width), offset), tuple(shape[1:]))
 
 
-def streamed(use: Callable[..., Any], x: OnDisk, **more: Any) -> np.ndarray:
-    """What `use` makes of the rows of an array, a block at a time, in order.
+Each = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
+
+
+def streamed(use: Callable[..., Any], x: Any, *, each: Each = map, **more: Any) -> Any:
+    """What `use` makes of the rows of an array or a table, a block at a time, in order.
 
     `more` is given in parts as well where it has one value for each row. Results larger than a
-    GiB lie in a file that goes with them.
+    GiB lie in a file that goes with them. `each` maps a function over the blocks, as `map` does.
     """
+    found = iter(each(partial(_used, use), _parts(x, more)))
     out: np.ndarray | None = None
     start = held = 0
-    for block in x.blocks():
-        stop = start + len(block)
-        parts = {name: _part(value, len(x), start, stop) for name, value in more.items()}
-        found = np.asarray(use(block, **parts))
+    for block in found:
+        if is_frame(block):
+            return import_module("pandas").concat([block, *found])
         if out is None:
-            flat = room_for(len(x) * (found.size // len(found)), found.dtype)
-            out = flat.reshape(len(x), *found.shape[1:])
-        out[start:stop], start, held = found, stop, held + found.nbytes
+            flat = room_for(len(x) * (block.size // len(block)), block.dtype)
+            out = flat.reshape(len(x), *block.shape[1:])
+        out[start : start + len(block)] = block
+        start, held = start + len(block), held + block.nbytes
         if held > WINDOW:
             held = 0
             let_go(out)
     assert out is not None
     return out
+
+
+def blocks(x: Any) -> list[Any]:
+    """The rows of an array or a table, in order, so many at a time as are worked on."""
+    rows = x.iloc if is_frame(x) else x
+    return [rows[start : start + ROWS] for start in range(0, len(x), ROWS)]
+
+
+def _parts(x: Any, more: dict[str, Any]) -> list[tuple[Any, dict[str, Any]]]:
+    """Blocks of rows, each with what goes with it."""
+    every = {n: blocks(v) for n, v in more.items() if np.ndim(v) and len(v) == len(x)}
+    shared = {name: value for name, value in more.items() if name not in every}
+    return [
+        (part, shared | {name: values[number] for name, values in every.items()})
+        for number, part in enumerate(blocks(x))
+    ]
+
+
+def _used(use: Callable[..., Any], part: tuple[Any, dict[str, Any]]) -> Any:
+    x, more = part
+    found = use(x if is_frame(x) else np.asarray(x), **more)
+    return found if is_frame(found) else np.asarray(found)
 
 
 def room_for(length: int, dtype: np.dtype, memory: int = MEMORY) -> np.ndarray:
@@ -327,8 +372,3 @@ def let_go(array: np.ndarray) -> None:
         root = root.base
     if isinstance(root, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         root.madvise(mmap.MADV_DONTNEED)
-
-
-def _part(value: Any, n: int, start: int, stop: int) -> Any:
-    every = value is not None and np.ndim(value) and len(value) == n
-    return value[start:stop] if every else value

@@ -37,7 +37,7 @@ def read_npy_bytes(body: bytes) -> np.ndarray:
     try:
         flat = np.frombuffer(data, header.dtype)
         array = flat.reshape(header.shape, order="F" if header.fortran else "C")
-    except (TypeError, ValueError):  # no bytes a value; sides that are none, or too many
+    except (TypeError, ValueError):  # sides that are none, or too many
         raise wrong from None
     return checked("The body", array)
 

@@ -1,6 +1,7 @@
 """Writing results in the form that a path's name asks for."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ from numpy.typing import DTypeLike
 from diabolo.data.files import atomically, check_file, folder_atomically
 from diabolo.data.idx import write_idx
 from diabolo.data.samples import TABLES, Samples, kind_by_name
-from diabolo.data.tables import write_frame, write_table
+from diabolo.data.tables import table_of, write_frame, write_table
 from diabolo.errors import InputError
 
-ROWS = 4096  # that are written at a time
+ROWS, PART = 4096, 2**16  # of an array, and of a table, that are written at a time
 
 
 def write(
@@ -82,13 +83,40 @@ def write_codes(path: str | Path, codes: np.ndarray, of: Samples) -> None:
     match kind_by_name(path):
         case "csv" | "parquet" | "arrow" | "excel":
             columns = [f"code_{column}" for column in range(codes.shape[1])]
-            write_table(path, codes, columns, beside)
+            _write_in_parts(path, codes, columns, beside)
         case "npz":
             renamed: Any = {{"file": "names", "label": "y"}[k]: v for k, v in beside.items()}
             with atomically(path) as temporary:
                 np.savez(temporary, x=codes, **renamed)
         case _:
             write(path, codes)
+
+
+def _write_in_parts(
+    path: Path, codes: np.ndarray, columns: list[str], beside: dict[str, np.ndarray]
+) -> None:
+    """A table of codes, which may lie in a file and be many, so many rows at a time."""
+    suffix, blocks = path.suffix.lower(), range(0, len(codes), PART)
+    if suffix not in (".csv", ".parquet") or len(blocks) < 2:
+        write_table(path, codes, columns, beside)
+        return
+    rows = [slice(start, start + PART) for start in blocks]
+    parts = (
+        table_of(path, codes[part], columns, {n: v[part] for n, v in beside.items()})
+        for part in rows
+    )
+    with atomically(path) as temporary:
+        if suffix == ".csv":
+            with temporary.open("a", encoding="utf-8", newline="") as file:
+                for number, frame in enumerate(parts):
+                    frame.to_csv(file, index=False, header=number == 0, lineterminator="\n")
+            return
+        arrow, parquet = (import_module(f"pyarrow{name}") for name in ("", ".parquet"))
+        first = arrow.Table.from_pandas(next(parts), preserve_index=False)
+        with parquet.ParquetWriter(temporary, first.schema) as file:
+            file.write_table(first)
+            for frame in parts:
+                file.write_table(arrow.Table.from_pandas(frame, first.schema, False))
 
 
 def write_each(path: str | Path, arrays: Sequence[np.ndarray], like: Sequence[Samples]) -> None:
@@ -146,13 +174,40 @@ def _write(path: Path, array: np.ndarray, like: Samples | None) -> None:
 def _write_npy(path: Path, array: np.ndarray, wanted: np.dtype) -> None:
     """Block by block, as the array may lie in a file and be larger than the memory."""
     first = _to_type(array[:1], wanted, path)
-    header = {"descr": first.dtype.str, "fortran_order": False, "shape": array.shape}
     with atomically(path) as temporary, temporary.open("wb") as file:
-        npy.write_array_header_1_0(file, header)
+        _begin_npy(file, first, len(array))
         for start in range(0, len(array), ROWS):
             block = _to_type(array[start : start + ROWS], wanted, path)
             # Given a file, NumPy leaves the last bytes to C, which is silent on a full disk.
             file.write(np.ascontiguousarray(block).data)
+
+
+def write_npy(path: str | Path, blocks: Iterable[np.ndarray]) -> None:
+    """Write blocks (N, ...) of one shape and type as one array, as they come."""
+    with atomically(path) as temporary, temporary.open("wb") as file:
+        first, count = None, 0
+        for block in blocks:
+            if first is None:
+                first = block[:0]
+                _begin_npy(file, first, 0)
+            if (block.shape[1:], block.dtype) != (first.shape[1:], first.dtype):
+                raise InputError(
+                    f"{path} cannot hold images of different sizes: give a folder, a path without"
+                    " suffix"
+                )
+            file.write(np.ascontiguousarray(block).data)
+            count += len(block)
+        if first is None:
+            raise InputError(f"there are no samples to write to {path}")
+        file.seek(0)
+        _begin_npy(file, first, count)
+
+
+def _begin_npy(file: Any, like: np.ndarray, count: int) -> None:
+    """A header, which NumPy makes equally long for every count."""
+    shape = (count, *like.shape[1:])
+    header = {"descr": like.dtype.str, "fortran_order": False, "shape": shape}
+    npy.write_array_header_1_0(file, header)
 
 
 def _write_sound(path: Path, array: np.ndarray, like: Samples | None) -> None:

@@ -9,7 +9,8 @@ drawn once.
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from importlib import import_module
 from itertools import chain
 from pathlib import Path
@@ -20,15 +21,19 @@ import torch
 from numpy.lib import format as npy
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
+from diabolo.columns import mixed
 from diabolo.data import mapped
 from diabolo.data.arrays import read_npy
 from diabolo.data.files import atomically, why
+from diabolo.data.frames import Frame
 from diabolo.data.mapped import ROWS, on_disk, opened
-from diabolo.data.samples import channels_last
+from diabolo.data.samples import Kind, Numbers, Samples, channels_last
+from diabolo.data.tables import dataset_form, read_frame
 from diabolo.errors import InputError
 
 BYTES = 2**24  # of a block that is decoded at a time
 ITEMS = 256  # of a Dataset that are taken at a time
+HEAD = 10_000  # rows of a table by which index and label are told
 
 
 def brought(X: Any) -> Any:
@@ -230,6 +235,53 @@ def _of_batches(X: Any) -> Iterator[np.ndarray]:
         if len(batch):
             columns = [c.to_numpy(zero_copy_only=False) for c in batch.columns]
             yield np.stack(columns, 1).astype(np.float32)
+
+
+def read_dataset(path: Path, known: Mapping[str, Any]) -> Samples | None:
+    """A large table of numbers in Parquet or Arrow files, on disk.
+
+    Index and label are told by the first rows; `known` as for `read_frame`. None where it is
+    small, has gaps or more than numbers, or cannot be read: as what is read into memory.
+    """
+    try:
+        data = import_module("pyarrow.dataset").dataset(path, **dataset_form(path))
+        count = data.count_rows()
+    except Exception:  # damaged files raise nearly anything, and reading them whole tells what
+        return None
+    if count * len(data.schema) * 4 < mapped.LARGE:
+        return None
+    head = read_frame(path, **{**known, "limit": HEAD})
+    if not head.numeric or head.renamed or mixed(head.table):
+        return None
+    try:
+        array = decoded(_of_columns(data, head), what=str(path))
+    except _GapError:
+        return None
+    if head.label is not None:
+        label = data.to_table(columns=[head.label]).to_pandas()
+        head = replace(head, aside=label)
+    kind: Kind = "arrow" if path.suffix.lower() in (".arrow", ".feather") else "parquet"
+    told = [note for note in head.notes if "empty" not in note]
+    names = Numbers(len(array))
+    return Samples(array, names, kind, head.labels, head.columns, told=told)
+
+
+class _GapError(Exception):
+    """A cell is empty."""
+
+
+def _of_columns(data: Any, head: Frame) -> Iterator[np.ndarray]:
+    """The rows of some columns of a data set of files, in the type that `Frame.array` has."""
+    stored = head.array().dtype
+    options = {"batch_size": ROWS, "batch_readahead": 2, "fragment_readahead": 1}
+    for batch in data.to_batches(columns=head.columns, **options):
+        if any(column.null_count for column in batch.columns):
+            raise _GapError
+        columns = [column.to_numpy(zero_copy_only=False) for column in batch.columns]
+        if not all(np.isfinite(column).all() for column in columns):
+            raise _GapError
+        if len(batch):
+            yield np.stack(columns, 1).astype(stored, copy=False)
 
 
 def _of_hugging_face(X: Any) -> Any:

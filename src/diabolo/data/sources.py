@@ -23,7 +23,7 @@ from diabolo.data.samples import (
     channels_last,
     kind_by_name,
 )
-from diabolo.data.tables import read_code_columns, read_frame
+from diabolo.data.tables import dataset_form, read_code_columns, read_frame
 from diabolo.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 FORMS = (
     "a source is mnist, mnist:test, mnist:test:100 or mnist:test:3-7, an image, a folder of "
     "images, .npy, .npz, .h5, .zarr, IDX, or a table: .csv, .tsv, .txt, .parquet, .arrow, .feather"
-    " or .xlsx"
+    " or .xlsx, or a folder of .parquet or .arrow files"
 )
 NO_IMAGES = "has no image files, which alone can be brought to another size: leave size out."
 _MNIST = re.compile(r"mnist(?::(train|test)(?::(\d+)(?:-(\d+))?)?)?")
@@ -66,7 +66,8 @@ def read(
     - `.npy`; `.npz` with the array "x" or only one, and labels in "y"; IDX, gzip or not. Arrays
       are numbers, (N, D), (N, H, W) or (N, C, H, W); (N, H, W, C) becomes that, as `notes` tell.
     - Tables: `.csv`, `.tsv`, `.txt`, `.parquet`, `.arrow`, `.feather` and `.xlsx`, as
-      `read_frame` reads them, with `kinds`, `index` and `label` as there.
+      `read_frame` reads them, with `kinds`, `index` and `label` as there; a folder of Parquet or
+      Arrow files is one. A large one of numbers alone stays on disk.
 
     `image_shape`, (C, H, W), is what a model takes: images are then converted to C channels and
     that size. It says nothing about the other kinds. `size`, as "64" or "64x48" (width x height),
@@ -191,6 +192,8 @@ def _read_mnist(source: str, limit: int | None) -> Samples:
 def _kind_of(path: Path) -> Kind:
     try:
         if path.is_dir():
+            if dataset_form(path):
+                return "parquet"
             return "zarr" if path.suffix.lower() == ".zarr" else "folder"
         if not path.exists():
             raise InputError(f"{path} does not exist: {FORMS}")
@@ -220,7 +223,7 @@ def _read_images(
 
     files = files_in(path) if kind == "folder" else Found(path.parent, [path.name], [], [])
     files = files._replace(names=files.names[:limit])
-    found = read_images(files.folder, files.names, image_shape, **frame)
+    found = read_images(files.folder, files.names, image_shape, stays=True, **frame)
     failures, told = files.failures + found.failures, files.notes + found.notes
     if not found.names:
         raise InputError(failures[0]) if kind == "image" else _none_usable(files, found.failures)
@@ -262,6 +265,11 @@ def _read_group(path: Path, kind: Kind, name: str, limit: int | None) -> Samples
 
 
 def _read_table(path: Path, kind: Kind, **known: Any) -> Samples:
+    if kind in ("parquet", "arrow") and known["limit"] is None:
+        from diabolo.data.outside import read_dataset
+
+        if (found := read_dataset(path, known)) is not None:
+            return found
     frame = read_frame(path, **known)
     array = frame.table if mixed(frame.table) else checked(path, frame.array())
     names = _numbers(0, len(array))

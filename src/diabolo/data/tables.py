@@ -20,7 +20,15 @@ from diabolo.data.sniff import SPACES, Form, sniff, split
 from diabolo.errors import InputError
 
 BINARY = (".parquet", ".arrow", ".feather")
+FORMATS = {".parquet": "parquet", ".arrow": "ipc", ".feather": "ipc"}
 CODE = re.compile(r"code_\d{1,9}", re.ASCII)
+
+
+def dataset_form(path: Path) -> dict[str, Any]:
+    """How a data set in Parquet or Arrow files is read, by its suffixes; empty of what is none."""
+    files = sorted(path.rglob("[!._]*.*")) if path.is_dir() else [path]
+    forms = {form for file in files[:1] if (form := FORMATS.get(file.suffix.lower()))}
+    return {"format": forms.pop(), "partitioning": "hive"} if forms else {}
 
 
 def read_frame(
@@ -99,7 +107,7 @@ def _read(path: Path, limit: int | None) -> tuple[Any, Form | None, list[str], l
     """What stands in the file, how it is written, problems and notes."""
     pandas = _pandas(path)
     try:
-        if path.suffix.lower() in BINARY:
+        if path.suffix.lower() in BINARY or path.is_dir():
             return _read_binary(pandas, path, limit), None, [], []
         return _read_text(pandas, path, limit)
     except InputError:
@@ -265,6 +273,8 @@ def _listed(path: Path, problems: list[str]) -> str:
 
 def _read_binary(pandas: Any, path: Path, limit: int | None) -> Any:
     match path.suffix.lower():
+        case _ if path.is_dir():
+            frame = _of_folder(path, limit)
         case ".parquet":
             frame = _parquet(path, limit)
         case _:
@@ -282,6 +292,12 @@ def _parquet(path: Path, limit: int | None) -> Any:
         batches = file.iter_batches(limit)
         table = importlib.import_module("pyarrow").Table.from_batches([*_until(batches, limit)])
     return table.slice(0, limit).to_pandas()
+
+
+def _of_folder(path: Path, limit: int | None) -> Any:
+    """The rows of all files of a folder, in the order of their names."""
+    dataset = importlib.import_module("pyarrow.dataset").dataset(path, **dataset_form(path))
+    return (dataset.to_table() if limit is None else dataset.head(limit)).to_pandas()
 
 
 def _until(batches: Any, limit: int) -> Any:
@@ -411,10 +427,15 @@ def write_table(
     `beside`: further columns (N,), which come first. Of `like` it has the form and what is set
     aside, but numbers are not rounded to its types.
     """
+    write_frame(path, table_of(path, array, columns, beside or {}), like, rounded=False)
+
+
+def table_of(path: Path, array: np.ndarray, columns: list[str], beside: Mapping[str, Any]) -> Any:
+    """Rows (N, D) as a DataFrame, `beside` before them; refuses where there is no pandas."""
     frame = _pandas(path).DataFrame(array, columns=columns)
-    for place, (name, values) in enumerate((beside or {}).items()):
+    for place, (name, values) in enumerate(beside.items()):
         frame.insert(place, name, values)
-    write_frame(path, frame, like, rounded=False)
+    return frame
 
 
 def read_code_columns(path: Path) -> np.ndarray | None:

@@ -31,6 +31,8 @@ TABLES = {
 }
 REPORT = {"columns": int}
 FIRST = re.compile(r"first ([1-9]\d?)%")
+NAME = re.compile(r"\w[\w.-]*")
+DEEP = re.compile(r"(?:[\w\"'-]+[ \t]*\.[ \t]*){64}")  # keys that take long to read
 
 
 @dataclass(frozen=True)
@@ -109,12 +111,15 @@ def read(name: str | Path) -> Recipe:
 
 
 def _parse(name: str, text: str, where: str) -> Recipe:
+    nested = InputError(f"{where} is not valid TOML: it is too deeply nested.")
+    if DEEP.search(text):
+        raise nested
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{where} is not valid TOML: {error}.") from None
     except RecursionError:
-        raise InputError(f"{where} is not valid TOML: it is too deeply nested.") from None
+        raise nested from None
     _check(content, TABLES, where)
     _check(content.get("data", {}), spec.KEYS, f"{where}, [data]")
     _check(content.get("report", {}), REPORT, f"{where}, [report]")
@@ -125,7 +130,10 @@ def _parse(name: str, text: str, where: str) -> Recipe:
     validation = content.get("data", {}).get("validation", "test")
     if validation != "test" and not FIRST.fullmatch(str(validation)):
         raise InputError(f'{where}: validation must be "test" or like "first 20%".')
-    return Recipe(content.pop("name", name), text, **content)
+    name = str(content.pop("name", name))
+    if not NAME.fullmatch(name):
+        raise InputError(f"{where}: the name {name!r} must be of letters, digits, -, _ and dots.")
+    return Recipe(name, text, **content)
 
 
 def _on_base(content: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ HELD_BYTES = 512 << 20  # in all bodies at a time
 JSON_BYTES = 16 << 20  # of which to read more would keep every other request waiting
 BODY_SECONDS = 30.0  # in which a body must have arrived
 REQUESTS = 128  # answered at a time
+LISTS = 1 << 18  # in a JSON body: each takes as long to read as some hundred digits
 TOO_MANY = "Too many requests at a time: try again in a second."
 HEADERS = {
     "content-security-policy": (
@@ -75,25 +76,33 @@ class Guard:
                 message["headers"] = [*message["headers"], *extra]
             await send(message)
 
-        self.active += 1
         try:
             headers = {name.decode("latin-1"): v.decode("latin-1") for name, v in scope["headers"]}
             self._check(scope["path"], headers)
-            body = _Body(self, receive, self._most(headers))
-            await self.app(scope, body.receive, guarded)
+            body = _Body(self, self._most(headers), is_json=_is_json(headers))
+            await body.arrived(receive)
+            self._begin()
+            try:
+                await self.app(scope, body.receive, guarded)
+            finally:
+                self.active -= 1
         except RefusedError as error:
             if not started:
                 said = {"error": error.detail}
                 answer = JSONResponse(said, error.status_code, headers=error.headers)
                 await answer(scope, receive, guarded)
         finally:
-            self.active -= 1
             self.held -= body.size if body else 0
+
+    def _begin(self) -> None:
+        """Count a request whose body is there."""
+        if self.active >= self.most_requests:
+            raise RefusedError(503, TOO_MANY)
+        self.active += 1
 
     def _most(self, headers: dict[str, str]) -> int:
         """The bytes that a body may have, by its content type."""
-        is_json = "json" in headers.get("content-type", "").lower()
-        return min(self.most_json, self.most_bytes) if is_json else self.most_bytes
+        return min(self.most_json, self.most_bytes) if _is_json(headers) else self.most_bytes
 
     def _check(self, path: str, headers: dict[str, str]) -> None:
         host = headers.get("host", "")
@@ -111,39 +120,61 @@ class Guard:
                 raise RefusedError(
                     401, "The token is missing or wrong: open the address as printed."
                 )
-        if self.active > self.most_requests:
-            raise RefusedError(503, TOO_MANY)
         length, most = headers.get("content-length", "0"), self._most(headers)
         if length.isdecimal() and int(length) > most:
             raise _too_large(most)
 
 
 class _Body:
-    """The body of a request as it arrives, within its limits of size and time."""
+    """The body of a request, which must arrive within its limits of size and time.
 
-    def __init__(self, guard: Guard, receive: Receive, most: int) -> None:
-        self._guard, self._receive, self._most, self.size = guard, receive, most, 0
-        self._deadline, self._whole = asyncio.get_running_loop().time() + BODY_SECONDS, False
+    While it does the request is not among those that are answered: slow ones keep nobody out.
+    """
 
-    async def receive(self) -> Message:
-        if self._whole:
-            return await self._receive()
+    def __init__(self, guard: Guard, most: int, *, is_json: bool) -> None:
+        self._guard, self._most, self._is_json = guard, most, is_json
+        self._parts: list[bytes] = []
+        self.size, self._lists = 0, 0
+
+    async def arrived(self, receive: Receive) -> None:
+        """Wait until it is there."""
+        self._receive = receive
         try:
-            async with asyncio.timeout_at(self._deadline):
-                message = await self._receive()
+            async with asyncio.timeout(BODY_SECONDS):
+                while self._take(await receive()):
+                    pass
         except TimeoutError:
             raise RefusedError(
                 408, f"The body did not arrive in {BODY_SECONDS:.0f} seconds."
             ) from None
-        size = len(message.get("body", b""))
-        self.size += size
-        self._guard.held += size
+
+    def _take(self, message: Message) -> bool:
+        """Keep a part of it; whether there is more."""
+        if message["type"] == "http.disconnect":
+            raise RefusedError(400, "The body ended too early.")
+        part = message.get("body", b"")
+        self._parts.append(part)
+        self.size += len(part)
+        self._guard.held += len(part)
         if self.size > self._most:
             raise _too_large(self._most)
         if self._guard.held > HELD_BYTES:
             raise RefusedError(503, TOO_MANY)
-        self._whole = not message.get("more_body", False)
-        return message
+        self._lists += part.count(b"[") if self._is_json else 0
+        if self._lists > LISTS:
+            raise RefusedError(413, f"The body has more than {LISTS} lists: send samples as .npy.")
+        return bool(message.get("more_body", False))
+
+    async def receive(self) -> Message:
+        if not self._parts:
+            return await self._receive()
+        whole = b"".join(self._parts)
+        self._parts.clear()
+        return {"type": "http.request", "body": whole, "more_body": False}
+
+
+def _is_json(headers: dict[str, str]) -> bool:
+    return "json" in headers.get("content-type", "").lower()
 
 
 def _too_large(most: int) -> RefusedError:

@@ -155,12 +155,25 @@ class Opened:
         return codes, self.decode(codes), scores
 
 
+class _Entry:
+    """A model that is read by whoever asks for it first; others wait for their own alone."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.lock = path, threading.Lock()
+        self.read: Opened | None = None
+
+    def opened(self) -> Opened:
+        with self.lock:
+            self.read = self.read or Opened(self.path)
+            return self.read
+
+
 class Shelf:
     """The models of the folder that is served, the last few kept open."""
 
     def __init__(self, root: Path, default: Path | None = None) -> None:
         self.root, self.given = root, default
-        self._open: OrderedDict[tuple[Path, int, int], Opened] = OrderedDict()
+        self._open: OrderedDict[tuple[Path, int, int], _Entry] = OrderedDict()
         self._lock = threading.Lock()
 
     def take(self, name: str) -> Opened:
@@ -175,13 +188,11 @@ class Shelf:
         state = runs.model_file(path).stat()
         key = (path, state.st_mtime_ns, state.st_size)
         with self._lock:
-            found = self._open.get(key)
-            if found is None:
-                found = self._open[key] = Opened(path)
+            entry = self._open.setdefault(key, _Entry(path))
             self._open.move_to_end(key)
             while len(self._open) > KEPT:
                 self._open.popitem(last=False)
-        return found
+        return entry.opened()
 
     @property
     def default(self) -> Path | None:

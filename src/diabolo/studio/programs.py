@@ -148,6 +148,7 @@ async def decode(service: Served, request: Request, model: Name = "") -> Respons
     opened = await service.take(model)
     body, form = await request.body(), _form(request)
     codes = await run_in_threadpool(_read, body, form, "codes", opened)
+    _need_few(len(codes), opened)
     return await _answer(form, await service.batch(opened.decode, codes), opened)
 
 
@@ -184,9 +185,7 @@ async def generate(
 ) -> Response:
     """New samples, from the prior, or from a law of the codes; PNG is a sheet of them."""
     opened = await service.take(model)
-    most = NUMBERS // opened.model.n_features_in_
-    if n > most:
-        raise InputError(f"{n} samples of this model are too many at a time: at most {most}.")
+    _need_few(n, opened)
     new = await service.heavily(lambda: opened.sample(n, temperature, seed))
     return await _answer(format, _sheet(new, opened) if format == "png" else new, opened)
 
@@ -198,6 +197,13 @@ async def upload(service: Served, request: Request) -> Uploaded:
         raise HTTPException(403, "This service takes no models: start it with --allow-uploads.")
     path = await run_in_threadpool(listing.keep, service.root, await request.body())
     return Uploaded(path=service.shelf.name(path))
+
+
+def _need_few(n: int, opened: Opened) -> None:
+    """Refuse to make so many samples of a model that they would fill the memory."""
+    most = NUMBERS // opened.model.n_features_in_
+    if n > most:
+        raise InputError(f"{n} samples of this model are too many at a time: at most {most}.")
 
 
 async def _photograph(

@@ -54,6 +54,7 @@ def serve(
 
     import uvicorn
 
+    from diabolo.studio.connections import Patient
     from diabolo.studio.opening import Opening
 
     root, model = _served(target)
@@ -70,7 +71,9 @@ def serve(
             failed=lambda: setattr(server, "should_exit", True),
         )
         app = opening.guarded(hosts=_hosts(host, bound, number), token=token)
-        settings = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5, ws="none")
+        settings = uvicorn.Config(
+            app, http=Patient, log_level="warning", timeout_graceful_shutdown=5, ws="none"
+        )
         server = uvicorn.Server(settings)
         server.run(sockets=[listener])
     if opening.failure is not None:

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy import ndimage
 
 from diabolo import figures, metrics
 from diabolo.data import Samples
+from diabolo.engines import over
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
 from diabolo.tasks import denoising, filling, filters, whole
@@ -84,15 +86,17 @@ def each(
     level: float | None = None,
     *,
     ensemble: bool = False,
+    engine: str | None = None,
 ) -> tuple[list[Denoised], list[str]]:
     """The images of each size denoised, those that the model cannot take named.
 
-    `level` and `ensemble` as for `denoising.denoise`.
+    `level` and `ensemble` as for `denoising.denoise`, by an engine.
     """
     done, failures = list[Denoised](), list(parts[0].failures)
+    options: Any = {"level": level, "ensemble": ensemble, "engine": engine}
     for samples in parts:
         try:
-            done.append(_denoised(samples, model, seed, level, ensemble=ensemble))
+            done.append(_denoised(samples, model, seed, **options))
         except InputError as error:
             if len(parts) == 1:
                 raise
@@ -117,7 +121,7 @@ def middle_of(model: Estimator, name: str, before: np.ndarray, after: np.ndarray
 
 
 def _denoised(
-    samples: Samples, model: Estimator, seed: int | None, level: float | None, *, ensemble: bool
+    samples: Samples, model: Estimator, seed: int | None, *, engine: str | None, **asked: Any
 ) -> Denoised:
     clean, marks = samples.array, None
     seen = clean if samples.noisy is None else samples.noisy
@@ -128,7 +132,7 @@ def _denoised(
     if model.net_.fills:
         output = filling.fill(model, clean, filling.holes(seen))
     else:
-        output = denoising.denoise(model, seen, level, ensemble=ensemble)
+        output = over(partial(denoising.denoise, model), seen, engine, **asked)
     ended = time.perf_counter()
     before, noisy, after = (in_units(model, images) for images in (clean, seen, output))
     speed = _speed(ended - started, after)

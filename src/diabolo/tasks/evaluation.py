@@ -208,7 +208,7 @@ def quality(model: Estimator, found: Outcome) -> dict[str, float]:
     return test
 
 
-def corrupted(model: Estimator, X: Any, seed: int, noisy: Any = None, window: Any = None) -> Any:
+def corrupted(model: Estimator, X: Any, seed: Any, noisy: Any = None, window: Any = None) -> Any:
     """X as a denoising model is tested on it; X where there is no corruption, or no clean X.
 
     `noisy`: what was given as the corrupted X; `window`: as for `outcome`.
@@ -300,10 +300,13 @@ def decibels(pictures: np.ndarray, clean: np.ndarray) -> list[str]:
     return [f"{metrics.psnr(error):.1f} dB" for error in metrics.mse_per_sample(pictures, clean)]
 
 
-def errors(model: Estimator, X: Any, seed: int = 0, noisy: Any = None) -> np.ndarray:
+def errors(
+    model: Estimator, X: Any, seed: int | torch.Generator = 0, noisy: Any = None
+) -> np.ndarray:
     """Squared error of each sample's reconstruction, (N,), mean over its features."""
-    if isinstance(X, OnDisk) and noisy is None:
-        return streamed(lambda block: errors(model, block, seed), X)
+    if isinstance(X, OnDisk) and noisy is None and isinstance(seed, int):
+        draw = generator(seed, "corrupt", device=model.net_.device.type)
+        return np.asarray(streamed(lambda block: errors(model, block, draw), X))
     output = model.reconstruct(corrupted(model, X, seed, noisy))
     return _squared_errors(in_units(model, X), in_units(model, output))
 

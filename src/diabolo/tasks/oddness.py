@@ -15,6 +15,7 @@ from diabolo.likelihood.mixed import Mixed
 from diabolo.net import Net
 
 BLUR = 1.5  # pixels, of the score "shape"
+REACH = 8.5  # standard deviations of a blur, beyond which weights are below rounding
 UNKNOWN = 10.0  # nats, of a category that was not there in training
 
 
@@ -101,17 +102,24 @@ def shape_errors(net: Net, x: Tensor, image: tuple[int, ...]) -> Tensor:
     dark, bright = net.scaling.peak.double()
     scaled = net.likelihood.mean(net.decoded(net.encode(x))).double()
     output = scaled * net.scaling.scale + net.scaling.shift
-    rows, columns = (_blur(n).to(x.device) for n in image[1:])
 
     def power(values: Tensor) -> Tensor:
-        blurred = rows @ (values / (bright - dark)).unflatten(1, image) @ columns.mT
-        return blurred.square().flatten(1).mean(1)
+        pixels = (values / (bright - dark)).unflatten(1, image).movedim(0, -1).contiguous()
+        blurred = _blur(_blur(pixels, 1), 2)
+        return blurred.flatten(0, -2).t().contiguous().square().mean(1)
 
     return power(output - x.double()) / power(x.double() - dark).sqrt()
 
 
-def _blur(n: int) -> Tensor:
-    """The matrix (n, n) of a convolution with a Gaussian of standard deviation `BLUR`."""
-    place = torch.arange(n, dtype=torch.float64)
-    weights = torch.exp(-0.5 * ((place - place.unsqueeze(1)) / BLUR).square())
-    return weights / (math.sqrt(2 * math.pi) * BLUR)
+def _blur(pixels: Tensor, dim: int) -> Tensor:
+    """A convolution along a dimension with a Gaussian of standard deviation `BLUR`.
+
+    By single sums and products, which are alike wherever a value lies; a matrix product's are not.
+    """
+    n, peak = pixels.shape[dim], 1 / (math.sqrt(2 * math.pi) * BLUR)
+    out = peak * pixels
+    for off in range(1, min(n, math.ceil(REACH * BLUR))):
+        weighed = peak * math.exp(-0.5 * (off / BLUR) ** 2) * pixels
+        out.narrow(dim, off, n - off).add_(weighed.narrow(dim, 0, n - off))
+        out.narrow(dim, 0, n - off).add_(weighed.narrow(dim, off, n - off))
+    return out

@@ -1,0 +1,179 @@
+"""`diabolo compress` and `decompress`: images as one small file, and back."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from diabolo import shipped
+from diabolo.arguments import Usage
+from diabolo.commands import Force, Input, command, runs
+from diabolo.data.files import atomically
+from diabolo.data.samples import Samples
+from diabolo.errors import InputError, complete
+from diabolo.progress import shares
+
+if TYPE_CHECKING:
+    from diabolo.codec.coder import Codec, Images
+    from diabolo.codec.file import Header
+
+CODEC = "a .safetensors file, a run folder, or a model that comes with diabolo, such as digits"
+
+
+def _told(found: dict[str, Any]) -> None:
+    """Print what a file takes, in a line."""
+    print(
+        f"{found['file']}: {found['bytes']:,} bytes for {found['images']:,} images,"
+        f" {found['bits_per_value']:.4f} bits a value, all counted"
+        f" (and once for all, the model: {found['model_bytes']:,} bytes)"
+    )
+
+
+@command("use", "diabolo compress digits mnist:test --out images.dia", show=_told)
+def compress(
+    model: Annotated[str | Path, Usage("MODEL"), CODEC],
+    source: Input,
+    out: Annotated[str | Path, Usage("--out FILE"), "where to, such as images.dia"],
+    *,
+    quality: Annotated[
+        float | None,
+        "of a model that loses some, as photo-codec: 1 to 5, also between two; default: 3",
+    ] = None,
+    bits_per_pixel: Annotated[
+        float | None, "in place of a quality: the best that takes no more, of each image"
+    ] = None,
+    force: Force = False,
+) -> dict[str, Any]:
+    """Write images as one small file that any machine can open.
+
+    Returns the `file`, its `bytes`, how many `images` it has, the `bits_per_value` of the file on
+    disk, and `model_bytes`, what the model takes beside it. Raises `InputError` for a mistake,
+    and `IncompleteError` after the work if some files were bad.
+    """
+    from diabolo.data.sources import read_each
+
+    path = runs.free_to_write(out, force=force)
+    runs.check_apart(path, [source])
+    codec = _codec(model, quality=quality, bits_per_pixel=bits_per_pixel)
+    groups = read_each(source)
+    failures = [*groups[0].failures]
+    runs.tell(groups[0].told)
+    good = _good(codec, groups, source, failures)
+    with (
+        atomically(path) as temporary,
+        temporary.open("wb") as file,
+        shares("compressing") as tell,
+    ):
+        codec.write(file, good, tell)
+    size, values = path.stat().st_size, sum(images.array.size for images in good)
+    found = {
+        "file": str(path),
+        "bytes": size,
+        "images": sum(len(images.array) for images in good),
+        "bits_per_value": 8 * size / values,
+        "model_bytes": runs.model_file(model).stat().st_size,
+    }
+    return complete(found, failures)
+
+
+@command("use", "diabolo decompress images.dia --out digits/")
+def decompress(
+    source: Annotated[str | Path, Usage("FILE"), "what compress wrote"],
+    model: Annotated[str | Path | None, Usage("MODEL"), f"{CODEC}; default: by its name"] = None,
+    *,
+    out: Annotated[
+        str | Path, Usage("--out PATH"), "where to: a folder, .npy, .png of one image, ..."
+    ],
+    force: Force = False,
+) -> Path:
+    """Give back the images of a file that compress wrote.
+
+    In a folder they have the names that they had. Of a damaged file those before the damage are
+    written, and `IncompleteError` is raised after it. Raises `InputError` for a mistake.
+    """
+    from diabolo.codec import file
+
+    path = runs.free_for_result(out, str(source), force=force)
+    try:
+        with Path(source).open("rb") as opened:
+            header, _ = file.read(opened, str(source))
+            codec = _codec(model) if model is not None else _by_name(header, str(source))
+            with shares("decompressing") as tell:
+                failures = list[str]()
+                images = _sound(codec.read(opened, str(source), tell), failures)
+                _write(path, images, header.count)
+    except OSError as error:
+        raise InputError(f"{source} cannot be read: {error.strerror}.") from None
+    return complete(path, failures)
+
+
+def _codec(model: str | Path, **asked: float | None) -> "Codec":
+    from diabolo.codec.coder import Codec
+
+    name = str(model) if shipped.find(model) else runs.model_file(model).stem
+    return Codec(runs.load_model(model), name=name, **asked)
+
+
+def _by_name(header: "Header", source: str) -> "Codec":
+    """The codec of a model that comes with the package."""
+    if header.model in shipped.names():
+        return _codec(header.model)
+    raise InputError(
+        f"{source} was made by the model {header.model!r} with the hash {header.sha256:.12}, which"
+        " does not come with diabolo: give its file as MODEL."
+    )
+
+
+def _good(
+    codec: "Codec", groups: Sequence[Samples], source: str, failures: list[str]
+) -> "list[Images]":
+    """The images that the model takes; a sentence on each of the others is added."""
+    from diabolo.codec.coder import Images
+
+    found = list["Images"]()
+    for group in groups:
+        named = group.kind in ("image", "folder")
+        try:
+            codec.check(group.array)
+        except InputError as error:
+            if len(groups) == 1:
+                raise
+            failures += [f"{name}: {error}" for name in group.names]
+            continue
+        found.append(Images(group.array, list(group.names) if named else None))
+    if not found:
+        raise InputError(f"{source} has no image that this model takes; {failures[0]}")
+    return found
+
+
+def _sound(images: "Iterator[Images]", failures: list[str]) -> "Iterator[Images]":
+    """The images before a damage, a sentence on which is added; it must not be the first."""
+    first = True
+    try:
+        for some in images:
+            yield some
+            first = False
+    except InputError as error:
+        if first:
+            raise
+        failures.append(f"{error} The images before are kept.")
+
+
+def _write(path: Path, images: "Iterator[Images]", count: int) -> None:
+    import numpy as np
+
+    from diabolo.data import outputs
+
+    if path.suffix == ".npy":
+        outputs.write_npy(path, (some.array for some in images))
+        return
+    arrays, named, done = list[Any](), list[Samples](), 0
+    for array, names in images:
+        numbers = [str(number) for number in range(done, done + len(array))]
+        done += len(array)
+        if arrays and arrays[-1].shape[1:] == array.shape[1:]:
+            arrays[-1] = np.concatenate([arrays[-1], array])
+            named[-1].names.extend(names or numbers)  # type: ignore[attr-defined]
+            continue
+        arrays.append(array)
+        named.append(Samples(array[:0], list(names or numbers), "folder" if names else "npy"))
+    outputs.write_each(path, arrays, named)

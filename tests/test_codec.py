@@ -1,0 +1,260 @@
+"""Compression: what comes back is what was given, everywhere, or an error says why not."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import plain_codec
+import pytest
+import torch
+from conftest import failed
+
+from diabolo import Codec, data, load, shipped
+from diabolo.codec import entropy
+from diabolo.codec.lossless import Lossless
+from diabolo.errors import InputError
+from diabolo.integers import EXACT, Whole, stepped, unit
+from diabolo.likelihood.causal import every
+from diabolo.likelihood.neighbours import Neighbours, Places
+
+
+def draw(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def law_of(shape, seed=0, **more):
+    sizes = {"units": 16, "layers": 1, "hidden": 16, "reach": 2} | more
+    law = Neighbours(shape, **sizes, generator=draw(seed))
+    for shift in (law.rows, law.columns, law.channels):
+        torch.nn.init.normal_(shift, generator=draw(seed))
+    with torch.no_grad():
+        law.first.weight[:, -1] = 0
+    return law
+
+
+def some_images(n, *shape, seed=0):
+    rng = np.random.default_rng(seed)
+    return (rng.integers(0, 256, (n, *shape)) * (rng.random((n, *shape)) < 0.4)).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return Codec(load("digits", device="cpu"), name="digits")
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.array(data.read("mnist:train:55000-55011").array)
+
+
+@pytest.fixture(scope="module")
+def content(digits, images):
+    return digits.compress(images)
+
+
+# ---- integers
+
+
+def test_a_whole_layer_is_exact_in_any_order_and_as_it_was_trained():
+    layer = Whole(300, 20)
+    torch.nn.init.normal_(layer.weight, generator=draw())
+    weight, bias = layer.exact()
+    x = torch.randint(0, 256, (50, 300), generator=draw(1)).float()
+    product = (x.double() @ weight.double()).round() + bias
+    turned = torch.randperm(300, generator=draw(2))
+    for found in (
+        x @ weight,
+        x[:, turned] @ weight[turned],
+        sum(x[:, i : i + 1] * weight[i] for i in turned),
+    ):
+        assert torch.equal(found.round() + bias, product.float())
+    assert torch.equal(layer(x / 32) * 32, product.float())
+    assert ((weight.t() / unit(layer.weight)).abs().sum(1) * 255 < EXACT).all()
+    assert torch.equal(stepped(stepped(layer.weight)), stepped(layer.weight))
+    assert torch.equal(stepped(layer.weight).half().float(), stepped(layer.weight))
+
+
+def test_a_layer_of_too_many_inputs_is_refused():
+    layer = Whole(2000, 1)
+    torch.nn.init.ones_(layer.weight)
+    with pytest.raises(InputError, match="too many inputs"):
+        layer.exact()
+
+
+# ---- the entropy coder
+
+
+def test_tables_are_whole_and_near_the_softmax():
+    logits = np.random.default_rng(0).integers(-300, 300, (100, 255))
+    tables = entropy.tables(logits)
+    assert (tables >= 1).all() and (tables.sum(1) == entropy.TOTAL).all()
+    assert np.array_equal(tables, np.rint(tables))
+    expected = torch.from_numpy(logits / 32).softmax(1).numpy()
+    np.testing.assert_allclose(tables / entropy.TOTAL, expected, rtol=1e-3, atol=2e-5)
+    alike = entropy.tables(np.zeros((2, 2), int))
+    assert (alike == entropy.TOTAL / 2).all()
+
+
+def test_the_coder_is_told_exactly_the_tables_and_takes_as_many_bits_as_they_say():
+    rng, steps, bits = np.random.default_rng(0), [], 0.0
+    for n in (2, 255, 3, 256):
+        tables = entropy.tables(rng.integers(-99, 99, (40, n)))
+        ends = tables.cumsum(1)
+        symbols = (rng.random((40, 1)) * entropy.TOTAL > ends).sum(1)
+        steps.append((symbols, tables))
+        bits -= np.log2(tables[np.arange(40), symbols] / entropy.TOTAL).sum()
+    content = entropy.encode(steps)
+    assert 0 <= 8 * len(content) - bits < 64
+    fast, plain = entropy.Decoder(content), plain_codec.Coder(content)
+    for symbols, tables in steps:
+        assert np.array_equal(fast.take(tables), symbols)
+        assert np.array_equal(plain.take(tables.astype(np.int64)), symbols)
+    assert fast.empty and not plain.state
+
+
+# ---- lossless
+
+
+@pytest.mark.parametrize("shape", [(1, 5, 7), (3, 6, 5), (1, 1, 9), (3, 4, 1)])
+@pytest.mark.parametrize("n", [1, 3])
+def test_images_come_back_by_both_decoders(shape, n):
+    law, images = law_of(shape), some_images(n, *shape)
+    codec = Lossless(law)
+    content = codec.encode(images)
+    (found,) = codec.decode([content], [n], shape)
+    assert np.array_equal(found, images)
+    tensors = {name: t.numpy().astype(float) for name, t in law.state_dict().items()}
+    weights = {
+        n: stepped(m.weight).detach() for n, m in law.named_modules() if isinstance(m, Whole)
+    }
+    tensors |= {f"{name}.weight": t.numpy().astype(float) for name, t in weights.items()}
+    for name in ("rows", "columns", "channels"):
+        tensors[name] = np.rint(tensors[name] * 32) / 32
+    assert np.array_equal(plain_codec.Law(tensors).images(content, n, *shape), images)
+
+
+def test_the_file_is_as_long_as_the_likelihood_says(digits, images):
+    law, x = digits.coder.law, torch.from_numpy(images).unsqueeze(1)
+    at = every(len(x), (1, 28, 28), x.device)
+    nats = law.nll(law.padded(x), at, torch.zeros(x.numel())).sum().item()
+    content = digits.coder.encode(x.numpy())
+    assert 0 <= 8 * (len(content) - len(x)) - nats / np.log(2) < 64 + 0.001 * 8 * len(content)
+
+
+def test_a_pixel_depends_on_none_that_comes_after():
+    law, images = law_of((1, 6, 6)), torch.from_numpy(some_images(1, 1, 6, 6))
+    for row, column in ((0, 0), (2, 3), (5, 5)):
+        at = Places(*(torch.tensor([n]) for n in (0, 0, row, column)))
+        before = law.near(law.padded(images), at)
+        later = images.flatten(1).clone()
+        later[:, 6 * row + column :] ^= 255
+        assert torch.equal(law.near(law.padded(later.view(1, 1, 6, 6)), at), before)
+
+
+def test_digits_come_back_by_a_decoder_without_torch(images, content, tmp_path):
+    (tmp_path / "a.dia").write_bytes(content)
+    code = (
+        "import sys; import numpy as np; from pathlib import Path; import plain_codec;"
+        f"f, = plain_codec.decode(Path({str(tmp_path / 'a.dia')!r}).read_bytes(),"
+        f" Path({str(shipped.find('digits'))!r}).read_bytes());"
+        f"np.save({str(tmp_path / 'a.npy')!r}, f); assert 'torch' not in sys.modules"
+    )
+    folder = Path(__file__).parent
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=folder)
+    assert np.array_equal(np.load(tmp_path / "a.npy")[:, 0], images)
+
+
+def test_what_is_asked_beside_and_how_many_threads_change_nothing(digits, images, content):
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3 - threads if threads < 3 else 1)
+        assert digits.compress(images) == content
+        assert np.array_equal(digits.decompress(content), images)
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("capability", ["default", "avx2"])
+@pytest.mark.parametrize("core", ["Prescott", "Haswell"])
+def test_other_kernels_make_the_same_bytes(content, images, tmp_path, capability, core):
+    np.save(tmp_path / "x.npy", images)
+    code = (
+        "import sys, numpy as np; from diabolo import Codec, load;"
+        "c = Codec(load('digits', device='cpu'), name='digits');"
+        f"sys.stdout.buffer.write(c.compress(np.load({str(tmp_path / 'x.npy')!r})))"
+    )
+    other = {"ATEN_CPU_CAPABILITY": capability, "OPENBLAS_CORETYPE": core}
+    made = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | other, check=True, capture_output=True
+    )
+    assert made.stdout == content
+
+
+def test_arrays_come_back_as_they_were_given(digits, images):
+    groups = [images[:2], images[2:3, None], images[3:5].reshape(2, -1)]
+    found = digits.decompress(digits.compress(groups))
+    for before, after in zip(groups, found, strict=True):
+        assert before.shape == after.shape and np.array_equal(before, after)
+    masks = images > 99
+    assert digits.decompress(digits.compress(masks)).dtype == bool
+    assert np.array_equal(digits.decompress(digits.compress(masks)), masks)
+
+
+# ---- damage
+
+
+def mutations(content, count, seed=0):
+    """Bytes with a few flipped, cut out or put in."""
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        found, at = bytearray(content), int(rng.integers(len(content)))
+        match rng.integers(4):
+            case 0:
+                found[at] ^= 1 << int(rng.integers(8))
+            case 1:
+                del found[at:]
+            case 2:
+                found[at : at + int(rng.integers(1, 9))] = rng.bytes(int(rng.integers(9)))
+            case 3:
+                found[at : at + 4] = rng.bytes(4)
+        yield bytes(found)
+
+
+def check_mutations(digits, images, count):
+    content = digits.compress(images)
+    for changed in mutations(content, count):
+        if changed != content:
+            with pytest.raises(InputError):
+                digits.decompress(changed)
+
+
+def test_what_is_changed_is_refused(digits, images):
+    check_mutations(digits, images[:2], 300)
+
+
+@pytest.mark.stress
+def test_what_is_changed_in_ten_thousand_ways_is_refused(digits, images):
+    check_mutations(digits, images, 10_000)
+
+
+def test_a_stream_that_is_changed_gives_no_image_with_a_right_check():
+    law, images = law_of((1, 6, 6)), some_images(1, 1, 6, 6)
+    codec = Lossless(law)
+    content = codec.encode(images)
+    for changed in mutations(content, 300):
+        try:
+            (found,) = codec.decode([changed], [1], (1, 6, 6))
+        except InputError:
+            continue
+        assert np.array_equal(found, images)
+
+
+def test_images_before_a_damage_are_kept(digits, images, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("diabolo.codec.coder.VALUES", 4 * 784)
+    (tmp_path / "a.dia").write_bytes(digits.compress(images)[:-1])
+    said = failed(capsys, "decompress", tmp_path / "a.dia", "--out", tmp_path / "a.npy")
+    assert said.endswith("in chunk 3. The images before are kept.")
+    assert np.array_equal(np.load(tmp_path / "a.npy"), images[:8])
