@@ -27,7 +27,7 @@ from diabolo.rate import between
 SIXTEENTHS = 16  # of a quality
 BEYOND = 1 << 15  # the numbers of a code are less than that
 BYTE = np.full(256, laws.TOTAL / 256)
-HEAD = 5  # bytes: the quality, and a check of the code
+HEAD, BESIDE = 5, 256  # bytes: the quality and a check of the code; what a file has beside
 STRIP, MARGIN = 32, 2  # rows of a map that are worked on at once, and those around that matter
 
 Turn = Callable[[int, np.ndarray], np.ndarray]
@@ -112,7 +112,7 @@ class Lossy:
         latent = self.latent(images)
         if self.bits_per_pixel is None:
             return self.written(latent, self.quality)
-        room = self.bits_per_pixel * images[:, 0].size / 8
+        room = self.bits_per_pixel * images[:, 0].size / 8 - BESIDE
         return _finest_within(room, partial(self.written, latent), self.finest)
 
     def decode(

@@ -43,6 +43,14 @@ class RatedCode(Bottleneck):
         if generator is not None:
             self.law.begin(generator)
 
+    def begin(self, variances: Tensor) -> tuple[Tensor, Tensor]:
+        """Principal components, whose steps are alike in what is decoded, and laws as wide."""
+        n, channels = len(variances), self.step.shape[1]
+        if n <= channels:
+            self.step.data[:, :n] /= variances.sqrt()
+            self.law.usual.data[:, :, channels : channels + n] = -self.step.data[:, :n].log() - 0.5
+        return torch.ones_like(variances), variances.new_empty(0)
+
     def scaled(self, y: Tensor, quality: Tensor) -> Tensor:
         """What is rounded of maps (B, C, h, w), at qualities (B,) from 0."""
         return y * between(self.gain, quality) / between(self.step, quality)
