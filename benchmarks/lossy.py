@@ -4,8 +4,8 @@
 
 Writes curves.json, curves.png, and crops.png with a piece of each photograph near half a bit per
 pixel. Without a FOLDER the photographs are those of scikit-image and scikit-learn. Bits per pixel
-are those of whole files, headers included. A curve is the mean over photographs at the same bits
-per pixel, each interpolated between the qualities of its codec, and ends where one of them does.
+are those of whole files, headers included. A curve goes through the means over the photographs of
+bits per pixel and of what is measured, quality by quality.
 """
 
 import argparse
@@ -29,7 +29,7 @@ OTHERS: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     "WEBP": ((0, 2, 5, 10, 20, 30, 45, 60, 72, 80, 86, 91, 95), {"method": 6}),
     "AVIF": ((12, 20, 28, 36, 44, 52, 60, 68, 76, 84, 90), {}),
 }
-FINEST = 0.5  # between our qualities
+FINEST = 1.0  # between our qualities
 CROP, NEAR = 160, 0.5
 
 
@@ -96,15 +96,11 @@ def by_model(model: Any, name: str, photo: np.ndarray) -> list[Point]:
 
 
 def mean_curve(points: list[list[Point]], measure: str) -> np.ndarray:
-    """The mean over photographs at `RATES`; NaN beyond the ends of one."""
-    curves = []
-    for some in points:
-        rates = np.array([p.rate for p in some])
-        values = np.array([getattr(p, measure) for p in some])
-        order = np.argsort(rates)
-        rates, values = np.log(rates[order]), values[order]
-        curves.append(np.interp(np.log(RATES), rates, values, left=np.nan, right=np.nan))
-    return np.mean(curves, 0)
+    """The means over photographs at each quality, interpolated at `RATES`; NaN beyond them."""
+    rates = np.mean([[p.rate for p in some] for some in points], 0)
+    values = np.mean([[getattr(p, measure) for p in some] for some in points], 0)
+    found: np.ndarray = np.interp(np.log(RATES), np.log(rates), values, left=np.nan, right=np.nan)
+    return found
 
 
 def picture(curves: dict[str, dict[str, np.ndarray]], path: Path) -> None:
