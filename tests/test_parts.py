@@ -48,7 +48,7 @@ def parameters(modules):
 
 
 def test_the_shipped_ones_are_found():
-    assert list(NETWORKS) == ["conv", "dense", "dictionary", "residual", "subpixel", "unet"]
+    assert list(NETWORKS) == ["conv", "dense", "dictionary", "gdn", "residual", "subpixel", "unet"]
     assert sorted(LIKELIHOODS) == [
         "bce",
         "bernoulli",
@@ -375,7 +375,16 @@ def test_without_the_script_the_missing_part_is_named(own):
 def test_parts_of_ones_own_are_offered_by_forms_and_flags(elsewhere):
     found = json.loads(elsewhere[1])
     assert found == {
-        "network": ["conv", "dense", "dictionary", "residual", "subpixel", "unet", "normed"],
+        "network": [
+            "conv",
+            "dense",
+            "dictionary",
+            "gdn",
+            "residual",
+            "subpixel",
+            "unet",
+            "normed",
+        ],
         "likelihood": ["part", "likelihood.floor"],
         "given": {"likelihood": {"kind": "spread", "floor": 0.3}},
         "onto": {"likelihood": {"floor": 0.3}},
