@@ -13,6 +13,7 @@ import argparse
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from diabolo import Autoencoder, data, load, store
+from diabolo import data, load, recipes, store
+from diabolo.commands import training
 from diabolo.integers import Whole, snapped, stepped
-from diabolo.likelihood.causal import Causal, every
+from diabolo.likelihood.causal import every
 from diabolo.likelihood.neighbours import Neighbours, Places
 
-LAW = {"units": 192, "layers": 2, "hidden": 128, "reach": 6}
 HELD, CHECKED = 5000, 1000
 RATE, WARMING, BATCH, WARM = 4e-3, 200, 2048, 0.85
 EVERY = 180.0  # seconds between two files
@@ -53,15 +54,9 @@ def main() -> None:
 
 
 def new_model(images: np.ndarray) -> Any:
-    """The autoencoder, whose law is not trained; it is told nothing of the reconstruction."""
-    model = Autoencoder(
-        latent_dim=8, hidden=(), likelihood=Causal(**LAW), epochs=1, learning_rate=1e-6
-    )
-    model.set_params(random_state=0, batch_size=16).fit(images[:64, 0])
-    law = model.net_.likelihood.network
-    law._initialise(torch.Generator().manual_seed(0))
-    law.first.weight.data[:, -1] = 0
-    return model
+    """The model of the recipe, whose law has hardly been trained."""
+    model = training.new_model(replace(recipes.read("digits"), start=""))
+    return model.set_params(random_state=0).fit(images[:64, 0])
 
 
 def train(law: Neighbours, images: Tensor, seconds: float, rate: float) -> Iterator[str]:
@@ -77,7 +72,6 @@ def train(law: Neighbours, images: Tensor, seconds: float, rate: float) -> Itera
         loss = (law.nll(padded, at, torch.zeros(BATCH)) * weight).sum()
         optimiser.zero_grad()
         loss.backward()
-        law.first.weight.grad[:, -1] = 0
         optimiser.step()
         step += 1
         losses = [*losses[-999:], loss.item() / math.log(2)]

@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 
-TOTAL = 1 << 24
+TOTAL, REST = 1 << 24, ("flag", "hidden", "value")
 
 
 def decode(content: bytes, model: bytes) -> list[np.ndarray]:
@@ -17,8 +17,7 @@ def decode(content: bytes, model: bytes) -> list[np.ndarray]:
     for said, coded in chunks:
         shape = said.get("shape", header["shape"])
         usual = max(1, (1 << 17) // int(np.prod(shape)))
-        images = law.images(coded, said.get("n", usual), *shape)
-        found.append(images)
+        found.append(law.images(coded, said.get("n", usual), *shape))
     return found
 
 
@@ -85,7 +84,7 @@ class Law:
                     i, row, column = at[k]
                     padded[i, channel, row + reach, column + reach] = value + 1
         images = padded[:, :, reach:, reach:-reach].astype(np.uint8)
-        assert coder.state == 0 and not coder.words
+        assert (coder.state, coder.words) == (0, [])
         sums = [zlib.crc32(image.tobytes()) for image in images]
         width = size // n
         wanted = b"".join((s % 256**width).to_bytes(width, "little") for s in sums)
@@ -108,9 +107,6 @@ class Law:
         for block in self.blocks:
             h += dense(np.clip(h, 0, 255), block)
         return np.clip(h, 0, 255)
-
-
-REST = ("flag", "hidden", "value")
 
 
 def dense(x: np.ndarray, layer: tuple[np.ndarray, np.ndarray]) -> np.ndarray:

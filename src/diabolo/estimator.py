@@ -292,25 +292,32 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Hyperparamete
     ) -> np.ndarray:
         """`n` new samples, decoded from codes of the prior; `InputError` where there is none.
 
+        With a causal likelihood they are drawn pixel by pixel, and where it is not told of the
+        code no prior is needed.
+
         `temperature` scales the codes: below 1 samples are more alike, and 0 is the code 0.
         `condition` is that of all, or of each; without one, labels are taken in turn.
         """
         n = params.check("n", Count, n)
         temperature = params.check("temperature", Temperature, temperature)
         draw = generator(find_seed(random_state), "prior")
-        prior = self._net().bottleneck.prior()
-        if prior is None:
+        net = self._net()
+        prior = net.bottleneck.prior()
+        if prior is None and not net.likelihood.alone:
             raise InputError(
                 f"{self.kind} has no prior to sample from: use a VAE, or a LatentSampler on its"
                 " codes."
             )
-        z = prior.sample(n, draw)
+        z = prior.sample(n, draw) if prior else torch.zeros(n, self._n_features_out)
         if condition is None and (learnt := self.fitted_.intake.condition) is not None:
             beside = [torch.from_numpy(learnt.examples(n))]
         else:
             beside = self.given(condition, n)
-        net = self._net()
-        y = in_blocks(net, net.decode, torch.from_numpy(temperature * z.numpy()), *beside)
+        z = torch.from_numpy(temperature * z.numpy())
+        if net.likelihood.draws:
+            y = net.drawn(z, draw, *beside)
+        else:
+            y = in_blocks(net, net.decode, z, *beside)
         return self.fitted_.intake.samples(y)
 
     def unlike(self, X: Any, *, condition: Any = None) -> list[Finding]:

@@ -180,3 +180,13 @@ def _halved(images: np.ndarray) -> np.ndarray:
     return (even[..., ::2, :] + even[..., 1::2, :]).reshape(
         *even.shape[:-2], height // 2, width // 2, 2
     ).mean(-1) / 2
+
+
+def mean_max_cosine(known: np.ndarray, found: np.ndarray) -> float:
+    """How well a known dictionary (M, D) is found again among atoms (K, D): 1 where all of it is.
+
+    The mean over the known directions of the largest cosine with an atom (L. Sharkey, D. Braun,
+    B. Millidge, "Taking Features out of Superposition with Sparse Autoencoders", 2022).
+    """
+    a, b = (one / np.linalg.norm(one, axis=1, keepdims=True) for one in (known, found))
+    return float((a @ b.T).max(1).mean())

@@ -293,6 +293,13 @@ class Net(nn.Module):
         """Stored values (B, D) of codes (B, K)."""
         return self.stored(self.decoded(z, given))
 
+    @torch.inference_mode()
+    def drawn(self, z: Tensor, generator: Generator, given: Tensor | None = None) -> Tensor:
+        """Stored values (B, D) drawn from p(x | z), of codes (B, K); all on the CPU."""
+        given = None if given is None else given.to(self.device)
+        found = self.likelihood.drawn(self.decoded(z.to(self.device), given), generator)
+        return self.limited(self.scaling.inverse(found)).cpu()
+
     def stored(self, output: Tensor) -> Tensor:
         """The mean stored values (B, D) of a decoder's output, clipped to the range they have."""
         return self.limited(self.scaling.inverse(self.likelihood.mean(output)))

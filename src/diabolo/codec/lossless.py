@@ -52,7 +52,10 @@ class Lossless:
             return None
         law = copy.deepcopy(likelihood.network).cpu()
         if law.hinted:
-            raise InputError("hints")
+            raise InputError(
+                "The law of this model is told of the reconstruction, which no file holds: train"
+                " it with told=false."
+            )
         return cls(law)
 
     @cached_property

@@ -28,12 +28,18 @@ class Likelihood(Parameters, ABC):
     use logits. Its first D numbers, activated, are the mean, unless `mean` says otherwise.
     """
 
-    per_value: ClassVar[int] = 1  # numbers that the decoder gives for each value
     tabular: ClassVar[bool] = False  # whether it is of rows with categories or gaps
     beside = 0  # numbers behind these that are alike for all samples
     unit: ClassVar[str] = "nats per feature"  # what `per_feature` gives
+    draws: ClassVar[bool] = False  # whether new samples are drawn from it, see `drawn`
+    alone = False  # whether it needs no code for that
     support: ClassVar[tuple[float, float] | None] = None  # ends of what has a likelihood
     activation = cast(nn.Module, nn.Identity())  # of the output, see `after`
+
+    @property
+    def per_value(self) -> int:
+        """Numbers that the decoder gives for each value."""
+        return 1
 
     @abstractmethod
     def law(self, output: Tensor) -> Distribution:
@@ -132,6 +138,10 @@ class Likelihood(Parameters, ABC):
     def per_feature(self, nll: float, features: int) -> float:
         """A mean nll as the usual loss per feature."""
         return nll / features
+
+    def drawn(self, output: Tensor, generator: Generator) -> Tensor:
+        """Scaled values (B, D) drawn from the law; asked only where it `draws`."""
+        raise NotImplementedError
 
     def measures(self, output: np.ndarray, clean: np.ndarray) -> dict[str, float]:
         """What else tells how good reconstructions are, by name; both in [0, 1] units."""

@@ -3,7 +3,7 @@
     -log p(x | z) = - sum_i log p(x_i | x_j for j before i and near, m_i(z)),
 
 by the network of `diabolo.likelihood.neighbours`, which is learnt with the autoencoder. m is the
-reconstruction; it is told of each pixel that it is about, and its squared error is learnt beside
+reconstruction, of which the network is told if it is `told`; its squared error is learnt beside
 the likelihood, of whose value it is no part. A. van den Oord, N. Kalchbrenner, K. Kavukcuoglu,
 "Pixel Recurrent Neural Networks", 2016, eq. 1; given a code: I. Gulrajani et al., "PixelVAE",
 2017, section 3.
@@ -31,6 +31,7 @@ class Causal(Likelihood, kind="causal"):
     """Of images of 8-bit values, given the pixels before each that are near. Its nll is exact."""
 
     unit = "bits per pixel"
+    draws = True
     network: ClassVar[Neighbours]  # see `behind`
     shape: ClassVar[tuple[int, int, int]]  # and `of_images`
     scaling: ClassVar[Scaling]
@@ -39,6 +40,7 @@ class Causal(Likelihood, kind="causal"):
     layers: Annotated[int, Ge(0), Le(64), "Blocks of it."] = 1
     hidden: Annotated[Count, Le(4096), "Units of the layer before the values."] = 64
     reach: Annotated[int, Ge(1), Le(32), "How far it sees, in pixels."] = 4
+    told: Annotated[bool, "Tell it of the reconstruction; files are made without."] = False
 
     def of_images(self, shape: tuple[int, int, int] | None, scaling: Scaling) -> Self:
         if shape is None:
@@ -48,6 +50,13 @@ class Causal(Likelihood, kind="causal"):
         found = copy.copy(self)
         found.__dict__ |= {"shape": shape, "scaling": scaling}
         return found
+
+    @property
+    def alone(self) -> bool:  # type: ignore[override]
+        return not self.told
+
+    def drawn(self, output: Tensor, generator: Generator) -> Tensor:
+        return Law(self, output).drawn(generator)
 
     def behind(self, decoder: nn.Module, draw: Generator | None = None) -> nn.Module:
         with torch.device("cpu" if draw else "meta"):
@@ -59,6 +68,8 @@ class Causal(Likelihood, kind="causal"):
                 reach=self.reach,
                 generator=draw,
             )
+        if draw and not self.told:
+            nn.init.zeros_(law.first.weight[:, -1])
         self.__dict__["network"] = law
         return nn.Sequential(decoder, Beside(law))
 
@@ -79,7 +90,12 @@ class Causal(Likelihood, kind="causal"):
         return nll / features / math.log(2)
 
     def hints(self, output: Tensor) -> Tensor:
-        """What the network is told of each pixel, (B, D): its mean, as a whole number of 255."""
+        """What the network is told of each pixel, (B, D): its mean, as a whole number of 255.
+
+        Or 0, where it is told nothing.
+        """
+        if not self.told:
+            return torch.zeros_like(output)
         mean = self.mean(output).clamp(0, 1) * 255
         return mean + (mean.round() - mean).detach()
 

@@ -140,9 +140,9 @@ class Neighbours(nn.Module):
         """Values (N,) of pixels, drawn from their law."""
         last = self.features(padded, at, hint)
         logits = self.value(rectified(self.hidden(last)))
-        value = torch.multinomial(logits.softmax(1), 1, generator=generator) + 1
-        there = torch.rand(len(last), 1, generator=generator, device=last.device)
-        return torch.where(there < self.flag(last).sigmoid(), value, 0)[:, 0].to(torch.uint8)
+        value = torch.multinomial(logits.softmax(1).cpu(), 1, generator=generator) + 1
+        there = torch.rand(len(last), 1, generator=generator) < self.flag(last).sigmoid().cpu()
+        return torch.where(there, value, 0)[:, 0].to(last.device, torch.uint8)
 
     @property
     def hinted(self) -> bool:

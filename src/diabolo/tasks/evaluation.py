@@ -197,6 +197,9 @@ def quality(model: Estimator, found: Outcome) -> dict[str, float]:
     test |= model.net_.likelihood.measures(found.output, found.clean)
     test |= {n: float(a.mean(dtype=np.float64)) for n, a in found.nats.items()}
     test |= found.measures
+    if model.net_.bottleneck.overcomplete:
+        varied = float(found.clean.var(0, dtype=np.float64).mean())
+        test["explained_variance"] = 1 - float(found.errors.mean()) / varied if varied else 1.0
     if found.corrupted:
         errors = _squared_errors(found.seen, found.clean)
         before = _likeness(model, found.clean, found.seen, errors)
