@@ -29,7 +29,7 @@ def learn(name: str) -> None:
     from diabolo import Autoencoder, distributed
     from diabolo.data import load_mnist
 
-    (x, _), _ = load_mnist(20_000)
+    x = load_mnist()[0][0][:20_000]
     model = Autoencoder(
         epochs=1, batch_size=256, linear=False, random_state=0, device="cpu", **MODELS[name]
     ).fit(x)

@@ -1,6 +1,6 @@
 """A top-k sparse autoencoder on synthetic data whose dictionary is known.
 
-    python -m benchmarks.sparse [ours|theirs] [steps] [learning rate]
+    python -m benchmarks.sparse [ours|theirs] [steps] [learning rate] [schedule]
 
 4,096 unit directions in 256 dimensions; a sample is a sum of each with probability 8/4,096, by a
 weight from U(1/2, 3/2), with noise of 1/100. Trained on a new batch of 1,024 samples a step, with
@@ -96,7 +96,7 @@ def judged(name: str, atoms: torch.Tensor, outcome, seconds: float, steps: int) 
     )
 
 
-def ours(steps: int, rate: float) -> None:
+def ours(steps: int, rate: float, schedule: str) -> None:
     from diabolo import TopKSAE
 
     model = TopKSAE(
@@ -106,7 +106,7 @@ def ours(steps: int, rate: float) -> None:
         epochs=max(steps // 500, 1),
         batch_size=BATCH,
         learning_rate=rate,
-        schedule="one_cycle",
+        schedule=schedule,
         validation_fraction=0.0,
         early_stopping=None,
         random_state=0,
@@ -173,4 +173,5 @@ if __name__ == "__main__":
     number = int(sys.argv[2]) if len(sys.argv) > 2 else 4000
     speed = float(sys.argv[3]) if len(sys.argv) > 3 else None
     np.random.seed(0)
-    ours(number, speed or 3e-3) if who == "ours" else theirs(number, speed)
+    how = sys.argv[4] if len(sys.argv) > 4 else "one_cycle"
+    ours(number, speed or 3e-3, how) if who == "ours" else theirs(number, speed)

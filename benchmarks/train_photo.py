@@ -80,15 +80,15 @@ class Photos:
         self.values = torch.from_numpy(np.pad(flat, ((0, 0), (0, 1)))).to(device)
         self.device = device
 
-    def pieces(self, n: int, side: int = SIDE) -> Tensor:
-        """Pieces (n, 3, side, side) within [0, 1]; the first half of them gray."""
+    def pieces(self, n: int, side: int = SIDE, gray: int | None = None) -> Tensor:
+        """Pieces (n, 3, side, side) within [0, 1]; so many of them gray, first of all; or half."""
         one, other = self._cut(n, side), self._cut(n, side)
         better = (_richness(other) > _richness(one)) & (self._uniform(n) < RICHER)
         found = torch.where(better.view(-1, 1, 1, 1), other, one)
-        weights = self._uniform(n // 2, 3).log().neg()
+        count = n // 2 if gray is None else gray
+        weights = self._uniform(count, 3).log().neg()
         weights /= weights.sum(1, keepdim=True)
-        gray = torch.einsum("nchw,nc->nhw", found[: n // 2], weights)
-        found[: n // 2] = gray.unsqueeze(1)
+        found[:count] = torch.einsum("nchw,nc->nhw", found[:count], weights).unsqueeze(1)
         return found
 
     def _uniform(self, *shape: int) -> Tensor:

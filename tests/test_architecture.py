@@ -15,9 +15,9 @@ import diabolo
 SOURCE = Path(diabolo.__file__).parent
 LEVELS = [
     "errors arguments inputs params draw layers beside backprop divergence distributed optim train"
-    " progress data metrics linear denoiser sparse figures names columns gaps noise shipped"
-    " integers",
-    "scaling networks corruption condition bottleneck store intake engines",
+    " progress data metrics linear denoiser sparse annealing figures names columns gaps noise"
+    " shipped integers exact",
+    "scaling networks corruption condition bottleneck rate store intake engines",
     "likelihood units",
     "net hyperparameters",
     "infer begin",

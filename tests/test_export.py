@@ -211,3 +211,16 @@ def test_every_model_with_every_network(name, network, to, digits, tmp_path):
         np.testing.assert_allclose(
             graph(torch.from_numpy(image)), denoise(model, image), atol=1e-3
         )
+
+
+@pytest.mark.parametrize("to", formats.FORMATS)
+@pytest.mark.parametrize("sides", [1, 3], ids=["signals", "volumes"])
+def test_signals_and_volumes(sides, to, tmp_path):
+    X = np.random.default_rng(0).random((40, 2, *[8] * sides), dtype=np.float32)
+    model = Autoencoder(
+        network="conv", dimensions=sides, hidden=(3,), latent_dim=2, epochs=1, random_state=0
+    ).fit(X)
+    proof = diabolo.export(model, tmp_path / "out", to, X=X)
+    found = [off for file in proof["files"].values() for off in file["difference"].values()]
+    assert max(found) <= 1e-5
+    assert len(proof["files"]) == 3

@@ -26,7 +26,7 @@ def stacked(layers, y):
 
 
 def product(layer, y):
-    return (layer.weight @ y.t()).t().contiguous() + layer.bias
+    return _linear(y, layer.weight, layer.bias)
 
 
 @pytest.mark.parametrize("activation", ["relu", "silu", "tanh"])
@@ -68,3 +68,21 @@ def test_a_linear_layer_treats_all_blocks_alike(threads, inputs, outputs):
     wide = _linear(x, weight, bias)
     assert torch.equal(wide, torch.cat([_linear(part, weight, bias) for part in x.split(BLOCK)]))
     assert torch.allclose(wide, F.linear(x, weight, bias), atol=1e-4)
+
+
+@pytest.mark.parametrize("network", ["dense", "conv"])
+@pytest.mark.parametrize("code", [3, 10])
+def test_answers_do_not_depend_on_the_number_of_threads(network, code):
+    X = np.random.default_rng(0).random((130, 12, 12), dtype=np.float32)
+    hidden = (100, 50) if network == "dense" else (8,)
+    model = Autoencoder(
+        latent_dim=code, hidden=hidden, network=network, epochs=1, random_state=0, device="cpu"
+    ).fit(X)
+    before, found = torch.get_num_threads(), []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        found.append([use(X) for use in (model.transform, model.reconstruct, model.score_samples)])
+    torch.set_num_threads(before)
+    for others in found[1:]:
+        for one, other in zip(found[0], others, strict=True):
+            np.testing.assert_array_equal(one, other)

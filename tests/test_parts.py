@@ -48,16 +48,21 @@ def parameters(modules):
 
 
 def test_the_shipped_ones_are_found():
-    assert list(NETWORKS) == ["conv", "dense", "dictionary", "residual", "subpixel", "unet"]
+    assert list(NETWORKS) == ["conv", "dense", "dictionary", "gdn", "residual", "subpixel", "unet"]
     assert sorted(LIKELIHOODS) == [
         "bce",
         "bernoulli",
+        "beta-binomial",
+        "categorical",
         "causal",
+        "fixed-normal",
         "gaussian",
         "laplace",
+        "logistic",
         "mae",
         "mixed",
         "mse",
+        "normal",
     ]
     assert LIKELIHOODS["mse"] is Gaussian
     assert LIKELIHOODS["bce"] is Bernoulli
@@ -124,9 +129,10 @@ def test_an_own_pair_takes_samples_as_they_are():
 # ---- likelihoods
 
 
-@pytest.mark.parametrize(
-    "name", [n for n, kind in LIKELIHOODS.items() if not kind.tabular and not kind.draws]
-)
+ALONE = [n for n, kind in LIKELIHOODS.items() if kind.behind is Likelihood.behind]
+
+
+@pytest.mark.parametrize("name", ALONE)  # that learn nothing of their own
 @pytest.mark.parametrize("width", [1, 40])
 def test_a_likelihood_has_a_law_a_gradient_and_a_layer(name, width):
     likelihood = LIKELIHOODS[name]().after("sigmoid")
@@ -369,7 +375,16 @@ def test_without_the_script_the_missing_part_is_named(own):
 def test_parts_of_ones_own_are_offered_by_forms_and_flags(elsewhere):
     found = json.loads(elsewhere[1])
     assert found == {
-        "network": ["conv", "dense", "dictionary", "residual", "subpixel", "unet", "normed"],
+        "network": [
+            "conv",
+            "dense",
+            "dictionary",
+            "gdn",
+            "residual",
+            "subpixel",
+            "unet",
+            "normed",
+        ],
         "likelihood": ["part", "likelihood.floor"],
         "given": {"likelihood": {"kind": "spread", "floor": 0.3}},
         "onto": {"likelihood": {"floor": 0.3}},

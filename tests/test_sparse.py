@@ -7,11 +7,11 @@ import pytest
 import torch
 from conftest import SMALL, floats
 from torch import nn
-from torch.nn import functional as F  # noqa: N812
 
 from diabolo import SAE, Autoencoder, BatchTopKSAE, JumpReLUSAE, TopKSAE, activations, load
 from diabolo.data.source import Batch
 from diabolo.errors import InputError
+from diabolo.metrics import mean_max_cosine
 from diabolo.models.jumprelu import Jump
 from diabolo.networks.dictionary import Dictionary
 from diabolo.sparse import Active, kth_largest
@@ -144,8 +144,19 @@ def test_a_known_dictionary_is_found():
             "device": SMALL["device"],
         },
     ).fit(z @ truth)
-    found = F.normalize(model.net_.decoder[0].weight.detach(), dim=1).cpu().numpy()
-    assert np.abs(truth @ found.T).max(1).mean() > 0.95
+    atoms = model.net_.decoder[0].weight.detach().cpu().numpy()
+    assert mean_max_cosine(truth, truth[::-1] * 3) == pytest.approx(1)
+    assert 0.95 < mean_max_cosine(truth, atoms) < 1
+    X = model.reconstruct(z @ truth)
+    expected = (
+        1 - np.square(X - z @ truth).sum() / np.square(z @ truth - (z @ truth).mean(0)).sum()
+    )
+    found = evaluate(model, z @ truth)["test"]["explained_variance"]
+    assert found == pytest.approx(expected, rel=1e-4)
+    X = z[:2000] @ truth
+    assert model.net_.bottleneck.told(torch.from_numpy(model.transform(X))) in (2, 3)
+    linear = evaluate(model, X, X)["linear"]["mse"]
+    assert linear > 0.5 * X.var(0).mean(), "PCA of as many numbers as are active"
 
 
 def test_without_a_width_there_are_more_units_than_values():

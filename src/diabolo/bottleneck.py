@@ -108,6 +108,10 @@ class Bottleneck(nn.Module):
         """The law that new codes are drawn from; None where the model has none."""
         return None
 
+    def told(self, codes: Tensor) -> int:
+        """How many numbers of codes (N, K) tell of a sample, in the mean: all, or the active."""
+        return codes.shape[1]
+
     def measures(self, encoder: Encoder, x: Tensor) -> dict[str, float]:
         """What tells how the code is used, on a scaled batch: for metrics and the doctor."""
         return {}

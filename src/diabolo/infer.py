@@ -1,7 +1,8 @@
 """Inference: rows in blocks, so that answers stay the same to the bit; and tracing.
 
 Every call of a network has whole blocks of rows, and every layer treats all rows alike, so a
-row's answer does not depend on the rows beside it, on how many they are, or on its place.
+row's answer does not depend on the rows beside it, on how many they are, on its place, or on
+the number of threads.
 """
 
 import math
@@ -24,6 +25,10 @@ BLOCK = 64  # rows of an inference call of dense networks, or a multiple of them
 IMAGES = 16  # of networks that take images, which are faster with fewer; see `block_of`
 VALUES = 2**20  # of a wide block: so many that what a call costs hardly counts
 TINY = 64  # numbers of a matrix whose product with a wide block is shared among threads otherwise
+FEW, LANES = (
+    16,
+    8,
+)  # outputs of a product, which more threads share out unless they are whole lanes
 _BLOCKS: WeakKeyDictionary[Net, int] = WeakKeyDictionary()
 
 
@@ -111,12 +116,16 @@ class _AlikeRows(TorchFunctionMode):
 
 def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """torch.nn.functional.linear; on a batch of vectors as W X'."""
+    few = len(weight)
+    if few < FEW:
+        weight = F.pad(weight, (0, 0, 0, -few % LANES))
     if input.ndim != 2:
         y = input @ weight.t()
     elif weight.numel() > TINY or len(input) <= BLOCK:
         y = (weight @ input.t()).t().contiguous()
     else:
         y = torch.cat([(weight @ part.t()).t() for part in input.split(BLOCK)])
+    y = y[..., :few]
     return y if bias is None else y.add_(bias)
 
 

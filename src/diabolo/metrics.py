@@ -5,6 +5,7 @@
     ssim  mean over 7x7 windows of
           (2 ma mb + c1)(2 sab + c2) / ((ma^2 + mb^2 + c1)(saa + sbb + c2)),
           m: mean, s: sample covariance, c1 = 0.01^2, c2 = 0.03^2
+    ms_ssim  as ssim, over five scales
     bce   mean of -x log p - (1 - x) log(1 - p), logarithms not below -100
 
 Values are in [0, 1]. Everything is summed in float64, in blocks, so memory stays small.
@@ -21,6 +22,8 @@ import numpy as np
 from diabolo.errors import InputError
 
 WINDOW = 7
+GAUSSIAN_SIDE, DEVIATION = 11, 1.5
+SCALE_POWERS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 BLOCK_VALUES = 1 << 18
 
 
@@ -58,6 +61,22 @@ def ssim(a: np.ndarray, b: np.ndarray) -> float | None:
         return None
     means = [_sample_means(_similarity(p, q)) for p, q in _blocks(a, b)]
     return float(np.concatenate(means).mean())
+
+
+def ms_ssim(a: np.ndarray, b: np.ndarray) -> float | None:
+    """Multi-scale structural similarity of images (N, H, W) or (N, C, H, W), values in [0, 1].
+
+    Over five scales, each half of that before by means of 2 x 2: the product of the contrast and
+    structure terms of `ssim`, and of its luminance at the last, each to its power; negative
+    terms count as 0. Windows are Gaussian, of 11 x 11 with a deviation of 1.5; the mean over
+    channels and images. None where a side is below 176, at which the last has no whole window.
+
+    Z. Wang, E. P. Simoncelli, A. C. Bovik, "Multi-Scale Structural Similarity for Image Quality
+    Assessment", 2003, eq. 7.
+    """
+    if a.ndim not in (3, 4) or min(a.shape[-2:]) < GAUSSIAN_SIDE << len(SCALE_POWERS) - 1:
+        return None
+    return float(np.concatenate([_multi_scale(p, q) for p, q in _blocks(a, b)]).mean())
 
 
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
@@ -125,3 +144,49 @@ def _window_means(images: np.ndarray) -> np.ndarray:
     sums = np.cumsum(sums[..., WINDOW - 1 :, :], axis=-1)
     sums[..., WINDOW:] -= sums[..., :-WINDOW].copy()
     return sums[..., WINDOW - 1 :] / WINDOW**2
+
+
+def mean_max_cosine(known: np.ndarray, found: np.ndarray) -> float:
+    """How well a known dictionary (M, D) is found again among atoms (K, D): 1 where all of it is.
+
+    The mean over the known directions of the largest cosine with an atom (L. Sharkey, D. Braun,
+    B. Millidge, "Taking Features out of Superposition with Sparse Autoencoders", 2022).
+    """
+    a, b = (one / np.linalg.norm(one, axis=1, keepdims=True) for one in (known, found))
+    return float((a @ b.T).max(1).mean())
+
+
+def _multi_scale(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """MS-SSIM of each channel of images (N, ..., H, W), in a row."""
+    c1, c2, found = 0.01**2, 0.03**2, np.float64(1)
+    for power in SCALE_POWERS:
+        mean_a, mean_b = _smoothed(a), _smoothed(b)
+        product, squares = mean_a * mean_b, mean_a**2 + mean_b**2
+        structure = (2 * (_smoothed(a * b) - product) + c2) / (
+            _smoothed(a * a + b * b) - squares + c2
+        )
+        last = structure * (2 * product + c1) / (squares + c1)
+        term = last if power is SCALE_POWERS[-1] else structure
+        found = found * np.maximum(term.mean((-2, -1)), 0) ** power
+        a, b = _halved(a), _halved(b)
+    return np.ravel(found)
+
+
+def _smoothed(images: np.ndarray) -> np.ndarray:
+    """Means by a Gaussian of all whole windows: (..., H, W) -> (..., H - 10, W - 10)."""
+    beside = np.arange(GAUSSIAN_SIDE) - GAUSSIAN_SIDE // 2
+    weights = np.exp(-0.5 * (beside / DEVIATION) ** 2)
+    weights /= weights.sum()
+    for axis in (-1, -2):
+        n = images.shape[axis] - GAUSSIAN_SIDE + 1
+        images = sum(w * np.take(images, np.arange(k, k + n), axis) for k, w in enumerate(weights))
+    return images
+
+
+def _halved(images: np.ndarray) -> np.ndarray:
+    """Means of 2 x 2; an odd last row or column is left out."""
+    height, width = (side // 2 * 2 for side in images.shape[-2:])
+    even = images[..., :height, :width]
+    return (even[..., ::2, :] + even[..., 1::2, :]).reshape(
+        *even.shape[:-2], height // 2, width // 2, 2
+    ).mean(-1) / 2

@@ -110,7 +110,8 @@ def compared(net: Net, learnt: Trial, held: Trial) -> list[Finding]:
     ]
     if held.seen is not held.clean:
         findings.append(doctor.worse_than_nothing(error, held.error(held.seen)))
-    linear = None if any(findings) else _linear(learnt, net.probe[0])
+    sparse = net.bottleneck.overcomplete  # whose code is no smaller than a sample
+    linear = None if any(findings) or sparse else _linear(learnt, net.probe[0])
     if linear is not None:
         test = {"mse": error} | dict.fromkeys(net.probe[1], 0.0)
         best = held.error(linear(np.nan_to_num(held.seen)))

@@ -73,6 +73,9 @@ class SparseCode(Bottleneck):
     def mean_layer(self) -> nn.Module:
         return self.units
 
+    def told(self, codes: Tensor) -> int:
+        return max(round(float((codes > 0).sum(1).double().mean())), 1)
+
     def measures(self, encoder: Encoder, x: Tensor) -> dict[str, float]:
         """L0, the mean number of active units, and the share that no sample activates."""
         active = self.units(encoder(x)) > 0

@@ -10,6 +10,7 @@ import numpy as np
 
 from diabolo.codec import file
 from diabolo.codec.lossless import Lossless
+from diabolo.codec.lossy import Lossy
 from diabolo.errors import InputError
 
 VALUES = 1 << 17  # in a chunk, unless one image has more
@@ -50,24 +51,36 @@ class Images(NamedTuple):
     names: Sequence[str] | None = None
 
 
-CODERS = (Lossless,)
+CODERS = (Lossless, Lossy)
 
 
 class Codec:
     """Compresses images by a fitted model, and gives them back.
 
-    The model needs a causal likelihood: `Autoencoder(likelihood="causal")`, or one that comes
-    with the package. Raises `InputError` for others.
+    Without loss by a causal likelihood, `Autoencoder(likelihood="causal")`; with loss by a
+    `Compressive` model, of a `quality` or of so many `bits_per_pixel`, see `Lossy`; or by one that
+    comes with the package. Raises `InputError` for others.
     """
 
-    def __init__(self, model: Any, *, name: str = "") -> None:
+    def __init__(
+        self,
+        model: Any,
+        *,
+        name: str = "",
+        quality: float | None = None,
+        bits_per_pixel: float | None = None,
+    ) -> None:
         found = (kind.of(getattr(model, "model_", model)) for kind in CODERS)
         coder = next((one for one in found if one is not None), None)
         if coder is None:
             raise InputError(
-                "This model is no codec: train one with likelihood='causal', or take digits,"
-                " which comes with diabolo."
+                "This model is no codec: train one with likelihood='causal', or a Compressive one,"
+                " or take digits or photo-codec, which come with diabolo."
             )
+        if isinstance(coder, Lossy):
+            coder.ask(quality, bits_per_pixel)
+        elif (quality, bits_per_pixel) != (None, None):
+            raise InputError("This model loses nothing: leave out quality and bits_per_pixel.")
         self.coder: Coder = coder
         self.name = name
 

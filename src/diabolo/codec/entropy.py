@@ -21,7 +21,7 @@ TOTAL = 1 << 24
 STEP = 32  # parts of a nat in a logit
 _DECAY = 1065683211334  # 2^40 exp(-1/32)
 
-Step = tuple[np.ndarray, np.ndarray]  # symbols (N,), tables (N, n)
+Step = tuple[np.ndarray, np.ndarray]  # symbols (N,), tables (N, n), or one (n,) for all
 
 
 @cache
@@ -53,10 +53,11 @@ def encode_backwards(steps: Iterable[Step]) -> bytes:
     The coder is a stack: what went on it last comes off first.
     """
     stream = _stream()
-    coder, model = stream.stack.AnsCoder(), stream.model.Categorical(perfect=False)
+    coder, family = stream.stack.AnsCoder(), stream.model.Categorical(perfect=False)
     for symbols, frequencies in steps:
         if len(symbols):
-            coder.encode_reverse(symbols.astype(np.int32), model, frequencies - 1.0)
+            law = (family, frequencies - 1.0) if frequencies.ndim == 2 else (_law(frequencies),)
+            coder.encode_reverse(symbols.astype(np.int32), *law)
     words: np.ndarray = coder.get_compressed()
     return words.astype("<u4").tobytes()
 
@@ -72,8 +73,10 @@ class Decoder:
         self._coder = stream.stack.AnsCoder(words)
         self._model = stream.model.Categorical(perfect=False)
 
-    def take(self, frequencies: np.ndarray) -> np.ndarray:
-        """The next symbols (N,), whose tables are (N, n)."""
+    def take(self, frequencies: np.ndarray, count: int | None = None) -> np.ndarray:
+        """The next symbols (N,), whose tables are (N, n); or so many of the table (n,)."""
+        if count is not None:
+            return np.asarray(self._coder.decode(_law(frequencies), count))
         if not len(frequencies):
             return np.empty(0, np.int32)
         return np.asarray(self._coder.decode(self._model, frequencies - 1.0))
@@ -82,6 +85,10 @@ class Decoder:
     def empty(self) -> bool:
         """Whether all is taken that was given."""
         return bool(self._coder.is_empty())
+
+
+def _law(frequencies: np.ndarray) -> Any:
+    return _stream().model.Categorical(frequencies - 1.0, perfect=False)
 
 
 def _stream() -> Any:

@@ -34,6 +34,13 @@ def compress(
     source: Input,
     out: Annotated[str | Path, Usage("--out FILE"), "where to, such as images.dia"],
     *,
+    quality: Annotated[
+        float | None,
+        "of a model that loses some, as photo-codec: 1 to 5, also between two; default: 3",
+    ] = None,
+    bits_per_pixel: Annotated[
+        float | None, "in place of a quality: the best that takes no more, of each image"
+    ] = None,
     force: Force = False,
 ) -> dict[str, Any]:
     """Write images as one small file that any machine can open.
@@ -46,7 +53,7 @@ def compress(
 
     path = runs.free_to_write(out, force=force)
     runs.check_apart(path, [source])
-    codec = _codec(model)
+    codec = _codec(model, quality=quality, bits_per_pixel=bits_per_pixel)
     groups = read_each(source)
     failures = [*groups[0].failures]
     runs.tell(groups[0].told)
@@ -99,11 +106,11 @@ def decompress(
     return complete(path, failures)
 
 
-def _codec(model: str | Path) -> "Codec":
+def _codec(model: str | Path, **asked: float | None) -> "Codec":
     from diabolo.codec.coder import Codec
 
     name = str(model) if shipped.find(model) else runs.model_file(model).stem
-    return Codec(runs.load_model(model), name=name)
+    return Codec(runs.load_model(model), name=name, **asked)
 
 
 def _by_name(header: "Header", source: str) -> "Codec":

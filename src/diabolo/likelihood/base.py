@@ -28,7 +28,6 @@ class Likelihood(Parameters, ABC):
     use logits. Its first D numbers, activated, are the mean, unless `mean` says otherwise.
     """
 
-    per_value: ClassVar[int] = 1  # numbers that the decoder gives for each value
     tabular: ClassVar[bool] = False  # whether it is of rows with categories or gaps
     beside = 0  # numbers behind these that are alike for all samples
     unit: ClassVar[str] = "nats per feature"  # what `per_feature` gives
@@ -36,6 +35,11 @@ class Likelihood(Parameters, ABC):
     alone = False  # whether it needs no code for that
     support: ClassVar[tuple[float, float] | None] = None  # ends of what has a likelihood
     activation = cast(nn.Module, nn.Identity())  # of the output, see `after`
+
+    @property
+    def per_value(self) -> int:
+        """Numbers that the decoder gives for each value."""
+        return 1
 
     @abstractmethod
     def law(self, output: Tensor) -> Distribution:

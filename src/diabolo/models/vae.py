@@ -14,8 +14,9 @@ import torch
 from annotated_types import Ge
 from torch import Generator, Tensor, nn
 
+from diabolo.annealing import Annealing
 from diabolo.bottleneck import Bottleneck, Code, Encoder, Prior, StandardNormal
-from diabolo.divergence import kl_standard_normal
+from diabolo.divergence import kl_by_dimension, kl_standard_normal
 from diabolo.draw import of_share
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
@@ -32,9 +33,9 @@ class GaussianCode(Bottleneck):
     sampling = True
     bound: str | None = "elbo"
 
-    def __init__(self, beta: float = 1.0) -> None:
+    def __init__(self, beta: float = 1.0, annealing: Annealing | None = None) -> None:
         super().__init__()
-        self.beta = beta
+        self.beta, self.annealing = beta, annealing
 
     def build(self, shape: tuple[int, ...], generator: Generator | None) -> None:
         self.size = shape[0] // 2
@@ -54,6 +55,9 @@ class GaussianCode(Bottleneck):
         terms = {"kl": (self.beta, kl_standard_normal(mean, log_variance))}
         if generator is None:
             return Code(mean, mean, terms)
+        if self.training and self.annealing is not None:
+            kl = kl_by_dimension(mean, log_variance)
+            terms = {"kl": self.annealing.term(self.beta, kl, step)}
         noise = of_share(mean, generator)
         return Code(mean + (0.5 * log_variance).exp() * noise, mean, terms)
 
@@ -127,7 +131,22 @@ class VAE(Estimator):
     """
 
     beta: Annotated[Annotated[float, Ge(0)], "Weight of the KL divergence."] = 1.0
+    warmup: Annotated[
+        Annotated[int, Ge(0)], "Steps in which that weight, or the capacity, rises from 0."
+    ] = 0
+    cycle: Annotated[
+        Annotated[int, Ge(0)], "Steps of a cycle, in whose first half it rises; 0: it rises once."
+    ] = 0
+    free_bits: Annotated[
+        Annotated[float, Ge(0)], "Nats of KL divergence that each number of a code has for free."
+    ] = 0.0
+    capacity: Annotated[
+        Annotated[float, Ge(0)] | None, "Nats that the KL divergence is to have; none: as few."
+    ] = None
 
     def _bottleneck(self, p: Any) -> Bottleneck:
         check_gaussian("A VAE", p)
-        return GaussianCode(p.beta)
+        if p.capacity is not None and p.free_bits:
+            raise InputError("A VAE takes a capacity or free_bits, not both.")
+        asked = Annealing(p.warmup, p.cycle, p.free_bits, p.capacity)
+        return GaussianCode(p.beta, asked if asked != Annealing() else None)

@@ -42,6 +42,22 @@ class Codebook(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         return self.vectors[self.nearest(z)].view(z.shape) + (z - z.detach())
 
+    def learn(self, parts: Tensor, generator: Generator) -> None:
+        """A step of the moving averages over the parts of a batch."""
+        size = len(self.vectors)
+        chosen = nn.functional.one_hot(self.nearest(parts), size).to(parts.dtype)
+        sums = (self.counts[:, None] * self.vectors).lerp(chosen.t() @ parts, 1 - DECAY)
+        self.counts.lerp_(chosen.sum(0), 1 - DECAY)
+        dead = self.counts < DEAD * self.counts.mean()
+        self.counts.masked_fill_(dead, self.counts.mean())
+        drawn = torch.randint(len(parts), dead.shape, generator=generator, device=dead.device)
+        fresh = sums / self.counts[:, None]
+        self.vectors.copy_(torch.where(dead[:, None], parts[drawn], fresh))
+
+    def use(self, z: Tensor) -> dict[str, float]:
+        """The share of the vectors in use, and the perplexity of which one is nearest."""
+        return use_of(self.nearest(z), len(self.vectors))
+
 
 class QuantisedCode(Bottleneck):
     """z = the vectors nearest to what the encoder gives."""
@@ -54,7 +70,11 @@ class QuantisedCode(Bottleneck):
         dim = self.dim or max(d for d in (1, 2, 3, 4) if shape[0] % d == 0)
         if shape[0] % dim:
             raise InputError(f"code_dim must divide the code's {shape[0]} numbers, not be {dim}.")
-        self.codebook = Codebook(self.size, dim, generator)
+        self.codebook: Any = self.book(dim, generator)
+
+    def book(self, dim: int, generator: Generator | None) -> nn.Module:
+        """What is nearest to parts of so many numbers."""
+        return Codebook(self.size, dim, generator)
 
     def forward(
         self, encoder: Encoder, x: Tensor, generator: Generator | None = None, step: int = 0
@@ -70,20 +90,17 @@ class QuantisedCode(Bottleneck):
         return self.codebook
 
     def after_step(self, generator: Generator, step: int) -> None:
-        (vectors, counts), parts = self.codebook.buffers(), vars(self).pop("seen")
-        chosen = nn.functional.one_hot(self.codebook.nearest(parts), self.size).to(parts.dtype)
-        sums = (counts[:, None] * vectors).lerp(chosen.t() @ parts, 1 - DECAY)
-        counts.lerp_(chosen.sum(0), 1 - DECAY)
-        dead = counts < DEAD * counts.mean()
-        counts.masked_fill_(dead, counts.mean())
-        drawn = torch.randint(len(parts), dead.shape, generator=generator, device=dead.device)
-        vectors.copy_(torch.where(dead[:, None], parts[drawn], sums / counts[:, None]))
+        self.codebook.learn(vars(self).pop("seen"), generator)
 
     def measures(self, encoder: Encoder, x: Tensor) -> dict[str, float]:
-        """The share of the vectors in use, and the perplexity of which one is nearest."""
-        used = self.codebook.nearest(encoder(x)).bincount(minlength=self.size).double()
-        perplexity = float(torch.distributions.Categorical(used).perplexity())
-        return {"codebook_use": float((used > 0).double().mean()), "perplexity": perplexity}
+        return self.codebook.use(encoder(x))
+
+
+def use_of(numbers: Tensor, size: int) -> dict[str, float]:
+    """The share of so many numbers in use, and the perplexity of the used ones."""
+    used = numbers.bincount(minlength=size).double()
+    perplexity = float(torch.distributions.Categorical(used).perplexity())
+    return {"codebook_use": float((used > 0).double().mean()), "perplexity": perplexity}
 
 
 class VQVAE(Estimator):

@@ -197,6 +197,9 @@ def quality(model: Estimator, found: Outcome) -> dict[str, float]:
     test |= model.net_.likelihood.measures(found.output, found.clean)
     test |= {n: float(a.mean(dtype=np.float64)) for n, a in found.nats.items()}
     test |= found.measures
+    if model.net_.bottleneck.overcomplete:
+        varied = float(found.clean.var(0, dtype=np.float64).mean())
+        test["explained_variance"] = 1 - float(found.errors.mean()) / varied if varied else 1.0
     if found.corrupted:
         errors = _squared_errors(found.seen, found.clean)
         before = _likeness(model, found.clean, found.seen, errors)
@@ -404,7 +407,8 @@ def _taken(X: Any, noisy: Any, index: np.ndarray) -> tuple[Any, Any, Any]:
 def _linear(
     model: Estimator, found: Outcome, x_train: Any, noisy_train: Any, seed: int
 ) -> dict[str, float]:
-    ranks = [model.code_size_, None] if found.corrupted else [model.code_size_]
+    size = model.net_.bottleneck.told(torch.from_numpy(found.codes))
+    ranks = [size, None] if found.corrupted else [size]
     source, target = (a.reshape(len(a), -1) for a in (found.seen, found.clean))
     maps = best_linear(model, x_train, ranks, noisy_train=noisy_train, seed=seed)
     if (table := _cells(model)) is not None:

@@ -1,0 +1,100 @@
+"""Codes of finite levels and of several codebooks, against their definitions."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import SMALL, floats
+
+from diabolo import FSQ, VQVAE, ResidualVQVAE, load
+from diabolo.errors import InputError
+from diabolo.models.fsq import FiniteCode, Rounding
+from diabolo.models.rvq import ResidualCode
+from diabolo.tasks.evaluation import evaluate
+from diabolo.train import generator
+
+
+@pytest.mark.parametrize("levels", [(2,), (3,), (8, 5, 5), (7, 4)])
+def test_every_level_is_reached_and_numbered(levels):
+    rounding = Rounding(levels, 2 * len(levels))
+    y = 2 * torch.rand(20_000, 2 * len(levels), generator=generator(0, "y")) - 1
+    y = (3 * (0.999 * y).atanh()).requires_grad_()
+    z = rounding(y)
+    for column, level in zip(z.detach().t()[::2], levels, strict=True):
+        found = (column * (level // 2)).unique()
+        expected = torch.arange(level) - level // 2
+        torch.testing.assert_close(found, expected.float())
+    numbers = rounding.numbers(z.detach())
+    assert numbers.shape == (20_000, 2)
+    assert set(numbers.flatten().tolist()) == set(range(int(np.prod(levels))))
+    same = numbers[:, 0][:, None] == numbers[:200, 0]
+    alike = (z[:, None, ::2] == z[:200, ::2]).all(2)
+    assert torch.equal(same, alike)
+    (gradient,) = torch.autograd.grad(z.sum(), y)
+    assert (gradient >= 0).all()
+    assert gradient.abs().sum() > 0
+
+
+def test_a_level_begins_half_way_to_the_next():
+    """Of odd levels, where nothing is shifted: 5 levels change at tanh(y) 2.002 = +-.5, +-1.5."""
+    rounding = Rounding((5,), 1)
+    for edge in (0.5, 1.5):
+        y = torch.tensor([edge / 2.002]).atanh()
+        below, above = (float(rounding((y + d)[None])) for d in (-1e-3, 1e-3))
+        assert (below, above) == ((edge - 0.5) / 2, (edge + 0.5) / 2)
+
+
+def test_the_parts_of_a_feature_map_are_its_pixels():
+    code = FiniteCode((4, 3))
+    code.build((2 * 3 * 3,), None)
+    y = torch.zeros(1, 2, 3, 3)
+    y[0, :, 1, 2] = 5
+    numbers = code.rounding.numbers(code.rounding(y.flatten(1)))[0]
+    assert (numbers != numbers[0]).nonzero().flatten().tolist() == [5]
+
+
+def test_each_codebook_quantises_what_the_last_leaves_over():
+    code = ResidualCode(3, 4, 2, 0.25)
+    code.build((4,), generator(0, "init"))
+    z = torch.randn(30, 4, generator=generator(1, "z")).requires_grad_()
+    rest, total = z.detach().view(-1, 2), 0
+    for book in code.codebook.books:
+        nearest = book.vectors[torch.cdist(rest, book.vectors).argmin(1)]
+        rest, total = rest - nearest, total + nearest
+    found = code(lambda x: z, z)
+    torch.testing.assert_close(found.z, total.view(30, 4))
+    (gradient,) = torch.autograd.grad(found.z.sum(), z)
+    torch.testing.assert_close(gradient, torch.ones_like(z))
+
+
+def test_more_codebooks_rebuild_better_and_are_used(digits):
+    small = SMALL | {"latent_dim": 8, "epochs": 20, "learning_rate": 5e-3}
+    numbers = [
+        evaluate(ResidualVQVAE(**small, depth=d, codebook_size=16).fit(digits), digits)["test"]
+        for d in (1, 4)
+    ]
+    assert numbers[1]["mse"] < 0.9 * numbers[0]["mse"]
+    assert numbers[1]["codebook_use"] > 0.8
+    one = VQVAE(**small, codebook_size=16).fit(digits)
+    assert evaluate(one, digits)["test"]["mse"] == numbers[0]["mse"], "of one it is a VQ-VAE"
+    finite = FSQ(**small, levels=(5, 4)).fit(digits)
+    found = evaluate(finite, digits)["test"]
+    assert found["codebook_use"] > 0.8
+    assert found["mse"] < 0.8 * digits.var(0).mean() / 255**2
+
+
+@pytest.mark.parametrize("kind", [FSQ, ResidualVQVAE])
+def test_it_is_loaded_to_the_bit(kind, tmp_path):
+    model = kind(**SMALL | {"latent_dim": 8}).fit(floats())
+    model.save(tmp_path / "model.safetensors")
+    read = load(tmp_path / "model.safetensors", device="cpu")
+    np.testing.assert_array_equal(read.transform(floats()), model.transform(floats()))
+    np.testing.assert_array_equal(read.reconstruct(floats()), model.reconstruct(floats()))
+
+
+def test_codes_that_the_levels_do_not_divide_are_refused():
+    with pytest.raises(InputError, match="must be a multiple of the 4 levels"):
+        FSQ(**SMALL, levels=(8, 5, 5, 5)).fit(floats())
+    with pytest.raises(InputError, match="levels must be"):
+        FSQ(levels=(1, 3)).fit(floats())
+    with pytest.raises(InputError, match="leave code_activation out"):
+        FSQ(code_activation="relu").fit(floats())
