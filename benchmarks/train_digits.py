@@ -5,8 +5,8 @@
 Of the 60,000 training images the last 5,000 are held out. A batch is of single pixels: most of
 them "warm", those that are not 0 or have such a one among the four next before them (28 of 100,
 with nine tenths of the bits), the rest of all others; each kind weighs as it is frequent. Adam,
-its rate falling to 0 with the time that is given. The law is given no code: `benchmarks/codec.py`
-says what one would cost. The autoencoder beside it is linear, and of 8 numbers.
+its rate falling to 0 with the time that is given. The law is given no code. The autoencoder beside
+it is linear, and of 8 numbers.
 """
 
 import argparse
