@@ -274,7 +274,7 @@ def test_earlier_results_are_replaced_only_by_force(place, zeros, tmp_path, caps
 
 ABSENT = (
     "does not exist: give a .safetensors file, a run folder or a model that comes with diabolo"
-    " (photo)."
+    " (digits, photo, photo-codec)."
 )
 MISTAKES = {
     "": "The following arguments are required: fit|score; see diabolo detect --help.",

@@ -7,8 +7,8 @@
 All numbers are little-endian. The header has the kind of codec, the model's name and hash, how
 many images there are, and what they have in common. Of a chunk is said, as JSON by zlib, what its
 images do not have in common with all: `n` of them, the `shape`, the `names`. Lengths are checked
-against the file before memory is taken, and the CRC-32 of a chunk, with its number, before anything
-is made of it.
+against the file before memory is taken, and the CRC-32 of a chunk, with its number, before
+anything is made of it.
 """
 
 import json
