@@ -7,8 +7,8 @@ layer, the network begins at the principal components of what each sees. Each pi
 quality that is drawn, and its loss counts more the coarser that is, by the root of its weight.
 What is kept, every few minutes, is the running mean of the weights, in half precision.
 
-Those that ship had about 3,200 steps, on a small share of one core: more would better them, by
---start and the model.
+Those that ship had about 10,000 steps, in two parts: more would better them, by --start and the
+model.
 """
 
 import argparse
