@@ -25,10 +25,7 @@ BLOCK = 64  # rows of an inference call of dense networks, or a multiple of them
 IMAGES = 16  # of networks that take images, which are faster with fewer; see `block_of`
 VALUES = 2**20  # of a wide block: so many that what a call costs hardly counts
 TINY = 64  # numbers of a matrix whose product with a wide block is shared among threads otherwise
-FEW, LANES = (
-    16,
-    8,
-)  # outputs of a product, which more threads share out unless they are whole lanes
+FEW, LANES = 16, 8  # outputs, which several threads share out unless they are whole lanes
 _BLOCKS: WeakKeyDictionary[Net, int] = WeakKeyDictionary()
 
 

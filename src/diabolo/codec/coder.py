@@ -241,10 +241,9 @@ class Codec:
             raise file.DamagedError(
                 f"{name} is damaged in chunk {batch[0].number + 1}: {error}"
             ) from None
-        forms = [_as_given(array, part.rank) for array, part in zip(found, batch, strict=True)]
         return [
-            Images(form.astype(header.dtype), part.names)
-            for form, part in zip(forms, batch, strict=True)
+            Images(_as_given(array, part.rank).astype(header.dtype), part.names)
+            for array, part in zip(found, batch, strict=True)
         ]
 
 

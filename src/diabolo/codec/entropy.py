@@ -18,7 +18,6 @@ import numpy as np
 from diabolo.errors import InputError
 
 TOTAL = 1 << 24
-STEP = 32  # parts of a nat in a logit
 _DECAY = 1065683211334  # 2^40 exp(-1/32)
 
 Step = tuple[np.ndarray, np.ndarray]  # symbols (N,), tables (N, n), or one (n,) for all

@@ -22,7 +22,6 @@ from diabolo.errors import InputError
 
 MAGIC = b"\x89DIA\r\n\x1a\n"
 VERSION = 1
-SUFFIX = ".dia"
 LONGEST_HEADER = 1 << 20
 LONGEST_SAID = 1 << 20  # JSON of a chunk
 LONGEST_CHUNK = 1 << 26

@@ -54,11 +54,11 @@ class Lossy:
             return None
         if model.dtype_ != "uint8" or net.image_shape is None:
             raise InputError("A model must be trained on images of 8 bits to compress some.")
-        codec = cls(net)
-        codec.ask(quality, bits_per_pixel)
-        return codec
+        return cls(net, quality, bits_per_pixel)
 
-    def __init__(self, net: Net) -> None:
+    def __init__(
+        self, net: Net, quality: float | None = None, bits_per_pixel: float | None = None
+    ) -> None:
         self._shape = cast(tuple[int, int, int], net.image_shape)
         encoder, decoder = (_transform(part) for part in (net.encoder, net.decoder))
         self.net, self.any_size = net, encoder is not None
@@ -69,6 +69,7 @@ class Lossy:
         last = net.likelihood.layer()
         self.decoder = exact(nn.Sequential(net.decoder if decoder is None else decoder, last))
         self.finest = SIXTEENTHS * (len(self.code.step) - 1)
+        self.ask(quality, bits_per_pixel)
 
     def ask(self, quality: float | None, bits_per_pixel: float | None) -> None:
         """Take a quality, or bits per pixel, from now on; none: the middle quality."""

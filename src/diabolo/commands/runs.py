@@ -326,9 +326,7 @@ def load_model(path: str | Path, engine: str | None = None) -> "Estimator":
     """The model in a .safetensors file (of a detector, its model) or a run folder."""
     from diabolo.loading import load
 
-    loaded: Any = load(
-        model_file(path), device="cpu" if engine else "auto"
-    )  # engines have no other
+    loaded: Any = load(model_file(path), device="cpu" if engine else "auto")
     model: Estimator = getattr(loaded, "model_", loaded)
     return model
 

@@ -1,7 +1,7 @@
 """Reading .npy and .npz, or their first rows; nothing pickled is ever loaded."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.lib.npyio import NpzFile
 
-from diabolo.data.files import quietly, why
+from diabolo.data.files import atomically, quietly, why
 from diabolo.errors import InputError
 
 BLOCK = 1 << 20  # bytes that are unpacked at a time
@@ -53,6 +53,19 @@ def read_npy(path: Path, limit: int | None = None) -> Any:
         if limit is None and isinstance(found := on_disk(mapped), OnDisk):
             return found
         return np.array(mapped[:limit] if mapped.ndim else mapped, order="C")
+
+
+def write_blocks(path: Path, first: np.ndarray, blocks: Iterable[np.ndarray]) -> None:
+    """Write blocks (B, ...) in the shape and type of `first` as one .npy file, as they come."""
+    count, form = 0, {"descr": first.dtype.str, "fortran_order": False}
+    with atomically(path) as temporary, temporary.open("wb") as file:
+        npy.write_array_header_1_0(file, form | {"shape": (count, *first.shape[1:])})
+        for block in blocks:
+            # Given a file, NumPy leaves the last bytes to C, which is silent on a full disk.
+            file.write(np.ascontiguousarray(block).data)
+            count += len(block)
+        file.seek(0)  # NumPy leaves room for the digits of the first side
+        npy.write_array_header_1_0(file, form | {"shape": (count, *first.shape[1:])})
 
 
 def read_npz(path: Path, limit: int | None = None) -> tuple[np.ndarray, np.ndarray | None]:

@@ -1,14 +1,15 @@
 """Writing results in the form that a path's name asks for."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import DTypeLike
 
+from diabolo.data.arrays import write_blocks
 from diabolo.data.files import atomically, check_file, folder_atomically
 from diabolo.data.idx import write_idx
 from diabolo.data.samples import TABLES, Samples, kind_by_name
@@ -173,41 +174,31 @@ def _write(path: Path, array: np.ndarray, like: Samples | None) -> None:
 
 def _write_npy(path: Path, array: np.ndarray, wanted: np.dtype) -> None:
     """Block by block, as the array may lie in a file and be larger than the memory."""
-    first = _to_type(array[:1], wanted, path)
-    with atomically(path) as temporary, temporary.open("wb") as file:
-        _begin_npy(file, first, len(array))
-        for start in range(0, len(array), ROWS):
-            block = _to_type(array[start : start + ROWS], wanted, path)
-            # Given a file, NumPy leaves the last bytes to C, which is silent on a full disk.
-            file.write(np.ascontiguousarray(block).data)
+    parts = (array[start : start + ROWS] for start in range(0, len(array), ROWS))
+    blocks = (_to_type(part, wanted, path) for part in parts)
+    write_blocks(path, _to_type(array[:1], wanted, path), blocks)
 
 
 def write_npy(path: str | Path, blocks: Iterable[np.ndarray]) -> None:
     """Write blocks (N, ...) of one shape and type as one array, as they come."""
-    with atomically(path) as temporary, temporary.open("wb") as file:
-        first, count = None, 0
-        for block in blocks:
-            if first is None:
-                first = block[:0]
-                _begin_npy(file, first, 0)
-            if (block.shape[1:], block.dtype) != (first.shape[1:], first.dtype):
-                raise InputError(
-                    f"{path} cannot hold images of different sizes: give a folder, a path without"
-                    " suffix"
-                )
-            file.write(np.ascontiguousarray(block).data)
-            count += len(block)
-        if first is None:
-            raise InputError(f"there are no samples to write to {path}")
-        file.seek(0)
-        _begin_npy(file, first, count)
+    stream = iter(blocks)
+    first = next(stream, None)
+    if first is None:
+        raise InputError(f"there are no samples to write to {path}")
+    write_blocks(Path(path), first, _alike(path, first, chain([first], stream)))
 
 
-def _begin_npy(file: Any, like: np.ndarray, count: int) -> None:
-    """A header, which NumPy makes equally long for every count."""
-    shape = (count, *like.shape[1:])
-    header = {"descr": like.dtype.str, "fortran_order": False, "shape": shape}
-    npy.write_array_header_1_0(file, header)
+def _alike(
+    path: str | Path, first: np.ndarray, blocks: Iterable[np.ndarray]
+) -> Iterator[np.ndarray]:
+    """The blocks, which must be of the shape and type of the first."""
+    for block in blocks:
+        if (block.shape[1:], block.dtype) != (first.shape[1:], first.dtype):
+            raise InputError(
+                f"{path} cannot hold images of different sizes: give a folder, a path without"
+                " suffix"
+            )
+        yield block
 
 
 def _write_sound(path: Path, array: np.ndarray, like: Samples | None) -> None:

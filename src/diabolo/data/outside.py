@@ -18,13 +18,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.lib import format as npy
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from diabolo.columns import mixed
 from diabolo.data import mapped
-from diabolo.data.arrays import read_npy
-from diabolo.data.files import atomically, why
+from diabolo.data.arrays import read_npy, write_blocks
+from diabolo.data.files import why
 from diabolo.data.frames import Frame
 from diabolo.data.mapped import ROWS, on_disk, opened
 from diabolo.data.samples import Kind, Numbers, Samples, channels_last
@@ -71,30 +70,23 @@ def decoded(blocks: Iterable[np.ndarray], *, what: str = "X", path: Path | None 
         return np.concatenate(held)
     rest = (_numbers(block, what, held[0]) for block in stream)
     if path is not None:
-        _write(path, held[0], chain(held, rest), what)
+        write_blocks(path, held[0], _with_room(path, chain(held, rest), what))
         return read_npy(path)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "samples.npy"
-        _write(place, held[0], chain(held, rest), what)
+        write_blocks(place, held[0], _with_room(place, chain(held, rest), what))
         return read_npy(place)
 
 
-def _write(path: Path, first: np.ndarray, blocks: Iterable[np.ndarray], what: str) -> None:
-    """An .npy file of blocks, whose number is not known before."""
-    count, form = 0, {"descr": first.dtype.str, "fortran_order": False}
-    with atomically(path) as temporary, temporary.open("r+b") as file:
-        npy.write_array_header_1_0(file, form | {"shape": (count, *first.shape[1:])})
-        for block in blocks:
-            free = shutil.disk_usage(path.parent).free
-            if free < 2 * block.nbytes:
-                raise InputError(
-                    f"{what} takes more room than {path.parent} has, decoded: set TMPDIR to a"
-                    " folder with more, or give fewer samples."
-                )
-            file.write(np.ascontiguousarray(block).data)
-            count += len(block)
-        file.seek(0)  # NumPy leaves room for the digits of the first side
-        npy.write_array_header_1_0(file, form | {"shape": (count, *first.shape[1:])})
+def _with_room(path: Path, blocks: Iterable[np.ndarray], what: str) -> Iterator[np.ndarray]:
+    """The blocks, as long as the disk has room for more."""
+    for block in blocks:
+        if shutil.disk_usage(path.parent).free < 2 * block.nbytes:
+            raise InputError(
+                f"{what} takes more room than {path.parent} has, decoded: set TMPDIR to a"
+                " folder with more, or give fewer samples."
+            )
+        yield block
 
 
 def _numbers(block: Any, what: str, first: np.ndarray | None) -> np.ndarray:

@@ -18,6 +18,7 @@ from diabolo.networks import ACTIVATIONS
 from diabolo.params import Parameters
 from diabolo.scaling import Scaling
 
+ROUNDING = 1e-6  # that a value may lie beyond 0 or 1
 OUTPUTS = {"unit": "sigmoid", "symmetric": "tanh"}  # activations that fit a scaling
 
 
@@ -172,3 +173,18 @@ class _Mean(nn.Module):
 
     def forward(self, output: Tensor) -> Tensor:
         return self.likelihood.mean(output)
+
+
+def need_unit(kind: str, low: float, high: float, scaling: str | None) -> None:
+    """Refuse scaled values from low to high that are not in [0, 1], for a likelihood of such."""
+    if low >= -ROUNDING and high <= 1 + ROUNDING:
+        return
+    if scaling == "unit":
+        raise InputError(
+            "Samples to validate on are outside the range of those to train on, which a"
+            f" {kind} likelihood cannot take: use likelihood='gaussian' (recipe ae), or"
+            " scale X to [0, 1] yourself, with scaling=None."
+        )
+    raise InputError(
+        f"A {kind} likelihood needs data in [0, 1]: use scaling='unit', or scale X yourself."
+    )

@@ -15,11 +15,10 @@ from torch.distributions import Distribution, Independent
 
 from diabolo import metrics
 from diabolo.errors import InputError
-from diabolo.likelihood.base import Likelihood
+from diabolo.likelihood.base import Likelihood, need_unit
 
 GROUP = 16
 LEAST = 0.02  # mean of a value to begin with, and 1 less the most
-ROUNDING = 1e-6  # that a value may lie beyond 0 or 1
 
 
 class Bernoulli(Likelihood, kind="bernoulli", synonyms=("bce",)):
@@ -53,17 +52,7 @@ class Bernoulli(Likelihood, kind="bernoulli", synonyms=("bce",)):
             )
 
     def check_values(self, low: float, high: float, scaling: str | None) -> None:
-        if low >= -ROUNDING and high <= 1 + ROUNDING:
-            return
-        if scaling == "unit":
-            raise InputError(
-                "Samples to validate on are outside the range of those to train on, which a"
-                " bernoulli likelihood cannot take: use likelihood='gaussian' (recipe ae), or"
-                " scale X to [0, 1] yourself, with scaling=None."
-            )
-        raise InputError(
-            "A bernoulli likelihood needs data in [0, 1]: use scaling='unit', or scale X yourself."
-        )
+        need_unit(self.kind, low, high, scaling)
 
     def measures(self, output: np.ndarray, clean: np.ndarray) -> dict[str, float]:
         return {"bce": metrics.bce(output, clean)}

@@ -150,15 +150,15 @@ class Law(Distribution):
     def drawn(self, generator: Generator) -> Tensor:
         """Images (B, D) in scaled values, drawn pixel by pixel."""
         c, h, w = shape = self.likelihood.shape
-        hints, count = self.likelihood.hints(self.output), len(self.output)
+        hints, count = self.likelihood.hints(self.output).view(-1, *shape), len(self.output)
         images = torch.zeros(count, *shape, dtype=torch.uint8, device=self.output.device)
-        padded, reach, image = self.network.padded(images), self.network.reach, images[:, 0, 0, 0]
+        padded, reach = self.network.padded(images), self.network.reach
         image = torch.arange(count, device=images.device)
         for row in range(h):
             for column in range(w):
                 for channel in range(c):
                     place = (torch.full_like(image, n) for n in (channel, row, column))
-                    hint = hints.view(-1, *shape)[:, channel, row, column]
+                    hint = hints[:, channel, row, column]
                     found = self.network.draw(padded, Places(image, *place), hint, generator)
                     padded[:, channel, row + reach, column + reach] = found
         return self.likelihood.scaling(padded[:, :, reach:, reach:-reach].flatten(1))

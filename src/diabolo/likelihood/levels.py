@@ -14,15 +14,12 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from diabolo.errors import InputError
-from diabolo.likelihood.base import Likelihood
-
-ROUNDING = 1e-6  # that a value may lie beyond 0 or 1
+from diabolo.likelihood.base import Likelihood, need_unit
 
 
 class Leveled(Likelihood):
     """Independent values on so many levels from 0 to 1; others count as the nearest level."""
 
-    unit = "nats per feature"
     support = (0.0, 1.0)
 
     levels: Annotated[Annotated[int, Ge(2)], "Levels of a value, 256 of an 8-bit image."] = 256
@@ -52,14 +49,7 @@ class Leveled(Likelihood):
             )
 
     def check_values(self, low: float, high: float, scaling: str | None) -> None:
-        if low < -ROUNDING or high > 1 + ROUNDING:
-            raise InputError(
-                f"A {self.kind} likelihood needs data in [0, 1]: use scaling='unit', or scale X"
-                " yourself."
-            )
-
-    def per_feature(self, nll: float, features: int) -> float:
-        return nll / features
+        need_unit(self.kind, low, high, scaling)
 
 
 class Law(Distribution):
