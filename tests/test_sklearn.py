@@ -134,8 +134,8 @@ for name in names:
         pytest.param({"epochs": 1}, id="default"),
     ],
 )
-@pytest.mark.parametrize(  # of the Autoencoder in the test below
-    "name", ["VAE", *(pytest.param(name, marks=pytest.mark.stress) for name in MODELS)]
+@pytest.mark.parametrize(
+    "name", [*CORE, *(pytest.param(name, marks=pytest.mark.stress) for name in MODELS)]
 )
 def test_scikit_learns_own_checks(name, parameters):
     checks = estimator_checks.check_estimator(
@@ -147,10 +147,8 @@ def test_scikit_learns_own_checks(name, parameters):
     assert len(checks) > 40
 
 
-@pytest.mark.parametrize(
-    ("epochs", "names"),
-    [(1, ["Autoencoder"]), pytest.param(20, list(MODELS), marks=pytest.mark.stress)],
-)
+@pytest.mark.stress
+@pytest.mark.parametrize(("epochs", "names"), [(1, ["Autoencoder"]), (20, list(MODELS))])
 def test_the_defaults_pass_every_check_with_array_api_switched_on(epochs, names):
     """SciPy reads the variable when it is imported, hence the process."""
     done = subprocess.run(
@@ -553,7 +551,7 @@ NESTED = {
 }
 
 
-@pytest.mark.parametrize("backend", ["loky", "threading"])
+@pytest.mark.parametrize("backend", [pytest.param("loky", marks=pytest.mark.stress), "threading"])
 def test_a_search_in_parallel_gives_what_one_after_the_other_gives(backend):
     X = np.random.default_rng(0).normal(size=(60, 6)) * [1, 2, 3, 4, 5, 6]
     pipeline = make_pipeline(StandardScaler(), small(corruption=Masking(0.0)))

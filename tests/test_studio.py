@@ -833,10 +833,8 @@ def asked(address, path, body=None):
     raise AssertionError("no answer")
 
 
-STRESSED = pytest.param(signal.SIGINT, marks=pytest.mark.stress)
-
-
-@pytest.mark.parametrize("how", [signal.SIGTERM, STRESSED])
+@pytest.mark.stress
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_cleanly_with_the_training_kept(server, how, digits):
     address, process, folder = server
     np.save(folder / "x.npy", digits[:1000])
@@ -856,15 +854,18 @@ def test_a_signal_ends_it_cleanly_with_the_training_kept(server, how, digits):
     assert (folder / name / "metrics.json").stat().st_size
 
 
-@pytest.mark.parametrize("examples", [2, pytest.param(100, marks=pytest.mark.stress)])
-def test_the_whole_api_answers_as_it_is_described(server, examples, tmp_path):
+STRESSED = pytest.param("examples,coverage,fuzzing", 100, marks=pytest.mark.stress)
+
+
+@pytest.mark.parametrize(("phases", "examples"), [("examples,fuzzing", 2), STRESSED])
+def test_the_whole_api_answers_as_it_is_described(server, phases, examples, tmp_path):
     """Of samples it is described that they are numbers, not how many the model takes."""
     address = server[0]
     asked(address, "/api/health")
     found = subprocess.run(
         [
             *(Path(sys.executable).with_name("st"), "run", f"{address}/api/openapi.json"),
-            *("--phases", "examples,coverage,fuzzing", "--max-examples", str(examples)),
+            *("--phases", phases, "--max-examples", str(examples)),
             *("--generation-deterministic", "--no-color", "--exclude-path", "/api/train"),
             *("--exclude-checks", "positive_data_acceptance", "--no-shrink"),
         ],
