@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -32,7 +33,7 @@ from diabolo.corruption import GaussianNoise
 from diabolo.data import load_mnist
 from diabolo.models import MODELS
 from diabolo.params import from_config, to_config
-from diabolo.studio import connections, forms, guard, opened, programs
+from diabolo.studio import connections, forms, guard, opened, programs, training
 from diabolo.studio.app import create_app
 from diabolo.studio.batching import ROWS, Batcher
 from diabolo.studio.service import HEAVY, Service
@@ -785,6 +786,24 @@ def test_a_training_that_cannot_be_says_why(tmp_path):
         assert ended["state"] == "failed"
         assert "NaN" in ended["message"]
         assert client.get("/api/models").json()["models"] == []
+
+
+def test_a_training_that_breaks_or_is_killed_says_how(monkeypatch):
+    def fit(**arguments):
+        raise ZeroDivisionError("by nothing")
+
+    ours, theirs = multiprocessing.Pipe()
+    monkeypatch.setattr("diabolo.studio.training._take_little", lambda: None)
+    monkeypatch.setattr("diabolo.studio.training.training.fit", fit)
+    training.work(theirs, {})
+    assert "message" in ours.recv()
+    ended = ours.recv()
+    assert ended["state"] == "failed"
+    assert "report it: ZeroDivisionError: by nothing" in ended["message"]
+    assert "in fit" in ended["said"]
+    assert "memory runs out" in training._ended(-signal.SIGKILL)
+    assert training._ended(-signal.SIGSEGV).endswith("from outside, by SIGSEGV.")
+    assert training._ended(3).endswith("with status 3.")
 
 
 def test_a_training_that_is_stopped_at_once_leaves_no_run(tmp_path, digits):
