@@ -61,7 +61,7 @@ def test_wheel_and_sdist_install_and_work(tmp_path):
     told = ran(python, "-c", TRIED, cwd=tmp_path, env=elsewhere)
     assert told.startswith(diabolo.__version__)
     assert str(tmp_path / "empty") in told
-    build = "from hatchling.build import build_sdist; print(build_sdist(r'%s'))" % tmp_path
+    build = f"from hatchling.build import build_sdist; print(build_sdist({str(tmp_path)!r}))"
     source = tmp_path / ran(python, "-c", build, cwd=ROOT).split()[-1]
     with tarfile.open(source) as file:
         assert any(name.endswith("/src/diabolo/py.typed") for name in file.getnames())
