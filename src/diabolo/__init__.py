@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from diabolo.tasks.anomaly import AnomalyDetector as AnomalyDetector
     from diabolo.tasks.sampling import LatentSampler as LatentSampler
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 _MODEL = re.compile(r"^class (\w+)\(Estimator\):", re.MULTILINE)
 
 
