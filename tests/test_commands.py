@@ -311,6 +311,22 @@ def test_pictures_from_codes(vae, tmp_path):
         assert size(tmp_path / f"{name}.png")[0] > 100
 
 
+def test_runs_are_compared(dae, vae, tmp_path, capsys):
+    capsys.readouterr()
+    assert run("compare", dae, vae, "--out", tmp_path / "c.png", "--json") == 0
+    numbers = json.loads(capsys.readouterr().out)
+    assert list(numbers) == [dae.name, vae.name]
+    metrics = json.loads((vae / "metrics.json").read_text())
+    assert numbers[vae.name]["test elbo"] == metrics["test"]["elbo"]
+    with Image.open(tmp_path / "c.png") as picture:
+        assert picture.height > 200
+    assert run("compare", dae, vae, "--data", "mnist:test:20") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == [dae.name, vae.name]
+    assert any(line.startswith("test elbo") and line.split()[2] == "-" for line in lines)
+    assert failed(capsys, "compare", dae) == "Give two models or more to compare."
+
+
 def test_report_is_made_again(dae):
     before = (dae / "report.html").read_text()
     (dae / "report.html").unlink()

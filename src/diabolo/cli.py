@@ -199,8 +199,10 @@ def _add_all(group: Any, declared: Mapping[str, Argument]) -> None:
         if argument.flag:
             group.add_argument(argument.flag, dest=dest, required=argument.required, **how)
             continue
-        if not argument.required:
-            how["nargs"] = "*" if argument.many else "?"
+        if argument.many:
+            how["nargs"] = "+" if argument.required else "*"
+        elif not argument.required:
+            how["nargs"] = "?"
         group.add_argument(dest, **how)
 
 
