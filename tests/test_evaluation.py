@@ -16,6 +16,7 @@ from diabolo.errors import InputError
 from diabolo.infer import block_of, watched
 from diabolo.models.iwae import IWAE
 from diabolo.recipes import Recipe
+from diabolo.tasks import judging
 from diabolo.tasks.evaluation import evaluate, in_units, outcome
 from diabolo.tasks.judging import judge, log_likelihood
 from diabolo.train import generator
@@ -108,7 +109,8 @@ def test_the_likelihood_of_a_linear_model_is_that_of_its_gaussian(kind):
     assert len(numbers["kl"]) == 3
 
 
-def test_what_codes_tell_of_labels_and_how_good_digits_are(digits):
+def test_what_codes_tell_of_labels_and_how_good_digits_are(digits, monkeypatch):
+    monkeypatch.setattr(judging, "JUDGED", 10)
     labels = read_split("test")[1][:256]
     model = VAE(latent_dim=8, hidden=(64,), epochs=8, random_state=0).fit(digits)
     found = judge(model, digits, labels, digits, labels, of_digits=True)
