@@ -40,6 +40,8 @@ Engine = Annotated[
     Literal["ray"] | None,
     "spread the work over the processors of this machine, or of the cluster at RAY_ADDRESS",
 ]
+APPLIED = {"model", "detector"}  # what a command applies, if it does
+DEVICE = "where the model is applied: auto, cpu, cuda, cuda:1, ..."
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -72,6 +74,8 @@ class Command(NamedTuple):
     def arguments(self) -> list[Argument]:
         """Its arguments, the required first."""
         found = list(arguments(self.function))
+        if APPLIED & {argument.name for argument in found}:
+            found.append(Argument("device", str, DEVICE, "--device", "NAME", default=None))
         if self.show:
             found.append(Argument("json", bool, "print JSON", "--json", default=False))
         return sorted(found, key=lambda argument: not argument.required)

@@ -279,10 +279,9 @@ class _Found:
 
 
 def _load_detector(file: str | Path, engine: str | None) -> "AnomalyDetector":
-    from diabolo.loading import load
     from diabolo.tasks.anomaly import AnomalyDetector
 
-    loaded = load(runs.model_file(file), device="cpu" if engine else "auto")
+    loaded = runs.opened(file, engine)
     if not isinstance(loaded, AnomalyDetector):
         raise InputError(
             f"{file} is a model and no detector: make one with diabolo detect fit {file} DATA."
