@@ -27,6 +27,9 @@ check: $(READY)  ## lint and types
 	$(BIN)/ruff format --check src tests benchmarks docs
 	$(BIN)/mypy
 
+parameters: $(READY) ## the words of help, from the classes
+	$(BIN)/python -c "from diabolo.commands import parameters as p; p.WRITTEN.write_text(p.in_words())"
+
 docs: $(READY)   ## the site, docs/_build/html/index.html; runs all that it shows (minutes)
 	rm -rf docs/_build
 	OMP_NUM_THREADS=2 $(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
@@ -48,4 +51,4 @@ $(PEERS): pyproject.toml constraints.txt benchmarks/requirements.txt
 		--requirement benchmarks/requirements.txt --editable .
 	touch $(PEERS)
 
-.PHONY: help demo docs test test-slow stress coverage check bench bench-full
+.PHONY: help demo docs parameters test test-slow stress coverage check bench bench-full

@@ -22,6 +22,7 @@ from diabolo.errors import DoctorWarning, IncompleteError, InputError, out_of_me
 
 FACES = ("diabolo.studio.server",)  # commands of rooms above `commands`
 COMMANDS = commands.found(FACES)
+BEYOND = "\n\nthe parameters of a recipe:\n  diabolo {} RECIPE --help"
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -145,6 +146,8 @@ def _given(command: Command, words: list[str]) -> dict[str, Any]:
     further = command.further
     title, more = further.declared(words) if further else ("", [])
     parser = _parser(command, [*declared.values()])
+    if more:
+        parser.epilog = _example(command)
     _add_all(parser.add_argument_group(title), {f"further:{a.name}": a for a in more})
     found, rest = parser.parse_known_args(words)
     texts = {name: text for name, text in vars(found).items() if text not in (None, [])}
@@ -201,7 +204,7 @@ def _parser(command: Command, declared: list[Argument]) -> _Parser:
         prog,
         " ".join([prog, *usual, *first, "[options]"]),
         command.words,
-        "\n".join(["example:", f"  {command.example}", *_beyond(command)]),
+        _example(command) + (BEYOND.format(command.name) if command.further else ""),
         formatter_class=_Help,
         allow_abbrev=False,
         add_help=False,
@@ -215,11 +218,8 @@ def _parser(command: Command, declared: list[Argument]) -> _Parser:
     return parser
 
 
-def _beyond(command: Command) -> list[str]:
-    """Where the help of a command goes on."""
-    if not command.further:
-        return []
-    return ["", "the parameters of a recipe:", f"  diabolo {command.name} RECIPE --help"]
+def _example(command: Command) -> str:
+    return f"example:\n  {command.example}"
 
 
 def _add_all(group: Any, declared: Mapping[str, Argument]) -> None:
