@@ -118,3 +118,22 @@ def test_every_page_is_reached():
     for page in pages:
         name = page.removeprefix("docs/").removesuffix(".md")
         assert f"\n{name}\n" in index or f"\n{name.removeprefix('articles/')}\n" in articles
+
+
+NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.stress
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_run(path, tmp_path):
+    nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
+    notebook = nbformat.read(path, as_version=4)
+    done = nbclient.NotebookClient(
+        notebook, timeout=300, resources={"metadata": {"path": tmp_path}}
+    )
+    done.execute()
+    outputs = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs]
+    assert not any(c.get("outputs") for c in nbformat.read(path, as_version=4).cells)
+    assert sum("image/png" in output.get("data", {}) for output in outputs)
+    nbformat.write(notebook, tmp_path / "done.ipynb")
