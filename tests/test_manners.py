@@ -1,6 +1,7 @@
 """How the command line behaves toward a shell: help, pipes, silence, devices."""
 
 import io
+import json
 import sys
 from pathlib import Path
 
@@ -99,3 +100,15 @@ def test_the_device_is_chosen(tmp_path, capfd):
     assert main([*words, "--device", "nowhere"]) == 2
     assert "There is no device 'nowhere' here" in capfd.readouterr().err
     assert main([*words, "--device", "cpu"]) == 0
+
+
+def test_numbers_come_as_json(capsys):
+    assert main(["summary", MODEL, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    model = load(MODEL)
+    assert [layer["parameters"] for layer in found["layers"]] == [
+        layer.parameters for layer in model.layers()
+    ]
+    assert sum(found["parameters"].values()) == sum(p.numel() for p in model.net_.parameters())
+    assert main(["summary", MODEL]) == 0
+    assert capsys.readouterr().out.rstrip() == model.summary()

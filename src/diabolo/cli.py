@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from diabolo import __version__, commands
 from diabolo.arguments import Argument
-from diabolo.commands import GROUPS, Command, Family, runs
+from diabolo.commands import GROUPS, Command, Family, Told, runs
 from diabolo.commands.piping import PIPE, piped
 from diabolo.errors import DoctorWarning, IncompleteError, InputError, out_of_memory, unknown
 
@@ -117,6 +117,7 @@ def _print(*words: object, **how: Any) -> None:
 
 
 def _print_lines(result: Any) -> None:
+    result = result.lines if isinstance(result, Told) else result
     _print(*(result if isinstance(result, list) else [result]), sep="\n")
 
 
