@@ -112,6 +112,18 @@ def test_links_lead_somewhere(page):
             assert (ROOT / page).parent.joinpath(link).is_file(), link
 
 
+TOOLS = "docs/uses/tools.md"
+
+
+@pytest.mark.stress
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("block", blocks("python", TOOLS)[1:])
+def test_other_tools_are_used_as_shown(block, tmp_path, monkeypatch):
+    pytest.importorskip(re.search(r"(?:import|from) ([\w.]+)", block)[1])
+    monkeypatch.chdir(tmp_path)
+    exec(compile(blocks("python", TOOLS)[0] + block, TOOLS, "exec"), {})
+
+
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
 
 
