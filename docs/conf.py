@@ -27,6 +27,8 @@ exclude_patterns = ["_build"]
 html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = [("site.js", {"defer": "defer"})]
+html_theme_options = {"top_of_page_buttons": []}
 html_math_renderer = "mathml"
 html_show_sphinx = html_show_copyright = False
 myst_enable_extensions = ["dollarmath", "attrs_block", "colon_fence"]
@@ -35,7 +37,7 @@ default_role = "code"
 autodoc_default_options = {"members": True}
 autodoc_typehints = "none"
 napoleon_use_rtype = False
-pygments_style, pygments_dark_style = "friendly", "monokai"
+pygments_style, pygments_dark_style = "a11y-high-contrast-light", "a11y-high-contrast-dark"
 
 
 def inline(self: Any, node: nodes.math) -> None:
