@@ -15,6 +15,7 @@ from diabolo.corruption import Corruption
 from diabolo.estimator import Estimator
 from diabolo.likelihood import Likelihood
 from diabolo.networks import Network
+from diabolo.params import Parameters
 
 PARTS = [Corruption, Likelihood, Network, Condition]
 project = "diabolo"
@@ -26,15 +27,17 @@ exclude_patterns = ["_build"]
 html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = [("site.js", {"defer": "defer"})]
+html_theme_options = {"top_of_page_buttons": []}
 html_math_renderer = "mathml"
-html_show_sphinx = False
+html_show_sphinx = html_show_copyright = False
 myst_enable_extensions = ["dollarmath", "attrs_block", "colon_fence"]
 myst_heading_anchors = 3
 default_role = "code"
-autodoc_default_options = {"members": True, "show-inheritance": False}
+autodoc_default_options = {"members": True}
 autodoc_typehints = "none"
 napoleon_use_rtype = False
-pygments_style, pygments_dark_style = "friendly", "monokai"
+pygments_style, pygments_dark_style = "a11y-high-contrast-light", "a11y-high-contrast-dark"
 
 
 def inline(self: Any, node: nodes.math) -> None:
@@ -82,8 +85,20 @@ def shortened(app: Any, what: str, name: str, cls: Any, *more: Any) -> None:
         del lines[-3:]
 
 
+def signature(app: Any, what: str, name: str, cls: Any, *more: Any) -> tuple[str, None] | None:
+    """Of what has parameters these stand below, and not in its signature."""
+    return ("(**parameters)", None) if what == "class" and issubclass(cls, Parameters) else None
+
+
+def spoken(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """The language of a page, as its name says: articles/ae-32.ja is Japanese."""
+    context["language"] = {"ja": "ja", "ko": "ko"}.get(page.rpartition(".")[2], "en")
+
+
 def setup(app: Any) -> None:
     """Called by Sphinx."""
     app.add_html_math_renderer("mathml", (inline, None), (block, None))
     app.connect("source-read", listed)
+    app.connect("html-page-context", spoken)
+    app.connect("autodoc-process-signature", signature)
     app.connect("autodoc-process-docstring", shortened, priority=400)

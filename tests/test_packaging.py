@@ -14,6 +14,7 @@ import diabolo
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+CPU = ["--constraint", ROOT / "constraints.txt"]  # a PyTorch of which there is one without CUDA
 TRIED = """
 import diabolo, numpy as np
 from diabolo.data import load_mnist
@@ -57,7 +58,7 @@ def test_wheel_and_sdist_install_and_work(tmp_path):
     ran(sys.executable, "-m", "venv", tmp_path / "empty")
     python = tmp_path / "empty" / "bin" / "python"
     elsewhere = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    ran(*pip, "--python", python, "install", "--quiet", "hatchling", wheel)
+    ran(*pip, "--python", python, "install", "--quiet", *CPU, "hatchling", wheel)
     told = ran(python, "-c", TRIED, cwd=tmp_path, env=elsewhere)
     assert told.startswith(diabolo.__version__)
     assert str(tmp_path / "empty") in told

@@ -112,9 +112,32 @@ def test_links_lead_somewhere(page):
             assert (ROOT / page).parent.joinpath(link).is_file(), link
 
 
-def test_every_page_is_reached():
-    pages = {f"docs/{p.relative_to(ROOT / 'docs')}" for p in (ROOT / "docs").glob("[a-z]*/*.md")}
-    index, articles = text("docs/index.md"), text("docs/articles/index.md")
-    for page in pages:
-        name = page.removeprefix("docs/").removesuffix(".md")
-        assert f"\n{name}\n" in index or f"\n{name.removeprefix('articles/')}\n" in articles
+TOOLS = "docs/uses/tools.md"
+
+
+@pytest.mark.stress
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("block", blocks("python", TOOLS)[1:])
+def test_other_tools_are_used_as_shown(block, tmp_path, monkeypatch):
+    pytest.importorskip(re.search(r"(?:import|from) ([\w.]+)", block)[1])
+    monkeypatch.chdir(tmp_path)
+    exec(compile(blocks("python", TOOLS)[0] + block, TOOLS, "exec"), {})
+
+
+NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.stress
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_run(path, tmp_path):
+    nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
+    notebook = nbformat.read(path, as_version=4)
+    done = nbclient.NotebookClient(
+        notebook, timeout=300, resources={"metadata": {"path": tmp_path}}
+    )
+    done.execute()
+    outputs = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs]
+    assert not any(c.get("outputs") for c in nbformat.read(path, as_version=4).cells)
+    assert sum("image/png" in output.get("data", {}) for output in outputs)
+    nbformat.write(notebook, tmp_path / "done.ipynb")

@@ -15,7 +15,7 @@ from annotated_types import Ge, Gt, Lt
 
 from diabolo import data, recipes
 from diabolo.arguments import Usage
-from diabolo.commands import Engine, Input, ModelOrRecipe, command, family, runs
+from diabolo.commands import Engine, Input, ModelOrRecipe, Told, command, family, runs
 from diabolo.commands.training import new_model
 from diabolo.data import spec
 from diabolo.data.files import check_file, check_place, folder_atomically, quietly
@@ -128,14 +128,14 @@ def fit(
     name="detect score",
 )
 def score(
-    file: Annotated[str | Path, Usage("FILE"), "a detector, as detect fit wrote it"],
+    detector: Annotated[str | Path, Usage("FILE"), "a detector, as detect fit wrote it"],
     source: Input,
     out: Annotated[str | Path, Usage("--out DIR"), "folder of the results"],
     *,
     worst: Annotated[int, Ge(1), "samples in the picture"] = 12,
     engine: Engine = None,
     force: Annotated[bool, "replace earlier results in DIR"] = False,
-) -> list[str]:
+) -> Told:
     """Say which samples are anomalies, and draw the worst.
 
     Writes a folder with the scores of INPUT and a picture; returns a summary. Raises `InputError`
@@ -145,15 +145,24 @@ def score(
     if not 1 <= worst <= MOST:
         raise InputError(f"--worst must be from 1 to {MOST}, but is {worst}.")
     path = runs.free_folder(out, [source], (SCORES, WORST), force=force)
-    detector = _load_detector(file, engine)
-    samples = runs.read_for(detector.model_, source)
-    found = _judge(detector, samples, engine)
-    runs.tell_unlike(detector.model_, samples)
+    judge = _load_detector(detector, engine)
+    samples = runs.read_for(judge.model_, source)
+    found = _judge(judge, samples, engine)
+    runs.tell_unlike(judge.model_, samples)
     with folder_atomically(path) as folder, quietly():
-        _write_scores(folder / SCORES, found, _cells(detector, samples, engine))
-        _draw_worst(folder / WORST, detector, found, worst)
+        _write_scores(folder / SCORES, found, _cells(judge, samples, engine))
+        _draw_worst(folder / WORST, judge, found, worst)
         written = [str(path / p.name) for p in sorted(folder.iterdir())]
-    return complete([_verdict(detector, found.answers[2]), *written], samples.failures)
+    flagged = found.answers[2]
+    told = Told(
+        [_verdict(judge, flagged), *written],
+        samples=len(flagged),
+        flagged=int(flagged.sum()),
+        false_alarm_rate=judge.false_alarm_rate,
+        calibrated_on=len(judge.calibration_scores_),
+        files=written,
+    )
+    return complete(told, samples.failures)
 
 
 # ---- fit
@@ -279,10 +288,9 @@ class _Found:
 
 
 def _load_detector(file: str | Path, engine: str | None) -> "AnomalyDetector":
-    from diabolo.loading import load
     from diabolo.tasks.anomaly import AnomalyDetector
 
-    loaded = load(runs.model_file(file), device="cpu" if engine else "auto")
+    loaded = runs.opened(file, engine)
     if not isinstance(loaded, AnomalyDetector):
         raise InputError(
             f"{file} is a model and no detector: make one with diabolo detect fit {file} DATA."

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from diabolo import layers, recipes, store
 from diabolo.arguments import Usage
-from diabolo.commands import MODEL, Force, Model, ModelOrRecipe, command, results, runs
+from diabolo.commands import MODEL, Force, Model, ModelOrRecipe, Told, command, results, runs
 from diabolo.data.spec import INPUT, is_mnist
 from diabolo.errors import InputError, complete
 
@@ -26,7 +26,7 @@ def _numbers(numbers: dict[str, Any]) -> None:
 
 
 @command("measure", "diabolo summary runs/ae")
-def summary(name: ModelOrRecipe) -> str:
+def summary(name: ModelOrRecipe) -> Told:
     """Layers, shapes and parameters of a model or a recipe.
 
     A model is read from its header, without torch.
@@ -40,7 +40,7 @@ def summary(name: ModelOrRecipe) -> str:
         if not all(map(_can_be_shown, [source, *table])):
             raise ValueError
         text = layers.as_text(table, source.shape)
-        return "\n".join([text, *_of_detector(config.get("detector"))])
+        return _told(table, [text, *_of_detector(config.get("detector"))])
     except (KeyError, TypeError, ValueError):
         raise InputError(f"{name} is damaged: its layer table cannot be read.") from None
 
@@ -215,7 +215,13 @@ def _can_be_shown(layer: layers.Layer) -> bool:
     )
 
 
-def _planned(recipe: recipes.Recipe) -> str:
+def _told(table: list[layers.Layer], lines: list[str]) -> Told:
+    """The layer table, in lines and as data."""
+    counts = layers.parameter_counts(table)
+    return Told(lines, layers=[layer._asdict() for layer in table], parameters=counts)
+
+
+def _planned(recipe: recipes.Recipe) -> Told:
     """The layer table that a recipe's model would have on its data."""
     from diabolo.defaults import AUTO
     from diabolo.models import kinds
@@ -223,7 +229,8 @@ def _planned(recipe: recipes.Recipe) -> str:
 
     model: Any = from_config(recipe.model, kinds())
     counted = model.hidden == AUTO and "source" in recipe.data
-    return str(model.summary(runs.load_split(recipe, 0).train if counted else _few(recipe)))
+    samples = runs.load_split(recipe, 0).train if counted else _few(recipe)
+    return _told(model.layers(samples), [str(model.summary(samples))])
 
 
 def _few(recipe: recipes.Recipe) -> "np.ndarray":
