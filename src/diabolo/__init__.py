@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from diabolo.loading import load as load
     from diabolo.models.vae import VAE as VAE
     from diabolo.tasks.anomaly import AnomalyDetector as AnomalyDetector
+    from diabolo.tasks.grouping import LatentClusterer as LatentClusterer
     from diabolo.tasks.sampling import LatentSampler as LatentSampler
 
 __version__ = "0.1.0"
@@ -33,6 +34,7 @@ _HOMES = {
     "AnomalyDetector": "diabolo.tasks.anomaly",
     "Autoencoder": "diabolo.estimator",
     "Codec": "diabolo.codec.coder",
+    "LatentClusterer": "diabolo.tasks.grouping",
     "LatentSampler": "diabolo.tasks.sampling",
     "activations": "diabolo.data.activations",
     "export": "diabolo.exporting",
