@@ -67,6 +67,13 @@ def test_the_loss_is_the_cross_entropy():
     others = -(1 - q).log().masked_fill(torch.eye(6, dtype=torch.bool), 0).sum(1) / 5
     found = code.cross_entropy(a, b)
     torch.testing.assert_close(found, -q.diagonal().log() + 4 * others, rtol=0.02, atol=0)
+    slopes = []
+    for risen in (0.0, 0.25, 1.0):
+        ends = b.clone().requires_grad_()
+        losses = code.cross_entropy(a, ends, risen)
+        torch.testing.assert_close(losses, found)
+        slopes += torch.autograd.grad(losses.sum(), ends)
+    torch.testing.assert_close(slopes[1], slopes[0] + 0.25 * (slopes[2] - slopes[0]))
 
 
 def test_new_samples_are_mapped_near_those_that_they_are_like():

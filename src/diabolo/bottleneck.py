@@ -77,10 +77,12 @@ class Bottleneck(nn.Module):
         """
         return torch.ones_like(variances), variances.new_empty(0)
 
-    def studying(self, net: Any, source: Any, seed: int) -> AbstractContextManager[None]:
+    def studying(
+        self, net: Any, source: Any, *, seed: int, steps: int
+    ) -> AbstractContextManager[None]:
         """While the network `net` that has it learns from a source: what it knows of all samples.
 
-        Found anew by a training that is resumed, and not kept in files.
+        Found anew by a training that is resumed, and not kept in files. `steps`: of a whole one.
         """
         return nullcontext()
 

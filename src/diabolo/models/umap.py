@@ -5,11 +5,16 @@ T. Sainburg, L. McInnes, T. Q. Gentner, "Parametric UMAP Embeddings for Represen
 Semi-Supervised Learning", Neural Computation 2021, with the graph and the loss of L. McInnes,
 J. Healy, J. Melville, "UMAP: Uniform Manifold Approximation and Projection", 2018:
 
-    -log p(x | z) - w ( log q(z_i, z_j) + m E log(1 - q(z_i, z_k)) ),    z = encoder(x)
+    -log p(x | z) - w ( log q(z_i, z_j) + r m E log(1 - q(z_i, z_k)) ),    z = encoder(x)
 
 (i, j) is an edge, drawn by its weight, of the fuzzy graph of the nearest neighbours of all samples
 (section 3.1 there; p_ij = exp(-(d_ij - rho_i) / sigma_i), joined as p + p' - p p'), k any other
 sample of the step, and q(a, b) = 1 / (1 + alpha |a - b|^(2 beta)) with alpha and beta by min_dist.
+
+r, of gradients only, rises from a hundredth to 1 in the first 70 % of the steps. With little
+repulsion samples lie as in Laplacian eigenmaps, where groups can pass through each other, which
+later they cannot (J. N. Böhm, P. Berens, D. Kobak, "Attraction-Repulsion Spectrum in Neighbor
+Embeddings", 2022).
 """
 
 import math
@@ -35,6 +40,7 @@ from diabolo.params import Count
 
 WIDE, LEARNT = 50, 2**25  # principal components that distances are of; values that teach them
 NEAR = 1e-3  # below 1 - q, so that two samples at one place are pushed apart with some force
+FIRST, RISE = 0.01, 0.7  # r at first; share of the steps in which it rises
 TINY = 1e-12  # |a - b|^2, where its power has no gradient
 BISECTIONS = 64
 
@@ -50,8 +56,9 @@ class NeighbourCode(Bottleneck):
         self.curve = curve(min_dist)
 
     @contextmanager
-    def studying(self, net: Any, source: Source, seed: int) -> Iterator[None]:
+    def studying(self, net: Any, source: Source, *, seed: int, steps: int) -> Iterator[None]:
         """Know the graph of the samples of a source while the network learns from them."""
+        self.steps = steps
         if len(source) > 2:
             heads, tails, weights = graph(features(net, source, seed), self.neighbours)
             vars(self)["draw"] = _pairs(net, source, heads, tails, weights)
@@ -68,16 +75,21 @@ class NeighbourCode(Bottleneck):
             return Code(z, z, {})
         rows = rows_of(len(x), generator)
         heads, tails = torch.compiler.disable(draw)(rows, generator)
-        losses = own(self.cross_entropy(heads.float(), tails.float()), generator)
+        risen = FIRST ** max(0.0, 1 - step / (RISE * self.steps)) if self.training else 1.0
+        losses = own(self.cross_entropy(heads.float(), tails.float(), risen), generator)
         return Code(z, z, {"neighbours": (self.weight, losses.to(x.dtype))})
 
-    def cross_entropy(self, heads: Tensor, tails: Tensor) -> Tensor:
-        """-log q of each edge, and m times the mean -log(1 - q) to the other edges' ends, (B,)."""
+    def cross_entropy(self, heads: Tensor, tails: Tensor, risen: float = 1.0) -> Tensor:
+        """-log q of each edge, and m times the mean -log(1 - q) to the other edges' ends, (B,).
+
+        Of the second `risen` is the share that has gradients.
+        """
         alpha, beta = self.curve
         squares = (heads[:, None] - tails).square().sum(2)
         stretched = alpha * (squares + TINY) ** beta  # 1 / q - 1
         apart = -torch.log1p(-(1 - NEAR) / (1 + stretched))
         others = (apart.sum(1) - apart.diagonal()) / max(len(heads) - 1, 1)
+        others = torch.lerp(others.detach(), others, risen)
         return torch.log1p(stretched.diagonal()) + self.negatives * others
 
 
