@@ -11,7 +11,7 @@ J. Healy, J. Melville, "UMAP: Uniform Manifold Approximation and Projection", 20
 (section 3.1 there; p_ij = exp(-(d_ij - rho_i) / sigma_i), joined as p + p' - p p'), k any other
 sample of the step, and q(a, b) = 1 / (1 + alpha |a - b|^(2 beta)) with alpha and beta by min_dist.
 
-r, of gradients only, rises from a hundredth to 1 in the first 70 % of the steps. With little
+r, of gradients only, rises from 0 to 1 in the first half of the steps. With little
 repulsion samples lie as in Laplacian eigenmaps, where groups can pass through each other, which
 later they cannot (J. N. Böhm, P. Berens, D. Kobak, "Attraction-Repulsion Spectrum in Neighbor
 Embeddings", 2022).
@@ -40,7 +40,7 @@ from diabolo.params import Count
 
 WIDE, LEARNT = 50, 2**25  # principal components that distances are of; values that teach them
 NEAR = 1e-3  # below 1 - q, so that two samples at one place are pushed apart with some force
-FIRST, RISE = 0.01, 0.7  # r at first; share of the steps in which it rises
+RISE = 0.5  # share of the steps in which r rises
 TINY = 1e-12  # |a - b|^2, where its power has no gradient
 BISECTIONS = 64
 
@@ -75,7 +75,7 @@ class NeighbourCode(Bottleneck):
             return Code(z, z, {})
         rows = rows_of(len(x), generator)
         heads, tails = torch.compiler.disable(draw)(rows, generator)
-        risen = FIRST ** max(0.0, 1 - step / (RISE * self.steps)) if self.training else 1.0
+        risen = min(1.0, step / (RISE * self.steps)) if self.training else 1.0
         losses = own(self.cross_entropy(heads.float(), tails.float(), risen), generator)
         return Code(z, z, {"neighbours": (self.weight, losses.to(x.dtype))})
 
