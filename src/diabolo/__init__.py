@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from diabolo.tasks.grouping import LatentClusterer as LatentClusterer
     from diabolo.tasks.sampling import LatentSampler as LatentSampler
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 _MODEL = re.compile(r"^class (\w+)\(Estimator\):", re.MULTILINE)
 
 

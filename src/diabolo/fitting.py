@@ -26,7 +26,7 @@ from diabolo.data.source import ROWS, Source
 from diabolo.defaults import suited
 from diabolo.doctor import Finding
 from diabolo.errors import InputError, Interrupted
-from diabolo.fitted import HISTORY, Fitted, Plan, versions
+from diabolo.fitted import HISTORY, Fitted, Header, Plan, versions
 from diabolo.infer import in_blocks
 from diabolo.inputs import find_device, find_seed
 from diabolo.intake import Intake
@@ -250,10 +250,13 @@ class Fit:
         config, tensors = checkpoint
         if "training" not in config:
             raise InputError("The file is a model and no checkpoint: give another folder.")
+        Header.checked("The checkpoint", config)
         try:
             resuming.check_parameters(config["model"], self.record.config)
             resuming.check_origin(config, self.record.data, self.origin)
             self.net.load_state_dict({name: tensors[name] for name in self.net.state_dict()})
+            if not all(weights.isfinite().all() for weights in self.net.parameters()):
+                raise ValueError("its weights are no numbers")
             self.best.restore(under(BEST, tensors))
             self.training.restore(under(STATE, tensors))
             self.record = replace(
@@ -262,8 +265,13 @@ class Fit:
                 columns=config["columns"],
                 step_loss=tensors["step_loss"].numpy(),
             )
-        except (KeyError, TypeError, RuntimeError) as error:
-            raise InputError(f"The checkpoint does not fit model or device: {error}.") from None
+            if len(self.record.history["epoch"]) != self.training.epoch:
+                raise ValueError("its history is of another length")
+        except InputError:
+            raise
+        except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+            what = str(error).splitlines()[0][:200]
+            raise InputError(f"The checkpoint does not fit model or device: {what}.") from None
         self.kept = self.training.epoch, self.training.step
 
     def meet(self) -> None:

@@ -148,8 +148,11 @@ class Training:
         return position | optimizer | noise | {"losses": done}
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Go on from a `state`. Raises KeyError or RuntimeError where it is another training's."""
-        self.epoch, self.step = state["position"].tolist()
+        """Go on from a `state`; of another training, raises KeyError, Value- or RuntimeError."""
+        self.epoch, self.step = map(int, state["position"].tolist())
+        done = self.epoch - self.first_epoch
+        if not (0 <= done <= self.epochs and 0 <= self.step < self.steps):
+            raise ValueError("it stands at no step of this training")
         self.start = time.perf_counter() - float(state["seconds"])
         kept = under(OPTIMIZER, state)
         for name, tensor in self.optimizer.tensors().items():
@@ -256,10 +259,11 @@ class Best:
         return {"seen": seen} | prefixed(WEIGHTS, self.weights)
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Go on from a `state`."""
+        """Go on from a `state`. Raises KeyError or RuntimeError where it is another module's."""
         self.loss, self.waited = float(state["seen"][0]), int(state["seen"][1])
-        device = next(self.module.parameters()).device
-        self.weights = {name: t.to(device) for name, t in under(WEIGHTS, state).items()}
+        if kept := under(WEIGHTS, state):
+            own = self.module.state_dict()
+            self.weights = {name: t.clone().copy_(kept[name]) for name, t in own.items()}
 
 
 def _autograd(loss_of: Callable[..., Tensor], device: torch.device, precision: str) -> Learn:

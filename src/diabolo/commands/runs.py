@@ -27,14 +27,14 @@ from diabolo.data.samples import IMAGE_SUFFIXES
 from diabolo.errors import InputError
 from diabolo.names import check_names, is_frame
 from diabolo.recipes import Recipe
-from diabolo.store import Checkpoints, read_config
+from diabolo.store import MODEL, Checkpoints, read_config
 
 if TYPE_CHECKING:
     import numpy as np
 
     from diabolo.estimator import Estimator
 
-MODEL, CONFIG = "model.safetensors", "config.toml"
+CONFIG = "config.toml"
 PICTURES = (
     "loss",
     "iterations",
