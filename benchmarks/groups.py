@@ -4,7 +4,8 @@ Fitted on the 60,000 training digits; then the groups of the 10,000 test digits 
 their labels: accuracy by the best pairing of ten groups with ten digits, in percent, and the
 normalised mutual information. `auto` is how many groups are found where the number is not given;
 minutes are those of the processor for the fit. `--held`: the last 10,000 training digits stand in
-for the test digits. The autoencoder is `embed-2` with `MORE`, ten numbers in a code.
+for the test digits. The autoencoder is `embed-2` with `MORE`, ten numbers in a code; or with
+`--model FILE` a fitted one, such as `benchmarks.maps --out DIR` leaves.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 
 from benchmarks.anomaly import recipe
-from diabolo import LatentClusterer
+from diabolo import LatentClusterer, load
 from diabolo.data.mnist import read_split
 from diabolo.tasks.grouping import agreement, clusters
 
@@ -28,6 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.groups", description=__doc__)
     parser.add_argument("--held", action="store_true")
     parser.add_argument("--seeds", type=int, default=3, help="how many")
+    parser.add_argument("--model", help="a fitted one")
     parser.add_argument("--set", nargs="*", default=[], help="parameter=number")
     options = parser.parse_args()
     x, y = read_split("train")
@@ -39,7 +41,10 @@ def main() -> None:
     more = MORE | {k: float(v) if "." in v else int(v) for k, v in given.items()}
     for seed in range(options.seeds):
         begun = time.process_time()
-        model = recipe("embed-2").set_params(**more, random_state=seed).fit(x)
+        if options.model is None:
+            model = recipe("embed-2").set_params(**more, random_state=seed).fit(x)
+        else:
+            model = load(options.model)
         found = LatentClusterer(model, groups=10, prefit=True, random_state=seed).fit(x)
         minutes = (time.process_time() - begun) / 60
         count = clusters(np.asarray(model.transform(x), np.float64), seed)
