@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 QUERIES, PRODUCTS = 512, 2**25  # rows that are sought for at once; products in memory, at most
+VALUES = 2**24  # of a block
 
 
 class Nearest(NamedTuple):
@@ -59,6 +60,8 @@ def _nearer(before: Nearest, queries: Tensor, rows: Tensor, begun: int, n: int) 
 
 
 def blocks_of(rows: np.ndarray | Tensor) -> Iterable[Tensor]:
-    """Rows (N, K) in blocks of which all products with some queries fit in memory."""
-    for start in range(0, len(rows), PRODUCTS // QUERIES):
-        yield torch.as_tensor(rows[start : start + PRODUCTS // QUERIES])
+    """Rows (N, K) in blocks that fit in memory, with all products with some queries."""
+    size = max(1, min(PRODUCTS // QUERIES, VALUES // max(rows.shape[1], 1)))
+    for start in range(0, len(rows), size):
+        block = rows[start : start + size]
+        yield block if isinstance(block, Tensor) else torch.from_numpy(block.astype(np.float32))

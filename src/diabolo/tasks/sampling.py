@@ -26,12 +26,14 @@ from diabolo import params, store
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator, Temperature
 from diabolo.inputs import as_array, as_codes, as_rows, find_seed, like
+from diabolo.nearest import blocks_of
+from diabolo.nearest import nearest as rows_nearest
 from diabolo.params import Count, Parameters, Seed, to_config
 from diabolo.train import prefixed
 
 RIDGE = 1e-4  # added to the variances of codes whose own are 1
 TOLERANCE = 1e-2  # nats a sample, by which a step of EM must still improve
-ROWS, CELLS = 4096, 1 << 24  # of a block of distances
+ROWS = 1024  # of a block of distances
 WIDEST_CODE = 2048  # whose covariance is formed
 NUMBERS = 1 << 25  # in all covariances of a mixture
 PREFIX = "sampler "  # of a sampler's tensors in a model file
@@ -252,18 +254,9 @@ def nearest(samples: Any, X: Any) -> Nearest:
             f"The samples have {a.shape[1]} features, but those of X have {x.shape[1]}: compare"
             " samples of one shape."
         )
-    rows = max(1, min(ROWS, CELLS // len(a)))
-    middle = x[:rows].mean(axis=0, dtype=np.float64).astype(np.result_type(x, np.float32))
-    twice = 2 * (a - middle).astype(np.float32).T
-    least, index = np.full(len(a), np.inf, np.float32), np.zeros(len(a), np.intp)
-    for start in range(0, len(x), rows):
-        block = (x[start : start + rows] - middle).astype(np.float32, copy=False)
-        excess = np.einsum("ij,ij->i", block, block)[:, None] - block @ twice
-        here = excess.argmin(axis=0)
-        value = excess[here, np.arange(len(a))]
-        index[value < least] = (start + here)[value < least]
-        least = np.minimum(least, value)
-    return Nearest(index, _distances(a, x, index, rows))
+    found = rows_nearest(torch.from_numpy(a.astype(np.float32)), blocks_of(x), 1).indices
+    index = found[:, 0].numpy().astype(np.intp)
+    return Nearest(index, _distances(a, x, index))
 
 
 def copies(samples: Any, x_train: Any, x_test: Any) -> dict[str, float]:
@@ -378,10 +371,10 @@ def _flat(X: Any) -> np.ndarray:
     return array.reshape(len(array), -1)
 
 
-def _distances(a: np.ndarray, x: np.ndarray, index: np.ndarray, rows: int) -> np.ndarray:
+def _distances(a: np.ndarray, x: np.ndarray, index: np.ndarray) -> np.ndarray:
     """The distance of each sample to the one in x that has its index, (N,)."""
     found = np.empty(len(a))
-    for start in range(0, len(a), rows):
-        part = slice(start, start + rows)
+    for start in range(0, len(a), ROWS):
+        part = slice(start, start + ROWS)
         found[part] = np.linalg.norm(a[part].astype(np.float64) - x[index[part]], axis=1)
     return found
