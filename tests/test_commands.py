@@ -54,8 +54,16 @@ def test_recipes_lists_and_prints(capsys):
     lines = capsys.readouterr().out.splitlines()
     articles = ["dae-32", "ae-36", "ae-32", "dae-64"]
     fast = [name for article in articles for name in (article, f"{article}-fast")]
-    tuned = ["ae", "conv-dae", "dae", "digits", "digits-lossy", "embed-2", "embed-32", "one-class"]
-    tuned += ["photo", "photo-codec", "photo-dae", "vae", "watermark", "watermark-photo"]
+    tuned = ["ae", "conv-dae", "dae", "digits", "digits-lossy", "embed-2", "embed-32", "map"]
+    tuned += [
+        "one-class",
+        "photo",
+        "photo-codec",
+        "photo-dae",
+        "vae",
+        "watermark",
+        "watermark-photo",
+    ]
     assert [line.split()[0] for line in lines] == [*tuned, *fast, "vae-conv"]
     assert run("recipes", "ae-32") == 0
     assert tomllib.loads(capsys.readouterr().out)["model"]["latent_dim"] == 32

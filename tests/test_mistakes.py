@@ -878,7 +878,7 @@ WRITABLE = (
 ONE_IMAGE = "o.png is one image and there are {} samples: give a folder, a path without suffix"
 RECIPES = (
     "ae, ae-32, ae-32-fast, ae-36, ae-36-fast, conv-dae, dae, dae-32, dae-32-fast, dae-64,"
-    " dae-64-fast, digits, digits-lossy, embed-2, embed-32, one-class, photo, photo-codec,"
+    " dae-64-fast, digits, digits-lossy, embed-2, embed-32, map, one-class, photo, photo-codec,"
     " photo-dae, vae, vae-conv, watermark, watermark-photo."
 )
 ABSENT = (

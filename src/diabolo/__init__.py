@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from diabolo.report.plots import plot_loss as plot_loss
     from diabolo.report.plots import plot_reconstructions as plot_reconstructions
     from diabolo.tasks.anomaly import AnomalyDetector as AnomalyDetector
+    from diabolo.tasks.grouping import LatentClusterer as LatentClusterer
     from diabolo.tasks.sampling import LatentSampler as LatentSampler
 
 __version__ = "0.2.0"
@@ -38,6 +39,7 @@ _HOMES = {
     "AnomalyDetector": "diabolo.tasks.anomaly",
     "Autoencoder": "diabolo.estimator",
     "Codec": "diabolo.codec.coder",
+    "LatentClusterer": "diabolo.tasks.grouping",
     "LatentSampler": "diabolo.tasks.sampling",
     "activations": "diabolo.data.activations",
     "export": "diabolo.exporting",

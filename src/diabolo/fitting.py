@@ -8,7 +8,7 @@ would have had without the interruption.
 import copy
 import math
 from collections.abc import Callable, Generator, Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -72,11 +72,12 @@ def fit(
     )
     record = replace(record, data=data, columns=columns or record.columns)
     anew = whole if start is None else None
-    run = Fit(plan, record, source, validation, whole=anew, checkpoints=checkpoints)
-    if kept is not None:
-        run.resume(kept)
-    run.meet()
-    return run.finish(callback)
+    with _studying(plan, record, source):
+        run = Fit(plan, record, source, validation, whole=anew, checkpoints=checkpoints)
+        if kept is not None:
+            run.resume(kept)
+        run.meet()
+        return run.finish(callback)
 
 
 def fit_more(plan: Plan, intake: Intake, source: Source, start: Fitted | None) -> Fitted:
@@ -87,13 +88,20 @@ def fit_more(plan: Plan, intake: Intake, source: Source, start: Fitted | None) -
     record, source, _ = _begin(
         plan, intake, source, None, start=start, random_state=p.random_state
     )
-    run = Fit(plan, replace(record, data={}), source, None, guess=math.inf)
-    tensors = run.training.optimizer.tensors()
-    moments = {f"{p.optimizer} {name}": tensor for name, tensor in tensors.items()}
-    known = {} if start is None else start.moments
-    for name in moments.keys() & known.keys():
-        moments[name].copy_(known[name])
-    return replace(run.train(None), moments=moments)
+    with _studying(plan, record, source):
+        run = Fit(plan, replace(record, data={}), source, None, guess=math.inf)
+        tensors = run.training.optimizer.tensors()
+        moments = {f"{p.optimizer} {name}": tensor for name, tensor in tensors.items()}
+        known = {} if start is None else start.moments
+        for name in moments.keys() & known.keys():
+            moments[name].copy_(known[name])
+        return replace(run.train(None), moments=moments)
+
+
+def _studying(plan: Plan, record: Fitted, source: Source) -> AbstractContextManager[None]:
+    """See `Bottleneck.studying`."""
+    steps = plan.p.epochs * math.ceil(len(source) / plan.p.batch_size)
+    return record.net.bottleneck.studying(record.net, source, seed=record.seed, steps=steps)
 
 
 def _begin(
