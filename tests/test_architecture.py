@@ -18,7 +18,7 @@ LEVELS = [
     " progress data metrics linear denoiser sparse annealing figures names columns gaps noise"
     " shipped integers exact nearest",
     "scaling networks corruption condition bottleneck rate store intake engines",
-    "likelihood units",
+    "likelihood units priors",
     "net hyperparameters",
     "infer begin",
     "doctor examining",

@@ -61,6 +61,7 @@ class Bottleneck(nn.Module):
     overcomplete = False  # whether it has more numbers than a sample, few of them not zero
     draws = 1  # codes of each sample in a loss
     bound: str | None = None  # what reduce gives with the terms unweighted, negated: log p(x)'s
+    takes: tuple[int, ...] = ()  # the shape of a sample for the encoder, known before `build`
     of_training: tuple[str, ...] = ()  # names of terms that only training has, see `studying`
 
     def build(self, shape: tuple[int, ...], generator: Generator | None) -> None:

@@ -117,6 +117,7 @@ class Plan:
             condition=intake.condition,
             limits=intake.limits,
         ).eval()
+        self.bottleneck.takes = net.input_shape
         if draw is not None:
             self._build(net, draw)
         return net

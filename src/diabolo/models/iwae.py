@@ -11,10 +11,18 @@ from typing import Annotated, Any
 import torch
 from torch import Generator, Tensor
 
-from diabolo.bottleneck import Bottleneck, Code, Encoder
+from diabolo import priors
+from diabolo.bottleneck import Bottleneck, Code, Encoder, Prior
 from diabolo.draw import of_share
 from diabolo.estimator import Estimator
-from diabolo.models.vae import GaussianCode, check_gaussian, moments, opposites
+from diabolo.models.vae import (
+    GaussianCode,
+    check_gaussian,
+    check_prior,
+    log_ratio,
+    moments,
+    opposites,
+)
 from diabolo.params import Count
 
 
@@ -23,8 +31,8 @@ class WeightedCode(GaussianCode):
 
     bound = "iwae"
 
-    def __init__(self, samples: int) -> None:
-        super().__init__()
+    def __init__(self, samples: int, prior: priors.Name = "normal") -> None:
+        super().__init__(prior=prior)
         self.draws = samples
 
     def forward(
@@ -32,25 +40,29 @@ class WeightedCode(GaussianCode):
     ) -> Code:
         mean, log_variance = moments(encoder, x)
         if generator is None:
-            return weighted(mean, log_variance, torch.zeros_like(mean))
-        return weighted(mean, log_variance, of_share(mean, generator, self.draws))
+            return weighted(mean, log_variance, torch.zeros_like(mean), self.law)
+        noise = of_share(mean, generator, self.draws)
+        if self.training and self.law is not None:
+            self.law.see(encoder, moments)
+        return weighted(mean, log_variance, noise, self.law)
 
     def probes(self, encoder: Encoder, x: Tensor) -> list[Code]:
         """Four antithetic pairs of draws."""
         mean, log_variance = moments(encoder, x)
-        return [weighted(mean, log_variance, e.expand_as(mean)) for e in opposites(mean)]
+        noises = [e.expand_as(mean) for e in opposites(mean)]
+        return [weighted(mean, log_variance, noise, self.law) for noise in noises]
 
     def reduce(self, losses: Tensor) -> Tensor:
         """-log of the mean weight, (draws, B) -> (B,)."""
         return math.log(len(losses)) - (-losses).logsumexp(0)
 
 
-def weighted(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Code:
-    """The codes of noise (draws * B, K), with log q(z | x) - log p(z); the constants cancel."""
+def weighted(mean: Tensor, log_variance: Tensor, noise: Tensor, law: Prior | None) -> Code:
+    """The codes of noise (draws * B, K), with log q(z | x) - log p(z)."""
     draws = noise.shape[0] // mean.shape[0]
     log_variance = log_variance.repeat(draws, 1)
     z = mean.repeat(draws, 1) + (0.5 * log_variance).exp() * noise
-    ratio = 0.5 * (z.square() - noise.square() - log_variance).sum(1)
+    ratio = log_ratio(z, log_variance, noise, law)
     return Code(z, mean, {"log_ratio": (1.0, ratio)})
 
 
@@ -68,7 +80,9 @@ class IWAE(Estimator):
     """
 
     samples: Annotated[Count, "Codes drawn for each sample of a loss (k)."] = 5
+    prior: Annotated[priors.Name, "Law of the codes, as of a VAE."] = "normal"
 
     def _bottleneck(self, p: Any) -> Bottleneck:
         check_gaussian("An IWAE", p)
-        return WeightedCode(p.samples)
+        check_prior(p)
+        return WeightedCode(p.samples, p.prior)

@@ -1,7 +1,8 @@
 """The variational autoencoder.
 
 Kingma and Welling, "Auto-Encoding Variational Bayes", 2013, equation 10:
--log p(x | z) + KL(q(z | x) || p(z)), with q(z | x) = N(m, s^2) and p(z) = N(0, I). The weight
+-log p(x | z) + KL(q(z | x) || p(z)), with q(z | x) = N(m, s^2) and p(z) = N(0, I), or one of
+`diabolo.priors`, whose divergence is that of one draw. The weight
 `beta` of the KL is from Higgins et al., "beta-VAE", 2017, equation 4.
 """
 
@@ -14,6 +15,7 @@ import torch
 from annotated_types import Ge
 from torch import Generator, Tensor, nn
 
+from diabolo import priors
 from diabolo.annealing import Annealing
 from diabolo.bottleneck import Bottleneck, Code, Encoder, Prior, StandardNormal
 from diabolo.divergence import kl_by_dimension, kl_standard_normal
@@ -33,12 +35,19 @@ class GaussianCode(Bottleneck):
     sampling = True
     bound: str | None = "elbo"
 
-    def __init__(self, beta: float = 1.0, annealing: Annealing | None = None) -> None:
+    def __init__(
+        self,
+        beta: float = 1.0,
+        annealing: Annealing | None = None,
+        prior: priors.Name = "normal",
+    ) -> None:
         super().__init__()
-        self.beta, self.annealing = beta, annealing
+        self.beta, self.annealing, self.named = beta, annealing, prior
+        self.law: priors.Law | None = None
 
     def build(self, shape: tuple[int, ...], generator: Generator | None) -> None:
         self.size = shape[0] // 2
+        self.law = priors.prior(self.named, self.size, self.takes, generator)
 
     def begin(self, variances: Tensor) -> tuple[Tensor, Tensor]:
         """The linear VAE's optimum: probabilistic PCA with the noise variance beta.
@@ -52,27 +61,37 @@ class GaussianCode(Bottleneck):
         self, encoder: Encoder, x: Tensor, generator: Generator | None = None, step: int = 0
     ) -> Code:
         mean, log_variance = moments(encoder, x)
-        terms = {"kl": (self.beta, kl_standard_normal(mean, log_variance))}
         if generator is None:
-            return Code(mean, mean, terms)
-        if self.training and self.annealing is not None:
-            kl = kl_by_dimension(mean, log_variance)
-            terms = {"kl": self.annealing.term(self.beta, kl, step)}
+            return self._drawn(mean, log_variance, torch.zeros_like(mean))
         noise = of_share(mean, generator)
-        return Code(mean + (0.5 * log_variance).exp() * noise, mean, terms)
+        if self.training and self.law is not None:
+            self.law.see(encoder, moments)
+        code = self._drawn(mean, log_variance, noise)
+        if not self.training or self.annealing is None:
+            return code
+        kl = code.terms["kl"][1][:, None] if self.law else kl_by_dimension(mean, log_variance)
+        return code._replace(terms={"kl": self.annealing.term(self.beta, kl, step)})
+
+    def _drawn(self, mean: Tensor, log_variance: Tensor, noise: Tensor) -> Code:
+        """The code of noise (B, K); under a law of its own, with the divergence of this draw."""
+        z = mean + (0.5 * log_variance).exp() * noise
+        kl = (
+            log_ratio(z, log_variance, noise, self.law)
+            if self.law
+            else kl_standard_normal(mean, log_variance)
+        )
+        return Code(z, mean, {"kl": (self.beta, kl)})
 
     def probes(self, encoder: Encoder, x: Tensor) -> list[Code]:
         """Four antithetic pairs of draws."""
         mean, log_variance = moments(encoder, x)
-        std = (0.5 * log_variance).exp()
-        terms = {"kl": (self.beta, kl_standard_normal(mean, log_variance))}
-        return [Code(mean + std * e, mean, terms) for e in opposites(mean)]
+        return [self._drawn(mean, log_variance, e.expand_as(mean)) for e in opposites(mean)]
 
     def mean_layer(self) -> nn.Module:
         return FirstHalf()
 
     def prior(self) -> Prior:
-        return StandardNormal(self.size)
+        return self.law or StandardNormal(self.size)
 
     def measures(self, encoder: Encoder, x: Tensor) -> dict[str, float]:
         """Active units: numbers whose posterior mean varies over the data by more than 0.01.
@@ -88,6 +107,20 @@ def moments(encoder: Encoder, x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and bounded log-variance (B, K) of a scaled batch's posteriors."""
     mean, log_variance = encoder(x).chunk(2, dim=1)
     return mean, log_variance.clamp(*LOG_VARIANCE)
+
+
+def log_ratio(z: Tensor, log_variance: Tensor, noise: Tensor, law: Prior | None) -> Tensor:
+    """log q(z | x) - log p(z) of codes z = m + s e, (B,), of noise e (B, K); None: of N(0, I)."""
+    if law is None:
+        return 0.5 * (z.square() - noise.square() - log_variance).sum(1)
+    own = -0.5 * (noise.square() + log_variance + math.log(2 * math.pi)).sum(1)
+    return own - law.log_prob(z)
+
+
+def check_prior(p: Any) -> None:
+    """Raise `InputError` where a prior has inputs to learn, and these would need a condition."""
+    if p.prior == "vamp" and p.condition is not None:
+        raise InputError("prior='vamp' takes no condition: use 'mixture' or 'flow'.")
 
 
 def opposites(mean: Tensor) -> Tensor:
@@ -143,10 +176,16 @@ class VAE(Estimator):
     capacity: Annotated[
         Annotated[float, Ge(0)] | None, "Nats that the KL divergence is to have; none: as few."
     ] = None
+    prior: Annotated[
+        priors.Name,
+        "Law of the codes: normal, or one that is learnt, a mixture, vamp (of learnt inputs) or"
+        " a flow.",
+    ] = "normal"
 
     def _bottleneck(self, p: Any) -> Bottleneck:
         check_gaussian("A VAE", p)
         if p.capacity is not None and p.free_bits:
             raise InputError("A VAE takes a capacity or free_bits, not both.")
         asked = Annealing(p.warmup, p.cycle, p.free_bits, p.capacity)
-        return GaussianCode(p.beta, asked if asked != Annealing() else None)
+        check_prior(p)
+        return GaussianCode(p.beta, asked if asked != Annealing() else None, p.prior)

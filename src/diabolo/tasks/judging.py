@@ -44,7 +44,7 @@ def judge(
 
     - `likelihood`: the mean of `log_likelihood` of the first 200 samples, its standard error, the
       same in bits per value, and whether the data are binary;
-    - `kl`: nats of each number of the code, in the mean of the samples;
+    - `kl`: nats of each number of the code, in the mean of the samples, where p(z) is N(0, I);
     - `labels`, where the labels of samples and of training samples are given: what part of the
       samples 5 nearest neighbours and a logistic regression on codes tell right;
     - `generation`, `of_digits` for a model with a prior: `digits.quality`.
@@ -52,8 +52,9 @@ def judge(
     found: dict[str, dict[str, Any]] = {}
     if isinstance(model.net_.bottleneck, GaussianCode):
         found["likelihood"] = _likelihood(model, X[:JUDGED], seed)
-        nats = _nats(model, X)
-        found["kl"] = {"samples": len(X), **{str(n): v for n, v in enumerate(nats, 1)}}
+        if model.net_.bottleneck.law is None:
+            nats = _nats(model, X)
+            found["kl"] = {"samples": len(X), **{str(n): v for n, v in enumerate(nats, 1)}}
     if y is not None and y_train is not None and X_train is not None:
         found["labels"] = _labels(model, X, y, X_train[:LEARNT], y_train[:LEARNT])
     if of_digits and model.net_.bottleneck.prior() is not None:
@@ -77,6 +78,7 @@ def log_likelihood(
     net = model.net_
     if not isinstance(net.bottleneck, GaussianCode):
         raise InputError(f"{model.kind} has no Gaussian codes to draw: use a VAE or an IWAE.")
+    law = net.bottleneck.law
     draw = generator(seed, "judge", device=net.device.type)
     most = max(1, VALUES // (infer.block_of(net) * net.features))
 
@@ -87,7 +89,7 @@ def log_likelihood(
         for first in range(0, draws, most):
             part = min(most, draws - first)
             noise = torch.randn(part * len(x), mean.shape[1], generator=draw, device=mean.device)
-            code = weighted(mean, log_variance, noise)
+            code = weighted(mean, log_variance, noise, law)
             beside = None if given is None else given.repeat(part, 1)
             nll = net.likelihood.nll(net.decoded(code.z, beside), scaled.repeat(part, 1))
             losses = nll + code.terms["log_ratio"][1]
