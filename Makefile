@@ -20,7 +20,7 @@ stress: $(READY) ## 30 trainings killed and resumed, 20,000 mutated model files,
 
 UV := uv run --isolated --no-project --with-editable ".[dev]"
 test-matrix:     ## the tests with the lowest versions that we take and the newest there are; needs uv
-	$(UV) --python 3.11 --resolution lowest-direct pytest -m "not slow and not stress" -n auto
+	$(UV) --python 3.11 --resolution lowest-direct pytest -m "not slow and not stress" -n auto -W default
 	$(UV) --python 3.13 --upgrade pytest -m "not slow and not stress" -n auto
 
 coverage: $(READY) ## lines and branches that the tests run

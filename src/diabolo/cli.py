@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from diabolo import __version__, commands
 from diabolo.arguments import Argument
-from diabolo.commands import GROUPS, Command, Family, Told, runs
+from diabolo.commands import GROUPS, Command, Family, Told
 from diabolo.commands.piping import PIPE, piped
 from diabolo.errors import DoctorWarning, IncompleteError, InputError, out_of_memory, unknown
 
@@ -87,7 +87,11 @@ def _run(words: list[str]) -> None:
     given = _given(command, rest)
     quiet, device = given.pop("quiet", False), given.pop("device", None)
     declared = {argument.name: argument for argument in command.arguments}
-    with _silent() if quiet else nullcontext(), runs.on(device), piped(declared, given) as values:
+    with (
+        _silent() if quiet else nullcontext(),
+        commands.on(device),
+        piped(declared, given) as values,
+    ):
         _call(command, values)
 
 

@@ -12,7 +12,9 @@ where it is `Told`, --json prints it as it is; a command with a parameter `say` 
 The modules are read for every help, so they import what is heavy inside their functions.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -41,6 +43,7 @@ Engine = Annotated[
     "spread the work over the processors of this machine, or of the cluster at RAY_ADDRESS",
 ]
 APPLIED = {"model", "detector"}  # what a command applies, if it does
+device = ContextVar("device", default="auto")  # where models are opened
 DEVICE = "where the model is applied: auto, cpu, cuda, cuda:1, ..."
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -51,6 +54,16 @@ class Told(dict[str, Any]):
     def __init__(self, lines: Sequence[str], **numbers: Any) -> None:
         super().__init__(numbers)
         self.lines = lines
+
+
+@contextmanager
+def on(name: str | None) -> Iterator[None]:
+    """Models that are opened meanwhile are on the device of that name; None: on the usual one."""
+    token = device.set(name or device.get())
+    try:
+        yield
+    finally:
+        device.reset(token)
 
 
 class Further(NamedTuple):

@@ -4,7 +4,6 @@ import sys
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
@@ -12,7 +11,7 @@ from itertools import count, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diabolo import data, recipes, shipped
+from diabolo import commands, data, recipes, shipped
 from diabolo.commands.parts import (
     check_alike,
     hold_out,
@@ -49,7 +48,6 @@ PICTURES = (
 )
 METRICS, HISTORY, FIGURES, REPORT = "metrics.json", "history.csv", "figures", "report.html"
 RUNS = "runs"  # where run folders are made that no one named
-_DEVICE = ContextVar("device", default="auto")
 LOCK = ".lock"  # held by the process that writes into a run folder
 
 
@@ -326,26 +324,15 @@ def png(path: Path) -> Path:
 
 def load_model(path: str | Path, engine: str | None = None) -> "Estimator":
     """The model in a .safetensors file (of a detector, its model) or a run folder."""
-    loaded = opened(path, engine)
-    model: Estimator = getattr(loaded, "model_", loaded)
+    model: Estimator = getattr(loaded := opened(path, engine), "model_", loaded)
     return model
 
 
 def opened(path: str | Path, engine: str | None = None) -> Any:
-    """What is in a model file or a run folder, on the device that is asked for (see `on`)."""
+    """What is in a model file or a run folder, on the device that is asked for."""
     from diabolo.loading import load
 
-    return load(model_file(path), device="cpu" if engine else _DEVICE.get())
-
-
-@contextmanager
-def on(device: str | None) -> Iterator[None]:
-    """What is opened meanwhile is on that device; None: on the usual one."""
-    token = _DEVICE.set(device or _DEVICE.get())
-    try:
-        yield
-    finally:
-        _DEVICE.reset(token)
+    return load(model_file(path), device="cpu" if engine else commands.device.get())
 
 
 def read_for(model: "Estimator", source: str | Path, limit: int | None = None) -> Samples:
@@ -369,7 +356,9 @@ def read_for(model: "Estimator", source: str | Path, limit: int | None = None) -
     if model.columns_ and samples.columns and samples.columns != model.columns_:
         pairs = zip_longest(samples.columns, model.columns_)
         given, wanted = next((a, b) for a, b in pairs if a != b)
-        found, expected = _column(given), _column(wanted)
+        found, expected = (
+            "no column" if name is None else f"the column {name!r}" for name in (given, wanted)
+        )
         raise InputError(f"{source} has {found} where the model has {expected}: give its columns.")
     return samples
 
@@ -426,10 +415,6 @@ def read_one(model: "Estimator", source: str) -> "np.ndarray":
             f"{source} has {len(samples.array)} samples: give one, such as mnist:test:3-3."
         )
     return samples.array if is_frame(samples.array) else np.asarray(samples.array)
-
-
-def _column(name: str | None) -> str:
-    return "no column" if name is None else f"the column {name!r}"
 
 
 def as_samples(model: "Estimator", array: Any) -> Samples:

@@ -79,7 +79,9 @@ class Frame:
         found = self.aside[self.label]
         if kind_of(found) in ("number", "boolean"):
             whole = not found.isna().any() and kind_of(found) == "number"
-            return found.to_numpy(dtype="int64" if whole else "float64", na_value=np.nan)
+            if whole:
+                return found.to_numpy(dtype="int64")
+            return found.to_numpy(dtype="float64", na_value=np.nan)
         return found.astype(object).where(found.notna(), "").to_numpy().astype(str)
 
     def array(self) -> np.ndarray:

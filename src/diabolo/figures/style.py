@@ -118,7 +118,7 @@ class Drawing(Figure):
 def new_plot(height: int, rows: int = 1, on: Axes | None = None) -> tuple[Figure, Axes]:
     """A figure of so many plots and the first of them; `on`: axes of another's instead."""
     if on is not None:
-        return cast(Figure, on.get_figure(root=True)), on
+        return cast(Figure, on.figure), on
     layout = ConstrainedLayoutEngine(w_pad=MARGIN / DPI, h_pad=MARGIN / DPI)
     figure = Drawing(figsize=(WIDTH / DPI, height / DPI), dpi=DPI, layout=layout)
     for row in range(rows):

@@ -87,4 +87,4 @@ def _pasted(figure: Figure, ax: Axes) -> Figure:
     """A picture of fixed size, as an image on other axes."""
     ax.imshow(imread(BytesIO(figures.to_png(figure))))
     ax.set_axis_off()
-    return cast(Figure, ax.get_figure(root=True))
+    return cast(Figure, ax.figure)
