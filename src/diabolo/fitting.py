@@ -34,7 +34,7 @@ from diabolo.optim import make_optimizer
 from diabolo.progress import Progress
 from diabolo.scaling import learn_scaling
 from diabolo.store import Checkpoints, Contents, checksum
-from diabolo.train import Best, Epoch, Training, generator, prefixed, under
+from diabolo.train import Best, Epoch, Training, generator, prefixed, split, under
 
 STATE, BEST = "training ", "best "  # prefixes of the tensors that are not the model's
 SURE = 0.95  # that training was worth it
@@ -117,7 +117,7 @@ def _begin(
     seed = find_seed(random_state) if start is None else start.seed
     if start is not None:
         resuming.check_same_model(plan.config, start.config)
-    whole, (source, validation) = source, _split(source, validation, plan.p, seed)
+    whole, (source, validation) = source, split(source, validation, plan.p, seed)
     device = distributed.place(find_device(plan.p.device))
     distributed.join(device)
     if start is None:
@@ -171,30 +171,6 @@ def _check_range(record: Fitted, *sources: Source | None) -> None:
             low, high, _, _ = source.statistics()
             ends = float(scaling(low).min()), float(scaling(high).max())
             likelihood.check_values(*ends, record.config["scaling"])
-
-
-def _split(
-    source: Source, validation: Source | None, p: Any, seed: int
-) -> tuple[Source, Source | None]:
-    """Training and validation samples."""
-    share = p.validation_fraction
-    if validation is not None:
-        if share:
-            raise InputError("Give X_val or validation_fraction, not both.")
-        return source, validation
-    if share == 0:
-        if p.early_stopping:
-            raise InputError("early_stopping needs X_val or a validation_fraction.")
-        return source, None
-    held = round(len(source) * share)
-    if held in (0, len(source)):
-        raise InputError(
-            f"A validation_fraction of {share:g} leaves none of {len(source)} samples to"
-            f" {'train' if held else 'validate'} on: give more samples, or X_val."
-        )
-    order = torch.randperm(len(source), generator=generator(seed, "split"))
-    validation, source = source.split(order[:held], order[held:])
-    return source, validation
 
 
 class Fit:
@@ -255,7 +231,7 @@ class Fit:
             resuming.check_parameters(config["model"], self.record.config)
             resuming.check_origin(config, self.record.data, self.origin)
             self.net.load_state_dict({name: tensors[name] for name in self.net.state_dict()})
-            if not all(weights.isfinite().all() for weights in self.net.parameters()):
+            if not self.net.finite:
                 raise ValueError("its weights are no numbers")
             self.best.restore(under(BEST, tensors))
             self.training.restore(under(STATE, tensors))

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import KW_ONLY, dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -278,6 +278,33 @@ def _autograd(loss_of: Callable[..., Tensor], device: torch.device, precision: s
         return loss.detach()
 
     return learn
+
+
+def split(
+    source: Source, validation: Source | None, p: Any, seed: int
+) -> tuple[Source, Source | None]:
+    """Training and validation samples; `p` has `validation_fraction` and `early_stopping`.
+
+    Raises `InputError` where one of them would have none.
+    """
+    share = p.validation_fraction
+    if validation is not None:
+        if share:
+            raise InputError("Give X_val or validation_fraction, not both.")
+        return source, validation
+    if share == 0:
+        if p.early_stopping:
+            raise InputError("early_stopping needs X_val or a validation_fraction.")
+        return source, None
+    held = round(len(source) * share)
+    if held in (0, len(source)):
+        raise InputError(
+            f"A validation_fraction of {share:g} leaves none of {len(source)} samples to"
+            f" {'train' if held else 'validate'} on: give more samples, or X_val."
+        )
+    order = torch.randperm(len(source), generator=generator(seed, "split"))
+    validation, source = source.split(order[:held], order[held:])
+    return source, validation
 
 
 def losses(module: Trainable, source: Source, noise: Generator, rows: int = 1024) -> Tensor:
