@@ -61,8 +61,9 @@ def fit(
     criterion: Annotated[
         Any,
         Usage("--criterion SCORE"),
-        "reconstruction (the default), shape (for images), latent, combined or elbo",
-    ] = "reconstruction",
+        "auto (the default: blend for a table, else reconstruction), shape (for images), latent,"
+        " combined, elbo, neighbours, near_codes, blend or reconstruction",
+    ] = "auto",
     seed: Annotated[int | None, Ge(0), "of split and training"] = None,
     limit: Annotated[int | None, Ge(1), "use the first N samples"] = None,
     window: spec.Window = None,
@@ -239,7 +240,8 @@ def _what_was_done(
     new = " that the model has not learnt from" if known and not detector.seen_ else ""
     lines = [f"Fitted a detector with {who}{learnt}.", f"Calibrated on {held:,} {what}{new}."]
     if isfinite(detector.offset_):
-        rule = f"where its {detector.criterion} score is below {detector.offset_:.6g}"
+        criterion = detector.fitted_config_["criterion"]
+        rule = f"where its {criterion} score is below {detector.offset_:.6g}"
         share = f"At most {100 * rate:.4g} % of normal samples will be flagged"
         if detector.seen_:
             lines.append(f"A sample is an anomaly {rule}.")

@@ -46,7 +46,7 @@ from diabolo.likelihood.mixed import Mixed
 from diabolo.names import is_frame
 from diabolo.networks import takes_images
 from diabolo.params import Parameters, Seed, to_config
-from diabolo.tasks import criteria, oddness
+from diabolo.tasks import criteria, nearby, oddness
 from diabolo.tasks.oddness import OddCell, errors
 from diabolo.train import generator, prefixed
 
@@ -71,10 +71,17 @@ class AnomalyDetector(OutlierMixin, Parameters):
       of 1.5 pixels, so that a stroke a little beside its place counts less (L. Wang, Y. Zhang,
       J. Feng, "On the Euclidean Distance of Images", 2005), and the division keeps images with
       little in them from passing as normal;
-    - elbo: the model's own `score_samples`.
+    - elbo: the model's own `score_samples`;
+    - neighbours, near_codes, blend: minus the logarithm of the distance to the nearest of up to
+      5,000 normal rows, which the detector keeps, in the columns, in the code, or in both and with
+      the reconstruction's error; see `diabolo.tasks.nearby`.
+
+    "auto" is blend for the rows of a table of up to 512 columns, and reconstruction for all
+    else and with `prefit`: a rule that asks for no anomalies.
 
     A fitted model is left as it is with `prefit`; X must then be samples it was not trained on.
-    All of them calibrate, but for the share that "latent" and "combined" learn normal codes from.
+    All of them calibrate, but for the share that a score learns from, where it does: neither
+    "reconstruction", "shape" nor "elbo".
     `seen_` is the number of those in X that it is known to be trained on: above 0, nothing is
     guaranteed.
 
@@ -97,8 +104,19 @@ class AnomalyDetector(OutlierMixin, Parameters):
     ] = field(default=None, kw_only=False)
     false_alarm_rate: Annotated[Share, "Share of normal samples that may be flagged."] = 0.05
     criterion: Annotated[
-        Literal["reconstruction", "latent", "combined", "shape", "elbo"], "The score, see above."
-    ] = "reconstruction"
+        Literal[
+            "auto",
+            "reconstruction",
+            "latent",
+            "combined",
+            "shape",
+            "elbo",
+            "neighbours",
+            "near_codes",
+            "blend",
+        ],
+        "The score, see above.",
+    ] = "auto"
     calibration_fraction: Annotated[
         Share, "Share of the samples, drawn by the seed, held out to set the threshold."
     ] = 0.2
@@ -139,23 +157,29 @@ class AnomalyDetector(OutlierMixin, Parameters):
         else:
             model, count = _new_model(self.model, X, seed, series)
             seen = 0
-        criteria.check_images(p.criterion, model, X)
+        score = criteria.chosen(p.criterion, model, X, prefit=p.prefit)
+        p.criterion = score
+        criteria.check_images(score, model, X)
         learnt, held = _split(count, p, seed) if series is None else _by_time(series, p)
-        if criteria.shapes(p.criterion, 1):
+        if criteria.learns(score):
+            criteria.check_values(score, math.prod(X.shape[1:]))
             criteria.check_code(model.code_size_ if p.prefit else model.planned(X).probe[0])
         normal, others = (_safe_indexing(X, index) for index in (learnt, held))
         if not p.prefit:
             model.fit(normal if series is None else series.only(learnt))
-        reference = criteria.learn(p.criterion, model, normal) if len(learnt) else {}
-        scores = model._mapped(others, criteria.scores(p.criterion, model, reference))
-        self._set(model, reference, np.sort(scores))
+        reference = criteria.learn(score, model, normal) if len(learnt) else {}
+        scores = model._mapped(others, criteria.scores(score, model, reference))
+        self._set(model, score, reference, np.sort(scores))
         self.seen_ = seen
         self._tell_if_too_few()
         return self
 
-    def _set(self, model: Estimator, reference: dict[str, Tensor], scores: np.ndarray) -> None:
+    def _set(
+        self, model: Estimator, score: str, reference: dict[str, Tensor], scores: np.ndarray
+    ) -> None:
         """Become the detector of these, and of the parameters as they are."""
         config = {name: value for name, value in to_config(self).items() if name != "model"}
+        config["criterion"] = score
         self.model_, self.fitted_config_, self._reference = model, config, reference
         self.calibration_scores_ = scores
         allowed = _allowed(len(scores), config["false_alarm_rate"])
@@ -277,7 +301,10 @@ class AnomalyDetector(OutlierMixin, Parameters):
         scores = tensors.pop(CALIBRATION, torch.empty(0))
         seen = tensors.pop(SEEN, torch.zeros((), dtype=torch.float64))
         shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-        wanted = criteria.shapes(p.criterion, model.code_size_)
+        kept = max(
+            (len(tensors[name]) for name in ("rows", "codes") if shapes.get(name)), default=1
+        )
+        wanted = criteria.shapes(p.criterion, model, min(kept, nearby.MOST))
         if shapes != wanted or scores.ndim != 1 or not len(scores) or seen.ndim:
             raise ValueError("the tensors of its detector do not fit its score.")
         for tensor in (scores, seen, *tensors.values()):
@@ -285,9 +312,9 @@ class AnomalyDetector(OutlierMixin, Parameters):
                 raise ValueError("its detector has values that are none.")
         if (scores.diff() < 0).any():
             raise ValueError("the scores of its detector are not in order.")
-        if (tensors.get("scales", scores.new_ones(2)) <= 0).any():
+        if any((tensors[name] <= 0).any() for name in criteria.POSITIVE & tensors.keys()):
             raise ValueError("the scales of its detector are not positive.")
-        self._set(model, tensors, scores.numpy())
+        self._set(model, p.criterion, tensors, scores.numpy())
         self.model, self.prefit, self.seen_ = model, True, int(seen)
 
 
@@ -320,7 +347,7 @@ def _needed(rate: float) -> int:
 
 def _split(count: int, p: Any, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Which samples are learnt from, and which are held out."""
-    if p.prefit and not criteria.shapes(p.criterion, 1):
+    if p.prefit and not criteria.learns(p.criterion):
         return np.empty(0, int), np.arange(count)
     if count < 2:
         raise InputError(f"X has n_samples={count}: give two or more, of which some are held out.")
@@ -331,7 +358,7 @@ def _split(count: int, p: Any, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _by_time(series: Windows, p: Any) -> tuple[np.ndarray, np.ndarray]:
     """As `_split`, the windows of a series: the last are held out, those that lie apart."""
-    if p.prefit and not criteria.shapes(p.criterion, 1):
+    if p.prefit and not criteria.learns(p.criterion):
         return np.empty(0, int), series.apart(np.arange(len(series)))
     learnt, held = series.parted(p.calibration_fraction)
     return learnt, series.apart(held)
