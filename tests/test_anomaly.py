@@ -155,6 +155,19 @@ def test_the_number_needed_is_the_least(rate):
     assert needed == 1 or anomaly._allowed(needed - 1, rate) == 0
 
 
+def test_discoveries_are_those_of_benjamini_and_hochberg(fitted):
+    found = calibrated(fitted, normal(499, seed=2))
+    X = np.concatenate([normal(80, seed=3), 4 * normal(20, seed=4)])
+    p = found.p_values(X)
+    for rate in (0.05, 0.2):
+        adjusted = stats.false_discovery_control(p)
+        np.testing.assert_array_equal(found.discoveries(X, rate), adjusted <= rate)
+    assert found.discoveries(torch.from_numpy(X)).sum() > 5
+    assert not found.discoveries(X[:1] * 0).any()
+    with pytest.raises(InputError, match="rate must be a number above 0"):
+        found.discoveries(X, 1.5)
+
+
 # ---- what is found
 
 

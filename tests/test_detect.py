@@ -129,6 +129,16 @@ def test_a_table_names_the_odd_column(place, table, tmp_path):
     np.testing.assert_allclose(column(found, "share_of_error"), shares, atol=6e-5)
 
 
+def test_a_batch_is_judged_at_a_rate_of_false_discoveries(place, table, tmp_path, capsys):
+    words = ("detect", "score", table, place / "new.csv", "--out", tmp_path / "out", "--fdr", 0.2)
+    assert run(*words) == 0
+    assert "of which at most 20 % are normal, on average." in capsys.readouterr().out
+    found = load(table).discoveries(pd.read_csv(place / "new.csv").to_numpy(), 0.2)
+    np.testing.assert_array_equal(flagged(tmp_path / "out" / "scores.csv"), found)
+    assert found.any()
+    assert not found.all()
+
+
 def test_fitting_is_that_of_python(place, table):
     detector = load(table)
     assert detector.fitted_config_["false_alarm_rate"] == 0.1

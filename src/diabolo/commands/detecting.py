@@ -134,12 +134,21 @@ def score(
     out: Annotated[str | Path, Usage("--out DIR"), "folder of the results"],
     *,
     worst: Annotated[int, Ge(1), "samples in the picture"] = 12,
+    fdr: Annotated[
+        float | None,
+        Gt(0),
+        Lt(1),
+        Usage("--fdr RATE"),
+        "flag so that at most this share of what is flagged is normal, such as 0.1",
+    ] = None,
     engine: Engine = None,
     force: Annotated[bool, "replace earlier results in DIR"] = False,
 ) -> list[str]:
     """Say which samples are anomalies, and draw the worst.
 
-    Writes a folder with the scores of INPUT and a picture; returns a summary. Raises `InputError`
+    Writes a folder with the scores of INPUT and a picture; returns a summary. With `fdr` the
+    samples are judged together, by Benjamini and Hochberg's procedure, and the detector's own
+    false-alarm rate is not used. Raises `InputError`
     for a mistake, before anything is written, and `IncompleteError` after the work if some files
     were bad.
     """
@@ -148,13 +157,15 @@ def score(
     path = runs.free_folder(out, [source], (SCORES, WORST), force=force)
     detector = _load_detector(file, engine)
     samples = runs.read_for(detector.model_, source)
-    found = _judge(detector, samples, engine)
+    if fdr is not None and samples.series is not None:
+        raise InputError("--fdr is for samples that do not depend on each other, not windows.")
+    found = _judge(detector, samples, engine, fdr)
     runs.tell_unlike(detector.model_, samples)
     with folder_atomically(path) as folder, quietly():
         _write_scores(folder / SCORES, found, _cells(detector, samples, engine))
         _draw_worst(folder / WORST, detector, found, worst)
         written = [str(path / p.name) for p in sorted(folder.iterdir())]
-    return complete([_verdict(detector, found.answers[2]), *written], samples.failures)
+    return complete([_verdict(detector, found.answers[2], fdr), *written], samples.failures)
 
 
 # ---- fit
@@ -292,11 +303,16 @@ def _load_detector(file: str | Path, engine: str | None) -> "AnomalyDetector":
     return loaded
 
 
-def _judge(detector: "AnomalyDetector", samples: "Samples", engine: str | None) -> _Found:
+def _judge(
+    detector: "AnomalyDetector", samples: "Samples", engine: str | None, fdr: float | None
+) -> _Found:
     from diabolo.engines import over
+    from diabolo.tasks.anomaly import discoveries
 
     scores = over(detector.score_samples, samples.array, engine)
-    return _Found(samples, scores, detector.p_values_of(scores), scores < detector.offset_)
+    p_values = detector.p_values_of(scores)
+    flagged = scores < detector.offset_ if fdr is None else discoveries(p_values, fdr)
+    return _Found(samples, scores, p_values, flagged)
 
 
 def _cells(
@@ -376,9 +392,13 @@ def _draw_worst(path: Path, detector: "AnomalyDetector", found: _Found, count: i
         write_picture(path, lambda: figures.contact_sheet(rows, errors, captions, title=title))
 
 
-def _verdict(detector: "AnomalyDetector", flagged: "np.ndarray") -> str:
+def _verdict(detector: "AnomalyDetector", flagged: "np.ndarray", fdr: float | None) -> str:
     """How many were flagged, in a sentence."""
     count, total, rate = int(flagged.sum()), len(flagged), detector.false_alarm_rate
+    if fdr is not None:
+        sure = "that is not guaranteed" if detector.seen_ else "on average"
+        share = f"of which at most {100 * fdr:.4g} % are normal, {sure}"
+        return f"{count:,} of {total:,} flagged ({100 * count / total:.1f} %), {share}."
     if not isfinite(detector.offset_):
         held = len(detector.calibration_scores_)
         return (

@@ -45,7 +45,7 @@ from diabolo.likelihood import Gaussian
 from diabolo.likelihood.mixed import Mixed
 from diabolo.names import is_frame
 from diabolo.networks import takes_images
-from diabolo.params import Parameters, Seed, to_config
+from diabolo.params import Parameters, Seed, check, to_config
 from diabolo.tasks import criteria, nearby, oddness
 from diabolo.tasks.oddness import OddCell, errors
 from diabolo.train import generator, prefixed
@@ -235,6 +235,16 @@ class AnomalyDetector(OutlierMixin, Parameters):
         below = np.searchsorted(self.calibration_scores_, scores, side="right")
         return np.asarray((1 + below) / (len(self.calibration_scores_) + 1))
 
+    def discoveries(self, X: Any, rate: float = 0.1) -> Any:
+        """Which samples of a batch are anomalies, (N,) bool, at a false-discovery rate.
+
+        Of those that are flagged, the share of normal ones is at most `rate` on average over
+        batches and held-out sets, where the normal ones in X are independent and alike with
+        the held-out ones: the p-values are then positively dependent as the procedure needs
+        (Bates et al. 2023, theorem 2). Not for windows that overlap.
+        """
+        return like(X, torch.from_numpy(discoveries(np.asarray(self.p_values(X)), rate)))
+
     def errors(self, X: Any) -> Any:
         """The squared error of every value, in scaled units, float32 in the shape of X.
 
@@ -330,6 +340,17 @@ def column_names(model: Estimator) -> np.ndarray:
 
 
 # ---- the rate
+
+
+def discoveries(p_values: np.ndarray, rate: float) -> np.ndarray:
+    """Those of m p-values at most k rate / m, (m,) bool, with the largest k that so many are.
+
+    Y. Benjamini, Y. Hochberg, "Controlling the False Discovery Rate", 1995.
+    """
+    rate = check("rate", Share, rate)
+    m, ordered = len(p_values), np.sort(p_values)
+    enough = np.flatnonzero(ordered <= rate * np.arange(1, m + 1) / m)
+    return np.asarray(p_values <= ordered[enough[-1]]) if len(enough) else np.zeros(m, dtype=bool)
 
 
 def _allowed(n: int, rate: float) -> int:
