@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from diabolo import AnomalyDetector
-from diabolo.tasks.anomaly import discoveries
+from diabolo.tasks.conformal import discoveries
 
 RATES = (0.05, 0.1, 0.2)
 TABLES = ("6_cardio", "31_satimage-2", "38_thyroid")

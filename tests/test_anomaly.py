@@ -26,7 +26,7 @@ from diabolo import VAE, AnomalyDetector, Autoencoder, load, store
 from diabolo.data import load_mnist
 from diabolo.doctor import DoctorWarning
 from diabolo.errors import InputError
-from diabolo.tasks import anomaly, criteria, nearby
+from diabolo.tasks import anomaly, conformal, criteria, nearby
 
 CRITERIA = ("reconstruction", "latent", "combined", "elbo")
 SOME = [
@@ -150,9 +150,9 @@ def test_too_few_samples_warn_and_flag_nothing(fitted, rate, needed):
 
 @pytest.mark.parametrize("rate", [1e-4, 1 / 3, 1 / 7, 0.07, 0.9, 0.9999])
 def test_the_number_needed_is_the_least(rate):
-    needed = anomaly._needed(rate)
-    assert anomaly._allowed(needed, rate) >= 1
-    assert needed == 1 or anomaly._allowed(needed - 1, rate) == 0
+    needed = conformal.needed(rate)
+    assert conformal.allowed(needed, rate) >= 1
+    assert needed == 1 or conformal.allowed(needed - 1, rate) == 0
 
 
 def test_discoveries_are_those_of_benjamini_and_hochberg(fitted):
@@ -166,6 +166,34 @@ def test_discoveries_are_those_of_benjamini_and_hochberg(fitted):
     assert not found.discoveries(X[:1] * 0).any()
     with pytest.raises(InputError, match="rate must be a number above 0"):
         found.discoveries(X, 1.5)
+
+
+def test_the_band_holds_for_95_of_100_calibration_sets():
+    """Of uniform scores the rate of false alarms is the threshold itself."""
+    draw = np.random.default_rng(0).random((4000, 39))
+    low, high = conformal.band(39, 0.05)
+    rates = np.sort(draw, axis=1)[:, conformal.allowed(39, 0.05) - 1]
+    assert np.mean((rates >= low) & (rates <= high)) == pytest.approx(0.95, abs=0.012)
+    assert (low, high) == pytest.approx((0.0063, 0.1348), abs=1e-4)
+    assert conformal.band(9, 0.05) == (0, 0)
+
+
+def test_feedback_stops_alarms_and_makes_no_p_value_smaller(fitted, tmp_path):
+    found = calibrated(fitted, normal(99, seed=2))
+    X = np.concatenate([normal(300, seed=3), 4 * normal(40, seed=4)])
+    before, score = found.p_values(X), found.score_samples(X)
+    fine = X[np.argsort(score)[:6]]
+    assert found.feedback(fine) is found
+    assert (found.p_values(X) >= before).all()
+    assert len(found.calibration_scores_) == 99
+    assert set(found.score_samples(fine)) <= set(found.calibration_scores_)
+    assert found.predict(fine).max() == 1
+    assert found.offset_ == found.calibration_scores_[4]
+    found.save(tmp_path / "d.safetensors")
+    np.testing.assert_array_equal(load(tmp_path / "d.safetensors").p_values(X), found.p_values(X))
+    best = X[np.argsort(score)[-1:]]
+    held = found.calibration_scores_.copy()
+    np.testing.assert_array_equal(found.feedback(best).calibration_scores_, held)
 
 
 # ---- what is found

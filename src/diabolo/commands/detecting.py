@@ -82,7 +82,7 @@ def fit(
     from diabolo.doctor import refusal
     from diabolo.tasks.anomaly import AnomalyDetector
 
-    out = _free_file(out, model, source, force=force)
+    out = free_file(out, model, source, force=force)
     detector = AnomalyDetector(
         false_alarm_rate=false_alarm_rate, criterion=criterion, random_state=seed or 0
     )
@@ -155,7 +155,7 @@ def score(
     if not 1 <= worst <= MOST:
         raise InputError(f"--worst must be from 1 to {MOST}, but is {worst}.")
     path = runs.free_folder(out, [source], (SCORES, WORST), force=force)
-    detector = _load_detector(file, engine)
+    detector = load_detector(file, engine)
     samples = runs.read_for(detector.model_, source)
     if fdr is not None and samples.series is not None:
         raise InputError("--fdr is for samples that do not depend on each other, not windows.")
@@ -171,7 +171,7 @@ def score(
 # ---- fit
 
 
-def _free_file(out: str | Path, model: str | Path, source: str, *, force: bool) -> Path:
+def free_file(out: str | Path, model: str | Path, source: str, *, force: bool) -> Path:
     """Where the detector may be written."""
     path = runs.free_to_write(out, force=force)
     if path.suffix != ".safetensors":
@@ -260,7 +260,18 @@ def _what_was_done(
             lines.append(f"{share}: a sample is an anomaly {rule}.")
         else:
             lines.append(f"{share} if the model has not learnt from those: an anomaly is {rule}.")
+        lines += [] if detector.seen_ else [_band(held, rate)]
     return lines
+
+
+def _band(held: int, rate: float) -> str:
+    from diabolo.tasks.conformal import band
+
+    low, high = (f"{100 * end:.2g}" for end in band(held, rate))
+    return (
+        f"That is on average over such samples: with 95 of 100 sets of {held:,} it is"
+        f" {low} to {high} %."
+    )
 
 
 # ---- score
@@ -291,7 +302,8 @@ class _Found:
         return f"p = {self.p_values[i]:.3g}, {_word(self.flagged[i])}"
 
 
-def _load_detector(file: str | Path, engine: str | None) -> "AnomalyDetector":
+def load_detector(file: str | Path, engine: str | None = None) -> "AnomalyDetector":
+    """The detector in a file; `InputError` where there is none."""
     from diabolo.loading import load
     from diabolo.tasks.anomaly import AnomalyDetector
 
@@ -307,7 +319,7 @@ def _judge(
     detector: "AnomalyDetector", samples: "Samples", engine: str | None, fdr: float | None
 ) -> _Found:
     from diabolo.engines import over
-    from diabolo.tasks.anomaly import discoveries
+    from diabolo.tasks.conformal import discoveries
 
     scores = over(detector.score_samples, samples.array, engine)
     p_values = detector.p_values_of(scores)
@@ -363,8 +375,8 @@ def _draw_worst(path: Path, detector: "AnomalyDetector", found: _Found, count: i
 
     from diabolo import figures
     from diabolo.report import write_picture
-    from diabolo.tasks.anomaly import column_names
     from diabolo.tasks.evaluation import pictured, shown
+    from diabolo.tasks.oddness import column_names
 
     model, names = detector.model_, found.samples.names
     worst, series = np.argsort(found.scores, kind="stable"), found.samples.series
