@@ -181,9 +181,9 @@ def untouched():
     return _untouched
 
 
-@pytest.fixture(params=[1, 2], ids=["1 thread", "2 threads"])
+@pytest.fixture(params=[pytest.param(1, marks=pytest.mark.stress), 2])
 def threads(request):
-    """Run a test with one thread of torch and with two."""
+    """Run a test with two threads of torch, and under stress with one."""
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
     yield request.param

@@ -16,7 +16,7 @@ SOURCE = Path(diabolo.__file__).parent
 LEVELS = [
     "errors arguments inputs params draw layers beside backprop divergence distributed optim train"
     " progress data metrics linear denoiser sparse annealing figures names columns gaps noise"
-    " shipped integers exact",
+    " shipped integers exact nearest",
     "scaling networks corruption condition bottleneck rate store intake engines",
     "likelihood units",
     "net hyperparameters",
@@ -246,6 +246,21 @@ HEAVY = {"torch", "sklearn", "matplotlib", "scipy", "pandas", "pydantic", "PIL"}
 
 def test_the_package_imports_nothing_heavy():
     assert not modules_after("import diabolo; dir(diabolo); diabolo.__version__") & HEAVY
+
+
+def test_a_recipes_help_imports_nothing_heavy_and_is_that_of_the_classes():
+    code = """
+from diabolo.cli import main
+try:
+    main(["fit", "vae", "--help"])
+except SystemExit:
+    print()
+"""
+    assert not modules_after(code) & HEAVY
+    compared = "from diabolo.commands import parameters as p; assert p.in_words() == {}, 'stale'"
+    words = "p.WRITTEN.read_text(encoding='utf-8')"
+    stale = [sys.executable, "-c", compared.format(words)]
+    assert subprocess.run(stale, check=False).returncode == 0, "make parameters"
 
 
 def test_recipes_and_a_files_header_are_read_without_torch_and_sklearn(tmp_path):

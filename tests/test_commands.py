@@ -54,8 +54,16 @@ def test_recipes_lists_and_prints(capsys):
     lines = capsys.readouterr().out.splitlines()
     articles = ["dae-32", "ae-36", "ae-32", "dae-64"]
     fast = [name for article in articles for name in (article, f"{article}-fast")]
-    tuned = ["ae", "conv-dae", "dae", "digits", "digits-lossy", "embed-2", "embed-32", "one-class"]
-    tuned += ["photo", "photo-codec", "photo-dae", "vae", "watermark", "watermark-photo"]
+    tuned = ["ae", "conv-dae", "dae", "digits", "digits-lossy", "embed-2", "embed-32", "map"]
+    tuned += [
+        "one-class",
+        "photo",
+        "photo-codec",
+        "photo-dae",
+        "vae",
+        "watermark",
+        "watermark-photo",
+    ]
     assert [line.split()[0] for line in lines] == [*tuned, *fast, "vae-conv"]
     assert run("recipes", "ae-32") == 0
     assert tomllib.loads(capsys.readouterr().out)["model"]["latent_dim"] == 32
@@ -309,6 +317,22 @@ def test_pictures_from_codes(vae, tmp_path):
     assert run("traverse", vae, "mnist:test:0-0", "--out", tmp_path / "moves.png") == 0
     for name in ("grid", "strip", "moves"):
         assert size(tmp_path / f"{name}.png")[0] > 100
+
+
+def test_runs_are_compared(dae, vae, tmp_path, capsys):
+    capsys.readouterr()
+    assert run("compare", dae, vae, "--out", tmp_path / "c.png", "--json") == 0
+    numbers = json.loads(capsys.readouterr().out)
+    assert list(numbers) == [dae.name, vae.name]
+    metrics = json.loads((vae / "metrics.json").read_text())
+    assert numbers[vae.name]["test elbo"] == metrics["test"]["elbo"]
+    with Image.open(tmp_path / "c.png") as picture:
+        assert picture.height > 200
+    assert run("compare", dae, vae, "--data", "mnist:test:20") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == [dae.name, vae.name]
+    assert any(line.startswith("test elbo") and line.split()[2] == "-" for line in lines)
+    assert failed(capsys, "compare", dae) == "Give two models or more to compare."
 
 
 def test_report_is_made_again(dae):

@@ -202,7 +202,7 @@ def test_partial_fit_learns_the_classes_once():
     assert model.fitted_.intake.condition.size == 4
 
 
-@pytest.mark.parametrize("condition", ["labels", "values"])
+@pytest.mark.parametrize("condition", ["labels", pytest.param("values", marks=pytest.mark.stress)])
 def test_scikit_learns_checks(condition):
     found = check_estimator(VAE(**SMALL, condition=condition), on_fail=None, on_skip=None)
     assert [r["check_name"] for r in found if r["status"] not in ("passed", "skipped")] == []

@@ -12,7 +12,7 @@ import pytest
 import torch
 from conftest import floats
 
-from diabolo import VAE, VQVAE, Autoencoder
+from diabolo import VAE, VQVAE, Autoencoder, UMAPAutoencoder
 from diabolo.corruption import GaussianNoise
 from diabolo.errors import InputError
 from diabolo.store import CHECKPOINT
@@ -31,6 +31,7 @@ SMALL = {
 MODELS = {
     "conv VAE": lambda: VAE(network="conv", latent_dim=4, **SMALL),
     "denoiser": lambda: Autoencoder(corruption=GaussianNoise(0.3), latent_dim=4, **SMALL),
+    "map": lambda: UMAPAutoencoder(latent_dim=2, **SMALL),
 }
 
 

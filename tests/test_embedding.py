@@ -12,10 +12,10 @@ from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
 from diabolo import Autoencoder
-from diabolo.data import load_mnist, read, read_codes
+from diabolo.data import load_mnist, mapped, read, read_codes
 from diabolo.errors import InputError
 from diabolo.figures import sample_map, snap, theme, to_png
-from diabolo.tasks.embedding import knn_accuracy, neighbours, plane
+from diabolo.tasks.embedding import knn_accuracy, near_codes, neighbours, plane
 
 SMALL = {"latent_dim": 3, "hidden": (6,), "epochs": 1, "random_state": 0, "device": "cpu"}
 ROWS = np.random.default_rng(0).random((50, 6), dtype=np.float32)
@@ -118,6 +118,34 @@ def test_neighbours_of_a_row_need_no_picture(room, capsys):
     assert "the image itself" in capsys.readouterr().out.splitlines()[1]
     assert NO_PICTURE in failed(capsys, *words, "--out", "near.png")
     assert not (room / "near.png").exists()
+
+
+def test_neighbours_among_codes_in_a_file_are_those_among_the_samples(room, capsys):
+    """Of a file on disk too, with as many queries as there may be."""
+    assert run("encode", "gray.safetensors", "photos", "--out", "kept.npy") == 0
+    words = ["neighbours", "gray.safetensors", "photos/b/3.png", "--json", "-n", "3"]
+    answers = []
+    for more in (["--in", "photos"], ["--in", "photos", "--codes", "kept.npy"]):
+        capsys.readouterr()
+        assert run(*words, *more) == 0
+        answers.append(json.loads(capsys.readouterr().out))
+    assert answers[0] == answers[1]
+    assert run(*words, "--codes", "kept.npy") == 0
+    numbers = json.loads(capsys.readouterr().out)
+    assert [row["distance"] for row in numbers] == [row["distance"] for row in answers[0]]
+    assert numbers[0]["number"] == "4"
+
+
+def test_codes_on_disk_are_searched_in_blocks(tmp_path):
+    z = np.random.default_rng(0).normal(5, 1, (9000, 4)).astype(np.float32)
+    z[8000] = z[100]
+    np.save(tmp_path / "z.npy", z)
+    opened = mapped.opened(tmp_path / "z.npy", z.dtype, z.shape, offset=128)
+    for rows in (z, opened):
+        found = near_codes(z[:300], rows, 4)
+        assert found.indices[100, :2].tolist() == [100, 8000]
+        exact = np.linalg.norm(z[7].astype(float) - z.astype(float), axis=1)
+        assert np.array_equal(found.indices[7], exact.argsort(kind="stable")[:4])
 
 
 # ---- files of codes
@@ -312,7 +340,9 @@ def test_what_knn_cannot_compare_is_refused(arguments, message):
 NEAR = "neighbours gray.safetensors"
 MISTAKES = {
     f"{NEAR} mnist:test:2 --in photos": "mnist:test:2 has 2 samples: give one",
-    f"{NEAR} photos/0.png": "The following arguments are required: --in",
+    f"{NEAR} photos/0.png": "Give --in INPUT: without it there are only numbers, of a file",
+    f"{NEAR} photos/0.png --codes rows.npy": "The codes are (50, 6), but those of the model",
+    f"{NEAR} photos/0.png --codes rows.npy --in photos": "has other codes than those of the",
     f"{NEAR} photos/0.png --in empty": "empty is a folder without images",
     f"{NEAR} photos/0.png --in rows.npy": "X has 6 features, but Autoencoder is expecting 784",
     f"{NEAR} photos/0.png --in photos -n 0": "-n must be an integer of at least 1, but is '0'",

@@ -10,7 +10,8 @@ from conftest import failed, floats, run
 
 from diabolo import Autoencoder, data, engines, trial
 from diabolo.corruption import GaussianNoise
-from diabolo.data import images, kept, mapped, outputs
+from diabolo.data import images, kept, mapped, outputs, outside
+from diabolo.errors import InputError
 from diabolo.tasks.anomaly import AnomalyDetector
 
 TINY = {"latent_dim": 3, "hidden": (4,), "epochs": 1, "random_state": 0, "device": "cpu"}
@@ -185,6 +186,10 @@ def test_a_large_table_with_gaps_or_words_is_read_as_before(tmp_path, monkeypatc
     found = data.read(tmp_path / "gaps" / "whole.parquet")
     assert found.array["gap"].isna().sum() == 1
     assert len(data.read(tmp_path / "gaps" / "parts", limit=7).array) == 7
+    monkeypatch.setattr(outside, "CELL", 2**40)
+    for name in ("words", "gaps"):
+        with pytest.raises(InputError, match=r"has [\d,]+ cells, more than there is memory for"):
+            data.read(tmp_path / name / "parts")
 
 
 def test_what_is_drawn_to_test_from_a_large_file_is_said(tmp_path, monkeypatch, capsys, quick):

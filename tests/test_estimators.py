@@ -50,9 +50,9 @@ SHAPES = [(20,), (7, 5), (28, 28), (29, 28), (3, 13, 9), (1, 1, 1), (1, 1), (1, 
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_shapes_and_types(make, shape):
+def test_shapes_and_types(make_some, shape):
     X = images(20, shape)
-    model = make(image_shape=(1, 4, 5) if len(shape) == 1 else None)
+    model = make_some(image_shape=(1, 4, 5) if len(shape) == 1 else None)
     assert model.fit(X) is model
     z, y, scores = model.transform(X), model.reconstruct(X), model.score_samples(X)
     assert (z.shape, y.shape, scores.shape) == ((20, 3), X.shape, (20,))
@@ -268,9 +268,9 @@ def test_encoding_then_decoding_is_reconstructing(make_some):
 
 
 @pytest.mark.parametrize("scaling", ["unit", "symmetric", "standard", None])
-def test_encoder_and_decoder_stand_alone(make, scaling):
+def test_encoder_and_decoder_stand_alone(make_some, scaling):
     X = images(BLOCK, (2, 9, 7))
-    model = make(scaling=scaling).fit(X)
+    model = make_some(scaling=scaling).fit(X)
     scaled = model.net_.scaling(torch.from_numpy(X).flatten(1))
     if model.network != "dense":
         scaled = scaled.reshape(X.shape)

@@ -4,15 +4,21 @@ import numpy as np
 import pytest
 import torch
 from conftest import SMALL, floats
+from scipy.stats import multivariate_normal
 
 from diabolo import VAE, Autoencoder, report
 from diabolo.commands import results, runs
 from diabolo.corruption import GaussianNoise
 from diabolo.data import Samples
+from diabolo.data.mnist import read_split
 from diabolo.divergence import kl_standard_normal
+from diabolo.errors import InputError
 from diabolo.infer import block_of, watched
+from diabolo.models.iwae import IWAE
 from diabolo.recipes import Recipe
+from diabolo.tasks import judging
 from diabolo.tasks.evaluation import evaluate, in_units, outcome
+from diabolo.tasks.judging import judge, log_likelihood
 from diabolo.train import generator
 
 MODELS = {
@@ -81,3 +87,37 @@ def test_metrics_figures_and_words_come_from_one_pass(tmp_path, digits):
     )  # a row of pictures, the layers, the measures
     assert len(digits) <= sum(rows) <= len(digits) + few
     assert (tmp_path / "figures" / "denoised.png").is_file()
+
+
+@pytest.mark.parametrize("kind", [VAE, IWAE])
+def test_the_likelihood_of_a_linear_model_is_that_of_its_gaussian(kind):
+    """x = W z + b + e has N(b, W W' + I), whose constant the loss leaves out."""
+    spread = np.array([1.5, 1.2, 0.5, 0.5, 0.5])
+    X = (np.random.default_rng(0).normal(size=(300, 5)) * spread).astype(np.float32)
+    model = kind(latent_dim=2, hidden=(), epochs=3, scaling=None, random_state=0).fit(X)
+    bias = model.inverse_transform(np.zeros((1, 2), np.float32))[0]
+    W = model.inverse_transform(np.eye(2, dtype=np.float32)) - bias
+    law = multivariate_normal(bias, W.T @ W + np.eye(5))
+    nats = log_likelihood(model, X, draws=4000)
+    expected = law.logpdf(X) + 2.5 * np.log(2 * np.pi)
+    assert nats.mean() == pytest.approx(expected.mean(), abs=0.02)
+    assert np.median(np.abs(nats - expected)) < 0.02
+    few = log_likelihood(model, X, draws=1)
+    assert few.mean() < nats.mean()
+    numbers = judge(model, X)
+    assert numbers["likelihood"]["log_likelihood"] == pytest.approx(nats[:200].mean(), abs=0.02)
+    assert len(numbers["kl"]) == 3
+
+
+def test_what_codes_tell_of_labels_and_how_good_digits_are(digits, monkeypatch):
+    monkeypatch.setattr(judging, "JUDGED", 10)
+    labels = read_split("test")[1][:256]
+    model = VAE(latent_dim=8, hidden=(64,), epochs=8, random_state=0).fit(digits)
+    found = judge(model, digits, labels, digits, labels, of_digits=True)
+    assert set(found) == {"likelihood", "kl", "labels", "generation"}
+    assert found["labels"]["linear_probe"] > 0.5
+    assert found["labels"]["nearest_neighbours"] > 0.4
+    assert found["generation"]["samples"] == 256
+    assert set(judge(Autoencoder(epochs=1).fit(digits), digits)) == set()
+    with pytest.raises(InputError, match="no Gaussian codes"):
+        log_likelihood(Autoencoder(epochs=1).fit(digits), digits)

@@ -213,11 +213,9 @@ def test_every_model_with_every_network(name, network, to, digits, tmp_path):
         )
 
 
-VOLUMES = pytest.param(3, marks=pytest.mark.stress, id="volumes")
-
-
+@pytest.mark.stress
 @pytest.mark.parametrize("to", formats.FORMATS)
-@pytest.mark.parametrize("sides", [pytest.param(1, id="signals"), VOLUMES])
+@pytest.mark.parametrize("sides", [1, 3])
 def test_signals_and_volumes(sides, to, tmp_path):
     X = np.random.default_rng(0).random((40, 2, *[8] * sides), dtype=np.float32)
     model = Autoencoder(

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 
 from diabolo import VAE, Autoencoder
-from diabolo.infer import BLOCK, _linear
+from diabolo.infer import BLOCK, _linear, block_of
 
 SIZES = {"digits": (784, (128, 64), 32), "table": (30, (16,), 4), "odd": (7, (5,), 3)}
 
@@ -56,6 +56,18 @@ def test_scores_of_many_rows_are_those_of_few(threads, kind, features):
         whole = use(X)
         for start, stop in ((0, 1), (63, 700), (1999, 2000)):
             np.testing.assert_array_equal(use(X[start:stop]), whole[start:stop])
+
+
+@pytest.mark.parametrize(("side", "code", "rows"), [(28, 4, 16), (181, 4, 32), (256, 32, 4)])
+def test_large_images_go_through_alone_or_few_together(threads, side, code, rows):
+    X = np.random.default_rng(0).random((5, side, side), dtype=np.float32)
+    model = Autoencoder(
+        network="conv", hidden=(2,), latent_dim=code, epochs=1, linear=False, random_state=0
+    ).fit(X)
+    assert block_of(model.net_) == rows
+    whole = model.reconstruct(X)
+    for n in range(5):
+        np.testing.assert_array_equal(model.reconstruct(X[n : n + 1]), whole[n : n + 1])
 
 
 @pytest.mark.parametrize("outputs", [1, 2, 3, 5, 7, 9, 15, 32, 33])

@@ -636,7 +636,7 @@ PYTHON = {
     "a folder for a model file": (
         lambda: load("."),
         InputError,
-        ". cannot be read: Is a directory.",
+        "model.safetensors cannot be read: No such file or directory.",
     ),
     "an empty model file": (lambda: load(changed(lambda b: b"")), InputError, NO_MODEL),
     "a model file cut in its header": (
@@ -878,7 +878,7 @@ WRITABLE = (
 ONE_IMAGE = "o.png is one image and there are {} samples: give a folder, a path without suffix"
 RECIPES = (
     "ae, ae-32, ae-32-fast, ae-36, ae-36-fast, conv-dae, dae, dae-32, dae-32-fast, dae-64,"
-    " dae-64-fast, digits, digits-lossy, embed-2, embed-32, one-class, photo, photo-codec,"
+    " dae-64-fast, digits, digits-lossy, embed-2, embed-32, map, one-class, photo, photo-codec,"
     " photo-dae, vae, vae-conv, watermark, watermark-photo."
 )
 ABSENT = (
@@ -895,7 +895,7 @@ COMMANDS = {
     # commands and flags
     "": "The following arguments are required: COMMAND; see diabolo --help.",
     "fti": "There is no command 'fti'; did you mean 'fit'?",
-    "--foo recipes": "There is no option '--foo'; known are --help, --version, -h.",
+    "--foo recipes": "There is no option '--foo'; known are --help, --version, -V, -h.",
     "fit": "Say which RECIPE to fit (see diabolo recipes), or --resume DIR.",
     "fit --resume": "Argument --resume: a value is missing; see diabolo fit --help.",
     "fit --resume none": "none holds no run to resume: it has no config.toml.",

@@ -73,7 +73,7 @@ def _fit_others(folder):
 
 @pytest.fixture(scope="module")
 def address(root, studio):
-    return studio(root)
+    return studio(root, "photo")
 
 
 @pytest.fixture
@@ -248,6 +248,7 @@ def test_a_training_is_started_watched_and_stopped(page, root):
     page.until(lambda: Select(page.one("#model")).first_selected_option.text == name)
 
 
+@pytest.mark.stress
 def test_a_broken_model_is_called_so(page, root):
     page.show("train")
     page.until(lambda: page.one("#recipe option"))
@@ -380,8 +381,7 @@ def test_a_photograph_of_any_size_is_cleaned_and_kept(page, root, tmp_path):
     page.until(lambda: "noise of about 40 of 255" in page.one(words).text)
 
 
-def test_a_model_from_elsewhere_is_among_those_to_choose(browser, tmp_path, studio):
-    page = Page(browser, studio(tmp_path, "photo"))
+def test_a_model_from_elsewhere_is_among_those_to_choose(page, tmp_path):
     page.show("photo", model="photo")
     assert Select(page.one("#model")).first_selected_option.text == "photo"
     assert page.one("#model").is_enabled()
@@ -401,17 +401,10 @@ def test_a_model_from_elsewhere_is_among_those_to_choose(browser, tmp_path, stud
 # ---- what the page must be
 
 
-def test_without_a_model_it_leads_to_a_training(browser, tmp_path, studio):
-    address = studio(tmp_path)
-    page = Page(browser, address)
-    browser.get(address)
-    page.until(lambda: page.one("#notice button"))
-    page.one("#notice button").click()
-    page.until(lambda: page.one("#start"))
-
-
-def test_beyond_this_machine_the_printed_address_has_the_token(browser, root, studio):
-    address = studio(root, "--host", "0.0.0.0")
+def test_beyond_this_machine_the_address_has_a_token_and_an_empty_folder_leads_to_a_training(
+    browser, tmp_path, studio
+):
+    address = studio(tmp_path, "--host", "0.0.0.0")
     plain, _, token = address.partition("#")
     plain = f"http://127.0.0.1:{plain.rpartition(':')[2]}"
     page = Page(browser, plain)
@@ -419,15 +412,17 @@ def test_beyond_this_machine_the_printed_address_has_the_token(browser, root, st
     page.until(lambda: "token" in page.one("#notice").text)
     browser.get(f"{plain}#{token}")
     browser.refresh()
-    page.until(lambda: page.one("#summary").text)
+    page.until(lambda: page.one("#notice button"))
     assert "token" not in browser.current_url
+    page.one("#notice button").click()
+    page.until(lambda: page.one("#start"))
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
 def test_every_view_is_accessible_and_fits(page, width, scheme):
     axe = Path(axe_core_python.__file__).with_name("axe.min.js").read_text()
     look_as(page.browser, width, scheme)
-    for model, view in VIEWS:
+    for model, view in VIEWS if scheme == "dark" else VIEWS[:7]:  # the others have the same parts
         page.show(view, model=model)
         page.settled()
         for screen in (width, 1366):
@@ -435,8 +430,6 @@ def test_every_view_is_accessible_and_fits(page, width, scheme):
             wide = "return document.documentElement.scrollWidth"
             assert page.browser.execute_script(wide) <= screen, view
         look_as(page.browser, width, scheme)
-        if model != "runs/dae" and scheme != "dark":
-            continue  # of the same parts
         page.browser.execute_script(axe)
         found = page.browser.execute_async_script("axe.run().then(arguments[0])")
         said = [(v["id"], [n["html"] for n in v["nodes"]]) for v in found["violations"]]

@@ -1,4 +1,4 @@
-"""The README is true: its examples run, its file tree is the tree."""
+"""The README and the pages beside it are true: examples run, the file tree is the tree."""
 
 import re
 import shlex
@@ -12,11 +12,16 @@ from diabolo.cli import main
 from diabolo.data import sources
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = "README.md"
+PAGES = [README, "CONTRIBUTING.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def text(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def blocks(language: str, page: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text(page), flags=re.DOTALL)
 
 
 SIZES = pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.stress)])
@@ -37,13 +42,14 @@ def fewer(train, test):
 def test_python_example_runs(tmp_path, monkeypatch, whole):
     monkeypatch.chdir(tmp_path)
     if not whole:
-        read = fewer(2000, 10_000)
+        read = fewer(1000, 10_000)
         monkeypatch.setattr(data, "load_mnist", lambda: (read("train"), read("test")))
     (example,) = blocks("python")
     names: dict[str, object] = {}
-    exec(compile(example, "README.md", "exec"), names)
-    assert names["z"].shape == (10_000, 32)
-    assert names["x_clean"].shape == names["x"].shape == (10_000, 28, 28)
+    exec(compile(example, README, "exec"), names)
+    assert names["codes"].shape == (10_000, 32)
+    assert names["rebuilt"].shape == (10_000, 28, 28)
+    assert names["odd"].mean() < 0.08
     assert (tmp_path / "digits.safetensors").is_file()
 
 
@@ -55,6 +61,11 @@ def shortened(command):
     return command
 
 
+def commands(page):
+    lines = [line for block in blocks("sh", page) for line in block.splitlines()]
+    return [shlex.split(line, comments=True) for line in lines if line.startswith("diabolo")]
+
+
 @SIZES
 def test_commands_run(tmp_path, monkeypatch, request, whole):
     monkeypatch.chdir(tmp_path)
@@ -62,32 +73,71 @@ def test_commands_run(tmp_path, monkeypatch, request, whole):
         request.getfixturevalue("quick")
         monkeypatch.setattr(sources, "read_split", fewer(2000, 2000))
     monkeypatch.setattr(uvicorn.Server, "run", lambda server, sockets: None)  # would not end
-    lines = [line for block in blocks("sh") for line in block.splitlines()]
-    commands = [shlex.split(line, comments=True) for line in lines if line.startswith("diabolo")]
-    assert len(commands) > 10
-    for command in commands:
-        assert main(command[1:] if whole else shortened(command[1:])) == 0, command
+    listed = commands("docs/commands.md")
+    known = [" ".join(command[:4]) for command in listed]
+    listed += [c for c in commands(README) if " ".join(c[:4]) not in known]
+    assert len(listed) > 25
+    for command in listed:
+        given = command[1:] + ["--force"] * ("--out" in command)
+        assert main(given if whole else shortened(given)) == 0, command
     assert (tmp_path / "decoded.npy").is_file()
     assert (tmp_path / "grid.png").is_file()
 
 
+def test_readme_is_a_door():
+    assert len(text(README).splitlines()) <= 150
+
+
 def test_make_targets_exist():
-    makefile = (ROOT / "Makefile").read_text()
-    for target in re.findall(r"^make ([a-z-]+)", README, flags=re.MULTILINE):
+    makefile = text("Makefile")
+    for target in re.findall(r"^make ([a-z-]+)", text(README), flags=re.MULTILINE):
         assert f"\n{target}:" in f"\n{makefile}"
 
 
 def test_file_tree_is_the_tree():
-    listed = set(re.findall(r"^      ([a-z_]+(?:\.py|/)) ", README, flags=re.MULTILINE))
+    listed = set(re.findall(r"^      ([a-z_]+(?:\.py|/)) ", text("docs/code.md"), re.MULTILINE))
     package = ROOT / "src" / "diabolo"
     found = {
         f"{path.name}/" if path.is_dir() else path.name
         for path in package.iterdir()
-        if not path.name.startswith("__")
+        if not path.name.startswith("__") and path.name != "py.typed"
     }
     assert listed == found
 
 
-@pytest.mark.parametrize("link", re.findall(r"\]\(([^)]+)\)", README))
-def test_links_lead_somewhere(link):
-    assert (ROOT / link).is_file()
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", text(page)):
+        if "://" not in link:
+            assert (ROOT / page).parent.joinpath(link).is_file(), link
+
+
+TOOLS = "docs/uses/tools.md"
+
+
+@pytest.mark.stress
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("block", blocks("python", TOOLS)[1:])
+def test_other_tools_are_used_as_shown(block, tmp_path, monkeypatch):
+    pytest.importorskip(re.search(r"(?:import|from) ([\w.]+)", block)[1])
+    monkeypatch.chdir(tmp_path)
+    exec(compile(blocks("python", TOOLS)[0] + block, TOOLS, "exec"), {})
+
+
+NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.stress
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_run(path, tmp_path):
+    nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
+    notebook = nbformat.read(path, as_version=4)
+    done = nbclient.NotebookClient(
+        notebook, timeout=300, resources={"metadata": {"path": tmp_path}}
+    )
+    done.execute()
+    outputs = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs]
+    assert not any(c.get("outputs") for c in nbformat.read(path, as_version=4).cells)
+    assert sum("image/png" in output.get("data", {}) for output in outputs)
+    nbformat.write(notebook, tmp_path / "done.ipynb")

@@ -3,6 +3,7 @@
 `make stress` runs the long forms: 30 trainings, each killed several times at random moments.
 """
 
+import io
 import itertools
 import json
 import multiprocessing
@@ -21,8 +22,10 @@ import numpy as np
 import pytest
 import torch
 from filelock import FileLock
+from sklearn.base import clone
 from torch import nn
 
+import diabolo.report
 import diabolo.store
 from diabolo import VAE, Autoencoder, load
 from diabolo.cli import main
@@ -145,20 +148,20 @@ def stopping(at, every):
     return Stopping
 
 
-MOMENTS = [(next(iter(CASES)), at) for at in (1, 9)] + [(case, 25) for case in CASES]
-MORE = [(case, at) for case in CASES for at in (1, 9, 14)]
+SLOW = ("conv, noise, early stopping", "subpixel, bfloat16, cosine")
+SOME = [pytest.param(case, marks=[pytest.mark.stress] * (case in SLOW)) for case in CASES]
+MOMENTS = [25, *(pytest.param(at, marks=pytest.mark.stress) for at in (1, 9, 14))]
 
 
-@pytest.mark.parametrize(
-    ("case", "at"), [*MOMENTS, *(pytest.param(*one, marks=pytest.mark.stress) for one in MORE)]
-)
+@pytest.mark.parametrize("at", MOMENTS)
+@pytest.mark.parametrize("case", SOME)
 def test_a_training_that_failed_anywhere_goes_on_exactly(case, at, uninterrupted, tmp_path):
     with pytest.raises(Stop):
         train(case, tmp_path, stopping(at, every=4))
     assert state(train(case, tmp_path)) == uninterrupted(case)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", SOME)
 def test_a_finished_training_is_taken_as_it_is(case, uninterrupted, tmp_path):
     assert state(train(case, tmp_path)) == uninterrupted(case), "checkpoints change nothing"
 
@@ -270,6 +273,30 @@ def test_a_model_file_is_no_checkpoint(tmp_path):
     train("VAE, masking").save(tmp_path / CHECKPOINT)
     with pytest.raises(InputError, match="no checkpoint"):
         train("VAE, masking", tmp_path)
+
+
+HOSTILE = {  # what is changed in a checkpoint's config and tensors, its checksums right
+    "another epoch": lambda config, tensors: tensors["training position"].add_(1),
+    "no such epoch": lambda config, tensors: tensors["training position"].fill_(10**9),
+    "an uneven history": lambda config, tensors: config["history"]["loss"].pop(),
+    "a history of words": lambda config, tensors: config["history"].update(loss=["x"]),
+    "other weights": lambda config, tensors: tensors.pop("best weights encoder.0.weight"),
+    "no numbers": lambda config, tensors: tensors["encoder.0.weight"].fill_(np.nan),
+    "half a position": lambda config, tensors: tensors.update({"training position": ONE}),
+}
+ONE = torch.zeros(1)
+
+
+@pytest.mark.parametrize("change", HOSTILE)
+def test_a_hostile_checkpoint_is_refused_in_a_sentence(change, tmp_path):
+    X = np.random.default_rng(0).random((20, 4), dtype=np.float32)
+    model = Autoencoder(latent_dim=2, hidden=(), epochs=1, early_stopping=None, **COMMON)
+    model.fit(X, checkpoint=tmp_path)
+    config, tensors = diabolo.store.read(tmp_path / CHECKPOINT)
+    HOSTILE[change](config, tensors)
+    diabolo.store.write(tmp_path / CHECKPOINT, config, tensors)
+    with pytest.raises(InputError, match=r"^The checkpoint (is damaged|does not fit)"):
+        clone(model).fit(X, checkpoint=tmp_path)
 
 
 def test_the_checkpoint_of_another_training_is_refused(tmp_path):
@@ -435,6 +462,50 @@ def test_a_killed_run_is_resumed(whole, command, tmp_path, capsys):
     assert capsys.readouterr().out == f"{folder} is complete: there is nothing to resume.\n"
 
 
+CHANGES = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir")
+
+
+def until_change(number, command, folder):
+    """Fit, and be killed just before the so many'th time that something in the folder changes."""
+    count = itertools.count(1)
+
+    def killed(event, given):
+        if event not in CHANGES or folder not in " ".join(map(str, given[:2])):
+            return
+        reads = event == "open" and not given[2] & (os.O_WRONLY | os.O_RDWR)
+        if not reads and next(count) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    torch.set_num_threads(1)
+    sys.stdout = sys.stderr = io.StringIO()
+    diabolo.report.gallery, diabolo.report.draw_loss = (lambda *_: [], lambda *_: None)
+    sys.addaudithook(killed)
+    sys.exit(main([*command, "--out", folder]))
+
+
+@pytest.mark.stress
+def test_a_run_killed_before_any_change_of_a_file_is_resumed_or_made_again(
+    whole, command, pictures, tmp_path
+):
+    if pictures:
+        return
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload([__name__])
+    for number in itertools.count(1):
+        folder = tmp_path / f"run-{number}"
+        process = processes.Process(target=until_change, args=(number, command, str(folder)))
+        process.start()
+        process.join()
+        if process.exitcode == 0:
+            break
+        assert process.exitcode == -signal.SIGKILL
+        if main(["fit", "--resume", str(folder)]) != 0:
+            assert main([*command, "--out", str(folder)]) == 0, number
+        assert same_run(folder, whole), number
+        shutil.rmtree(folder)
+    assert number > 40
+
+
 def test_an_interrupted_run_is_resumed(whole, command, tmp_path, monkeypatch, capsys):
     from diabolo.commands import training
 
@@ -518,6 +589,19 @@ def test_a_run_folder_has_one_writer(whole, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names = [runs.new_folder(None, "ae", force=False).name[-2:] for _ in range(3)]
     assert names == ["-1", "-2", "-3"], "each is made for the one that asks"
+
+
+def test_a_run_whose_folder_is_removed_ends(command, tmp_path, monkeypatch, capsys):
+    written = results.write_history
+
+    def removed(folder, history):
+        written(folder, history)
+        shutil.rmtree(folder)
+
+    monkeypatch.setattr(results, "write_history", removed)
+    assert main([*command, "--out", str(tmp_path / "run")]) == 2
+    assert "run was removed in the training, which ends here." in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_killed_as_it_began_is_replaced(tmp_path):

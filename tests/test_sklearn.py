@@ -134,8 +134,8 @@ for name in names:
         pytest.param({"epochs": 1}, id="default"),
     ],
 )
-@pytest.mark.parametrize(  # of the Autoencoder in the test below
-    "name", ["VAE", *(pytest.param(name, marks=pytest.mark.stress) for name in MODELS)]
+@pytest.mark.parametrize(
+    "name", [*CORE, *(pytest.param(name, marks=pytest.mark.stress) for name in MODELS)]
 )
 def test_scikit_learns_own_checks(name, parameters):
     checks = estimator_checks.check_estimator(
@@ -147,10 +147,8 @@ def test_scikit_learns_own_checks(name, parameters):
     assert len(checks) > 40
 
 
-@pytest.mark.parametrize(
-    ("epochs", "names"),
-    [(1, ["Autoencoder"]), pytest.param(20, list(MODELS), marks=pytest.mark.stress)],
-)
+@pytest.mark.stress
+@pytest.mark.parametrize(("epochs", "names"), [(1, ["Autoencoder"]), (20, list(MODELS))])
 def test_the_defaults_pass_every_check_with_array_api_switched_on(epochs, names):
     """SciPy reads the variable when it is imported, hence the process."""
     done = subprocess.run(
@@ -224,9 +222,9 @@ COPIES = {
 
 
 @pytest.mark.parametrize("way", COPIES)
-def test_copies_and_pickles_answer_alike(make, way, tmp_path):
+def test_copies_and_pickles_answer_alike(make_some, way, tmp_path):
     X = images()
-    model = make().fit(X)
+    model = make_some().fit(X)
     twin = COPIES[way](model, tmp_path)
     np.testing.assert_array_equal(twin.transform(X), model.transform(X))
     np.testing.assert_array_equal(twin.reconstruct(X), model.reconstruct(X))
@@ -432,9 +430,9 @@ def test_names_that_differ_are_refused():
 # ---- pipelines
 
 
-def test_a_pipeline_goes_there_and_back(make):
+def test_a_pipeline_goes_there_and_back(make_some):
     X = floats() * 10
-    pipeline = make_pipeline(MinMaxScaler(), make(image_shape=(1, 2, 3))).fit(X)
+    pipeline = make_pipeline(MinMaxScaler(), make_some(image_shape=(1, 2, 3))).fit(X)
     assert pipeline.inverse_transform(pipeline.transform(X)).shape == X.shape
     assert np.isfinite(pipeline.score(X))
 
@@ -532,10 +530,10 @@ def test_without_routing_fit_parameters_go_by_the_steps_name():
 # ---- searches
 
 
-def test_grid_search_over_a_part(make):
+def test_grid_search_over_a_part(make_some):
     X = images(60)
     search = GridSearchCV(
-        make(corruption=GaussianNoise()),
+        make_some(corruption=GaussianNoise()),
         {"corruption__std": [0.0, 5.0], "latent_dim": [1, 3]},
         cv=2,
         error_score="raise",
@@ -553,7 +551,7 @@ NESTED = {
 }
 
 
-@pytest.mark.parametrize("backend", ["loky", "threading"])
+@pytest.mark.parametrize("backend", [pytest.param("loky", marks=pytest.mark.stress), "threading"])
 def test_a_search_in_parallel_gives_what_one_after_the_other_gives(backend):
     X = np.random.default_rng(0).normal(size=(60, 6)) * [1, 2, 3, 4, 5, 6]
     pipeline = make_pipeline(StandardScaler(), small(corruption=Masking(0.0)))
@@ -807,10 +805,10 @@ def test_the_first_call_learns_shape_and_scaling(model):
     assert model.sample_shape_ == (6,)
 
 
-def test_two_equal_streams_give_equal_weights(make):
+def test_two_equal_streams_give_equal_weights(make_some):
     options = {"corruption": GaussianNoise(0.1)}
     X = images(48)
-    first, again, other = (make(**options, random_state=seed) for seed in (0, 0, 1))
+    first, again, other = (make_some(**options, random_state=seed) for seed in (0, 0, 1))
     for model in (first, again, other):
         for chunk in np.split(X, 3):
             model.partial_fit(chunk)
@@ -923,9 +921,9 @@ def test_a_later_batch_of_another_form_is_refused(model, begin):
     assert model.n_features_in_ == 6
 
 
-def test_images_stream_too(make):
+def test_images_stream_too(make_some):
     X = images()
-    model = make().partial_fit(X[:20])
+    model = make_some().partial_fit(X[:20])
     with pytest.raises(InputError, match=r"samples of shape \(9, 7\), not \(7, 9\)"):
         model.partial_fit(X.reshape(40, 7, 9))
     assert model.partial_fit(X[20:]).reconstruct(X).shape == X.shape

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -32,7 +33,7 @@ from diabolo.corruption import GaussianNoise
 from diabolo.data import load_mnist
 from diabolo.models import MODELS
 from diabolo.params import from_config, to_config
-from diabolo.studio import connections, forms, guard, opened, programs
+from diabolo.studio import connections, forms, guard, opened, programs, training
 from diabolo.studio.app import create_app
 from diabolo.studio.batching import ROWS, Batcher
 from diabolo.studio.service import HEAVY, Service
@@ -787,6 +788,24 @@ def test_a_training_that_cannot_be_says_why(tmp_path):
         assert client.get("/api/models").json()["models"] == []
 
 
+def test_a_training_that_breaks_or_is_killed_says_how(monkeypatch):
+    def fit(**arguments):
+        raise ZeroDivisionError("by nothing")
+
+    ours, theirs = multiprocessing.Pipe()
+    monkeypatch.setattr("diabolo.studio.training._take_little", lambda: None)
+    monkeypatch.setattr("diabolo.studio.training.training.fit", fit)
+    training.work(theirs, {})
+    assert "message" in ours.recv()
+    ended = ours.recv()
+    assert ended["state"] == "failed"
+    assert "report it: ZeroDivisionError: by nothing" in ended["message"]
+    assert "in fit" in ended["said"]
+    assert "memory runs out" in training._ended(-signal.SIGKILL)
+    assert training._ended(-signal.SIGSEGV).endswith("from outside, by SIGSEGV.")
+    assert training._ended(3).endswith("with status 3.")
+
+
 def test_a_training_that_is_stopped_at_once_leaves_no_run(tmp_path, digits):
     np.save(tmp_path / "x.npy", digits[:400])
     with TestClient(create_app(Service(tmp_path))) as client:
@@ -833,10 +852,8 @@ def asked(address, path, body=None):
     raise AssertionError("no answer")
 
 
-STRESSED = pytest.param(signal.SIGINT, marks=pytest.mark.stress)
-
-
-@pytest.mark.parametrize("how", [signal.SIGTERM, STRESSED])
+@pytest.mark.stress
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_cleanly_with_the_training_kept(server, how, digits):
     address, process, folder = server
     np.save(folder / "x.npy", digits[:1000])
@@ -856,15 +873,18 @@ def test_a_signal_ends_it_cleanly_with_the_training_kept(server, how, digits):
     assert (folder / name / "metrics.json").stat().st_size
 
 
-@pytest.mark.parametrize("examples", [2, pytest.param(100, marks=pytest.mark.stress)])
-def test_the_whole_api_answers_as_it_is_described(server, examples, tmp_path):
+STRESSED = pytest.param("examples,coverage,fuzzing", 100, marks=pytest.mark.stress)
+
+
+@pytest.mark.parametrize(("phases", "examples"), [("examples,fuzzing", 2), STRESSED])
+def test_the_whole_api_answers_as_it_is_described(server, phases, examples, tmp_path):
     """Of samples it is described that they are numbers, not how many the model takes."""
     address = server[0]
     asked(address, "/api/health")
     found = subprocess.run(
         [
             *(Path(sys.executable).with_name("st"), "run", f"{address}/api/openapi.json"),
-            *("--phases", "examples,coverage,fuzzing", "--max-examples", str(examples)),
+            *("--phases", phases, "--max-examples", str(examples)),
             *("--generation-deterministic", "--no-color", "--exclude-path", "/api/train"),
             *("--exclude-checks", "positive_data_acceptance", "--no-shrink"),
         ],

@@ -13,10 +13,16 @@ if TYPE_CHECKING:
     from diabolo.exporting import export as export
     from diabolo.loading import load as load
     from diabolo.models.vae import VAE as VAE
+    from diabolo.report.plots import live_loss as live_loss
+    from diabolo.report.plots import plot_codes as plot_codes
+    from diabolo.report.plots import plot_errors as plot_errors
+    from diabolo.report.plots import plot_loss as plot_loss
+    from diabolo.report.plots import plot_reconstructions as plot_reconstructions
     from diabolo.tasks.anomaly import AnomalyDetector as AnomalyDetector
+    from diabolo.tasks.grouping import LatentClusterer as LatentClusterer
     from diabolo.tasks.sampling import LatentSampler as LatentSampler
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 _MODEL = re.compile(r"^class (\w+)\(Estimator\):", re.MULTILINE)
 
 
@@ -33,10 +39,16 @@ _HOMES = {
     "AnomalyDetector": "diabolo.tasks.anomaly",
     "Autoencoder": "diabolo.estimator",
     "Codec": "diabolo.codec.coder",
+    "LatentClusterer": "diabolo.tasks.grouping",
     "LatentSampler": "diabolo.tasks.sampling",
     "activations": "diabolo.data.activations",
     "export": "diabolo.exporting",
+    "live_loss": "diabolo.report.plots",
     "load": "diabolo.loading",
+    "plot_codes": "diabolo.report.plots",
+    "plot_errors": "diabolo.report.plots",
+    "plot_loss": "diabolo.report.plots",
+    "plot_reconstructions": "diabolo.report.plots",
     **dict(_models()),
 }
 __all__ = [*_HOMES]  # noqa: PLE0604

@@ -7,6 +7,7 @@ A model is one of these; everything else combines freely. The loss of a sample, 
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -60,6 +61,7 @@ class Bottleneck(nn.Module):
     overcomplete = False  # whether it has more numbers than a sample, few of them not zero
     draws = 1  # codes of each sample in a loss
     bound: str | None = None  # what reduce gives with the terms unweighted, negated: log p(x)'s
+    of_training: tuple[str, ...] = ()  # names of terms that only training has, see `studying`
 
     def build(self, shape: tuple[int, ...], generator: Generator | None) -> None:
         """Learn the shape of what the encoder gives, and make what the bottleneck has of its own.
@@ -74,6 +76,15 @@ class Bottleneck(nn.Module):
         encoder gives.
         """
         return torch.ones_like(variances), variances.new_empty(0)
+
+    def studying(
+        self, net: Any, source: Any, *, seed: int, steps: int
+    ) -> AbstractContextManager[None]:
+        """While the network `net` that has it learns from a source: what it knows of all samples.
+
+        Found anew by a training that is resumed, and not kept in files. `steps`: of a whole one.
+        """
+        return nullcontext()
 
     def forward(
         self, encoder: Encoder, x: Tensor, generator: Generator | None = None, step: int = 0

@@ -10,16 +10,19 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
+from io import StringIO
 from typing import Any, NoReturn
 
 from diabolo import __version__, commands
 from diabolo.arguments import Argument
-from diabolo.commands import GROUPS, Command, Family
+from diabolo.commands import GROUPS, Command, Family, Told, runs
+from diabolo.commands.piping import PIPE, piped
 from diabolo.errors import DoctorWarning, IncompleteError, InputError, out_of_memory, unknown
 
 FACES = ("diabolo.studio.server",)  # commands of rooms above `commands`
 COMMANDS = commands.found(FACES)
+BEYOND = "\n\nthe parameters of a recipe:\n  diabolo {} RECIPE --help"
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -27,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. 0: done, 2: the user's mistake, 130: interrupted."""
     try:
         with _warnings_said():
-            _run([_dashed(word) for word in (sys.argv[1:] if argv is None else argv)])
+            _run(_plain(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -44,11 +47,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 @contextmanager
 def _warnings_said() -> Iterator[None]:
     """What is warned of is said in a line, each once."""
-    said = set[str]()
+    said, place = set[str](), sys.stderr
 
     def say(message: object, *where: object) -> None:
         if str(message) not in said:
-            _print(f"Warning: {message}", file=sys.stderr)
+            _print(f"Warning: {message}", file=place)
         said.add(str(message))
 
     with warnings.catch_warnings():
@@ -75,11 +78,20 @@ def _run(words: list[str]) -> None:
 
     Also where some of it could not be done.
     """
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
     command, rest = commands.chosen(COMMANDS, words)
     if not isinstance(command, Command):
         parser = _overview(command)
         raise _refused(parser.parse_known_args(rest)[1], parser)
     given = _given(command, rest)
+    quiet, device = given.pop("quiet", False), given.pop("device", None)
+    declared = {argument.name: argument for argument in command.arguments}
+    with _silent() if quiet else nullcontext(), runs.on(device), piped(declared, given) as values:
+        _call(command, values)
+
+
+def _call(command: Command, given: dict[str, Any]) -> None:
     show = _print_json if given.pop("json", False) else command.show or _print_lines
     if "say" in command.function.__annotations__:
         command.function(**given, say=_print)
@@ -91,12 +103,21 @@ def _run(words: list[str]) -> None:
         raise
 
 
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Nothing is printed but warnings and mistakes."""
+    nowhere = StringIO()
+    with redirect_stdout(nowhere), redirect_stderr(nowhere):
+        yield
+
+
 def _print(*words: object, **how: Any) -> None:
     """print, of names and texts from elsewhere as well: without what moves a terminal's cursor."""
     print(*(CONTROL.sub("\ufffd", str(word)) for word in words), **how)
 
 
 def _print_lines(result: Any) -> None:
+    result = result.lines if isinstance(result, Told) else result
     _print(*(result if isinstance(result, list) else [result]), sep="\n")
 
 
@@ -126,10 +147,13 @@ def _given(command: Command, words: list[str]) -> dict[str, Any]:
     further = command.further
     title, more = further.declared(words) if further else ("", [])
     parser = _parser(command, [*declared.values()])
+    if more:
+        parser.epilog = _example(command)
     _add_all(parser.add_argument_group(title), {f"further:{a.name}": a for a in more})
     found, rest = parser.parse_known_args(words)
     texts = {name: text for name, text in vars(found).items() if text not in (None, [])}
     values = {n: _value(declared[n], t, parser.prog) for n, t in texts.items() if n in declared}
+    values |= {"quiet": True} if "quiet" in texts else {}
     if rest:
         raise _refused(rest, parser)
     if further and more:
@@ -155,10 +179,17 @@ def _value(argument: Argument, text: Any, prog: str) -> Any:
         raise InputError(f"{argument.flag} {error}; see {prog} --help.".lstrip()) from None
 
 
-def _dashed(word: str) -> str:
-    """--latent_dim means --latent-dim."""
-    name, equals, value = word.partition("=")
-    return name.replace("_", "-") + equals + value if name.startswith("--") else word
+def _plain(words: Sequence[str]) -> list[str]:
+    """Words as argparse takes them: --latent_dim means --latent-dim, and -.csv is no option."""
+    plain = list[str]()
+    for word in words:
+        name, equals, value = word.partition("=")
+        if word.startswith(f"{PIPE}.") and plain and plain[-1].startswith("--"):
+            plain[-1] += f"={word}"
+        else:
+            dashed = name.replace("_", "-") if name.startswith("--") else name
+            plain.append(dashed + equals + value)
+    return plain
 
 
 # ---- help
@@ -174,7 +205,7 @@ def _parser(command: Command, declared: list[Argument]) -> _Parser:
         prog,
         " ".join([prog, *usual, *first, "[options]"]),
         command.words,
-        f"example:\n  {command.example}",
+        _example(command) + (BEYOND.format(command.name) if command.further else ""),
         formatter_class=_Help,
         allow_abbrev=False,
         add_help=False,
@@ -182,8 +213,14 @@ def _parser(command: Command, declared: list[Argument]) -> _Parser:
     _add_all(parser.add_argument_group("required"), {a.name: a for a in needed})
     options = parser.add_argument_group("options")
     _add_all(options, {a.name: a for a in declared if not a.required})
+    words = "print warnings and mistakes alone"
+    options.add_argument("-q", "--quiet", action="store_const", const=True, help=words)
     options.add_argument("-h", "--help", action="help", help="show this help and exit")
     return parser
+
+
+def _example(command: Command) -> str:
+    return f"example:\n  {command.example}"
 
 
 def _add_all(group: Any, declared: Mapping[str, Argument]) -> None:
@@ -199,8 +236,10 @@ def _add_all(group: Any, declared: Mapping[str, Argument]) -> None:
         if argument.flag:
             group.add_argument(argument.flag, dest=dest, required=argument.required, **how)
             continue
-        if not argument.required:
-            how["nargs"] = "*" if argument.many else "?"
+        if argument.many:
+            how["nargs"] = "+" if argument.required else "*"
+        elif not argument.required:
+            how["nargs"] = "?"
         group.add_argument(dest, **how)
 
 
@@ -214,12 +253,15 @@ def _overview(family: Family | None) -> _Parser:
         prog,
         f"{prog} {what} ...",
         f"{title}\n\n{_listed(known)}",
-        f"{prog} {what} --help says more." if family is None else None,
+        f"{prog} {what} --help says more, and so does {prog} help {what}."
+        if family is None
+        else None,
         formatter_class=_Help,
         allow_abbrev=False,
     )
     if family is None:
-        parser.add_argument("--version", action="version", version=f"diabolo {__version__}")
+        version = f"diabolo {__version__}"
+        parser.add_argument("-V", "--version", action="version", version=version)
     parser.add_argument("command", metavar=what, help=argparse.SUPPRESS)
     return parser
 

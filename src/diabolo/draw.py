@@ -71,14 +71,19 @@ def own(tensor: Tensor | None, generator: Generator | None) -> Any:
     return tensor if share is None or tensor is None else tensor[share]
 
 
+def rows_of(own: int, generator: Generator) -> int:
+    """The rows of a whole batch of which so many are a process's own share; see `Shared`."""
+    share = getattr(generator, "share", None)
+    return own if share is None else cast(Shared, generator).rows
+
+
 def of_share(like: Tensor, generator: Generator, draws: int = 1) -> Tensor:
     """Numbers of N(0, 1) for codes, (draws * B, ...), draw by draw; see `Shared`.
 
     `like`, (B, ...), is a process's share of a batch; without shares the batch.
     """
     share = getattr(generator, "share", None)
-    rows = len(like) if share is None else cast(Shared, generator).rows
-    shape = draws, rows, *like.shape[1:]
+    shape = draws, rows_of(len(like), generator), *like.shape[1:]
     found = torch.randn(shape, generator=generator, device=like.device, dtype=like.dtype)
     return (found if share is None else found[:, share]).flatten(0, 1)
 

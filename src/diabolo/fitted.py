@@ -62,6 +62,7 @@ class Header(BaseModel):
     training: dict[str, int | str] = {}
     detector: dict[Text, Plain] | None = None
     sampler: dict[Text, Plain] | None = None
+    clusterer: dict[Text, Plain] | None = None
 
     @classmethod
     def checked(cls, path: Any, config: dict[str, Any]) -> "Header":

@@ -8,7 +8,7 @@ would have had without the interruption.
 import copy
 import math
 from collections.abc import Callable, Generator, Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from diabolo.data.source import ROWS, Source
 from diabolo.defaults import suited
 from diabolo.doctor import Finding
 from diabolo.errors import InputError, Interrupted
-from diabolo.fitted import HISTORY, Fitted, Plan, versions
+from diabolo.fitted import HISTORY, Fitted, Header, Plan, versions
 from diabolo.infer import in_blocks
 from diabolo.inputs import find_device, find_seed
 from diabolo.intake import Intake
@@ -34,7 +34,7 @@ from diabolo.optim import make_optimizer
 from diabolo.progress import Progress
 from diabolo.scaling import learn_scaling
 from diabolo.store import Checkpoints, Contents, checksum
-from diabolo.train import Best, Epoch, Training, generator, prefixed, under
+from diabolo.train import Best, Epoch, Training, generator, prefixed, split, under
 
 STATE, BEST = "training ", "best "  # prefixes of the tensors that are not the model's
 SURE = 0.95  # that training was worth it
@@ -72,11 +72,12 @@ def fit(
     )
     record = replace(record, data=data, columns=columns or record.columns)
     anew = whole if start is None else None
-    run = Fit(plan, record, source, validation, whole=anew, checkpoints=checkpoints)
-    if kept is not None:
-        run.resume(kept)
-    run.meet()
-    return run.finish(callback)
+    with _studying(plan, record, source):
+        run = Fit(plan, record, source, validation, whole=anew, checkpoints=checkpoints)
+        if kept is not None:
+            run.resume(kept)
+        run.meet()
+        return run.finish(callback)
 
 
 def fit_more(plan: Plan, intake: Intake, source: Source, start: Fitted | None) -> Fitted:
@@ -87,13 +88,20 @@ def fit_more(plan: Plan, intake: Intake, source: Source, start: Fitted | None) -
     record, source, _ = _begin(
         plan, intake, source, None, start=start, random_state=p.random_state
     )
-    run = Fit(plan, replace(record, data={}), source, None, guess=math.inf)
-    tensors = run.training.optimizer.tensors()
-    moments = {f"{p.optimizer} {name}": tensor for name, tensor in tensors.items()}
-    known = {} if start is None else start.moments
-    for name in moments.keys() & known.keys():
-        moments[name].copy_(known[name])
-    return replace(run.train(None), moments=moments)
+    with _studying(plan, record, source):
+        run = Fit(plan, replace(record, data={}), source, None, guess=math.inf)
+        tensors = run.training.optimizer.tensors()
+        moments = {f"{p.optimizer} {name}": tensor for name, tensor in tensors.items()}
+        known = {} if start is None else start.moments
+        for name in moments.keys() & known.keys():
+            moments[name].copy_(known[name])
+        return replace(run.train(None), moments=moments)
+
+
+def _studying(plan: Plan, record: Fitted, source: Source) -> AbstractContextManager[None]:
+    """See `Bottleneck.studying`."""
+    steps = plan.p.epochs * math.ceil(len(source) / plan.p.batch_size)
+    return record.net.bottleneck.studying(record.net, source, seed=record.seed, steps=steps)
 
 
 def _begin(
@@ -109,7 +117,7 @@ def _begin(
     seed = find_seed(random_state) if start is None else start.seed
     if start is not None:
         resuming.check_same_model(plan.config, start.config)
-    whole, (source, validation) = source, _split(source, validation, plan.p, seed)
+    whole, (source, validation) = source, split(source, validation, plan.p, seed)
     device = distributed.place(find_device(plan.p.device))
     distributed.join(device)
     if start is None:
@@ -165,30 +173,6 @@ def _check_range(record: Fitted, *sources: Source | None) -> None:
             likelihood.check_values(*ends, record.config["scaling"])
 
 
-def _split(
-    source: Source, validation: Source | None, p: Any, seed: int
-) -> tuple[Source, Source | None]:
-    """Training and validation samples."""
-    share = p.validation_fraction
-    if validation is not None:
-        if share:
-            raise InputError("Give X_val or validation_fraction, not both.")
-        return source, validation
-    if share == 0:
-        if p.early_stopping:
-            raise InputError("early_stopping needs X_val or a validation_fraction.")
-        return source, None
-    held = round(len(source) * share)
-    if held in (0, len(source)):
-        raise InputError(
-            f"A validation_fraction of {share:g} leaves none of {len(source)} samples to"
-            f" {'train' if held else 'validate'} on: give more samples, or X_val."
-        )
-    order = torch.randperm(len(source), generator=generator(seed, "split"))
-    validation, source = source.split(order[:held], order[held:])
-    return source, validation
-
-
 class Fit:
     """A fit under way: its training, the record so far, and what surrounds them.
 
@@ -242,10 +226,13 @@ class Fit:
         config, tensors = checkpoint
         if "training" not in config:
             raise InputError("The file is a model and no checkpoint: give another folder.")
+        Header.checked("The checkpoint", config)
         try:
             resuming.check_parameters(config["model"], self.record.config)
             resuming.check_origin(config, self.record.data, self.origin)
             self.net.load_state_dict({name: tensors[name] for name in self.net.state_dict()})
+            if not self.net.finite:
+                raise ValueError("its weights are no numbers")
             self.best.restore(under(BEST, tensors))
             self.training.restore(under(STATE, tensors))
             self.record = replace(
@@ -254,8 +241,13 @@ class Fit:
                 columns=config["columns"],
                 step_loss=tensors["step_loss"].numpy(),
             )
-        except (KeyError, TypeError, RuntimeError) as error:
-            raise InputError(f"The checkpoint does not fit model or device: {error}.") from None
+            if len(self.record.history["epoch"]) != self.training.epoch:
+                raise ValueError("its history is of another length")
+        except InputError:
+            raise
+        except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+            what = str(error).splitlines()[0][:200]
+            raise InputError(f"The checkpoint does not fit model or device: {what}.") from None
         self.kept = self.training.epoch, self.training.step
 
     def meet(self) -> None:

@@ -23,6 +23,8 @@ from diabolo.net import Net
 
 BLOCK = 64  # rows of an inference call of dense networks, or a multiple of them
 IMAGES = 16  # of networks that take images, which are faster with fewer; see `block_of`
+LARGE = 2**18  # values of an image that is fast alone
+VECTOR = 32  # values
 VALUES = 2**20  # of a wide block: so many that what a call costs hardly counts
 TINY = 64  # numbers of a matrix whose product with a wide block is shared among threads otherwise
 FEW, LANES = 16, 8  # outputs, which several threads share out unless they are whole lanes
@@ -67,8 +69,10 @@ def block_of(net: Net) -> int:
 
 
 def _images_at_once(net: Net) -> int:
+    """As many as are fast, of large images one, and of all layers whole vectors."""
     sizes = [net.features, *(math.prod(layer.shape) for layer in trace(net))]
-    return IMAGES if all(size % 2 == 0 for size in sizes) else 2 * IMAGES
+    fast = min(max(LARGE // net.features, 1), IMAGES)
+    return max(1 << fast.bit_length() - 1, VECTOR // math.gcd(VECTOR, *sizes))
 
 
 def blockwise(

@@ -44,7 +44,7 @@ def check_layout(name: str, shape: tuple[int, ...]) -> None:
     if channels_last(shape):
         raise InputError(
             f"{name} has samples of shape {shape}, channels last, but images are (C, H, W): give"
-            " np.moveaxis(X, -1, 1)."
+            " X.transpose(0, 3, 1, 2), of a tensor X.permute(0, 3, 1, 2)."
         )
 
 

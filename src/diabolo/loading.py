@@ -1,4 +1,4 @@
-"""A model file -> the fitted model, or the detector or sampler that was saved with it."""
+"""A model file -> the fitted model, or the detector, sampler or clusterer saved with it."""
 
 from pathlib import Path
 from typing import Any
@@ -11,26 +11,29 @@ from diabolo.fitting import only_model
 from diabolo.inputs import find_device
 from diabolo.models import kinds
 from diabolo.params import UnknownKindError, check, from_config
-from diabolo.tasks import anomaly, sampling
+from diabolo.tasks import anomaly, grouping, sampling
 from diabolo.tasks.anomaly import AnomalyDetector
+from diabolo.tasks.grouping import LatentClusterer
 from diabolo.tasks.sampling import LatentSampler
 from diabolo.train import under
 
 TASKS: dict[str, tuple[str, Any]] = {  # entry: prefix of its tensors, and its class
     "detector": (anomaly.PREFIX, AnomalyDetector),
     "sampler": (sampling.PREFIX, LatentSampler),
+    "clusterer": (grouping.PREFIX, LatentClusterer),
 }
 
 
 def load(path: str | Path, *, device: str = "auto", network: Any = None) -> Any:
-    """Read the model, detector or sampler that `save` wrote. Runs no code from the file.
+    """Read the model, detector, sampler or clusterer that `save` wrote. No code of it is run.
 
-    `path` may be the name of a model that comes with the package, such as "photo".
+    `path` may be a run folder, or the name of a model that comes with the package, as "photo".
     A model of an own pair of modules is given that pair again as `network`, whose weights do not
     matter. Raises `InputError` where the file is no model of ours or does not fit itself.
     """
     find_device(check("device", str, device))
-    path = shipped.find(path) or path
+    path = shipped.find(path) or Path(path)
+    path = path / store.MODEL if path.is_dir() else path
     config, tensors = store.read(path)
     header = Header.checked(path, config)
     if header.custom_network and network is None:

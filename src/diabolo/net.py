@@ -114,12 +114,17 @@ class Net(nn.Module):
     @property
     def loss_unit(self) -> str:
         """The unit of losses as they are shown: the usual one, or nats where there are terms."""
-        return "nats per sample" if self.probe[1] else self.likelihood.unit
+        return "nats per sample" if self._termed else self.likelihood.unit
 
     @property
     def loss_factor(self) -> float:
         """What nats per sample are multiplied by to be in that unit."""
-        return 1.0 if self.probe[1] else self.likelihood.per_feature(1.0, self.features)
+        return 1.0 if self._termed else self.likelihood.per_feature(1.0, self.features)
+
+    @property
+    def _termed(self) -> bool:
+        """Whether its loss has terms beside the likelihood."""
+        return bool(self.probe[1] or self.bottleneck.of_training)
 
     def loss(self, batch: Batch, generator: Generator, step: int) -> Tensor:
         """Nats per sample, (B,), of a stored batch: what training minimises the mean of."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 ENTRY = "diabolo"
 FORMAT = 2
+MODEL = "model.safetensors"  # in a run folder
 LARGEST_HEADER = 1 << 24
 LARGEST_SIDE = 1 << 40
 LARGEST_OBJECT = 1000  # entries of one in the config

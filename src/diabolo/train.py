@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import KW_ONLY, dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -148,8 +148,11 @@ class Training:
         return position | optimizer | noise | {"losses": done}
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Go on from a `state`. Raises KeyError or RuntimeError where it is another training's."""
-        self.epoch, self.step = state["position"].tolist()
+        """Go on from a `state`; of another training, raises KeyError, Value- or RuntimeError."""
+        self.epoch, self.step = map(int, state["position"].tolist())
+        done = self.epoch - self.first_epoch
+        if not (0 <= done <= self.epochs and 0 <= self.step < self.steps):
+            raise ValueError("it stands at no step of this training")
         self.start = time.perf_counter() - float(state["seconds"])
         kept = under(OPTIMIZER, state)
         for name, tensor in self.optimizer.tensors().items():
@@ -256,10 +259,11 @@ class Best:
         return {"seen": seen} | prefixed(WEIGHTS, self.weights)
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Go on from a `state`."""
+        """Go on from a `state`. Raises KeyError or RuntimeError where it is another module's."""
         self.loss, self.waited = float(state["seen"][0]), int(state["seen"][1])
-        device = next(self.module.parameters()).device
-        self.weights = {name: t.to(device) for name, t in under(WEIGHTS, state).items()}
+        if kept := under(WEIGHTS, state):
+            own = self.module.state_dict()
+            self.weights = {name: t.clone().copy_(kept[name]) for name, t in own.items()}
 
 
 def _autograd(loss_of: Callable[..., Tensor], device: torch.device, precision: str) -> Learn:
@@ -274,6 +278,33 @@ def _autograd(loss_of: Callable[..., Tensor], device: torch.device, precision: s
         return loss.detach()
 
     return learn
+
+
+def split(
+    source: Source, validation: Source | None, p: Any, seed: int
+) -> tuple[Source, Source | None]:
+    """Training and validation samples; `p` has `validation_fraction` and `early_stopping`.
+
+    Raises `InputError` where one of them would have none.
+    """
+    share = p.validation_fraction
+    if validation is not None:
+        if share:
+            raise InputError("Give X_val or validation_fraction, not both.")
+        return source, validation
+    if share == 0:
+        if p.early_stopping:
+            raise InputError("early_stopping needs X_val or a validation_fraction.")
+        return source, None
+    held = round(len(source) * share)
+    if held in (0, len(source)):
+        raise InputError(
+            f"A validation_fraction of {share:g} leaves none of {len(source)} samples to"
+            f" {'train' if held else 'validate'} on: give more samples, or X_val."
+        )
+    order = torch.randperm(len(source), generator=generator(seed, "split"))
+    validation, source = source.split(order[:held], order[held:])
+    return source, validation
 
 
 def losses(module: Trainable, source: Source, noise: Generator, rows: int = 1024) -> Tensor:

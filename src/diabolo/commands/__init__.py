@@ -7,9 +7,9 @@ A command is a function in a module of this room (so a new one is one file)::
         \"\"\"Write the codes of images or rows.\"\"\"
 
 Its arguments are those that its signature declares (see `diabolo.arguments`), its help is the
-first line of its docstring. What it returns is printed, line by line, or by `show`, and then
---json prints it as it is; a command with a parameter `say` tells all itself. The modules are
-read for every help, so they import what is heavy inside their functions.
+first line of its docstring. What it returns is printed, line by line, or by `show`, and then, or
+where it is `Told`, --json prints it as it is; a command with a parameter `say` tells all itself.
+The modules are read for every help, so they import what is heavy inside their functions.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -40,7 +40,17 @@ Engine = Annotated[
     Literal["ray"] | None,
     "spread the work over the processors of this machine, or of the cluster at RAY_ADDRESS",
 ]
+APPLIED = {"model", "detector"}  # what a command applies, if it does
+DEVICE = "where the model is applied: auto, cpu, cuda, cuda:1, ..."
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Told(dict[str, Any]):
+    """Numbers, which --json prints, and the lines in which they are said otherwise."""
+
+    def __init__(self, lines: Sequence[str], **numbers: Any) -> None:
+        super().__init__(numbers)
+        self.lines = lines
 
 
 class Further(NamedTuple):
@@ -72,7 +82,9 @@ class Command(NamedTuple):
     def arguments(self) -> list[Argument]:
         """Its arguments, the required first."""
         found = list(arguments(self.function))
-        if self.show:
+        if APPLIED & {argument.name for argument in found}:
+            found.append(Argument("device", str, DEVICE, "--device", "NAME", default=None))
+        if self.show or self.function.__annotations__.get("return") is Told:
             found.append(Argument("json", bool, "print JSON", "--json", default=False))
         return sorted(found, key=lambda argument: not argument.required)
 

@@ -15,7 +15,7 @@ from annotated_types import Ge, Gt, Lt
 
 from diabolo import data, recipes
 from diabolo.arguments import Usage
-from diabolo.commands import Engine, Input, ModelOrRecipe, command, family, runs
+from diabolo.commands import Engine, Input, ModelOrRecipe, Told, command, family, runs
 from diabolo.commands.training import new_model
 from diabolo.data import spec
 from diabolo.data.files import check_file, check_place, folder_atomically, quietly
@@ -129,7 +129,7 @@ def fit(
     name="detect score",
 )
 def score(
-    file: Annotated[str | Path, Usage("FILE"), "a detector, as detect fit wrote it"],
+    detector: Annotated[str | Path, Usage("FILE"), "a detector, as detect fit wrote it"],
     source: Input,
     out: Annotated[str | Path, Usage("--out DIR"), "folder of the results"],
     *,
@@ -143,29 +143,38 @@ def score(
     ] = None,
     engine: Engine = None,
     force: Annotated[bool, "replace earlier results in DIR"] = False,
-) -> list[str]:
+) -> Told:
     """Say which samples are anomalies, and draw the worst.
 
     Writes a folder with the scores of INPUT and a picture; returns a summary. With `fdr` the
     samples are judged together, by Benjamini and Hochberg's procedure, and the detector's own
-    false-alarm rate is not used. Raises `InputError`
-    for a mistake, before anything is written, and `IncompleteError` after the work if some files
-    were bad.
+    false-alarm rate is not used. Raises `InputError` for a mistake, before anything is
+    written, and `IncompleteError` after the work if some files were bad.
     """
     if not 1 <= worst <= MOST:
         raise InputError(f"--worst must be from 1 to {MOST}, but is {worst}.")
     path = runs.free_folder(out, [source], (SCORES, WORST), force=force)
-    detector = load_detector(file, engine)
-    samples = runs.read_for(detector.model_, source)
+    judge = load_detector(detector, engine)
+    samples = runs.read_for(judge.model_, source)
     if fdr is not None and samples.series is not None:
         raise InputError("--fdr is for samples that do not depend on each other, not windows.")
-    found = _judge(detector, samples, engine, fdr)
-    runs.tell_unlike(detector.model_, samples)
+    found = _judge(judge, samples, engine, fdr)
+    runs.tell_unlike(judge.model_, samples)
     with folder_atomically(path) as folder, quietly():
-        _write_scores(folder / SCORES, found, _cells(detector, samples, engine))
-        _draw_worst(folder / WORST, detector, found, worst)
+        _write_scores(folder / SCORES, found, _cells(judge, samples, engine))
+        _draw_worst(folder / WORST, judge, found, worst)
         written = [str(path / p.name) for p in sorted(folder.iterdir())]
-    return complete([_verdict(detector, found.answers[2], fdr), *written], samples.failures)
+    flagged = found.answers[2]
+    rate = {"false_alarm_rate": judge.false_alarm_rate} if fdr is None else {"fdr": fdr}
+    told = Told(
+        [_verdict(judge, flagged, fdr), *written],
+        samples=len(flagged),
+        flagged=int(flagged.sum()),
+        **rate,
+        calibrated_on=len(judge.calibration_scores_),
+        files=written,
+    )
+    return complete(told, samples.failures)
 
 
 # ---- fit
@@ -304,10 +313,9 @@ class _Found:
 
 def load_detector(file: str | Path, engine: str | None = None) -> "AnomalyDetector":
     """The detector in a file; `InputError` where there is none."""
-    from diabolo.loading import load
     from diabolo.tasks.anomaly import AnomalyDetector
 
-    loaded = load(runs.model_file(file), device="cpu" if engine else "auto")
+    loaded = runs.opened(file, engine)
     if not isinstance(loaded, AnomalyDetector):
         raise InputError(
             f"{file} is a model and no detector: make one with diabolo detect fit {file} DATA."

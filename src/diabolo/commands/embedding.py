@@ -39,9 +39,14 @@ def _table(rows: list[dict[str, Any]]) -> None:
 def neighbours(
     model: Model,
     image: Annotated[str, Usage("IMAGE"), "one image, such as mnist:test:3-3"],
-    among: Annotated[str, Usage("--in INPUT"), INPUT],
+    among: Annotated[str | None, Usage("--in INPUT"), INPUT] = None,
     out: Annotated[str | Path | None, Usage("--out PNG"), "draw them into this picture"] = None,
     *,
+    codes: Annotated[
+        str | None,
+        Usage("--codes FILE"),
+        "the codes of INPUT, or of samples that are not at hand, as encode wrote them",
+    ] = None,
     n: Annotated[int, Ge(1), Usage("-n N"), "how many"] = 10,
     force: Force = False,
 ) -> list[dict[str, Any]]:
@@ -50,6 +55,9 @@ def neighbours(
     The `n` samples of the INPUT `among` (all, where it has fewer) that are nearest. Each has its
     `rank`, its `file` or `number`, its `label` where it has one, and its `distance`; `same` marks
     those that are the image itself, value by value. `out`: where to draw them.
+
+    With `codes` no samples are encoded. A large .npy stays on disk, and is read in blocks. Without
+    `among` there are numbers and distances alone.
     """
     import numpy as np
 
@@ -58,15 +66,23 @@ def neighbours(
     from diabolo.tasks import embedding
     from diabolo.tasks.evaluation import shown
 
+    if among is None and (codes is None or out is not None):
+        raise InputError("Give --in INPUT: without it there are only numbers, of a file --codes.")
     if out is not None:
         out = runs.free_for_result(out, image, force=force)
-        out = runs.png(runs.free_for_result(out, among, force=force))
+        out = runs.png(runs.free_for_result(out, str(among), force=force))
     fitted = runs.load_model(model)
     if out is not None:
         _check_pictured(fitted, "leave --out away for the table alone")
-    query, samples = runs.read_one(fitted, image), runs.read_for(fitted, among)
-    n = min(n, len(samples.array))
-    found = embedding.neighbours(fitted, query, samples.array, n)
+    query = runs.read_one(fitted, image)
+    samples = None if among is None else runs.read_for(fitted, among)
+    z = _codes(fitted, samples, codes)
+    found = embedding.near_codes(fitted.transform(query), z, min(n, len(z)))
+    if samples is None:
+        return [
+            {"rank": rank, "number": str(i), "distance": float(distance), "same": False}
+            for rank, (i, distance) in enumerate(zip(*(f[0] for f in found), strict=True), 1)
+        ]
     rows = _ranked(query, samples, found.indices[0], found.distances[0])
     if out is not None:
         pictures = [
@@ -131,6 +147,28 @@ def draw_map(
         options["images"] = lambda index: shown(fitted, np.asarray(X[index]))
     write_picture(out, lambda: figures.sample_map(points, **options))
     return complete(out, samples.failures)
+
+
+def _codes(model: "Estimator", samples: "Samples | None", file: str | None) -> Any:
+    """The codes of samples, or those in a file, which must be of these and of the model."""
+    import numpy as np
+
+    from diabolo import data
+
+    if file is None:
+        assert samples is not None
+        return model.transform(samples.array)
+    codes = data.read_codes(file)
+    if samples is None:
+        return codes
+    same = len(codes) == len(samples.array)
+    few = [0, len(codes) // 2, len(codes) - 1]
+    if same and codes.shape[1:] == (model.code_size_,):
+        own = model.transform(np.asarray(samples.array[few]))
+        same = np.allclose(np.asarray(codes[few]), own, rtol=1e-3, atol=1e-3)
+    if not same:
+        raise InputError(f"{file} has other codes than those of the samples: encode them again.")
+    return codes
 
 
 def _check_pictured(model: "Estimator", else_do: str) -> None:

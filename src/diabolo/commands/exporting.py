@@ -51,11 +51,10 @@ def export(
     """
     from diabolo.exporting import NAMES
     from diabolo.exporting import export as written
-    from diabolo.loading import load
 
     file = runs.model_file(model)
     path = runs.free_folder(out, [str(file)], NAMES, force=force)
-    loaded = load(file)
+    loaded = runs.opened(file)
     fitted = getattr(loaded, "model_", loaded)
     samples = _samples(fitted, model, source, limit)
     if samples is None:

@@ -114,10 +114,9 @@ class _Drawn:
     """What new samples are drawn from: a model's prior, or a law of its codes."""
 
     def __init__(self, path: Path, source: str | None) -> None:
-        from diabolo.loading import load
         from diabolo.tasks.sampling import LatentSampler
 
-        loaded: Any = load(runs.model_file(path))
+        loaded = runs.opened(path)
         self.path, self.source, self.failures = path, source, list[str]()
         self.model: Estimator = getattr(loaded, "model_", loaded)
         self.law = loaded if isinstance(loaded, LatentSampler) else self.model

@@ -1,16 +1,20 @@
-"""`diabolo summary`, `evaluate` and `report`: what a model is and how good it is."""
+"""`diabolo summary`, `evaluate`, `compare` and `report`: what a model is and how good it is."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from diabolo import layers, recipes, store
 from diabolo.arguments import Usage
-from diabolo.commands import Model, ModelOrRecipe, command, results, runs
-from diabolo.data.spec import INPUT
+from diabolo.commands import MODEL, Force, Model, ModelOrRecipe, Told, command, results, runs
+from diabolo.data.spec import INPUT, is_mnist
 from diabolo.errors import InputError, complete
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+COMPARED = 10  # samples in the picture of several models
 
 
 def _numbers(numbers: dict[str, Any]) -> None:
@@ -22,7 +26,7 @@ def _numbers(numbers: dict[str, Any]) -> None:
 
 
 @command("measure", "diabolo summary runs/ae")
-def summary(name: ModelOrRecipe) -> str:
+def summary(name: ModelOrRecipe) -> Told:
     """Layers, shapes and parameters of a model or a recipe.
 
     A model is read from its header, without torch.
@@ -36,7 +40,7 @@ def summary(name: ModelOrRecipe) -> str:
         if not all(map(_can_be_shown, [source, *table])):
             raise ValueError
         text = layers.as_text(table, source.shape)
-        return "\n".join([text, *_of_detector(config.get("detector"))])
+        return _told(table, [text, *_of_detector(config.get("detector"))])
     except (KeyError, TypeError, ValueError):
         raise InputError(f"{name} is damaged: its layer table cannot be read.") from None
 
@@ -46,6 +50,11 @@ def evaluate(
     model: Model,
     *,
     source: Annotated[str | None, Usage("--data INPUT"), f"test samples: {INPUT}"] = None,
+    everything: Annotated[
+        bool,
+        Usage("--all"),
+        "also the likelihood, what codes tell of labels, and how good samples of digits are",
+    ] = False,
 ) -> dict[str, Any]:
     """The numbers of metrics.json, computed again.
 
@@ -53,18 +62,114 @@ def evaluate(
     of its test samples.
     """
     from diabolo.tasks.evaluation import evaluate as measure
+    from diabolo.tasks.judging import judge
 
     fitted, recipe = runs.load_model(model), runs.recipe_beside(model)
     if recipe is None and source is None:
         raise InputError(f"{model} is not in a run folder: say what to test it on with --data.")
     if recipe is not None and source is None:
         split = runs.load_split(recipe, fitted.seed_)
-        return complete(results.measure(fitted, recipe, split)[0], split.failures)
-    test = runs.read_for(fitted, source or "")
-    runs.tell_unlike(fitted, test)
-    condition = runs.condition_of(fitted, test)
-    numbers = measure(fitted, test.array, condition=condition, seed=fitted.seed_)
-    return complete(numbers, test.failures)
+        numbers, test = results.measure(fitted, recipe, split)[0], split.test
+        failures, tested = split.failures, str(recipe.test)
+        learnt = split.learnt, split.labels
+    else:
+        test = runs.read_for(fitted, source or "")
+        runs.tell_unlike(fitted, test)
+        condition = runs.condition_of(fitted, test)
+        numbers = measure(fitted, test.array, condition=condition, seed=fitted.seed_)
+        failures, tested, learnt = test.failures, str(source), (None, None)
+    if everything:
+        known = {"of_digits": is_mnist(tested), "seed": fitted.seed_}
+        numbers |= judge(fitted, test.array, test.labels, *learnt, **known)
+    return complete(numbers, failures)
+
+
+def _table(numbers: dict[str, dict[str, Any]]) -> None:
+    """Print runs side by side, a number a line."""
+    rows = {name: None for values in numbers.values() for name in values}
+    lines = [["", *numbers]]
+    for row in rows:
+        cells = (values.get(row, "-") for values in numbers.values())
+        lines.append([row, *(f"{c:.5g}" if isinstance(c, float) else str(c) for c in cells)])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for first, *line in lines:
+        padded = (f"{cell:>{width}}" for cell, width in zip(line, widths[1:], strict=True))
+        print("  ".join([f"{first:{widths[0]}}", *padded]))
+
+
+@command("measure", "diabolo compare runs/ae runs/vae --out compared.png", show=_table)
+def compare(
+    models: Annotated[Sequence[str], Usage("MODEL"), MODEL],
+    *,
+    source: Annotated[
+        str | None, Usage("--data INPUT"), "test samples of all; default: each its own"
+    ] = None,
+    out: Annotated[
+        str | Path | None, Usage("--out PATH"), "a picture of what they make of ten samples, .png"
+    ] = None,
+    force: Force = False,
+) -> dict[str, dict[str, Any]]:
+    """The numbers of several runs side by side.
+
+    Those of metrics.json, or of the samples in `source`, by the names of the runs. The picture
+    shows ten test samples of the first run, as each was given them and made of them.
+    """
+    if len(models) < 2:
+        raise InputError("Give two models or more to compare.")
+    path = None if out is None else runs.free_to_write(runs.png(Path(out)), force=force)
+    names = _names(models)
+    if source is None:
+        found = [store.read_config(runs.model_file(model)) for model in models]
+        numbers = [_flat({"model": c["model"]["kind"]} | c.get("metrics", {})) for c in found]
+    else:
+        numbers = [_flat(evaluate(model, source=source)) for model in models]
+    if path is not None:
+        _draw(path, dict(zip(names, models, strict=True)), source)
+    return dict(zip(names, numbers, strict=True))
+
+
+def _names(models: Sequence[str]) -> list[str]:
+    """What models are called: the last part of their paths, or these where two have the same."""
+    short = [Path(model).stem for model in models]
+    return short if len(set(short)) == len(short) else [str(model) for model in models]
+
+
+def _flat(numbers: dict[str, Any]) -> dict[str, Any]:
+    """Numbers in groups, as numbers with longer names."""
+    found: dict[str, Any] = {}
+    for name, value in numbers.items():
+        inner = value.items() if isinstance(value, dict) else ()
+        found |= {f"{name} {key}": v for key, v in inner} if inner else {name: value}
+    return found
+
+
+def _draw(path: Path, models: dict[str, str], source: str | None) -> None:
+    """The first ten test samples, and what models make of them."""
+    import numpy as np
+
+    from diabolo import figures
+    from diabolo.report import write_picture
+    from diabolo.tasks.evaluation import corrupted, pictured, shown
+
+    first = next(iter(models.values()))
+    fitted, recipe = runs.load_model(first), runs.recipe_beside(first)
+    if source is not None:
+        test = runs.read_for(fitted, source, COMPARED).array
+    elif recipe is not None:
+        test = runs.load_split(recipe, fitted.seed_).test.array[:COMPARED]
+    else:
+        raise InputError(f"{first} is not in a run folder: say what to draw with --data.")
+    test = np.asarray(test[:COMPARED])
+    rows: list[tuple[str, np.ndarray]] = []
+    for name, model in models.items():
+        fitted = runs.load_model(model)
+        if not pictured(fitted):
+            raise InputError(f"{model} takes no images, so nothing is drawn: leave --out out.")
+        given = corrupted(fitted, test, fitted.seed_)
+        rows += [] if rows else [("original", shown(fitted, test))]
+        rows += [] if given is test else [(f"given to {name}", shown(fitted, given))]
+        rows.append((name, shown(fitted, fitted.reconstruct(given))))
+    write_picture(path, lambda: figures.rows(rows))
 
 
 @command("measure", "diabolo report runs/ae")
@@ -110,7 +215,13 @@ def _can_be_shown(layer: layers.Layer) -> bool:
     )
 
 
-def _planned(recipe: recipes.Recipe) -> str:
+def _told(table: list[layers.Layer], lines: list[str]) -> Told:
+    """The layer table, in lines and as data."""
+    counts = layers.parameter_counts(table)
+    return Told(lines, layers=[layer._asdict() for layer in table], parameters=counts)
+
+
+def _planned(recipe: recipes.Recipe) -> Told:
     """The layer table that a recipe's model would have on its data."""
     from diabolo.defaults import AUTO
     from diabolo.models import kinds
@@ -118,7 +229,8 @@ def _planned(recipe: recipes.Recipe) -> str:
 
     model: Any = from_config(recipe.model, kinds())
     counted = model.hidden == AUTO and "source" in recipe.data
-    return str(model.summary(runs.load_split(recipe, 0).train if counted else _few(recipe)))
+    samples = runs.load_split(recipe, 0).train if counted else _few(recipe)
+    return _told(model.layers(samples), [str(model.summary(samples))])
 
 
 def _few(recipe: recipes.Recipe) -> "np.ndarray":

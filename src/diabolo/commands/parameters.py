@@ -1,7 +1,14 @@
-"""The hyperparameters of a recipe's model, by the names that a person gives them."""
+"""The hyperparameters of a recipe's model, by the names that a person gives them.
 
+`parameters.json` has them in words, so that a help needs no PyTorch: `make parameters` writes it,
+and a test compares it with the classes.
+"""
+
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diabolo import recipes
@@ -12,6 +19,8 @@ if TYPE_CHECKING:
     from diabolo.params import Parameter
 
 HIDDEN = {"verbose"}
+WRITTEN = Path(__file__).with_name("parameters.json")
+Words = dict[str, Any]  # of a parameter: its help, default, whether it is a switch, those within
 
 
 def declared(kind: str) -> "list[Parameter]":
@@ -83,18 +92,59 @@ def further(words: Sequence[str]) -> tuple[str, list[Argument]]:
         return "", []
     model = recipes.read(named[0]).model
     found = list[Argument]()
-    for parameter in declared(model["kind"]):
-        value = model.get(parameter.name, parameter.default)
-        found.append(_argument(flag(parameter.name), parameter, value))
+    for name, words_of in _in_words(model["kind"]).items():
+        value = model.get(name, words_of["default"])
+        found.append(_argument(flag(name), words_of, value))
         inner = value if isinstance(value, dict) else {}
-        found += [_argument(n, p, inner.get(p.name, p.default)) for n, p in nested(parameter)]
+        found += [
+            _argument(f"{name}.{own}", part, inner.get(own, part["default"]))
+            for own, part in words_of.get("inner", {}).items()
+        ]
     return f"parameters of {model['kind']}, and their value here", found
 
 
-def _argument(name: str, parameter: "Parameter", value: Any) -> Argument:
+def _argument(name: str, words: Words, value: Any) -> Argument:
+    here = value.get("kind") if isinstance(value, dict) else value
+    text = f"{words['help']}; {here})"
+    kind = bool if "switch" in words else str
+    return Argument(name, kind, text, f"--{name.replace('_', '-')}", "VALUE", default=None)
+
+
+def _in_words(kind: str) -> dict[str, Words]:
+    """The parameters of a kind of model, in words; of one that is not ours from its class."""
+    known = _written()
+    if kind not in known:
+        return {p.name: _described(p) for p in declared(kind)}
+    return known["Autoencoder"] | known[kind]
+
+
+@cache
+def _written() -> dict[str, dict[str, Words]]:
+    found: dict[str, dict[str, Words]] = json.loads(WRITTEN.read_bytes())
+    return found
+
+
+def in_words() -> str:
+    """What stands in `parameters.json`: by model what it has beyond `Autoencoder`."""
+    from diabolo.models import kinds
+
+    found = {kind: {p.name: _described(p) for p in declared(kind)} for kind in sorted(kinds())}
+    shared = found["Autoencoder"]
+    beyond = {
+        kind: {name: words for name, words in own.items() if words != shared.get(name)}
+        for kind, own in found.items()
+    }
+    return json.dumps(beyond | {"Autoencoder": shared}, indent=1) + "\n"
+
+
+def _described(parameter: "Parameter") -> Words:
     from diabolo.params import describe
 
-    here = value.get("kind") if isinstance(value, dict) else value
-    words = f"{parameter.help} ({describe(parameter.hint)}; {here})"
-    kind = bool if isinstance(parameter.default, bool) else str
-    return Argument(name, kind, words, f"--{name.replace('_', '-')}", "VALUE", default=None)
+    words: Words = {
+        "help": f"{parameter.help} ({describe(parameter.hint)}",
+        "default": str(parameter.default),
+    }
+    if isinstance(parameter.default, bool):
+        words["switch"] = True
+    inner = {p.name: _described(p) for _, p in nested(parameter)}
+    return words | ({"inner": inner} if inner else {})

@@ -4,6 +4,7 @@ import sys
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
@@ -27,14 +28,14 @@ from diabolo.data.samples import IMAGE_SUFFIXES
 from diabolo.errors import InputError
 from diabolo.names import check_names, is_frame
 from diabolo.recipes import Recipe
-from diabolo.store import Checkpoints, read_config
+from diabolo.store import MODEL, Checkpoints, read_config
 
 if TYPE_CHECKING:
     import numpy as np
 
     from diabolo.estimator import Estimator
 
-MODEL, CONFIG = "model.safetensors", "config.toml"
+CONFIG = "config.toml"
 PICTURES = (
     "loss",
     "iterations",
@@ -48,6 +49,7 @@ PICTURES = (
 )
 METRICS, HISTORY, FIGURES, REPORT = "metrics.json", "history.csv", "figures", "report.html"
 RUNS = "runs"  # where run folders are made that no one named
+_DEVICE = ContextVar("device", default="auto")
 LOCK = ".lock"  # held by the process that writes into a run folder
 
 
@@ -324,11 +326,26 @@ def png(path: Path) -> Path:
 
 def load_model(path: str | Path, engine: str | None = None) -> "Estimator":
     """The model in a .safetensors file (of a detector, its model) or a run folder."""
-    from diabolo.loading import load
-
-    loaded: Any = load(model_file(path), device="cpu" if engine else "auto")
+    loaded = opened(path, engine)
     model: Estimator = getattr(loaded, "model_", loaded)
     return model
+
+
+def opened(path: str | Path, engine: str | None = None) -> Any:
+    """What is in a model file or a run folder, on the device that is asked for (see `on`)."""
+    from diabolo.loading import load
+
+    return load(model_file(path), device="cpu" if engine else _DEVICE.get())
+
+
+@contextmanager
+def on(device: str | None) -> Iterator[None]:
+    """What is opened meanwhile is on that device; None: on the usual one."""
+    token = _DEVICE.set(device or _DEVICE.get())
+    try:
+        yield
+    finally:
+        _DEVICE.reset(token)
 
 
 def read_for(model: "Estimator", source: str | Path, limit: int | None = None) -> Samples:

@@ -12,7 +12,7 @@ from annotated_types import Ge
 
 from diabolo import recipes
 from diabolo.arguments import Usage
-from diabolo.commands import command, results, runs
+from diabolo.commands import Told, command, results, runs
 from diabolo.commands.training import changed, new_model
 from diabolo.data import spec
 from diabolo.data.files import atomically, folder_atomically
@@ -44,7 +44,7 @@ def size(
     jobs: Annotated[int | None, Ge(1), "models trained at once (as many as cores)"] = None,
     seed: Annotated[int, Ge(0), "of all"] = 0,
     force: Annotated[bool, "replace those of an earlier one"] = False,
-) -> list[str]:
+) -> Told:
     """How large the code should be: a model of each size, beside PCA.
 
     Trains `recipe` with codes of each size, writes a table and a picture. Gives the lines of the
@@ -77,9 +77,10 @@ def size(
             n_jobs=jobs,
             callback=_trained,
         )
-    _write(folder, found, plan, {"train": len(split.train), "test": len(split.test.array)})
+    numbers = _numbers(found, plan, {"train": len(split.train), "test": len(split.test.array)})
+    _write(folder, found, numbers)
     lines = [*_table(found), "", *_notes(plan, found), suggestion(found), str(folder / PICTURE)]
-    return complete(lines, split.failures)
+    return complete(Told(lines, **numbers), split.failures)
 
 
 def _say(text: str) -> None:
@@ -94,14 +95,15 @@ def _trained(size: int, one: "Trained") -> None:
         _say(f"Warning: code of {size}: {finding}")
 
 
-def _write(folder: Path, found: "CodeSizes", plan: Recipe, samples: dict[str, int]) -> None:
-    """All three files, or none."""
-    from diabolo.report import write_picture
-
+def _rows(found: "CodeSizes") -> list[dict[str, Any]]:
     columns = found.columns()
-    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _numbers(found: "CodeSizes", plan: Recipe, samples: dict[str, int]) -> dict[str, Any]:
+    """What `sizes.json` has."""
     model = found.models[0]
-    numbers = {
+    return {
         "recipe": plan.name,
         "data": plan.source,
         "seed": model.seed_,
@@ -109,13 +111,19 @@ def _write(folder: Path, found: "CodeSizes", plan: Recipe, samples: dict[str, in
         "samples": samples,
         "sample_bytes": found.sample_bytes,
         "suggested": found.suggested,
-        "sizes": rows,
+        "sizes": _rows(found),
     }
+
+
+def _write(folder: Path, found: "CodeSizes", numbers: dict[str, Any]) -> None:
+    """All three files, or none."""
+    from diabolo.report import write_picture
+
     with folder_atomically(folder) as new:
         with atomically(new / TABLE) as temporary, temporary.open("w", newline="") as file:
-            table = csv.DictWriter(file, list(columns))
+            table = csv.DictWriter(file, list(found.columns()))
             table.writeheader()
-            table.writerows(rows)
+            table.writerows(numbers["sizes"])
         results.write_text(new / NUMBERS, json.dumps(numbers, indent=2, allow_nan=False) + "\n")
         write_picture(new / PICTURE, lambda: picture(found))
 

@@ -281,8 +281,10 @@ class _Run:
         self.numbers: dict[str, Any] = {}
 
     def begin(self) -> None:
-        """Write the recipe, once; an earlier run in the folder goes."""
+        """Write the recipe, once; an earlier run in the folder goes. It must stay there."""
         if self.begun:
+            if not (self.folder / runs.CONFIG).is_file():
+                raise InputError(f"{self.folder} was removed in the training, which ends here.")
             return
         from diabolo.params import to_config
 

@@ -7,6 +7,7 @@ permutation of all samples, a training that goes on is exact, and what is random
 drawn once.
 """
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -33,6 +34,7 @@ from diabolo.errors import InputError
 BYTES = 2**24  # of a block that is decoded at a time
 ITEMS = 256  # of a Dataset that are taken at a time
 HEAD = 10_000  # rows of a table by which index and label are told
+CELL = 100  # bytes of memory that a cell takes while a table of words is read
 
 
 def brought(X: Any) -> Any:
@@ -243,11 +245,14 @@ def read_dataset(path: Path, known: Mapping[str, Any]) -> Samples | None:
     if count * len(data.schema) * 4 < mapped.LARGE:
         return None
     head = read_frame(path, **{**known, "limit": HEAD})
+    cells = count * len(data.schema)
     if not head.numeric or head.renamed or mixed(head.table):
+        _check_room(path, cells)
         return None
     try:
         array = decoded(_of_columns(data, head), what=str(path))
     except _GapError:
+        _check_room(path, cells)
         return None
     if head.label is not None:
         label = data.to_table(columns=[head.label]).to_pandas()
@@ -256,6 +261,15 @@ def read_dataset(path: Path, known: Mapping[str, Any]) -> Samples | None:
     told = [note for note in head.notes if "empty" not in note]
     names = Numbers(len(array))
     return Samples(array, names, kind, head.labels, head.columns, told=told)
+
+
+def _check_room(path: Path, cells: int) -> None:
+    """Refuse a table that is to be read into memory and is too large for it."""
+    if cells * CELL > os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
+        raise InputError(
+            f"{path} has {cells:,} cells, more than there is memory for: give --limit N, or a"
+            " table of numbers without gaps."
+        )
 
 
 class _GapError(Exception):

@@ -28,9 +28,10 @@ def loss(
     *,
     unit: str,
     first_epoch: int = 1,
+    on: Axes | None = None,
 ) -> Figure:
     """Training and validation loss over the epochs, each with its last value."""
-    figure, axes = new_plot(520)
+    figure, axes = new_plot(520, on=on)
     epochs = np.arange(first_epoch, first_epoch + len(loss))
     curves = {"training": loss, "validation": val_loss}
     for name, curve in curves.items():
@@ -151,12 +152,16 @@ def _running_mean(values: np.ndarray, window: int) -> np.ndarray:
 
 
 def error_histogram(
-    errors: Sequence[float] | np.ndarray, *, unit: str, title: str = "Test Data"
+    errors: Sequence[float] | np.ndarray,
+    *,
+    unit: str,
+    title: str = "Test Data",
+    on: Axes | None = None,
 ) -> Figure:
     """How many samples have which reconstruction error, with mean and percentiles."""
     values = np.asarray(errors, float)
     values = finite(values[np.isfinite(values)])
-    figure, axes = new_plot(560)
+    figure, axes = new_plot(560, on=on)
     low, high = float(values.min()), view_top(values)
     spread = high - low or abs(low) or 1.0
     if low == high:

@@ -51,11 +51,12 @@ def latent(
     *,
     axes: tuple[str, str] = ("code 1", "code 2"),
     title: str | None = None,
+    on: Axes | None = None,
 ) -> Figure:
     """Codes in two dimensions, one colour a class, with the class named in its middle."""
     if points.ndim != 2 or points.shape[1] != 2:
         raise InputError(f"points in two dimensions are (N, 2); these are {points.shape}")
-    figure, plot = new_plot(840)
+    figure, plot = new_plot(840, on=on)
     size = float(np.clip(40000 / max(len(points), 1), 4, 30))
     colours: Any = to_rgba(COLOURS[0], 0.4)
     if labels is not None:
@@ -67,7 +68,8 @@ def latent(
         _name_classes(
             plot, names, [np.median(points[index == i], axis=0) for i in range(len(names))]
         )
-        class_legend(figure, names, palette)
+        if on is None:
+            class_legend(figure, names, palette)
     plot.set(xlabel=axes[0], ylabel=axes[1], title=title)
     plot.grid(False)
     return figure

@@ -10,7 +10,7 @@ import math
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import matplotlib as mpl
 import numpy as np
@@ -107,9 +107,20 @@ def _write(text: Any) -> None:
         text.set(text=legible(content, weight), family=list(families(content, weight)))
 
 
-def new_plot(height: int, rows: int = 1) -> tuple[Figure, Axes]:
+class Drawing(Figure):
+    """A figure that shows itself in a notebook."""
+
+    def _repr_png_(self) -> bytes:
+        with theme():
+            return to_png(self)
+
+
+def new_plot(height: int, rows: int = 1, on: Axes | None = None) -> tuple[Figure, Axes]:
+    """A figure of so many plots and the first of them; `on`: axes of another's instead."""
+    if on is not None:
+        return cast(Figure, on.get_figure(root=True)), on
     layout = ConstrainedLayoutEngine(w_pad=MARGIN / DPI, h_pad=MARGIN / DPI)
-    figure = Figure(figsize=(WIDTH / DPI, height / DPI), dpi=DPI, layout=layout)
+    figure = Drawing(figsize=(WIDTH / DPI, height / DPI), dpi=DPI, layout=layout)
     for row in range(rows):
         figure.add_subplot(rows, 1, row + 1)
     return figure, figure.axes[0]
@@ -118,7 +129,7 @@ def new_plot(height: int, rows: int = 1) -> tuple[Figure, Axes]:
 def new_canvas(width: int, height: int, title: str | None) -> tuple[Figure, Axes]:
     """One pair of axes over the whole figure whose units are pixels, from the top left."""
     width = max(width, 2 * MARGIN + text_width(title or "", LARGE, "bold"))
-    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
+    figure = Drawing(figsize=(width / DPI, height / DPI), dpi=DPI)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, width), ylim=(height, 0), autoscale_on=False)
     axes.set_axis_off()

@@ -125,8 +125,10 @@ def build(
         with _global_seed(generator.initial_seed()):
             encoder, decoder = _pair(network, sizes)
     for module in (encoder, decoder):
-        if any(t.is_meta for t in module.state_dict().values()):
-            module.to_empty(device="cpu")
+        held = module.state_dict()
+        if any(tensor.is_meta for tensor in held.values()):
+            empty = {name: torch.empty(t.shape, dtype=t.dtype) for name, t in held.items()}
+            module.load_state_dict(empty, assign=True)
         module.apply(partial(_initialise, init=init, generator=generator))
     with torch.no_grad():
         network.begin(encoder, decoder)

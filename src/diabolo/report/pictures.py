@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from diabolo import figures
@@ -37,15 +38,10 @@ def gallery(
     """The pictures that this model has, in the order of the page; under `figures.theme`."""
     if model.history_["epoch"]:
         yield from _training(model)
-    if model.grid_ is None:
-        yield _table(model, test)
-    elif len(model.grid_) == 2:
-        yield _signals(model, test, outcome)
-    elif len(model.grid_) == 4:
-        yield _volumes(model, test.array[:SHOWN])
-    elif pictured(model):
-        count = recipe.report.get("columns", SHOWN)
-        yield _images(model, test.array[:count])
+    count = recipe.report.get("columns", SHOWN)
+    if picture := compared(model, test, outcome, count):
+        yield picture
+    if pictured(model):
         if outcome.estimate is not None:
             yield _cleaned(outcome, count)
         elif outcome.corrupted:
@@ -60,11 +56,22 @@ def gallery(
     yield _architecture(model)
 
 
-def loss(model: Estimator) -> Figure:
+def compared(model: Estimator, test: Samples, outcome: Outcome, count: int) -> Picture | None:
+    """Samples and their reconstructions, drawn as their kind is; None: they cannot be."""
+    if model.grid_ is None:
+        return _table(model, test)
+    if len(model.grid_) == 2:
+        return _signals(model, test, outcome)
+    if len(model.grid_) == 4:
+        return _volumes(model, test.array[:count])
+    return _images(model, test.array[:count]) if pictured(model) else None
+
+
+def loss(model: Estimator, on: Axes | None = None) -> Figure:
     """The loss over the epochs so far."""
     history = model.history_
     validation = [v for v in history["val_loss"] if v is not None]
-    return figures.loss(history["loss"], validation or None, unit=model.loss_unit_)
+    return figures.loss(history["loss"], validation or None, unit=model.loss_unit_, on=on)
 
 
 def _training(model: Estimator) -> Iterator[Picture]:

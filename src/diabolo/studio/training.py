@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -145,7 +146,7 @@ class Trainer:
                 return
         process.join()
         state = self.state
-        killed = {"state": "failed", "message": "The training was ended from outside."}
+        killed = {"state": "failed", "message": _ended(process.exitcode)}
         self._take(_stopped(self.root / str(state.run)) if state.state == "stopping" else killed)
 
     def _take(self, news: dict[str, Any]) -> None:
@@ -175,12 +176,10 @@ def work(pipe: Connection, arguments: dict[str, Any]) -> None:
         ended = _stopped(arguments["out"])
     except InputError as error:
         ended = _failed(error)
-    except (MemoryError, RuntimeError) as error:
-        if (full := out_of_memory(error)) is None:
-            raise
-        ended = {"state": "failed", "message": full}
     except OSError as error:
         ended = {"state": "failed", "message": f"{error.filename}: {error.strerror}."}
+    except Exception as error:  # of the memory, or a mistake of ours: nobody else would say it
+        ended = _broken(error)
     _send(pipe, ended)
 
 
@@ -190,6 +189,25 @@ def _failed(error: InputError) -> dict[str, Any]:
     if folder is not None and (folder / runs.MODEL).is_file():
         return {"state": "done", "said": str(error)}
     return {"state": "failed", "message": str(error)}
+
+
+def _ended(status: int) -> str:
+    """Why a training may have ended that says nothing itself."""
+    if status == -signal.SIGKILL:
+        return (
+            "The training was killed from outside, as the system does where memory runs out: give"
+            " less data, or a smaller batch_size or network."
+        )
+    how = f"by {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
+    return f"The training was ended from outside, {how}."
+
+
+def _broken(error: Exception) -> dict[str, Any]:
+    """The end of a training by an error that is no mistake of the user's."""
+    if full := out_of_memory(error):
+        return {"state": "failed", "message": full}
+    what = f"diabolo has a fault, please report it: {type(error).__name__}: {error}"
+    return {"state": "failed", "message": what, "said": traceback.format_exc()}
 
 
 def _stopped(folder: Path) -> dict[str, Any]:

@@ -12,16 +12,19 @@ import numpy as np
 from scipy.linalg import eigh
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 from sklearn.manifold import TSNE
-from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
+from sklearn.neighbors import KNeighborsClassifier
 
 from diabolo import params
+from diabolo.data.mapped import OnDisk, blocks
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
 from diabolo.inputs import as_codes, find_seed
+from diabolo.nearest import nearest
 from diabolo.params import Count
 
 WIDE = 512  # codes, or samples, of which not all inner products are formed
 LANCZOS = 1e-6  # relative error of a variance
+SPARE = 8  # codes beyond those asked for, among which rounding may hide a nearer one
 PERPLEXITY = 30.0  # neighbours that t-SNE keeps near, at most a third of the samples
 
 
@@ -48,12 +51,30 @@ def neighbours(model: Estimator, query: Any, X: Any, n: int = 10) -> Neighbours:
     ([5, 6], [0.0, 0.0])
     """
     n = params.check("n", Count, n)
-    a, z = (as_codes(model.transform(given)).numpy().astype(np.float64) for given in (query, X))
-    if n > len(z):
-        raise InputError(f"n is {n}, but X has only {len(z)} samples: ask for fewer.")
-    near = NearestNeighbors(n_neighbors=n).fit(z).kneighbors(a, return_distance=False)
-    distances = np.linalg.norm(a[:, None] - z[near], axis=2)
-    order = np.lexsort((near, distances))
+    return near_codes(model.transform(query), model.transform(X), n)
+
+
+def near_codes(a: Any, z: Any, n: int) -> Neighbours:
+    """`neighbours` of codes: of each in `a` (Q, K) the nearest in `z` (N, K).
+
+    `z` may lie on disk, as `diabolo.data.read` gives a large array: it is read once, in blocks, of
+    which one is in memory. The search is exact, a product of each block with the queries.
+    """
+    a, size = as_codes(a), len(z)
+    if n > size:
+        raise InputError(f"n is {n}, but X has only {size} samples: ask for fewer.")
+    rows = z if isinstance(z, OnDisk) else as_codes(z)
+    if rows.ndim != 2 or rows.shape[1] != a.shape[1]:
+        raise InputError(
+            f"The codes are {tuple(rows.shape)}, but those of the model have {a.shape[1]} numbers:"
+            " give codes that this model has made."
+        )
+    parts = (as_codes(part) if isinstance(z, OnDisk) else part for part in blocks(rows))
+    near = nearest(a, parts, min(n + SPARE, size)).indices.numpy()
+    few, places = np.unique(near, return_inverse=True)
+    exact = np.asarray(rows[few], np.float64)[places.reshape(near.shape)]
+    distances = np.linalg.norm(a.numpy().astype(np.float64)[:, None] - exact, axis=2)
+    order = np.lexsort((near, distances))[:, :n]
     return Neighbours(*(np.take_along_axis(given, order, axis=1) for given in (near, distances)))
 
 

@@ -16,6 +16,7 @@ import torch
 from annotated_types import Ge
 from pydantic import InstanceOf
 from scipy.linalg import solve_triangular  # type: ignore[import-untyped]
+from scipy.special import logsumexp
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from sklearn.utils.validation import check_is_fitted
@@ -25,12 +26,14 @@ from diabolo import params, store
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator, Temperature
 from diabolo.inputs import as_array, as_codes, as_rows, find_seed, like
+from diabolo.nearest import blocks_of
+from diabolo.nearest import nearest as rows_nearest
 from diabolo.params import Count, Parameters, Seed, to_config
 from diabolo.train import prefixed
 
 RIDGE = 1e-4  # added to the variances of codes whose own are 1
 TOLERANCE = 1e-2  # nats a sample, by which a step of EM must still improve
-ROWS, CELLS = 4096, 1 << 24  # of a block of distances
+ROWS = 1024  # of a block of distances
 WIDEST_CODE = 2048  # whose covariance is formed
 NUMBERS = 1 << 25  # in all covariances of a mixture
 PREFIX = "sampler "  # of a sampler's tensors in a model file
@@ -68,11 +71,14 @@ class LatentSampler(Parameters):
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Fit the law to the model's codes of X; `y` is ignored."""
+        check_is_fitted(self.validated().model)
+        return self.fit_codes(_codes(self.model, X))
+
+    def fit_codes(self, z: np.ndarray, *, tries: int = 1) -> Self:
+        """Fit the law to codes (N, K) of the model, float64: the best of some `tries`."""
         p = self.validated()
         components = p.components if p.law == "mixture" else 1
-        check_is_fitted(p.model)
-        _check_width(p.model.code_size_, components)
-        z = _codes(p.model, X)
+        _check_width(z.shape[1], components)
         if len(z) < 2 * components:
             raise InputError(_too_few(components, len(z)))
         center, scale = z.mean(axis=0), np.where(np.ptp(z, axis=0) > 0, z.std(axis=0), 0)
@@ -82,7 +88,8 @@ class LatentSampler(Parameters):
                 " differ, or look at model.findings_."
             )
         live = scale > 0
-        mixture = _mixture((z - center)[:, live] / scale[live], components, p.random_state)
+        units = (z - center)[:, live] / scale[live]
+        mixture = _mixture(units, components, p.random_state, tries)
         self._set(p.model, mixture, center, scale)
         return self
 
@@ -122,29 +129,49 @@ class LatentSampler(Parameters):
 
     def score_samples(self, X: Any) -> Any:
         """log p(z) of the code of each sample, (N,) nats, over the dimensions that vary."""
-        check_is_fitted(self, "mixture_")
-        live = self.scale_ > 0
-        units = (_codes(self.model_, X) - self.center_)[:, live] / self.scale_[live]
-        found = self.mixture_.score_samples(units) - np.log(self.scale_[live]).sum()
+        found = logsumexp(self.joint(X), axis=1)
         return like(X, torch.from_numpy(found.astype(np.float32)))
+
+    def joint(self, X: Any) -> np.ndarray:
+        """log w_c N(z; m_c, S_c) of the code of each sample and each component, (N, C) nats."""
+        check_is_fitted(self, "mixture_")
+        return self.joint_of(_codes(self.model_, X))
+
+    def joint_of(self, z: np.ndarray) -> np.ndarray:
+        """`joint` of codes (N, K)."""
+        live, mixture = self.scale_ > 0, self.mixture_
+        units = (z - self.center_)[:, live] / self.scale_[live]
+        found = np.tile(np.log(mixture.weights_), (len(units), 1))
+        for c, root in enumerate(mixture.precisions_cholesky_):
+            off = (units - mixture.means_[c]) @ root
+            found[:, c] += np.log(np.diag(root)).sum() - np.square(off).sum(axis=1) / 2
+        shift = np.log(self.scale_[live]).sum() + units.shape[1] * np.log(2 * np.pi) / 2
+        return found - shift
 
     def save(self, path: str | Path) -> None:
         """Write sampler and model to one .safetensors file; `diabolo.load` reads it."""
         check_is_fitted(self, "mixture_")
         config, tensors = self.model_.fitted_.contents()
-        tensors |= prefixed(PREFIX, {n: torch.from_numpy(a) for n, a in self._law().items()})
+        tensors |= prefixed(PREFIX, self.tensors())
         store.write(path, config | {"sampler": self.fitted_config_}, tensors)
 
-    def _law(self) -> dict[str, np.ndarray]:
+    def tensors(self) -> dict[str, Tensor]:
         """What was fitted, float64, by the name of its tensor."""
         mixture = self.mixture_
-        return {
+        law = {
             "weights": mixture.weights_,
             "means": mixture.means_,
             "covariances": mixture.covariances_,
             "center": self.center_,
             "scale": self.scale_,
         }
+        return {name: torch.from_numpy(array) for name, array in law.items()}
+
+    def arrange(self, order: np.ndarray) -> None:
+        """Put the components into an order."""
+        mixture = self.mixture_
+        law = mixture.weights_, mixture.means_, mixture.covariances_
+        self.mixture_ = _restored(*(part[order] for part in law))
 
     def _restore(self, model: Estimator, tensors: dict[str, Tensor]) -> None:
         """Become the fitted sampler that `save` described; `load` calls this.
@@ -227,18 +254,9 @@ def nearest(samples: Any, X: Any) -> Nearest:
             f"The samples have {a.shape[1]} features, but those of X have {x.shape[1]}: compare"
             " samples of one shape."
         )
-    rows = max(1, min(ROWS, CELLS // len(a)))
-    middle = x[:rows].mean(axis=0, dtype=np.float64).astype(np.result_type(x, np.float32))
-    twice = 2 * (a - middle).astype(np.float32).T
-    least, index = np.full(len(a), np.inf, np.float32), np.zeros(len(a), np.intp)
-    for start in range(0, len(x), rows):
-        block = (x[start : start + rows] - middle).astype(np.float32, copy=False)
-        excess = np.einsum("ij,ij->i", block, block)[:, None] - block @ twice
-        here = excess.argmin(axis=0)
-        value = excess[here, np.arange(len(a))]
-        index[value < least] = (start + here)[value < least]
-        least = np.minimum(least, value)
-    return Nearest(index, _distances(a, x, index, rows))
+    found = rows_nearest(torch.from_numpy(a.astype(np.float32)), blocks_of(x), 1).indices
+    index = found[:, 0].numpy().astype(np.intp)
+    return Nearest(index, _distances(a, x, index))
 
 
 def copies(samples: Any, x_train: Any, x_test: Any) -> dict[str, float]:
@@ -271,11 +289,12 @@ def _too_few(components: int, samples: int) -> str:
     return what + ("." if components == 1 else ", or fewer components.")
 
 
-def _mixture(units: np.ndarray, components: int, random_state: Any) -> GaussianMixture:
-    """Gaussians fitted to codes (N, K) of mean 0 and variance 1."""
+def _mixture(units: np.ndarray, components: int, random_state: Any, tries: int) -> GaussianMixture:
+    """Gaussians fitted to codes (N, K) of mean 0 and variance 1: the best of some tries."""
     seed = np.random.SeedSequence(find_seed(random_state)).generate_state(1)[0]
+    draw: Any = np.random.RandomState(seed)
     mixture = GaussianMixture(
-        components, reg_covar=RIDGE, tol=TOLERANCE, random_state=np.random.RandomState(seed)
+        components, reg_covar=RIDGE, tol=TOLERANCE, n_init=tries, random_state=draw
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # what it has by then is as good
@@ -352,10 +371,10 @@ def _flat(X: Any) -> np.ndarray:
     return array.reshape(len(array), -1)
 
 
-def _distances(a: np.ndarray, x: np.ndarray, index: np.ndarray, rows: int) -> np.ndarray:
+def _distances(a: np.ndarray, x: np.ndarray, index: np.ndarray) -> np.ndarray:
     """The distance of each sample to the one in x that has its index, (N,)."""
     found = np.empty(len(a))
-    for start in range(0, len(a), rows):
-        part = slice(start, start + rows)
+    for start in range(0, len(a), ROWS):
+        part = slice(start, start + ROWS)
         found[part] = np.linalg.norm(a[part].astype(np.float64) - x[index[part]], axis=1)
     return found

@@ -1,0 +1,90 @@
+"""`-` in place of a file: read from standard input, written to standard output.
+
+What comes in is kept in a temporary file whose suffix its first bytes tell; what goes out has the
+form of what came in, or that of a suffix: `--out -.png`.
+"""
+
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from diabolo.arguments import Argument
+from diabolo.errors import InputError
+
+PIPE, OUT, TEXT, MODEL = "-", "out", ".csv", ".safetensors"
+BEGINNINGS = {
+    b"\x89PNG": ".png",
+    b"\xff\xd8\xff": ".jpg",
+    b"\x93NUMPY": ".npy",
+    b"II*\0": ".tif",
+    b"MM\0*": ".tif",
+    b"PAR1": ".parquet",
+    b"ARROW1": ".arrow",
+    b"\x89DIA": ".dia",
+    b"\x1f\x8b": ".idx.gz",
+}
+INSIDE = {b"WEBP": ".webp", b"WAVE": ".wav"}  # of a RIFF file
+
+
+@contextmanager
+def piped(declared: Mapping[str, Argument], values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The values of a command, with files where `-` stands; at the end the result is written.
+
+    What the command prints goes to standard error then. Raises `InputError` where two read from
+    standard input, or the result is not one file.
+    """
+    inputs = [name for name in values if values[name] == PIPE and _is_read(declared[name])]
+    writes = str(values.get(OUT, "")).partition(".")[0] == PIPE
+    if len(inputs) > 1:
+        raise InputError("Standard input can be read once: give - for one file.")
+    if not inputs and not writes:
+        yield dict(values)
+        return
+    with TemporaryDirectory(prefix="diabolo-") as folder:
+        given = dict(values) | {name: _kept(Path(folder)) for name in inputs}
+        if not writes:
+            yield given
+            return
+        own, form = str(values[OUT])[1:], _form(declared, given)
+        given[OUT] = str(Path(folder) / "out" / f"result{own or form}")
+        Path(given[OUT]).parent.mkdir()
+        with redirect_stdout(sys.stderr):
+            yield given
+        _write(Path(given[OUT]))
+
+
+def _is_read(argument: Argument) -> bool:
+    """Whether an argument names what is read: by its place, or as INPUT."""
+    return argument.metavar == "INPUT" or not argument.flag
+
+
+def _kept(folder: Path) -> str:
+    """Standard input as a file."""
+    content = sys.stdin.buffer.read()
+    if not content:
+        raise InputError("Nothing came by standard input.")
+    inside = {content[:8] + kind: suffix for kind, suffix in INSIDE.items()}
+    known = inside if content.startswith(b"RIFF") else BEGINNINGS
+    suffix = next((known[begin] for begin in known if content.startswith(begin)), TEXT)
+    path = folder / f"input{suffix}"
+    path.write_bytes(content)
+    return str(path)
+
+
+def _form(declared: Mapping[str, Argument], given: Mapping[str, Any]) -> str:
+    """The suffix of what is read; of what is no file .npy."""
+    read = [str(given[name]) for name in given if _is_read(declared[name])]
+    files = [Path(one) for one in read if Path(one).is_file() and not one.endswith(MODEL)]
+    return next((file.suffix for file in files), ".npy")
+
+
+def _write(path: Path) -> None:
+    if not path.is_file():
+        raise InputError("The result is not one file: give --out a folder in place of -.")
+    with path.open("rb") as file:
+        shutil.copyfileobj(file, sys.stdout.buffer)
+    sys.stdout.buffer.flush()

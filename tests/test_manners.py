@@ -1,0 +1,114 @@
+"""How the command line behaves toward a shell: help, pipes, silence, devices."""
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from diabolo import __version__, load
+from diabolo.cli import main
+
+MODEL = str(Path(__file__).parent / "files" / "format-2.safetensors")
+X = (np.random.default_rng(0).random((20, 2, 3)) * 255).astype(np.uint8)
+
+
+@pytest.fixture
+def pipe(monkeypatch):
+    """Runs a command on what comes by a pipe: its exit code, and the bytes that go out."""
+
+    def run(content, *words):
+        stdin = io.TextIOWrapper(io.BytesIO(content))
+        out = io.TextIOWrapper(io.BytesIO(), write_through=True)
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdin", stdin)
+            patch.setattr(sys, "stdout", out)
+            status = main([*words])
+        return status, out.buffer.getvalue()
+
+    return run
+
+
+def as_npy(array):
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def test_help_is_a_word_too(capsys):
+    said = []
+    for words in (["help", "detect", "score"], ["detect", "score", "--help"]):
+        with pytest.raises(SystemExit) as end:
+            main(words)
+        assert end.value.code == 0
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1]
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit):
+        main(["-V"])
+    assert capsys.readouterr().out == f"diabolo {__version__}\n"
+
+
+def test_help_of_fit_leads_to_the_parameters(capsys):
+    with pytest.raises(SystemExit):
+        main(["fit", "--help"])
+    assert "diabolo fit RECIPE --help" in capsys.readouterr().out
+
+
+def test_arrays_go_through_pipes(pipe):
+    status, out = pipe(as_npy(X), "encode", MODEL, "-", "--out", "-")
+    assert status == 0
+    np.testing.assert_array_equal(np.load(io.BytesIO(out)), load(MODEL).transform(X))
+
+
+def test_a_suffix_is_the_form_of_what_goes_out(pipe):
+    status, out = pipe(as_npy(X), "encode", MODEL, "-", "--out", "-.csv")
+    assert status == 0
+    assert out.decode().splitlines()[0].endswith("code_0,code_1")
+    assert len(out.decode().splitlines()) == 21
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "sentence"),
+    [
+        (b"", ["encode", MODEL, "-", "--out", "-"], "Nothing came"),
+        (as_npy(X), ["neighbours", MODEL, "-", "--in", "-", "--out", "x.png"], "read once"),
+    ],
+)
+def test_what_cannot_go_through_a_pipe_is_refused(pipe, capfd, content, words, sentence):
+    status, out = pipe(content, *words)
+    assert (status, out) == (2, b"")
+    assert sentence in capfd.readouterr().err
+
+
+def test_quiet_prints_nothing(tmp_path, capfd):
+    np.save(tmp_path / "x.npy", X)
+    words = ["encode", MODEL, str(tmp_path / "x.npy"), "--out", str(tmp_path / "codes.npy"), "-q"]
+    assert main(words) == 0
+    assert capfd.readouterr() == ("", "")
+    assert main(words) == 2  # it is there already
+    assert capfd.readouterr().err.startswith("diabolo: ")
+
+
+def test_the_device_is_chosen(tmp_path, capfd):
+    np.save(tmp_path / "x.npy", X)
+    words = ["encode", MODEL, str(tmp_path / "x.npy"), "--out", str(tmp_path / "codes.npy")]
+    assert main([*words, "--device", "nowhere"]) == 2
+    assert "There is no device 'nowhere' here" in capfd.readouterr().err
+    assert main([*words, "--device", "cpu"]) == 0
+
+
+def test_numbers_come_as_json(capsys):
+    assert main(["summary", MODEL, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    model = load(MODEL)
+    assert [layer["parameters"] for layer in found["layers"]] == [
+        layer.parameters for layer in model.layers()
+    ]
+    assert sum(found["parameters"].values()) == sum(p.numel() for p in model.net_.parameters())
+    assert main(["summary", MODEL]) == 0
+    assert capsys.readouterr().out.rstrip() == model.summary()
