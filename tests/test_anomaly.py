@@ -311,6 +311,14 @@ def test_auto_is_blend_for_a_table_and_reconstruction_for_all_else(fitted):
         detector(criterion="neighbours").fit(np.zeros((9, 513), np.float32))
 
 
+def test_the_file_of_a_table_with_categories_and_gaps_gives_it_back(tmp_path):
+    frame = pd.DataFrame({"a": [1.0, np.nan, 3.0] * 20, "b": list("xyzx") * 15})
+    found = detector(small(epochs=1)).fit(frame)
+    found.save(tmp_path / "d.safetensors")
+    again = load(tmp_path / "d.safetensors").score_samples(frame)
+    np.testing.assert_array_equal(again, found.score_samples(frame))
+
+
 def test_no_more_rows_are_kept_than_said(monkeypatch):
     monkeypatch.setattr(nearby, "MOST", 50)
     found = detector(criterion="blend").fit(normal())

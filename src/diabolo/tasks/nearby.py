@@ -25,6 +25,7 @@ from torch import Tensor
 
 from diabolo import infer
 from diabolo.net import Net
+from diabolo.scaling import TableScaling
 from diabolo.tasks.oddness import errors
 
 NEAREST = 5  # k
@@ -42,7 +43,13 @@ SPACES = {
 
 def width(net: Net) -> int:
     """E, the values that a network has for a row: of a category one for each that it may be."""
-    return int(net.scaling(torch.zeros(1, net.features, device=net.device)).shape[1])
+    return int(net.scaling(torch.zeros(1, columns(net), device=net.device)).shape[1])
+
+
+def columns(net: Net) -> int:
+    """D, the stored values of a row."""
+    scaling = net.scaling
+    return len(scaling.numeric) if isinstance(scaling, TableScaling) else net.features
 
 
 def shapes(score: str, net: Net, code: int, kept: int) -> dict[str, tuple[int, ...]]:
@@ -53,7 +60,7 @@ def shapes(score: str, net: Net, code: int, kept: int) -> dict[str, tuple[int, .
         found |= {"rows": (kept, e), "scale": (e,), "whitening": (e, e), "own": (kept,)}
     if "code" in spaces:
         found |= {"codes": (kept, code), "code_scale": (code,)}
-    return found | ({"spread": (net.features,)} if score == "blend" else {})
+    return found | ({"spread": (columns(net),)} if score == "blend" else {})
 
 
 def learn(score: str, net: Net, rows: Tensor) -> dict[str, Tensor]:
