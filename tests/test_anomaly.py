@@ -16,6 +16,7 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import cross_val_predict
+from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
@@ -25,7 +26,7 @@ from diabolo import VAE, AnomalyDetector, Autoencoder, load, store
 from diabolo.data import load_mnist
 from diabolo.doctor import DoctorWarning
 from diabolo.errors import InputError
-from diabolo.tasks import anomaly, criteria
+from diabolo.tasks import anomaly, conformal, criteria, nearby
 
 CRITERIA = ("reconstruction", "latent", "combined", "elbo")
 SOME = [
@@ -149,9 +150,50 @@ def test_too_few_samples_warn_and_flag_nothing(fitted, rate, needed):
 
 @pytest.mark.parametrize("rate", [1e-4, 1 / 3, 1 / 7, 0.07, 0.9, 0.9999])
 def test_the_number_needed_is_the_least(rate):
-    needed = anomaly._needed(rate)
-    assert anomaly._allowed(needed, rate) >= 1
-    assert needed == 1 or anomaly._allowed(needed - 1, rate) == 0
+    needed = conformal.needed(rate)
+    assert conformal.allowed(needed, rate) >= 1
+    assert needed == 1 or conformal.allowed(needed - 1, rate) == 0
+
+
+def test_discoveries_are_those_of_benjamini_and_hochberg(fitted):
+    found = calibrated(fitted, normal(499, seed=2))
+    X = np.concatenate([normal(80, seed=3), 4 * normal(20, seed=4)])
+    p = found.p_values(X)
+    for rate in (0.05, 0.2):
+        adjusted = stats.false_discovery_control(p)
+        np.testing.assert_array_equal(found.discoveries(X, rate), adjusted <= rate)
+    assert found.discoveries(torch.from_numpy(X)).sum() > 5
+    assert not found.discoveries(X[:1] * 0).any()
+    with pytest.raises(InputError, match="rate must be a number above 0"):
+        found.discoveries(X, 1.5)
+
+
+def test_the_band_holds_for_95_of_100_calibration_sets():
+    """Of uniform scores the rate of false alarms is the threshold itself."""
+    draw = np.random.default_rng(0).random((4000, 39))
+    low, high = conformal.band(39, 0.05)
+    rates = np.sort(draw, axis=1)[:, conformal.allowed(39, 0.05) - 1]
+    assert np.mean((rates >= low) & (rates <= high)) == pytest.approx(0.95, abs=0.012)
+    assert (low, high) == pytest.approx((0.0063, 0.1348), abs=1e-4)
+    assert conformal.band(9, 0.05) == (0, 0)
+
+
+def test_feedback_stops_alarms_and_makes_no_p_value_smaller(fitted, tmp_path):
+    found = calibrated(fitted, normal(99, seed=2))
+    X = np.concatenate([normal(300, seed=3), 4 * normal(40, seed=4)])
+    before, score = found.p_values(X), found.score_samples(X)
+    fine = X[np.argsort(score)[:6]]
+    assert found.feedback(fine) is found
+    assert (found.p_values(X) >= before).all()
+    assert len(found.calibration_scores_) == 99
+    assert set(found.score_samples(fine)) <= set(found.calibration_scores_)
+    assert found.predict(fine).max() == 1
+    assert found.offset_ == found.calibration_scores_[4]
+    found.save(tmp_path / "d.safetensors")
+    np.testing.assert_array_equal(load(tmp_path / "d.safetensors").p_values(X), found.p_values(X))
+    best = X[np.argsort(score)[-1:]]
+    held = found.calibration_scores_.copy()
+    np.testing.assert_array_equal(found.feedback(best).calibration_scores_, held)
 
 
 # ---- what is found
@@ -226,6 +268,61 @@ def test_combined_weighs_both_alike_and_elbo_is_the_models_own():
     np.testing.assert_allclose(weights @ [error, far], both, rtol=1e-9)
     assert weights * [error.mean(), far.mean()] == pytest.approx([-1, -1], abs=0.1)
     np.testing.assert_array_equal(elbo, model.score_samples(X).astype(np.float64))
+
+
+def test_distances_to_neighbours_are_those_of_scikit_learn(fitted):
+    """Of `near_codes` and `neighbours`, by its search and its estimate of covariance."""
+    X = normal(300)
+    order = torch.randperm(300, generator=anomaly.generator(0, "calibration")).numpy()
+    kept, held = (np.sort(part) for part in (order[60:], order[:60]))
+    z = fitted.transform(X).astype(np.float64)
+    far = distances(z[kept] / z[kept].std(axis=0), z[held] / z[kept].std(axis=0))[0]
+    found = calibrated(fitted, X, criterion="near_codes").score_samples(X[held])
+    assert np.corrcoef(found, -np.log(far))[0, 1] > 0.9999
+    v = X.astype(np.float64) / X[kept].std(axis=0, dtype=np.float64)
+    inverse = np.linalg.inv(LedoitWolf().fit(v[kept]).covariance_)
+    white = v @ np.linalg.cholesky(inverse)
+    plain, places = distances(v[kept], v[held])
+    own = distances(v[kept], v[kept], skip=1)[0]
+    odd = np.log(plain) + np.log(distances(white[kept], white[held])[0])
+    odd -= 0.5 * np.log(own)[places].mean(axis=1)
+    found = calibrated(fitted, X, criterion="neighbours").score_samples(X[held])
+    assert np.corrcoef(found, -odd)[0, 1] > 0.999
+
+
+def distances(kept, points, skip=0):
+    """The mean distance to the five nearest, and which those are."""
+    found, places = NearestNeighbors(n_neighbors=5 + skip).fit(kept).kneighbors(points)
+    return found[:, skip:].mean(axis=1), places[:, skip:]
+
+
+def test_auto_is_blend_for_a_table_and_reconstruction_for_all_else(fitted):
+    images = np.random.default_rng(0).integers(0, 256, (40, 4, 4), dtype=np.uint8)
+    gaps = pd.DataFrame({"a": [1.0, np.nan] * 30, "b": list("xyz") * 20})
+    for found, wanted in (
+        (detector().fit(normal(60)), "blend"),
+        (detector().fit(gaps), "blend"),
+        (detector().fit(images), "reconstruction"),
+        (calibrated(fitted, normal(60)), "reconstruction"),
+    ):
+        assert found.fitted_config_["criterion"] == wanted
+        assert found.criterion == "auto"
+    with pytest.raises(InputError, match="Samples of 513 values are too wide for criterion="):
+        detector(criterion="neighbours").fit(np.zeros((9, 513), np.float32))
+
+
+def test_the_file_of_a_table_with_categories_and_gaps_gives_it_back(tmp_path):
+    frame = pd.DataFrame({"a": [1.0, np.nan, 3.0] * 20, "b": list("xyzx") * 15})
+    found = detector(small(epochs=1)).fit(frame)
+    found.save(tmp_path / "d.safetensors")
+    again = load(tmp_path / "d.safetensors").score_samples(frame)
+    np.testing.assert_array_equal(again, found.score_samples(frame))
+
+
+def test_no_more_rows_are_kept_than_said(monkeypatch):
+    monkeypatch.setattr(nearby, "MOST", 50)
+    found = detector(criterion="blend").fit(normal())
+    assert len(found._reference["rows"]) == len(found._reference["codes"]) == 50
 
 
 # ---- the scikit-learn face
@@ -354,7 +451,8 @@ def test_values_beyond_all_bounds_are_the_most_abnormal(fitted):
 
 
 @pytest.mark.parametrize(
-    ("name", "criterion"), [("Autoencoder", c) for c in CRITERIA[:3]] + [("VAE", "elbo")]
+    ("name", "criterion"),
+    [("Autoencoder", c) for c in CRITERIA[:3]] + [("VAE", "elbo"), ("Autoencoder", "blend")],
 )
 def test_a_file_gives_the_detector_back(tmp_path, name, criterion):
     X, path = normal(), tmp_path / "detector.safetensors"
@@ -456,7 +554,7 @@ BAD = {
     "a rate of 1": ({"false_alarm_rate": 1}, "number above 0 and below 1, but is 1"),
     "a rate in words": ({"false_alarm_rate": "5%"}, "but is '5%'"),
     "a fraction": ({"calibration_fraction": 1.5}, "calibration_fraction must be a number above 0"),
-    "a criterion": ({"criterion": "mse"}, "criterion must be one of 'reconstruction', "),
+    "a criterion": ({"criterion": "mse"}, "criterion must be one of 'auto', "),
     "a seed": ({"random_state": -1}, "random_state must be an integer of at least 0"),
     "prefit": ({"prefit": 1}, "prefit must be True or False"),
     "no model": ({"model": PCA()}, r"model must be an Estimator \(Autoencoder, .*VAE.*\) or None"),
@@ -527,7 +625,9 @@ def test_two_samples_and_dead_codes_are_enough_to_fit(criterion):
 
 
 @pytest.mark.parametrize("shape", [(11,), (7, 9), (13, 13)])
-@pytest.mark.parametrize("criterion", ["reconstruction", "latent", "combined", "shape", "elbo"])
+@pytest.mark.parametrize(
+    "criterion", ["reconstruction", "latent", "combined", "shape", "elbo", "blend"]
+)
 def test_a_row_s_score_does_not_depend_on_the_rows_beside_it(threads, criterion, shape):
     if criterion == "shape" and len(shape) == 1:
         pytest.skip("of images alone")

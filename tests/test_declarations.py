@@ -262,7 +262,7 @@ CANDIDATES = {
     "": [*COMMANDS],
     "de": ["decode", "decompress", "denoise", "detect"],
     "--": ["--help"],
-    "detect ": ["fit", "score"],
+    "detect ": ["fit", "score", "feedback"],
     "fti ": [],
     "fit dae-6": ["dae-64", "dae-64-fast", FILES],
     "fit ae-32 ": [],

@@ -129,6 +129,30 @@ def test_a_table_names_the_odd_column(place, table, tmp_path):
     np.testing.assert_allclose(column(found, "share_of_error"), shares, atol=6e-5)
 
 
+def test_a_batch_is_judged_at_a_rate_of_false_discoveries(place, table, tmp_path, capsys):
+    words = ("detect", "score", table, place / "new.csv", "--out", tmp_path / "out", "--fdr", 0.2)
+    assert run(*words) == 0
+    assert "of which at most 20 % are normal, on average." in capsys.readouterr().out
+    found = load(table).discoveries(pd.read_csv(place / "new.csv").to_numpy(), 0.2)
+    np.testing.assert_array_equal(flagged(tmp_path / "out" / "scores.csv"), found)
+    assert found.any()
+    assert not found.all()
+
+
+def test_feedback_calibrates_anew(place, table, tmp_path, capsys):
+    fine, file = tmp_path / "fine.csv", tmp_path / "d.safetensors"
+    pd.read_csv(place / "new.csv")[-9:].to_csv(fine, index=False)
+    words = ("detect", "feedback", table, "--normal", fine, "--out", file)
+    assert run(*words) == 0
+    assert "Of these 9 normal samples 8 were flagged, now " in capsys.readouterr().out
+    assert "--force to replace it" in failed(capsys, *words)
+    first = load(file)
+    assert first.offset_ < load(table).offset_
+    assert run("detect", "feedback", file, "--normal", fine) == 0
+    again = first.feedback(pd.read_csv(fine).to_numpy())
+    np.testing.assert_array_equal(load(file).calibration_scores_, again.calibration_scores_)
+
+
 def test_fitting_is_that_of_python(place, table):
     detector = load(table)
     assert detector.fitted_config_["false_alarm_rate"] == 0.1
@@ -277,7 +301,7 @@ ABSENT = (
     " (digits, photo, photo-codec)."
 )
 MISTAKES = {
-    "": "The following arguments are required: fit|score; see diabolo detect --help.",
+    "": "The following arguments are required: fit|score|feedback; see diabolo detect --help.",
     "ft": "There is no command 'detect ft'; did you mean 'detect fit'?",
     "fit": "The following arguments are required: MODEL|RECIPE, DATA, --out; see diabolo detect"
     " fit --help.",

@@ -61,8 +61,9 @@ def fit(
     criterion: Annotated[
         Any,
         Usage("--criterion SCORE"),
-        "reconstruction (the default), shape (for images), latent, combined or elbo",
-    ] = "reconstruction",
+        "auto (the default: blend for a table, else reconstruction), shape (for images), latent,"
+        " combined, elbo, neighbours, near_codes, blend or reconstruction",
+    ] = "auto",
     seed: Annotated[int | None, Ge(0), "of split and training"] = None,
     limit: Annotated[int | None, Ge(1), "use the first N samples"] = None,
     window: spec.Window = None,
@@ -81,7 +82,7 @@ def fit(
     from diabolo.doctor import refusal
     from diabolo.tasks.anomaly import AnomalyDetector
 
-    out = _free_file(out, model, source, force=force)
+    out = free_file(out, model, source, force=force)
     detector = AnomalyDetector(
         false_alarm_rate=false_alarm_rate, criterion=criterion, random_state=seed or 0
     )
@@ -133,32 +134,43 @@ def score(
     out: Annotated[str | Path, Usage("--out DIR"), "folder of the results"],
     *,
     worst: Annotated[int, Ge(1), "samples in the picture"] = 12,
+    fdr: Annotated[
+        float | None,
+        Gt(0),
+        Lt(1),
+        Usage("--fdr RATE"),
+        "flag so that at most this share of what is flagged is normal, such as 0.1",
+    ] = None,
     engine: Engine = None,
     force: Annotated[bool, "replace earlier results in DIR"] = False,
 ) -> Told:
     """Say which samples are anomalies, and draw the worst.
 
-    Writes a folder with the scores of INPUT and a picture; returns a summary. Raises `InputError`
-    for a mistake, before anything is written, and `IncompleteError` after the work if some files
-    were bad.
+    Writes a folder with the scores of INPUT and a picture; returns a summary. With `fdr` the
+    samples are judged together, by Benjamini and Hochberg's procedure, and the detector's own
+    false-alarm rate is not used. Raises `InputError` for a mistake, before anything is
+    written, and `IncompleteError` after the work if some files were bad.
     """
     if not 1 <= worst <= MOST:
         raise InputError(f"--worst must be from 1 to {MOST}, but is {worst}.")
     path = runs.free_folder(out, [source], (SCORES, WORST), force=force)
-    judge = _load_detector(detector, engine)
+    judge = load_detector(detector, engine)
     samples = runs.read_for(judge.model_, source)
-    found = _judge(judge, samples, engine)
+    if fdr is not None and samples.series is not None:
+        raise InputError("--fdr is for samples that do not depend on each other, not windows.")
+    found = _judge(judge, samples, engine, fdr)
     runs.tell_unlike(judge.model_, samples)
     with folder_atomically(path) as folder, quietly():
         _write_scores(folder / SCORES, found, _cells(judge, samples, engine))
         _draw_worst(folder / WORST, judge, found, worst)
         written = [str(path / p.name) for p in sorted(folder.iterdir())]
     flagged = found.answers[2]
+    rate = {"false_alarm_rate": judge.false_alarm_rate} if fdr is None else {"fdr": fdr}
     told = Told(
-        [_verdict(judge, flagged), *written],
+        [_verdict(judge, flagged, fdr), *written],
         samples=len(flagged),
         flagged=int(flagged.sum()),
-        false_alarm_rate=judge.false_alarm_rate,
+        **rate,
         calibrated_on=len(judge.calibration_scores_),
         files=written,
     )
@@ -168,7 +180,7 @@ def score(
 # ---- fit
 
 
-def _free_file(out: str | Path, model: str | Path, source: str, *, force: bool) -> Path:
+def free_file(out: str | Path, model: str | Path, source: str, *, force: bool) -> Path:
     """Where the detector may be written."""
     path = runs.free_to_write(out, force=force)
     if path.suffix != ".safetensors":
@@ -248,7 +260,8 @@ def _what_was_done(
     new = " that the model has not learnt from" if known and not detector.seen_ else ""
     lines = [f"Fitted a detector with {who}{learnt}.", f"Calibrated on {held:,} {what}{new}."]
     if isfinite(detector.offset_):
-        rule = f"where its {detector.criterion} score is below {detector.offset_:.6g}"
+        criterion = detector.fitted_config_["criterion"]
+        rule = f"where its {criterion} score is below {detector.offset_:.6g}"
         share = f"At most {100 * rate:.4g} % of normal samples will be flagged"
         if detector.seen_:
             lines.append(f"A sample is an anomaly {rule}.")
@@ -256,7 +269,18 @@ def _what_was_done(
             lines.append(f"{share}: a sample is an anomaly {rule}.")
         else:
             lines.append(f"{share} if the model has not learnt from those: an anomaly is {rule}.")
+        lines += [] if detector.seen_ else [_band(held, rate)]
     return lines
+
+
+def _band(held: int, rate: float) -> str:
+    from diabolo.tasks.conformal import band
+
+    low, high = (f"{100 * end:.2g}" for end in band(held, rate))
+    return (
+        f"That is on average over such samples: with 95 of 100 sets of {held:,} it is"
+        f" {low} to {high} %."
+    )
 
 
 # ---- score
@@ -287,7 +311,8 @@ class _Found:
         return f"p = {self.p_values[i]:.3g}, {_word(self.flagged[i])}"
 
 
-def _load_detector(file: str | Path, engine: str | None) -> "AnomalyDetector":
+def load_detector(file: str | Path, engine: str | None = None) -> "AnomalyDetector":
+    """The detector in a file; `InputError` where there is none."""
     from diabolo.tasks.anomaly import AnomalyDetector
 
     loaded = runs.opened(file, engine)
@@ -298,11 +323,16 @@ def _load_detector(file: str | Path, engine: str | None) -> "AnomalyDetector":
     return loaded
 
 
-def _judge(detector: "AnomalyDetector", samples: "Samples", engine: str | None) -> _Found:
+def _judge(
+    detector: "AnomalyDetector", samples: "Samples", engine: str | None, fdr: float | None
+) -> _Found:
     from diabolo.engines import over
+    from diabolo.tasks.conformal import discoveries
 
     scores = over(detector.score_samples, samples.array, engine)
-    return _Found(samples, scores, detector.p_values_of(scores), scores < detector.offset_)
+    p_values = detector.p_values_of(scores)
+    flagged = scores < detector.offset_ if fdr is None else discoveries(p_values, fdr)
+    return _Found(samples, scores, p_values, flagged)
 
 
 def _cells(
@@ -353,8 +383,8 @@ def _draw_worst(path: Path, detector: "AnomalyDetector", found: _Found, count: i
 
     from diabolo import figures
     from diabolo.report import write_picture
-    from diabolo.tasks.anomaly import column_names
     from diabolo.tasks.evaluation import pictured, shown
+    from diabolo.tasks.oddness import column_names
 
     model, names = detector.model_, found.samples.names
     worst, series = np.argsort(found.scores, kind="stable"), found.samples.series
@@ -382,9 +412,13 @@ def _draw_worst(path: Path, detector: "AnomalyDetector", found: _Found, count: i
         write_picture(path, lambda: figures.contact_sheet(rows, errors, captions, title=title))
 
 
-def _verdict(detector: "AnomalyDetector", flagged: "np.ndarray") -> str:
+def _verdict(detector: "AnomalyDetector", flagged: "np.ndarray", fdr: float | None) -> str:
     """How many were flagged, in a sentence."""
     count, total, rate = int(flagged.sum()), len(flagged), detector.false_alarm_rate
+    if fdr is not None:
+        sure = "that is not guaranteed" if detector.seen_ else "on average"
+        share = f"of which at most {100 * fdr:.4g} % are normal, {sure}"
+        return f"{count:,} of {total:,} flagged ({100 * count / total:.1f} %), {share}."
     if not isfinite(detector.offset_):
         held = len(detector.calibration_scores_)
         return (

@@ -12,8 +12,8 @@ from diabolo.studio.opened import Opened
 from diabolo.studio.pictures import picture
 from diabolo.studio.rows import given, sent
 from diabolo.tasks import oddness
-from diabolo.tasks.anomaly import column_names
 from diabolo.tasks.evaluation import pictured, shown
+from diabolo.tasks.oddness import column_names
 
 
 def look(

@@ -15,7 +15,7 @@ from diabolo import columns as tables
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
 from diabolo.studio.pictures import Picture, pictures, stored
-from diabolo.tasks.anomaly import column_names
+from diabolo.tasks.oddness import column_names
 
 Cell = float | str | None
 Row = Annotated[list[Cell], Len(1, 100_000)]

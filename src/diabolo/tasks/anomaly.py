@@ -26,7 +26,6 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
-from annotated_types import Gt, Lt
 from pydantic import InstanceOf
 from sklearn.base import OutlierMixin, clone
 from sklearn.utils import _safe_indexing
@@ -46,17 +45,20 @@ from diabolo.likelihood.mixed import Mixed
 from diabolo.names import is_frame
 from diabolo.networks import takes_images
 from diabolo.params import Parameters, Seed, to_config
-from diabolo.tasks import criteria, oddness
+from diabolo.tasks import conformal, criteria, nearby, oddness
 from diabolo.tasks.oddness import OddCell, errors
 from diabolo.train import generator, prefixed
 
 PREFIX = "detector "  # of a detector's tensors in a model file
 CALIBRATION, SEEN = "calibration_scores", "seen"
-Share = Annotated[float, Gt(0), Lt(1)]
 
 
 class AnomalyDetector(OutlierMixin, Parameters):
     """Flags what is unlike the normal samples it was fitted on, with a known rate of false alarms.
+
+    The rate is one on average over calibration sets. That of the one at hand may be above it or
+    below, the less the more samples calibrate: `conformal.band` has the range of 95 in 100 such
+    sets, for a rate of 5 % 0.6 to 13.5 % with 39 samples, and 3.7 to 6.4 % with 999.
 
     The scores, each larger for the more normal, at the mean code z of x, in scaled units:
 
@@ -71,10 +73,17 @@ class AnomalyDetector(OutlierMixin, Parameters):
       of 1.5 pixels, so that a stroke a little beside its place counts less (L. Wang, Y. Zhang,
       J. Feng, "On the Euclidean Distance of Images", 2005), and the division keeps images with
       little in them from passing as normal;
-    - elbo: the model's own `score_samples`.
+    - elbo: the model's own `score_samples`;
+    - neighbours, near_codes, blend: minus the logarithm of the distance to the nearest of up to
+      5,000 normal rows, which the detector keeps, in the columns, in the code, or in both and with
+      the reconstruction's error; see `diabolo.tasks.nearby`.
+
+    "auto" is blend for the rows of a table of up to 512 columns, and reconstruction for all
+    else and with `prefit`: a rule that asks for no anomalies.
 
     A fitted model is left as it is with `prefit`; X must then be samples it was not trained on.
-    All of them calibrate, but for the share that "latent" and "combined" learn normal codes from.
+    All of them calibrate, but for the share that a score learns from, where it does: neither
+    "reconstruction", "shape" nor "elbo".
     `seen_` is the number of those in X that it is known to be trained on: above 0, nothing is
     guaranteed.
 
@@ -95,12 +104,25 @@ class AnomalyDetector(OutlierMixin, Parameters):
     model: Annotated[
         InstanceOf[Estimator] | None, "The autoencoder; none: one that suits the size of X."
     ] = field(default=None, kw_only=False)
-    false_alarm_rate: Annotated[Share, "Share of normal samples that may be flagged."] = 0.05
+    false_alarm_rate: Annotated[
+        conformal.Share, "Share of normal samples that may be flagged."
+    ] = 0.05
     criterion: Annotated[
-        Literal["reconstruction", "latent", "combined", "shape", "elbo"], "The score, see above."
-    ] = "reconstruction"
+        Literal[
+            "auto",
+            "reconstruction",
+            "latent",
+            "combined",
+            "shape",
+            "elbo",
+            "neighbours",
+            "near_codes",
+            "blend",
+        ],
+        "The score, see above.",
+    ] = "auto"
     calibration_fraction: Annotated[
-        Share, "Share of the samples, drawn by the seed, held out to set the threshold."
+        conformal.Share, "Share of the samples, drawn by the seed, held out to set the threshold."
     ] = 0.2
     prefit: Annotated[bool, "Take the model as it is, already fitted."] = False
     random_state: Annotated[
@@ -139,34 +161,44 @@ class AnomalyDetector(OutlierMixin, Parameters):
         else:
             model, count = _new_model(self.model, X, seed, series)
             seen = 0
-        criteria.check_images(p.criterion, model, X)
+        score = criteria.chosen(p.criterion, model, X, prefit=p.prefit)
+        p.criterion = score
+        criteria.check_images(score, model, X)
         learnt, held = _split(count, p, seed) if series is None else _by_time(series, p)
-        if criteria.shapes(p.criterion, 1):
+        if criteria.learns(score):
+            criteria.check_values(score, math.prod(X.shape[1:]))
             criteria.check_code(model.code_size_ if p.prefit else model.planned(X).probe[0])
         normal, others = (_safe_indexing(X, index) for index in (learnt, held))
         if not p.prefit:
             model.fit(normal if series is None else series.only(learnt))
-        reference = criteria.learn(p.criterion, model, normal) if len(learnt) else {}
-        scores = model._mapped(others, criteria.scores(p.criterion, model, reference))
-        self._set(model, reference, np.sort(scores))
+        reference = criteria.learn(score, model, normal) if len(learnt) else {}
+        scores = model._mapped(others, criteria.scores(score, model, reference))
+        self._set(model, score, reference, np.sort(scores))
         self.seen_ = seen
         self._tell_if_too_few()
         return self
 
-    def _set(self, model: Estimator, reference: dict[str, Tensor], scores: np.ndarray) -> None:
+    def _set(
+        self, model: Estimator, score: str, reference: dict[str, Tensor], scores: np.ndarray
+    ) -> None:
         """Become the detector of these, and of the parameters as they are."""
         config = {name: value for name, value in to_config(self).items() if name != "model"}
+        config["criterion"] = score
         self.model_, self.fitted_config_, self._reference = model, config, reference
-        self.calibration_scores_ = scores
-        allowed = _allowed(len(scores), config["false_alarm_rate"])
+        self._calibrate(scores)
+
+    def _calibrate(self, scores: np.ndarray) -> None:
+        """Judge by these scores, in order, and the rate that it was fitted for."""
+        self.calibration_scores_, rate = scores, self.fitted_config_["false_alarm_rate"]
+        allowed = conformal.allowed(len(scores), rate)
         self.offset_ = float(scores[allowed - 1]) if allowed else -math.inf
 
     def _tell_if_too_few(self) -> None:
         held, rate = len(self.calibration_scores_), self.fitted_config_["false_alarm_rate"]
-        if not _allowed(held, rate):
+        if not conformal.allowed(held, rate):
             warnings.warn(
                 f"{held} held-out samples are too few for a false-alarm rate of {rate:g}, so"
-                f" nothing is flagged: {_needed(rate)} are needed.",
+                f" nothing is flagged: {conformal.needed(rate)} are needed.",
                 DoctorWarning,
                 stacklevel=3,
             )
@@ -208,8 +240,31 @@ class AnomalyDetector(OutlierMixin, Parameters):
 
     def p_values_of(self, scores: np.ndarray) -> np.ndarray:
         """The p-values of samples with these scores."""
-        below = np.searchsorted(self.calibration_scores_, scores, side="right")
-        return np.asarray((1 + below) / (len(self.calibration_scores_) + 1))
+        return conformal.p_values(self.calibration_scores_, scores)
+
+    def feedback(self, X: Any) -> Self:
+        """Learn from samples that were flagged and are normal, by calibrating anew.
+
+        Each score takes the place of the largest that calibrates, where it is smaller, so that no
+        p-value becomes smaller and what was guaranteed stays so. Each sample counts as often as it
+        is given.
+        """
+        held = self.calibration_scores_.copy()
+        for score in np.asarray(self.score_samples(X)):
+            held[-1] = min(held[-1], score)
+            held.sort()
+        self._calibrate(held)
+        return self
+
+    def discoveries(self, X: Any, rate: float = 0.1) -> Any:
+        """Which samples of a batch are anomalies, (N,) bool, at a false-discovery rate.
+
+        Of those that are flagged, the share of normal ones is at most `rate` on average over
+        batches and held-out sets, where the normal ones in X are independent and alike with
+        the held-out ones: the p-values are then positively dependent as the procedure needs
+        (Bates et al. 2023, theorem 2). Not for windows that overlap.
+        """
+        return like(X, torch.from_numpy(conformal.discoveries(np.asarray(self.p_values(X)), rate)))
 
     def errors(self, X: Any) -> Any:
         """The squared error of every value, in scaled units, float32 in the shape of X.
@@ -242,7 +297,7 @@ class AnomalyDetector(OutlierMixin, Parameters):
 
     def oddest_columns(self, X: Any) -> np.ndarray:
         """The name of the oddest column in each row of a table, (N,), see `shares`."""
-        return column_names(self.model_)[self.shares(X).argmax(axis=1)]
+        return oddness.column_names(self.model_)[self.shares(X).argmax(axis=1)]
 
     def shares(self, X: Any) -> np.ndarray:
         """The share of each column in the error of a table's row, (N, D); see `oddness.shares`."""
@@ -255,7 +310,7 @@ class AnomalyDetector(OutlierMixin, Parameters):
     def odd_cells(self, X: Any, shares: np.ndarray | None = None) -> list[OddCell]:
         """The oddest cell of each row of a table, by its `shares`, and what would be normal."""
         known = self.shares(X) if shares is None else shares
-        return oddness.odd_cells(self.model_, X, known, list(column_names(self.model_)))
+        return oddness.odd_cells(self.model_, X, known, list(oddness.column_names(self.model_)))
 
     def save(self, path: str | Path) -> None:
         """Write detector and model to one .safetensors file; `diabolo.load` reads it."""
@@ -277,7 +332,10 @@ class AnomalyDetector(OutlierMixin, Parameters):
         scores = tensors.pop(CALIBRATION, torch.empty(0))
         seen = tensors.pop(SEEN, torch.zeros((), dtype=torch.float64))
         shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-        wanted = criteria.shapes(p.criterion, model.code_size_)
+        kept = max(
+            (len(tensors[name]) for name in ("rows", "codes") if shapes.get(name)), default=1
+        )
+        wanted = criteria.shapes(p.criterion, model, min(kept, nearby.MOST))
         if shapes != wanted or scores.ndim != 1 or not len(scores) or seen.ndim:
             raise ValueError("the tensors of its detector do not fit its score.")
         for tensor in (scores, seen, *tensors.values()):
@@ -285,42 +343,18 @@ class AnomalyDetector(OutlierMixin, Parameters):
                 raise ValueError("its detector has values that are none.")
         if (scores.diff() < 0).any():
             raise ValueError("the scores of its detector are not in order.")
-        if (tensors.get("scales", scores.new_ones(2)) <= 0).any():
+        if any((tensors[name] <= 0).any() for name in criteria.POSITIVE & tensors.keys()):
             raise ValueError("the scales of its detector are not positive.")
-        self._set(model, tensors, scores.numpy())
+        self._set(model, p.criterion, tensors, scores.numpy())
         self.model, self.prefit, self.seen_ = model, True, int(seen)
 
 
-def column_names(model: Estimator) -> np.ndarray:
-    """The names of a table's columns: x0, x1, ... where it has none."""
-    table = model.fitted_.intake.table
-    names = getattr(model, "feature_names_in_", model.columns_)
-    if table is not None and table.names:
-        names = table.names
-    if names is None:
-        names = [f"x{i}" for i in range(model.n_features_in_)]
-    return np.asarray(names, dtype=object)
-
-
-# ---- the rate
-
-
-def _allowed(n: int, rate: float) -> int:
-    """How many of 1/(n + 1), 2/(n + 1), ... are p-values of anomalies: floor(rate (n + 1))."""
-    return int(np.count_nonzero(np.arange(1, n + 1) / (n + 1) <= rate))
-
-
-def _needed(rate: float) -> int:
-    """The fewest held-out samples with which anything can be flagged."""
-    n = max(int(1 / rate) - 2, 1)
-    while not 1 / (n + 1) <= rate:
-        n += 1
-    return n
+# ---- the samples
 
 
 def _split(count: int, p: Any, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Which samples are learnt from, and which are held out."""
-    if p.prefit and not criteria.shapes(p.criterion, 1):
+    if p.prefit and not criteria.learns(p.criterion):
         return np.empty(0, int), np.arange(count)
     if count < 2:
         raise InputError(f"X has n_samples={count}: give two or more, of which some are held out.")
@@ -331,7 +365,7 @@ def _split(count: int, p: Any, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _by_time(series: Windows, p: Any) -> tuple[np.ndarray, np.ndarray]:
     """As `_split`, the windows of a series: the last are held out, those that lie apart."""
-    if p.prefit and not criteria.shapes(p.criterion, 1):
+    if p.prefit and not criteria.learns(p.criterion):
         return np.empty(0, int), series.apart(np.arange(len(series)))
     learnt, held = series.parted(p.calibration_fraction)
     return learnt, series.apart(held)

@@ -13,8 +13,11 @@ from diabolo import infer
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
 from diabolo.net import Net
+from diabolo.tasks import nearby
 from diabolo.tasks.oddness import error, shape_errors
 
+GAUSSIAN = ("latent", "combined")  # those that learn the codes' mean and covariance
+POSITIVE = {"scales", "scale", "code_scale", "floors", "spread"}  # of what is learnt
 WORST = -1e300  # the score of what has none
 WIDEST_CODE = 4096  # whose covariance is formed
 RIDGE = 1e-6  # of the mean variance, added to every variance of the codes
@@ -23,10 +26,13 @@ RIDGE = 1e-6  # of the mean variance, added to every variance of the codes
 def scores(score: str, model: Estimator, learnt: dict[str, Tensor]) -> Callable[[Tensor], Tensor]:
     """The function from stored values (B, D) to scores (B,), float64."""
     net, image = model.net_, model.image_shape_
+    near = nearby.score(score, net, learnt) if score in nearby.SPACES else None
 
     def score_of(x: Tensor) -> Tensor:
         if score == "elbo":
             return net.score(x).double()
+        if near is not None:
+            return -near(x)
         if score == "reconstruction":
             return -error(net, x)
         if score == "latent":
@@ -37,6 +43,20 @@ def scores(score: str, model: Estimator, learnt: dict[str, Tensor]) -> Callable[
         return -(error(net, x) / by_error + _distances(net, x, learnt) / by_distance)
 
     return lambda x: score_of(x).nan_to_num(nan=WORST, neginf=WORST, posinf=-WORST)
+
+
+def chosen(score: str, model: Estimator, X: Any, *, prefit: bool) -> str:
+    """The score that "auto" is for samples like X: "blend" for rows of a table.
+
+    For images, windows, wide rows, and a model that is taken as it is, whose samples all
+    calibrate then, "reconstruction".
+    """
+    if score != "auto":
+        return score
+    shape = getattr(model, "image_shape_", None) or model.image_shape
+    rows = shape is None and model.dimensions != 1 and len(X.shape) == 2
+    fits = rows and not prefit and X.shape[1] <= nearby.WIDEST
+    return "blend" if fits else "reconstruction"
 
 
 def check_images(score: str, model: Estimator, X: Any) -> None:
@@ -55,9 +75,17 @@ def _distances(net: Net, x: Tensor, learnt: dict[str, Tensor]) -> Tensor:
     return F.linear(net.encode(x).double() - mean, whitening).square().sum(1)
 
 
-def shapes(score: str, k: int) -> dict[str, tuple[int, ...]]:
-    """The shapes of what a score learns, by name, for codes of k numbers."""
-    if score not in ("latent", "combined"):
+def learns(score: str) -> bool:
+    """Whether a score learns from normal samples."""
+    return score in GAUSSIAN or score in nearby.SPACES
+
+
+def shapes(score: str, model: Estimator, kept: int) -> dict[str, tuple[int, ...]]:
+    """The shapes of what a score learns, by name; `kept` is the number of rows that it keeps."""
+    k = model.code_size_
+    if score in nearby.SPACES:
+        return nearby.shapes(score, model.net_, k, kept)
+    if score not in GAUSSIAN:
         return {}
     gaussian: dict[str, tuple[int, ...]] = {"mean": (k,), "whitening": (k, k)}
     return gaussian | ({"scales": (2,)} if score == "combined" else {})
@@ -72,14 +100,25 @@ def check_code(k: int) -> None:
         )
 
 
+def check_values(score: str, d: int) -> None:
+    """Refuse samples of d values, whose covariance would be too large."""
+    if "white" in nearby.SPACES.get(score, ()) and d > nearby.WIDEST:
+        raise InputError(
+            f"Samples of {d:,} values are too wide for criterion={score!r}, which takes"
+            f" {nearby.WIDEST:,} at most: use criterion='near_codes' or 'reconstruction'."
+        )
+
+
 def learn(score: str, model: Estimator, X: Any) -> dict[str, Tensor]:
     """What a score learns from normal samples, float64."""
-    wanted = shapes(score, model.code_size_)
-    if not wanted:
+    if not learns(score):
         return {}
     net, rows = model.net_, model.rows(X)
+    if score in nearby.SPACES:
+        check_values(score, nearby.width(net))
+        return nearby.learn(score, net, rows)
     learnt = _gaussian(infer.in_blocks(net, net.encode, rows).double().numpy())
-    if "scales" in wanted:
+    if score == "combined":
 
         def both(x: Tensor) -> Tensor:
             return torch.stack([error(net, x), _distances(net, x, learnt)], 1)

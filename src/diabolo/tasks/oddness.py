@@ -31,6 +31,17 @@ class OddCell(NamedTuple):
         return f"{self.column}: {self.value} (normal: {self.normal})"
 
 
+def column_names(model: Estimator) -> np.ndarray:
+    """The names of a table's columns: x0, x1, ... where it has none."""
+    table = model.fitted_.intake.table
+    names = getattr(model, "feature_names_in_", model.columns_)
+    if table is not None and table.names:
+        names = table.names
+    if names is None:
+        names = [f"x{i}" for i in range(model.n_features_in_)]
+    return np.asarray(names, dtype=object)
+
+
 def shares(model: Estimator, X: Any) -> np.ndarray:
     """The share of each column in the error of a table's row, (N, D) float64.
 

@@ -1,0 +1,195 @@
+"""How far a row lies from the nearest normal ones: in its columns, and in its code.
+
+With d(x) the mean distance to the k = 5 nearest of the normal rows that are kept, in the
+standardised columns (plain), in the whitened ones (white) and in the standardised code (code), and
+e(x) the root of the mean squared error, that of each column by its mean over the normal rows,
+
+    neighbours   log d_plain + log d_white - 1/2 mean log d_plain(neighbours of x)
+    near_codes   log d_code
+    blend        neighbours + 1/4 log d_code + 1/4 log e
+
+S. Ramaswamy, R. Rastogi, K. Shim, "Efficient Algorithms for Mining Outliers from Large Data
+Sets", 2000; F. Angiulli, C. Pizzuti, "Fast Outlier Detection in High Dimensional Spaces", 2002
+(the mean). The third term goes half the way to M. Breunig et al., "LOF: Identifying Density-Based
+Local Outliers", 2000, which divides by the neighbours' own distance. The search is exact, by
+distances of pairs that are each summed alone, so that a row's score does not depend on the rows
+beside it.
+"""
+
+from functools import reduce
+
+import numpy as np
+import torch
+from sklearn.covariance import ledoit_wolf
+from torch import Tensor
+
+from diabolo import infer
+from diabolo.net import Net
+from diabolo.scaling import TableScaling
+from diabolo.tasks.oddness import errors
+
+NEAREST = 5  # k
+MOST = 5000  # normal rows that are kept, evenly spaced among those learnt from
+WIDEST = 512  # values of a row whose covariance is formed
+FLOOR = 1e-3  # of the median distance, added to every one: log 0 is none
+RIDGE = 1e-3  # of the mean variance, added to those of the standardised columns
+LOCAL, WEIGHT = 0.5, 0.25  # see above
+SPACES = {
+    "neighbours": ("plain", "white"),
+    "near_codes": ("code",),
+    "blend": ("plain", "white", "code"),
+}
+
+
+def width(net: Net) -> int:
+    """E, the values that a network has for a row: of a category one for each that it may be."""
+    return int(net.scaling(torch.zeros(1, columns(net), device=net.device)).shape[1])
+
+
+def columns(net: Net) -> int:
+    """D, the stored values of a row."""
+    scaling = net.scaling
+    return len(scaling.numeric) if isinstance(scaling, TableScaling) else net.features
+
+
+def shapes(score: str, net: Net, code: int, kept: int) -> dict[str, tuple[int, ...]]:
+    """The shapes of what a score learns, by name, for codes of so many numbers and rows kept."""
+    e, spaces = width(net), SPACES[score]
+    found: dict[str, tuple[int, ...]] = {"floors": (len(spaces),)}
+    if "plain" in spaces:
+        found |= {"rows": (kept, e), "scale": (e,), "whitening": (e, e), "own": (kept,)}
+    if "code" in spaces:
+        found |= {"codes": (kept, code), "code_scale": (code,)}
+    return found | ({"spread": (columns(net),)} if score == "blend" else {})
+
+
+def learn(score: str, net: Net, rows: Tensor) -> dict[str, Tensor]:
+    """What a score learns from normal rows (N, D), float64."""
+    if len(rows) > MOST:
+        rows = rows[torch.linspace(0, len(rows) - 1, MOST).long()]
+    spaces, learnt = SPACES[score], dict[str, Tensor]()
+    if "plain" in spaces:
+        v = infer.in_blocks(net, lambda x: _values(net, x), rows)
+        learnt |= {"rows": v, "scale": _spread(v), "whitening": _whitening(v)}
+    if "code" in spaces:
+        learnt["codes"] = infer.in_blocks(net, lambda x: net.encode(x).double(), rows)
+        learnt["code_scale"] = _spread(learnt["codes"])
+    found = {name: _own(points) for name, points in _kept(score, learnt).items()}
+    learnt["floors"] = torch.stack([_floor(found[name]) for name in spaces])
+    if "plain" in spaces:
+        learnt["own"] = (found["plain"] + learnt["floors"][0]).log()
+    if score == "blend":
+        mean = infer.in_blocks(net, lambda x: errors(net, x), rows).mean(0)
+        least = FLOOR * mean.mean() if mean.any() else mean.new_ones(())
+        learnt["spread"] = mean.clamp(min=float(least))
+    return learnt
+
+
+def score(score: str, net: Net, learnt: dict[str, Tensor]) -> "_Oddness":
+    """The function from stored values (B, D) to how odd they are (B,), float64."""
+    return _Oddness(score, net, {name: t.to(net.device) for name, t in learnt.items()})
+
+
+class _Oddness:
+    """See above; the rows that are kept lie ready in every space."""
+
+    def __init__(self, score: str, net: Net, learnt: dict[str, Tensor]) -> None:
+        self.net, self.learnt, self.blend = net, learnt, score == "blend"
+        self.kept = _kept(score, learnt)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        terms = list[Tensor]()
+        floors = self.learnt["floors"].unbind()
+        for (name, points), floor in zip(self.kept.items(), floors, strict=True):
+            near = nearest(self._in(name, x), points)
+            weight = WEIGHT if name == "code" else 1.0
+            terms.append(weight * (_mean(near.values) + floor).log())
+            if name == "plain":
+                terms.append(-LOCAL * _mean(self.learnt["own"][near.indices]))
+        if self.blend:
+            wrong = (errors(self.net, x) / self.learnt["spread"]).mean(1)
+            terms.append(WEIGHT * (wrong.sqrt() + FLOOR).log())
+        return reduce(torch.add, terms)
+
+    def _in(self, space: str, x: Tensor) -> Tensor:
+        """Rows (B, D) as points of a space, float64."""
+        if space == "code":
+            return self.net.encode(x).double() / self.learnt["code_scale"]
+        values = _values(self.net, x)
+        if space == "plain":
+            return values / self.learnt["scale"]
+        return _white(values, self.learnt["whitening"])
+
+
+def nearest(points: Tensor, kept: Tensor, k: int = NEAREST) -> torch.return_types.topk:
+    """The distances (B, k) of the nearest of the points that are kept, and their places."""
+    return _far(points, kept).topk(min(k, len(kept)), dim=1, largest=False)
+
+
+def _far(points: Tensor, kept: Tensor) -> Tensor:
+    """The distances of all pairs, (B, N)."""
+    if torch.compiler.is_compiling():  # other runtimes have no cdist
+        columns = zip(points.split(1, 1), kept.t(), strict=True)
+        return reduce(torch.add, ((a - b).square() for a, b in columns)).sqrt()
+    return torch.cdist(points, kept, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def _kept(score: str, learnt: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The rows that are kept, in each space of the score."""
+    found = dict[str, Tensor]()
+    if "rows" in learnt:
+        rows, whitening = learnt["rows"], learnt["whitening"]
+        found["plain"] = rows / learnt["scale"]
+        white = infer.blockwise(lambda v: _white(v, whitening), rows, device=rows.device)
+        found["white"] = white.to(rows.device)
+    if "codes" in learnt:
+        found["code"] = learnt["codes"] / learnt["code_scale"]
+    return {name: found[name] for name in SPACES[score]}
+
+
+def _white(values: Tensor, whitening: Tensor) -> Tensor:
+    """W v of each row, (B, E), by single sums: a matrix product's last bit is not alike."""
+    return (values.unsqueeze(1) * whitening).sum(2)
+
+
+def _own(points: Tensor) -> Tensor:
+    """Mean distances (N,) of points to the nearest others."""
+
+    def others(part: Tensor) -> Tensor:
+        return _mean(nearest(part, points, NEAREST + 1).values[:, 1:])
+
+    if len(points) == 1:
+        return points.new_zeros(1)
+    return infer.blockwise(others, points, device=points.device)
+
+
+def _mean(values: Tensor) -> Tensor:
+    """The mean of each row (B, k), summed one by one: alike wherever the row lies."""
+    return reduce(torch.add, values.unbind(1)) / values.shape[1]
+
+
+def _floor(distances: Tensor) -> Tensor:
+    usual = distances.median()
+    usual = usual if usual > 0 else distances.mean()
+    return FLOOR * usual if usual > 0 else torch.ones_like(usual)
+
+
+def _values(net: Net, x: Tensor) -> Tensor:
+    """Scaled values (B, E) without gaps, float64."""
+    return net.scaling.filled(net.scaling(x)).double()
+
+
+def _spread(values: Tensor) -> Tensor:
+    """Standard deviations of columns; 1 of those that are constant."""
+    std = values.std(0, correction=0)
+    return torch.where(std > 0, std, 1.0)
+
+
+def _whitening(v: Tensor) -> Tensor:
+    """W (E, E) with W' W the inverse of the shrunk covariance of rows."""
+    scale = _spread(v).numpy()
+    unit = v.numpy() / scale
+    covariance = ledoit_wolf(unit)[0] if len(unit) > 1 else np.zeros((len(scale), len(scale)))
+    ridge = RIDGE * float(np.trace(covariance)) / len(scale) or 1.0
+    inverse = np.linalg.inv(np.linalg.cholesky(covariance + ridge * np.eye(len(scale))))
+    return torch.from_numpy(inverse / scale)
