@@ -144,7 +144,7 @@ def test_feedback_calibrates_anew(place, table, tmp_path, capsys):
     pd.read_csv(place / "new.csv")[-9:].to_csv(fine, index=False)
     words = ("detect", "feedback", table, "--normal", fine, "--out", file)
     assert run(*words) == 0
-    assert "Of these 9 normal samples 8 were flagged, now " in capsys.readouterr().out
+    assert "Of 9 normal samples 8 were flagged, now " in capsys.readouterr().out
     assert "--force to replace it" in failed(capsys, *words)
     first = load(file)
     assert first.offset_ < load(table).offset_

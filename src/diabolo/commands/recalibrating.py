@@ -40,6 +40,6 @@ def feedback(
     n, before = len(samples.array), int((judge.predict(samples.array) == -1).sum())
     after = int((judge.feedback(samples.array).predict(samples.array) == -1).sum())
     judge.save(path)
-    line = f"Of these {n:,} normal samples {before:,} were flagged, now {after:,}."
+    line = f"Of {n:,} normal sample{'s' * (n > 1)} {before:,} were flagged, now {after:,}."
     told = Told([line, str(path)], samples=n, before=before, flagged=after, file=str(path))
     return complete(told, samples.failures)
