@@ -194,6 +194,13 @@ def test_a_detector_scores_time_steps_and_finds_the_odd_one(trained, tmp_path):
     worst = min(rows, key=lambda row: float(row["score"]))
     assert "01:36" <= worst["time"][-8:-3] <= "01:44"
     assert next(row for row in rows if "01:40" in row["time"])["verdict"] == "anomaly"
+    with (tmp_path / "found" / "intervals.csv").open(newline="") as file:
+        spans = list(csv.DictReader(file))
+    flagged = [row["time"] for row in rows if row["verdict"] == "anomaly"]
+    assert sum(int(span["steps"]) for span in spans) == len(flagged)
+    assert any(span["from"][-8:] <= "01:40" <= span["to"][-8:] for span in spans)
+    assert spans[0]["from"] == flagged[0]
+    assert (tmp_path / "found" / "timeline.png").is_file()
 
 
 @pytest.mark.parametrize("shape", [(300,), (300, 2)])

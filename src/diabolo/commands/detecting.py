@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from diabolo.tasks.anomaly import AnomalyDetector
     from diabolo.tasks.oddness import OddCell
 
-SCORES, WORST = "scores.csv", "worst.png"
+SCORES, WORST, SPANS, TIMELINE = "scores.csv", "worst.png", "intervals.csv", "timeline.png"
 MOST = 200  # samples in the picture
 SERIES = (
     "The windows that calibrate it have no time steps in common. The rate holds where the series"
@@ -146,14 +146,17 @@ def score(
 ) -> Told:
     """Say which samples are anomalies, and draw the worst.
 
-    Writes a folder with the scores of INPUT and a picture; returns a summary. With `fdr` the
+    Writes a folder with the scores of INPUT and a picture, of a series also the intervals of time
+    that are odd; returns a summary. With `fdr` the
     samples are judged together, by Benjamini and Hochberg's procedure, and the detector's own
     false-alarm rate is not used. Raises `InputError` for a mistake, before anything is
     written, and `IncompleteError` after the work if some files were bad.
     """
+    from diabolo.report import alarms
+
     if not 1 <= worst <= MOST:
         raise InputError(f"--worst must be from 1 to {MOST}, but is {worst}.")
-    path = runs.free_folder(out, [source], (SCORES, WORST), force=force)
+    path = runs.free_folder(out, [source], (SCORES, WORST, SPANS, TIMELINE), force=force)
     judge = load_detector(detector, engine)
     samples = runs.read_for(judge.model_, source)
     if fdr is not None and samples.series is not None:
@@ -162,12 +165,14 @@ def score(
     runs.tell_unlike(judge.model_, samples)
     with folder_atomically(path) as folder, quietly():
         _write_scores(folder / SCORES, found, _cells(judge, samples, engine))
-        _draw_worst(folder / WORST, judge, found, worst)
+        draw = partial(alarms.draw_worst, caption=found.caption, count=worst)
+        draw(folder / WORST, judge, samples, found.scores)
+        spans = [] if samples.series is None else _write_spans(folder, found)
         written = [str(path / p.name) for p in sorted(folder.iterdir())]
     flagged = found.answers[2]
     rate = {"false_alarm_rate": judge.false_alarm_rate} if fdr is None else {"fdr": fdr}
     told = Told(
-        [_verdict(judge, flagged, fdr), *written],
+        [_verdict(judge, flagged, fdr), *spans, *written],
         samples=len(flagged),
         flagged=int(flagged.sum()),
         **rate,
@@ -372,44 +377,33 @@ def _write_scores(path: Path, found: _Found, cells: "Iterator[OddCell] | None") 
         writer.writerows(chain.from_iterable(line) for line in zip(*columns, strict=True))
 
 
+def _write_spans(folder: Path, found: _Found) -> list[str]:
+    """`intervals.csv`: the steps of a series that are odd, one run of them a line, and a picture.
+
+    Gives a sentence on the first of them.
+    """
+    from diabolo.report import alarms
+
+    series = found.samples.series
+    assert series is not None
+    _, p_values, flagged = found.answers
+    spans, times = series.spans(flagged), series.times
+    with (folder / SPANS).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["from", "to", "steps", "smallest_p_value"])
+        for a, b in spans:
+            writer.writerow([times[a], times[b], b - a + 1, f"{p_values[a : b + 1].min():.6g}"])
+    alarms.draw_spans(folder / TIMELINE, found.samples, spans)
+    if not spans:
+        return []
+    first, last = (times[step] for step in spans[0])
+    more = f" and {len(spans) - 1} more" if len(spans) > 1 else ""
+    return [f"Odd from {first} to {last}{more}."]
+
+
 def _said(score: float, p_value: float, flag: bool) -> tuple[str, str, str]:
     """The answers of a sample; of a time step that no window covers, nothing."""
     return (f"{score:.9g}", f"{p_value:.6g}", _word(flag)) if isfinite(score) else ("", "", "")
-
-
-def _draw_worst(path: Path, detector: "AnomalyDetector", found: _Found, count: int) -> None:
-    """The samples with the lowest scores: heatmaps of images, for rows which column is odd."""
-    import numpy as np
-
-    from diabolo import figures
-    from diabolo.report import write_picture
-    from diabolo.tasks.evaluation import pictured, shown
-    from diabolo.tasks.oddness import column_names
-
-    model, names = detector.model_, found.samples.names
-    worst, series = np.argsort(found.scores, kind="stable"), found.samples.series
-    worst = worst[:count] if series is None else series.apart(worst)[:count]
-    title = f"The {len(worst)} least normal of {len(names):,}"
-    if model.grid_ is None:
-        X = found.samples.rows(worst).array
-        X = X if is_frame(X) else np.asarray(X)
-        shares, columns = detector.shares(X), [str(name) for name in column_names(model)]
-        cells = zip(worst, detector.odd_cells(X, shares), strict=True)
-        labels = [f"row {names[i]}: {found.caption(i)}\n{cell}" for i, cell in cells]
-        write_picture(path, lambda: figures.odd_columns(shares, labels, columns, title=title))
-    elif len(model.grid_) == 2:
-        X = found.samples.array[worst]
-        pair = {"input": X, "output": model.reconstruct(X)}
-        shaped = {name: np.asarray(a).reshape(-1, *model.grid_) for name, a in pair.items()}
-        over = [f"{names[i]}\n{found.caption(i)}" for i in worst]
-        beside = found.samples.columns or []
-        write_picture(path, lambda: figures.signals(shaped, over, names=beside, title=title))
-    elif pictured(model):
-        X = np.asarray(found.samples.array[worst])
-        rows = [("input", shown(model, X)), ("output", shown(model, model.reconstruct(X)))]
-        errors = detector.errors(X).reshape(len(X), *(model.image_shape_ or ())).mean(axis=1)
-        captions = [(names[i], found.caption(i)) for i in worst]
-        write_picture(path, lambda: figures.contact_sheet(rows, errors, captions, title=title))
 
 
 def _verdict(detector: "AnomalyDetector", flagged: "np.ndarray", fdr: float | None) -> str:

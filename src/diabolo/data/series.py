@@ -120,6 +120,12 @@ class Windows:
             np.fmax(part, value, out=part)
         return found
 
+    @staticmethod
+    def spans(flags: np.ndarray) -> list[tuple[int, int]]:
+        """The first and the last step of each run of steps that are flagged, (T,) bool."""
+        edges = np.flatnonzero(np.diff(np.r_[False, flags, False]))
+        return [(int(first), int(stop) - 1) for first, stop in edges.reshape(-1, 2)]
+
     def parted(self, share: float = HELD) -> tuple[np.ndarray, np.ndarray]:
         """The indices of windows before and in the last `share` of their steps: none in both."""
         first, stop = int(self.starts[0]), int(self.starts[-1]) + self.window

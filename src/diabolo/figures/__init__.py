@@ -23,7 +23,7 @@ from diabolo.figures.pictures import (
     strip,
     traversal,
 )
-from diabolo.figures.signals import signals
+from diabolo.figures.signals import signals, timeline
 from diabolo.figures.style import DPI, GAP, MARGIN, WIDTH, theme, to_png
 
 __all__ = [
@@ -52,6 +52,7 @@ __all__ = [
     "strip",
     "table_rows",
     "theme",
+    "timeline",
     "to_png",
     "traversal",
 ]

@@ -21,6 +21,7 @@ from diabolo.figures.style import (
 
 CHANNELS, COLUMNS = 4, 3  # that are drawn of a signal; signals beside each other
 HEIGHT = 120  # pixels of a channel
+TICKS = 5  # time stamps under a series
 
 
 def signals(
@@ -57,6 +58,36 @@ def signals(
                 axes.set_ylabel(shortened(str(names[channel]), HEIGHT), size=SMALL)
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    if title:
+        figure.suptitle(title, x=MARGIN / WIDTH, ha="left", weight="bold")
+    return figure
+
+
+def timeline(
+    series: np.ndarray,
+    spans: Sequence[tuple[int, int]],
+    *,
+    names: Sequence[str] = (),
+    times: Sequence[str] = (),
+    title: str | None = None,
+) -> Figure:
+    """A whole series (T, C), the first channels, with spans of steps (first, last) shaded."""
+    values = np.asarray(series, float).reshape(len(series), -1)
+    shown, steps = min(values.shape[1], CHANNELS), np.arange(len(values))
+    height = HEIGHT * shown + 70 + (38 if title else 0)
+    layout = ConstrainedLayoutEngine(w_pad=MARGIN / DPI, h_pad=MARGIN / 2 / DPI)
+    figure = Figure(figsize=(WIDTH / DPI, height / DPI), dpi=DPI, layout=layout)
+    for channel, axes in enumerate(figure.subplots(shown, 1, squeeze=False, sharex=True)[:, 0]):
+        axes.plot(steps, values[:, channel], color=COLOURS[0], lw=1)
+        for first, last in spans:
+            axes.axvspan(first - 0.5, last + 0.5, color=COLOURS[6], alpha=0.3, lw=0)
+        axes.tick_params(labelsize=SMALL)
+        axes.set_xlim(-0.5, len(values) - 0.5)
+        if channel < len(names):
+            axes.set_ylabel(shortened(str(names[channel]), HEIGHT), size=SMALL)
+    if len(times):
+        chosen = np.linspace(0, len(values) - 1, TICKS).round().astype(int)
+        axes.set_xticks(chosen, [times[step].replace(" ", "\n") for step in chosen])
     if title:
         figure.suptitle(title, x=MARGIN / WIDTH, ha="left", weight="bold")
     return figure
