@@ -151,7 +151,7 @@ class Training:
         """Go on from a `state`; of another training, raises KeyError, Value- or RuntimeError."""
         self.epoch, self.step = map(int, state["position"].tolist())
         done = self.epoch - self.first_epoch
-        if not (0 <= done <= self.epochs and 0 <= self.step < self.steps):
+        if not (0 <= done <= self.epochs and 0 <= self.step <= self.steps):
             raise ValueError("it stands at no step of this training")
         self.start = time.perf_counter() - float(state["seconds"])
         kept = under(OPTIMIZER, state)

@@ -71,7 +71,9 @@ class LatentSampler(Parameters):
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Fit the law to the model's codes of X; `y` is ignored."""
-        check_is_fitted(self.validated().model)
+        p = self.validated()
+        check_is_fitted(p.model)
+        _check_width(p.model.code_size_, p.components if p.law == "mixture" else 1)
         return self.fit_codes(_codes(self.model, X))
 
     def fit_codes(self, z: np.ndarray, *, tries: int = 1) -> Self:
