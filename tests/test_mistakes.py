@@ -1198,7 +1198,9 @@ COMMANDS = {
 }
 TO_LAW = "give --law mixture or gaussian"
 COMMANDS |= {
-    "detect": "The following arguments are required: fit|score|feedback; see diabolo detect --help.",
+    "detect": (
+        "The following arguments are required: fit|score|feedback; see diabolo detect --help."
+    ),
     "detect guess": "There is no command 'detect guess'; did you mean 'detect score'?",
     "detect fit ae row.csv --out o.safetensors": (
         "X has n_samples=1: give two or more, of which some are held out."
