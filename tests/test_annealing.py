@@ -54,9 +54,8 @@ def test_the_loss_in_training_is_the_papers(asked, expected):
 def test_the_divergence_goes_to_the_capacity():
     X = floats(300)
     options = PLAIN | SMALL | {"scaling": "standard", "epochs": 60, "learning_rate": 5e-3}
-    for capacity in (0.5, 3.0):
-        model = VAE(**options, beta=50.0, capacity=capacity, warmup=300).fit(X)
-        assert evaluate(model, X)["test"]["kl"] == pytest.approx(capacity, rel=0.15)
+    model = VAE(**options, beta=50.0, capacity=3.0, warmup=300).fit(X)
+    assert evaluate(model, X)["test"]["kl"] == pytest.approx(3, rel=0.15)
     with pytest.raises(InputError, match="not both"):
         VAE(capacity=1.0, free_bits=0.1).fit(X)
 

@@ -418,7 +418,10 @@ def test_beyond_this_machine_the_address_has_a_token_and_an_empty_folder_leads_t
     page.until(lambda: page.one("#start"))
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
+LIGHT = pytest.param(1280, "light", marks=pytest.mark.stress)
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), LIGHT])
 def test_every_view_is_accessible_and_fits(page, width, scheme):
     axe = Path(axe_core_python.__file__).with_name("axe.min.js").read_text()
     look_as(page.browser, width, scheme)

@@ -100,6 +100,7 @@ def test_eight_bits_are_a_byte_a_number(found):
     assert found.bytes == found.sizes
 
 
+@pytest.mark.stress
 def test_two_processes_give_the_same_as_one():
     X, X_test = subspace(200), subspace(50, seed=1)
     model = linear(epochs=2, corruption=GaussianNoise(0.1))

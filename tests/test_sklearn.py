@@ -135,7 +135,7 @@ for name in names:
     ],
 )
 @pytest.mark.parametrize(
-    "name", [*CORE, *(pytest.param(name, marks=pytest.mark.stress) for name in MODELS)]
+    "name", ["VAE", *(pytest.param(name, marks=pytest.mark.stress) for name in MODELS)]
 )
 def test_scikit_learns_own_checks(name, parameters):
     checks = estimator_checks.check_estimator(
