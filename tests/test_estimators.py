@@ -215,7 +215,10 @@ def test_a_loaded_model_trains_on(make, tmp_path):
     assert history(read) == history(model)
 
 
-@pytest.mark.parametrize(("size", "rows"), [((9, 7), 32), ((8, 8), 16)], ids=str)
+ODD_SIDES = pytest.param((9, 7), 32, marks=pytest.mark.stress)
+
+
+@pytest.mark.parametrize(("size", "rows"), [((8, 8), 16), ODD_SIDES], ids=str)
 def test_rows_do_not_depend_on_the_rows_beside_them(make, threads, size, rows):
     X = images(2 * BLOCK + 2, size)
     model = make(latent_dim=4).fit(X[:40])

@@ -445,6 +445,7 @@ def same_run(a, b):
     return all(x == y for x, y in (numbers, names, columns, config, findings, models))
 
 
+@pytest.mark.stress
 def test_a_killed_run_is_resumed(whole, command, tmp_path, capsys):
     folder, environment = tmp_path / "run", os.environ | {"OMP_NUM_THREADS": "1"}
     words = [sys.executable, "-m", "diabolo", *command, "--out", str(folder)]

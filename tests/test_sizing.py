@@ -228,6 +228,7 @@ def test_the_command_writes_a_table_a_picture_and_its_numbers(tmp_path, capsys):
     assert (out / "sizes.csv").read_bytes() == before
 
 
+@pytest.mark.stress
 def test_a_recipe_without_a_code_of_its_own_gets_one(tmp_path, capsys):
     X = subspace(200).reshape(-1, 3, 4)
     np.save(tmp_path / "x.npy", (X - X.min()) / np.ptp(X))
