@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 SCORES, WORST, SPANS, TIMELINE = "scores.csv", "worst.png", "intervals.csv", "timeline.png"
 MOST = 200  # samples in the picture
+Detector = Annotated[str | Path, Usage("FILE"), "a detector, as detect fit wrote it"]
 SERIES = (
     "The windows that calibrate it have no time steps in common. The rate holds where the series"
     " goes on as it was, and one window tells nothing of the next."
@@ -129,7 +130,7 @@ def fit(
     name="detect score",
 )
 def score(
-    detector: Annotated[str | Path, Usage("FILE"), "a detector, as detect fit wrote it"],
+    detector: Detector,
     source: Input,
     out: Annotated[str | Path, Usage("--out DIR"), "folder of the results"],
     *,
@@ -147,10 +148,10 @@ def score(
     """Say which samples are anomalies, and draw the worst.
 
     Writes a folder with the scores of INPUT and a picture, of a series also the intervals of time
-    that are odd; returns a summary. With `fdr` the
-    samples are judged together, by Benjamini and Hochberg's procedure, and the detector's own
-    false-alarm rate is not used. Raises `InputError` for a mistake, before anything is
-    written, and `IncompleteError` after the work if some files were bad.
+    that are odd; returns a summary. With `fdr` the samples are judged together, by Benjamini and
+    Hochberg's procedure, and the detector's own false-alarm rate is not used. Raises `InputError`
+    for a mistake, before anything is written, and `IncompleteError` after the work if some files
+    were bad.
     """
     from diabolo.report import alarms
 
@@ -165,8 +166,9 @@ def score(
     runs.tell_unlike(judge.model_, samples)
     with folder_atomically(path) as folder, quietly():
         _write_scores(folder / SCORES, found, _cells(judge, samples, engine))
-        draw = partial(alarms.draw_worst, caption=found.caption, count=worst)
-        draw(folder / WORST, judge, samples, found.scores)
+        alarms.draw_worst(
+            folder / WORST, judge, samples, found.scores, caption=found.caption, count=worst
+        )
         spans = [] if samples.series is None else _write_spans(folder, found)
         written = [str(path / p.name) for p in sorted(folder.iterdir())]
     flagged = found.answers[2]

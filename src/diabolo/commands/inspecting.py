@@ -62,7 +62,6 @@ def evaluate(
     of its test samples.
     """
     from diabolo.tasks.evaluation import evaluate as measure
-    from diabolo.tasks.judging import judge
 
     fitted, recipe = runs.load_model(model), runs.recipe_beside(model)
     if recipe is None and source is None:
@@ -79,6 +78,8 @@ def evaluate(
         numbers = measure(fitted, test.array, condition=condition, seed=fitted.seed_)
         failures, tested, learnt = test.failures, str(source), (None, None)
     if everything:
+        from diabolo.tasks.judging import judge
+
         known = {"of_digits": is_mnist(tested), "seed": fitted.seed_}
         numbers |= judge(fitted, test.array, test.labels, *learnt, **known)
     return complete(numbers, failures)

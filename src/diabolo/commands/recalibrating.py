@@ -5,7 +5,7 @@ from typing import Annotated
 
 from diabolo.arguments import Usage
 from diabolo.commands import Told, command, runs
-from diabolo.commands.detecting import free_file, load_detector
+from diabolo.commands.detecting import Detector, free_file, load_detector
 from diabolo.data.spec import INPUT
 from diabolo.errors import complete
 
@@ -16,7 +16,7 @@ from diabolo.errors import complete
     name="detect feedback",
 )
 def feedback(
-    detector: Annotated[str | Path, Usage("FILE"), "a detector, as detect fit wrote it"],
+    detector: Detector,
     normal: Annotated[
         str, Usage("--normal INPUT"), f"samples that were flagged and are normal: {INPUT}"
     ],

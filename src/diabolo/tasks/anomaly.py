@@ -15,7 +15,6 @@ Predictors", 2012; S. Bates, E. Candès, L. Lei, Y. Romano, M. Sesia, "Testing f
 Conformal p-values", 2023.
 """
 
-import copy
 import math
 import warnings
 from collections.abc import Callable, Iterator
@@ -47,13 +46,14 @@ from diabolo.networks import takes_images
 from diabolo.params import Parameters, Seed, to_config
 from diabolo.tasks import conformal, criteria, nearby, oddness
 from diabolo.tasks.oddness import OddCell, errors
+from diabolo.tasks.prefit import Prefit
 from diabolo.train import generator, prefixed
 
 PREFIX = "detector "  # of a detector's tensors in a model file
 CALIBRATION, SEEN = "calibration_scores", "seen"
 
 
-class AnomalyDetector(OutlierMixin, Parameters):
+class AnomalyDetector(OutlierMixin, Prefit, Parameters):
     """Flags what is unlike the normal samples it was fitted on, with a known rate of false alarms.
 
     The rate is one on average over calibration sets. That of the one at hand may be above it or
@@ -138,12 +138,6 @@ class AnomalyDetector(OutlierMixin, Parameters):
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "calibration_scores_")
 
-    def __sklearn_clone__(self) -> Self:
-        twin: Self = super().__sklearn_clone__()
-        if self.prefit:
-            twin.model = self.model
-        return twin
-
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn what is normal from X, all of it normal; `y` is ignored.
 
@@ -154,7 +148,7 @@ class AnomalyDetector(OutlierMixin, Parameters):
         p, X = self.validated(), X if is_frame(X) else as_rows(X, sure=True)
         seed = find_seed(p.random_state)
         if p.prefit:
-            model = _as_it_is(self.model)
+            model = self._as_it_is()
             tell([finding for finding in model.findings_ if finding.broken], aloud=False)
             with self._named(model):
                 count, seen = _counts(model, X)
@@ -382,14 +376,6 @@ PLAIN = {
     "validation_fraction": 0.0,
     "early_stopping": None,
 }
-
-
-def _as_it_is(model: Estimator | None) -> Estimator:
-    """A fitted model, as it stays whatever its owner does with it."""
-    if model is None:
-        raise InputError("With prefit there must be a fitted model: give AnomalyDetector(model).")
-    check_is_fitted(model)
-    return copy.copy(model)
 
 
 def _counts(model: Estimator, X: Any) -> tuple[int, int]:

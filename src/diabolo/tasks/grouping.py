@@ -9,7 +9,6 @@ codes (R. Campello, D. Moulavi, J. Sander, "Density-Based Clustering Based on Hi
 Estimates", 2013).
 """
 
-import copy
 from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
@@ -34,6 +33,7 @@ from diabolo.inputs import as_rows, find_seed
 from diabolo.models.umap import UMAPAutoencoder
 from diabolo.names import is_frame
 from diabolo.params import Count, Parameters, Seed, to_config
+from diabolo.tasks.prefit import Prefit
 from diabolo.tasks.sampling import LatentSampler
 from diabolo.train import prefixed
 
@@ -43,7 +43,7 @@ LOOKED, SMALLEST, FEWEST = 10_000, 0.01, 5  # codes that are counted; share of a
 SIZE = 10  # numbers in a code of an own model
 
 
-class LatentClusterer(ClusterMixin, Parameters):
+class LatentClusterer(ClusterMixin, Prefit, Parameters):
     """Parts samples into groups by their codes, and says of new ones which group they are of.
 
     The codes are those of a `model`, and where there is none of a `UMAPAutoencoder` with 10
@@ -76,17 +76,11 @@ class LatentClusterer(ClusterMixin, Parameters):
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "sampler_")
 
-    def __sklearn_clone__(self) -> Self:
-        twin: Self = super().__sklearn_clone__()
-        if self.prefit:
-            twin.model = self.model
-        return twin
-
     def fit(self, X: Any, y: Any = None) -> Self:
         """Find the groups of X; `y` is ignored. After a failure nothing is changed."""
         p, seed = self.validated(), find_seed(self.random_state)
         X = brought(X)
-        model = _as_it_is(self.model) if p.prefit else _new_model(self.model, X, seed).fit(X)
+        model = self._as_it_is() if p.prefit else _new_model(self.model, X, seed).fit(X)
         z = np.asarray(model.transform(X), np.float64)
         count = clusters(z, seed) if p.groups == "auto" else p.groups
         sampler = LatentSampler(model, components=count, random_state=seed)
@@ -191,14 +185,6 @@ def agreement(labels: Any, groups: Any) -> dict[str, float]:
         "accuracy": float(accuracy),
         "nmi": float(normalized_mutual_info_score(labels, groups)),
     }
-
-
-def _as_it_is(model: Estimator | None) -> Estimator:
-    """A fitted model, as it stays whatever its owner does with it."""
-    if model is None:
-        raise InputError("With prefit there must be a fitted model: give LatentClusterer(model).")
-    check_is_fitted(model)
-    return copy.copy(model)
 
 
 def _new_model(model: Estimator | None, X: Any, seed: int) -> Estimator:
