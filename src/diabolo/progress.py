@@ -56,10 +56,11 @@ class Progress:
         """An epoch ended with these losses, at `rate` samples per second."""
         self.epoch += 1
         validation = "" if val_loss is None else f"  val_loss {val_loss:.5g}"
-        state = f"loss {loss:.5g}{validation}  {rate:,.0f} {self.what}/s"
+        speed = f"{rate:,.0f} {self.what}/s"
+        state = f"loss {loss:.5g}{validation}  {speed}"
         self.losses.append((loss, val_loss))
         if self.picture:
-            self._draw(state)
+            self._draw(speed)
         elif self.bar.disable:
             self._line(state)
         else:
@@ -76,7 +77,7 @@ class Progress:
         times = f"elapsed {_clock(elapsed)}  remaining {_clock(remaining)}"
         print(f"epoch {self.epoch}/{self.epochs}  {state}  {times}", file=sys.stderr, flush=True)
 
-    def _draw(self, state: str) -> None:
+    def _draw(self, speed: str) -> None:
         """The loss so far, in place of the picture before; of many fast epochs not each."""
         start = time.perf_counter()
         if start < self.due and self.epoch < self.epochs:
@@ -89,7 +90,7 @@ class Progress:
         validation = None if None in val_loss else val_loss
         with figures.theme():
             figure = figures.loss(loss, validation, unit=self.unit, first_epoch=self.first + 1)
-            figure.axes[0].set_title(f"epoch {self.epoch}/{self.epochs}  {state}")
+            figure.axes[0].set_title(f"epoch {self.epoch}/{self.epochs}  {speed}")
             self.picture.update(Image(figures.to_png(figure)))
         now = time.perf_counter()
         self.due = now + SHARE * (now - start)
