@@ -27,6 +27,7 @@ from diabolo.defaults import AUTO, FOUND, suited
 from diabolo.doctor import Finding
 from diabolo.errors import InputError, Interrupted
 from diabolo.fitted import Fitted, Plan
+from diabolo.hub import Pushed
 from diabolo.hyperparameters import Hyperparameters
 from diabolo.infer import in_blocks, trace
 from diabolo.inputs import as_codes, find_device, find_seed, like
@@ -42,7 +43,7 @@ from diabolo.train import generator
 Temperature = Annotated[float, Ge(0)]
 
 
-class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Hyperparameters, ABC):
+class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Pushed, Hyperparameters, ABC):
     """What every autoencoder shares: its parameters, `fit`, and the uses of a fitted model.
 
     X is `(N, D)`, `(N, H, W)`, `(N, C, H, W)` or `(N, C, D, H, W)`, numpy or torch, of bool,

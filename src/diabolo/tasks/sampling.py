@@ -25,6 +25,7 @@ from torch import Tensor
 from diabolo import params, store
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator, Temperature
+from diabolo.hub import Pushed
 from diabolo.inputs import as_array, as_codes, as_rows, find_seed, like
 from diabolo.nearest import blocks_of
 from diabolo.nearest import nearest as rows_nearest
@@ -40,7 +41,7 @@ PREFIX = "sampler "  # of a sampler's tensors in a model file
 LARGEST = 1e15  # value whose square, summed over the features, is within float32
 
 
-class LatentSampler(Parameters):
+class LatentSampler(Pushed, Parameters):
     """A prior for any fitted model: p(z) = sum_c w_c N(z; m_c, S_c), fitted to codes by EM.
 
     With full covariances S_c; "gaussian" is one component, the mean and the covariance of the
