@@ -300,6 +300,19 @@ def test_a_row_is_changed_and_its_odd_cell_named(page):
     assert page.one("[data-view=anomaly] .cells tbody th").text == "depth"
 
 
+def test_a_signal_is_drawn_and_a_row_is_not(page, root):
+    steps = np.arange(40) + np.random.default_rng(0).random((60, 1)) * 9
+    x = np.stack([np.sin(steps / 3), np.cos(steps / 5)], 1).astype(np.float32)
+    told = {"network": "conv", "dimensions": 1, "hidden": (8,), "latent_dim": 4, "epochs": 9}
+    Autoencoder(**told, random_state=0).fit(x).save(root / "signal.safetensors")
+    page.show("row", model="signal.safetensors")
+    page.until(lambda: len(page.all("[data-view=row] .line-chart polyline")) == 4)
+    assert "Step" in page.one("[data-view=row] .line-chart").text
+    page.show("row", model="runs/table")
+    page.until(lambda: page.one(".cells tbody input"))
+    assert not page.one("[data-view=row] .line-chart").is_displayed()
+
+
 def test_rows_of_a_file_are_walked_and_one_is_pasted(page, root, tmp_path):
     page.show("row", model="runs/table")
     opened = page.one("[data-view=row] input[type=file]")
