@@ -130,8 +130,8 @@ def test_a_prior_finds_what_follows_what():
     law = Autoregressive(2, 5, lambda z: z.long(), lambda n: n.float(), draw)
     first = torch.randint(4, (256, 1), generator=draw)
     data = torch.cat([first, first + 1], 1).float()
-    optimizer = torch.optim.Adam(law.parameters(), 0.01)
-    for _ in range(60):
+    optimizer = torch.optim.Adam(law.parameters(), 0.03)
+    for _ in range(150):
         optimizer.zero_grad()
         loss = -law.log_prob(data).mean()
         loss.backward()
