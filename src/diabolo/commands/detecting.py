@@ -72,7 +72,7 @@ def fit(
     size: spec.Size = None,
     fit: spec.Fit = None,
     force: Annotated[bool, "replace what is there, and save even a broken detector"] = False,
-) -> list[str]:
+) -> Told:
     """Learn what is normal from normal samples.
 
     Fits a detector on DATA and writes it; returns what was done, in lines. The model of a RECIPE
@@ -121,7 +121,15 @@ def fit(
     lines = _what_was_done(detector, len(X), model, known=known is not None)
     if samples.series is not None:
         lines.append(SERIES)
-    return complete([*samples.notes, *told, *lines, str(out)], samples.failures)
+    numbers = {
+        "samples": len(X),
+        "calibrated_on": len(detector.calibration_scores_),
+        "false_alarm_rate": false_alarm_rate,
+        "below": float(detector.offset_) if isfinite(detector.offset_) else None,
+        "file": str(out),
+    }
+    done = Told([*samples.notes, *told, *lines, str(out)], **numbers)
+    return complete(done, samples.failures)
 
 
 @command(
