@@ -19,15 +19,18 @@ from diabolo.commands.applying import (
     reconstruct_by,
 )
 from diabolo.commands.photographs import clean_files, image_files
+from diabolo.data.files import folder_atomically
 from diabolo.data.samples import Samples, kind_by_name
 from diabolo.errors import IncompleteError, InputError, complete
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from diabolo.data.images import Found
     from diabolo.estimator import Estimator
 
 TUNED = 20  # training images that filters are tuned on
+GROUP = 2**22  # bytes of images of a folder that are cleaned at a time
 Level = Annotated[
     float | None,
     Ge(0),
@@ -71,6 +74,7 @@ def denoise(
     """
     import numpy as np
 
+    from diabolo.data.sources import find_files
     from diabolo.report import write_picture
     from diabolo.tasks import comparing, filling, filters, whole
 
@@ -89,10 +93,15 @@ def denoise(
     ):
         asked = {"masks": masks} if masks else {"level": level, "ensemble": ensemble}
         return clean_files(fitted, files, out, picture, engine, **asked)
+    plain = not (mask or level is not None or ensemble or whole.takes_level(fitted))
+    if plain and not corrupt and engine is None and kind_by_name(out) == "folder":
+        many = find_files(source)
+        if many is not None:
+            return _clean_folder(fitted, many, out, picture)
     parts = data.read_each(source)
     runs.tell(parts[0].told)
     if parts[0].on_disk:
-        if not (mask or level is not None or ensemble or whole.takes_level(fitted)):
+        if plain:
             return _rows(fitted, source, out, **drawn, engine=engine, force=force)
         parts = [replace(parts[0], array=np.asarray(parts[0].array))]
     if len(parts) > 1 and kind_by_name(out) != "folder":
@@ -130,6 +139,38 @@ def _rows(fitted: "Estimator", source: str, out: str | Path, **options: Any) -> 
 
 def _told(written: list[Path]) -> Told:
     return Told(written, files=[*map(str, written)])
+
+
+def _clean_folder(model: "Estimator", files: "Found", out: Path, picture: Path) -> Told:
+    """Images of any sizes cleaned and written, so many at a time; the first of them are shown."""
+    from diabolo.data import encoding, images, outputs
+    from diabolo.report import write_picture
+    from diabolo.tasks import comparing
+
+    found, failed = images.headers(files.folder, files.names)
+    names = encoding.file_names([*found], [form.mode for form in found.values()])
+    targets, shown = dict(zip(found, names, strict=True)), list[comparing.Denoised]()
+    with folder_atomically(out) as folder:
+        for group in images.groups(found, GROUP):
+            parts, broken = images.decoded(files.folder, group)
+            failed |= broken
+            if parts and not shown:
+                _tell_unlike(model, [part.array for part in parts])
+            done, more = comparing.each_that_can(parts, model)
+            failed |= more
+            for one in done:
+                named = [targets[name] for name in one.samples.names]
+                outputs.write_into(folder, named, one.output, one.samples.array.dtype)
+            shown = shown or done
+        failures = [*files.failures, *(failed[name] for name in files.names if name in failed)]
+        if not shown:
+            raise InputError(f"None of the images can be denoised; {failures[0]}")
+    runs.tell([*files.notes, *images.notes_on(found, failed)])
+    written = [out]
+    if model.image_shape_ and model.image_shape_[0] in (1, 3):
+        write_picture(picture, lambda: comparing.picture(shown))
+        written.append(picture)
+    return complete(_told(written), failures)
 
 
 def _check(

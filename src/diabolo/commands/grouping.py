@@ -24,7 +24,7 @@ MOST = 40  # groups in the picture
 AUTO = "auto"
 
 
-@command("use", "diabolo cluster runs/map photos/ --groups 10 --out groups/")
+@command("use", "diabolo cluster runs/embed photos/ --groups 10 --out groups/")
 def cluster(
     model: Annotated[
         str | Path, Usage("MODEL"), "a .safetensors file or a run folder, or a saved clusterer"

@@ -93,18 +93,27 @@ def each(
 
     `level` and `ensemble` as for `denoising.denoise`, by an engine.
     """
-    done, failures = list[Denoised](), list(parts[0].failures)
     options: Any = {"level": level, "ensemble": ensemble, "engine": engine}
+    if len(parts) == 1:
+        return [_denoised(parts[0], model, seed, **options)], parts[0].failures
+    done, failed = each_that_can(parts, model, seed, **options)
+    failures = [*parts[0].failures, *failed.values()]
+    if not done:
+        raise InputError(f"None of the images can be denoised; {failures[0]}")
+    return done, failures
+
+
+def each_that_can(
+    parts: Sequence[Samples], model: Estimator, seed: int | None = None, **options: Any
+) -> tuple[list[Denoised], dict[str, str]]:
+    """The images of each size denoised; a sentence on each that the model cannot take."""
+    done, failed = list[Denoised](), dict[str, str]()
     for samples in parts:
         try:
             done.append(_denoised(samples, model, seed, **options))
         except InputError as error:
-            if len(parts) == 1:
-                raise
-            failures += [f"{name}: {error}" for name in samples.names]
-    if not done:
-        raise InputError(f"None of the images can be denoised; {failures[0]}")
-    return done, failures
+            failed |= {name: f"{name}: {error}" for name in samples.names}
+    return done, failed
 
 
 def middle_of(model: Estimator, name: str, before: np.ndarray, after: np.ndarray) -> Denoised:
@@ -122,7 +131,12 @@ def middle_of(model: Estimator, name: str, before: np.ndarray, after: np.ndarray
 
 
 def _denoised(
-    samples: Samples, model: Estimator, seed: int | None, *, engine: str | None, **asked: Any
+    samples: Samples,
+    model: Estimator,
+    seed: int | None,
+    *,
+    engine: str | None = None,
+    **asked: Any,
 ) -> Denoised:
     clean, marks = samples.array, None
     seen = clean if samples.noisy is None else samples.noisy
