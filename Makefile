@@ -15,7 +15,7 @@ test: check      ## set up, then lint, types and all tests but the slow ones
 test-slow: $(READY) ## the five articles, to the end (half an hour)
 	$(BIN)/pytest -m slow
 
-stress: $(READY) ## 30 trainings killed and resumed, 20,000 mutated model files, every model with every network (minutes)
+stress: $(READY) ## Trainings killed, and power cut, at every change of a file, 20,000 mutated model files, every model with every network (minutes)
 	$(BIN)/pytest -m stress
 
 UV := uv run --isolated --no-project --with-editable ".[dev]"
