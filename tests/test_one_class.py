@@ -61,9 +61,9 @@ def test_a_stroke_beside_its_place_counts_less_than_one_far_away():
     line = torch.zeros(28, 28, dtype=torch.float64)
     line[10] = 1
     near, far = line.roll(1, 0), line.roll(10, 0)
-    cost = [oddness._blur(line - other, 0).square().sum() for other in (near, far)]
+    cost = [oddness.blurred(line - other, 0).square().sum() for other in (near, far)]
     assert cost[0] < 0.2 * cost[1]
-    assert float(oddness._blur(line, 0)[:, 14].sum()) == pytest.approx(1, abs=1e-6)
+    assert float(oddness.blurred(line, 0)[:, 14].sum()) == pytest.approx(1, abs=1e-6)
 
 
 def test_thin_digits_pass_as_normal_by_the_error_and_not_by_the_shape(model, digits):

@@ -10,6 +10,7 @@ import numpy as np
 from annotated_types import Ge
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 
 from diabolo import recipes
@@ -80,6 +81,15 @@ def models(service: Served) -> Models:
 def about(service: Served, model: Name = "") -> About:
     """What a model is."""
     return _about(service.shelf.take(model), service)
+
+
+@api.get("/report", response_class=HTMLResponse)
+def report(service: Served, model: Name = "") -> str:
+    """The page of a run, or of a detector."""
+    path = listing.report_of(service.shelf.take(model).path)
+    if not path.is_file():
+        raise HTTPException(404, f"{model or path.stem} has no report.")
+    return path.read_text(encoding="utf-8")
 
 
 @api.get("/samples")

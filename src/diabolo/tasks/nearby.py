@@ -17,6 +17,7 @@ beside it.
 """
 
 from functools import reduce
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +25,9 @@ from sklearn.covariance import ledoit_wolf
 from torch import Tensor
 
 from diabolo import infer
+from diabolo.estimator import Estimator
+from diabolo.nearest import blocks_of
+from diabolo.nearest import nearest as nearest_rows
 from diabolo.net import Net
 from diabolo.scaling import TableScaling
 from diabolo.tasks.oddness import errors
@@ -83,6 +87,20 @@ def learn(score: str, net: Net, rows: Tensor) -> dict[str, Tensor]:
         least = FLOOR * mean.mean() if mean.any() else mean.new_ones(())
         learnt["spread"] = mean.clamp(min=float(least))
     return learnt
+
+
+def beside(model: Estimator, X: Any, normal: Any, n: int) -> np.ndarray:
+    """The places (N, n) in `normal` of the samples there that are nearest to each of X.
+
+    By the distance of scaled values, without gaps, nearest first; of fewer than `n` all.
+    """
+    net = model.net_
+    points, kept = (
+        infer.in_blocks(net, lambda x: _values(net, x).float(), model.rows(rows))
+        for rows in (X, normal)
+    )
+    found = nearest_rows(points, blocks_of(kept), min(n, len(kept)))
+    return np.asarray(found.indices)
 
 
 def score(score: str, net: Net, learnt: dict[str, Tensor]) -> "_Oddness":

@@ -116,13 +116,13 @@ def shape_errors(net: Net, x: Tensor, image: tuple[int, ...]) -> Tensor:
 
     def power(values: Tensor) -> Tensor:
         pixels = (values / (bright - dark)).unflatten(1, image).movedim(0, -1).contiguous()
-        blurred = _blur(_blur(pixels, 1), 2)
-        return blurred.flatten(0, -2).t().contiguous().square().mean(1)
+        soft = blurred(blurred(pixels, 1), 2)
+        return soft.flatten(0, -2).t().contiguous().square().mean(1)
 
     return power(output - x.double()) / power(x.double() - dark).sqrt()
 
 
-def _blur(pixels: Tensor, dim: int) -> Tensor:
+def blurred(pixels: Tensor, dim: int) -> Tensor:
     """A convolution along a dimension with a Gaussian of standard deviation `BLUR`.
 
     By single sums and products, which are alike wherever a value lies; a matrix product's are not.
