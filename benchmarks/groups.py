@@ -4,8 +4,7 @@ Fitted on the 60,000 training digits; then the groups of the 10,000 test digits 
 their labels: accuracy by the best pairing of ten groups with ten digits, in percent, and the
 normalised mutual information. `auto` is how many groups are found where the number is not given;
 minutes are those of the processor for the fit. `--held`: the last 10,000 training digits stand in
-for the test digits. The autoencoder is `embed-2` with `MORE`, ten numbers in a code; or with
-`--model FILE` a fitted one, such as `benchmarks.maps --out DIR` leaves.
+for the test digits. The autoencoder is the recipe `embed-32`; or with `--model FILE` a fitted one.
 """
 
 import argparse
@@ -19,9 +18,7 @@ from sklearn.mixture import GaussianMixture
 from benchmarks.anomaly import recipe
 from diabolo import LatentClusterer, load
 from diabolo.data.mnist import read_split
-from diabolo.tasks.grouping import agreement, clusters
-
-MORE = {"latent_dim": 10, "min_dist": 0.0}
+from diabolo.tasks.grouping import agreement
 
 
 def main() -> None:
@@ -38,18 +35,18 @@ def main() -> None:
     print("| groups | accuracy | NMI | auto | minutes |", "|---|---|---|---|---|", sep="\n")
     row("PCA-10 and a mixture", plain(x)(t), labels)
     given = dict(each.split("=") for each in options.set)
-    more = MORE | {k: float(v) if "." in v else int(v) for k, v in given.items()}
+    more = {k: float(v) if "." in v else int(v) for k, v in given.items()}
     for seed in range(options.seeds):
         begun = time.process_time()
         if options.model is None:
-            model = recipe("embed-2").set_params(**more, random_state=seed).fit(x)
+            model = recipe("embed-32").set_params(**more, random_state=seed).fit(x)
         else:
             model = load(options.model)
         found = LatentClusterer(model, groups=10, prefit=True, random_state=seed).fit(x)
         minutes = (time.process_time() - begun) / 60
-        count = clusters(np.asarray(model.transform(x), np.float64), seed)
+        free = LatentClusterer(model, prefit=True, random_state=seed).fit(x)
         name = f"diabolo LatentClusterer, seed {seed}"
-        row(name, found.predict(t), labels, str(count), f"{minutes:.1f}")
+        row(name, found.predict(t), labels, str(free.n_groups_), f"{minutes:.1f}")
 
 
 def plain(x: np.ndarray) -> Any:

@@ -1,12 +1,18 @@
-"""Data larger than memory: python -m benchmarks.larger memory|speed
+"""Data larger than memory: python -m benchmarks.larger memory|speed|parquet|denoise|images
 
 `memory`: an epoch over a sparse map of 20 GB, and codes of a part of it; the peak of the memory.
 `speed`: images/s from a map and from memory, in turns.
+The others are a command on so much data and on four times as much, and the peaks of its memory:
+`parquet`: an epoch over a table; `denoise`: a folder of images of several sizes, by a model of
+28 x 28; `images`: images of a map reconstructed into a folder.
 """
 
 import argparse
+import os
 import resource
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 import warnings
@@ -14,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+GROWN = ("parquet", "denoise", "images")
 SIDE, DENSE = 64, {"latent_dim": 8, "hidden": (16,), "linear": False, "random_state": 0}
 
 
@@ -73,10 +80,72 @@ def speed(folder: Path, rounds: int) -> None:
         print(f"ratio {middle['map'] / middle['memory']:.2f}")
 
 
+def grown(what: str, folder: Path) -> None:
+    """A command on two sizes of data: how much they are, and the peak of its memory."""
+    run("fit", "dae", "--limit", 2000, "--epochs", 1, "--force", "--out", folder / "dae")
+    for times in (1, 4):
+        place = folder / f"{what}{times}"
+        size, words = globals()[what](place, folder, times)
+        start, high = time.perf_counter(), run(*words, "--force", "--out", f"{place}-out")
+        seconds = time.perf_counter() - start
+        print(f"{what}: {size / 1e9:.2f} GB, peak {high:.2f} GB, {seconds:.0f} s", flush=True)
+
+
+def run(*words: object) -> float:
+    """The peak of the memory of a command, in GB."""
+    command = [sys.executable, "-m", "diabolo", *map(str, words)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"{' '.join(command)} ended with {status}.")
+    return usage.ru_maxrss * 1024 / 1e9
+
+
+def parquet(place: Path, folder: Path, times: int) -> tuple[float, list[object]]:
+    """A table of 500 columns."""
+    import pyarrow
+    from pyarrow import parquet as file
+
+    path, draw = place.with_suffix(".parquet"), np.random.default_rng(0)
+    names = [f"c{number}" for number in range(500)]
+    schema = pyarrow.schema([(name, pyarrow.float32()) for name in names])
+    with file.ParquetWriter(path, schema, compression="none") as writer:
+        for _ in range(15 * times):
+            block = draw.random((500, 20_000), dtype=np.float32)
+            writer.write_table(pyarrow.table([*block], schema=schema))
+    return path.stat().st_size, ["fit", "ae", "--data", path, "--epochs", 1]
+
+
+def denoise(place: Path, folder: Path, times: int) -> tuple[float, list[object]]:
+    """Gray images of five sizes in turns."""
+    from PIL import Image
+
+    place.mkdir()
+    draw, total = np.random.default_rng(0), 0
+    for number in range(600 * times):
+        pixels = draw.integers(0, 255, (200 + 20 * (number % 5), 240), dtype=np.uint8)
+        Image.fromarray(pixels).save(place / f"{number:05}.png", compress_level=1)
+        total += pixels.nbytes
+    return total, ["denoise", folder / "dae", place]
+
+
+def images(place: Path, folder: Path, times: int) -> tuple[float, list[object]]:
+    """Noise of 128 x 128 pixels in colour, and a model of such."""
+    shape, draw = (4000 * times, 3, 128, 128), np.random.default_rng(0)
+    path, few = place.with_suffix(".npy"), folder / "few.npy"
+    x = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    for start in range(0, len(x), 1000):
+        x[start : start + 1000] = draw.integers(0, 255, (1000, *shape[1:]), dtype=np.uint8)
+    np.save(few, x[:200])
+    parameters = ["--hidden", 8, "--latent-dim", 4, "--epochs", 1, "--force"]
+    run("fit", "ae", "--data", few, *parameters, "--out", folder / "coloured")
+    return x.nbytes, ["reconstruct", folder / "coloured", path]
+
+
 def main() -> None:
     """Measure what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["memory", "speed"])
+    parser.add_argument("what", choices=["memory", "speed", *GROWN])
     parser.add_argument("--gigabytes", type=float, default=20.0)
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
@@ -86,6 +155,8 @@ def main() -> None:
             memory(Path(folder), given.gigabytes)
         elif given.what == "speed":
             speed(Path(folder), given.rounds)
+        else:
+            grown(given.what, Path(folder))
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def test_the_discrepancy_is_that_of_draws():
 
 def test_the_codes_are_brought_to_the_prior(tmp_path):
     random = np.random.default_rng(0)
-    X = (random.normal(size=(600, 2)) @ random.normal(size=(2, 10)) * 2 + 5).astype(np.float32)
+    X = (random.normal(size=(300, 2)) @ random.normal(size=(2, 10)) * 2 + 5).astype(np.float32)
     options = PLAIN | SMALL | {"latent_dim": 2, "scaling": "standard", "epochs": 30}
     found = {w: WAE(**options, discrepancy=w).fit(X) for w in (0.0, 100.0)}
     numbers = {w: evaluate(model, X)["test"] for w, model in found.items()}

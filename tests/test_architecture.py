@@ -16,8 +16,8 @@ SOURCE = Path(diabolo.__file__).parent
 LEVELS = [
     "errors arguments inputs params draw layers beside backprop divergence distributed optim train"
     " progress data metrics linear denoiser sparse annealing figures names columns gaps noise"
-    " shipped integers exact nearest",
-    "scaling networks corruption condition bottleneck rate store intake engines",
+    " shipped integers exact nearest autoregressive",
+    "scaling networks corruption condition bottleneck rate store intake engines hub",
     "likelihood units priors",
     "net hyperparameters",
     "infer begin",

@@ -319,6 +319,32 @@ def test_pictures_from_codes(vae, tmp_path):
         assert size(tmp_path / f"{name}.png")[0] > 100
 
 
+def test_what_is_said_in_numbers_comes_as_json(dae, vae, quick, tmp_path, capsys):
+    capsys.readouterr()
+
+    def told(*words):
+        assert run(*words, "--json") == 0
+        return json.loads(capsys.readouterr().out)
+
+    out = tmp_path / "run"
+    numbers = told("fit", "ae-32", "--limit", 60, "--epochs", 1, "--out", out)
+    assert numbers == {"folder": str(out), **json.loads((out / "metrics.json").read_text())}
+    clean = tmp_path / "clean"
+    found = told("denoise", dae, "mnist:test:5", "--corrupt", "--out", clean)
+    methods, files = found["methods"], found["files"]
+    assert methods["corrupted"]["psnr"] < methods["denoised"]["psnr"]
+    assert files == [str(clean), f"{clean}-comparison.png"]
+    new = tmp_path / "new.npy"
+    told_of = told("generate", vae, "-n", 4, "--out", new, "--nearest")
+    assert told_of["samples"] == 4
+    assert 0 <= told_of["nearest"]["share_near"] <= 1
+    groups = told("cluster", dae, "mnist:test:60", "--groups", 2, "--out", tmp_path / "g")
+    assert sum(groups["groups"]) == groups["samples"] == 60
+    judge = told("detect", "fit", dae, "mnist:test:200", "--out", tmp_path / "d.safetensors")
+    assert judge["samples"] == judge["calibrated_on"] == 200
+    assert judge["below"] < 0
+
+
 def test_runs_are_compared(dae, vae, tmp_path, capsys):
     capsys.readouterr()
     assert run("compare", dae, vae, "--out", tmp_path / "c.png", "--json") == 0

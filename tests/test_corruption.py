@@ -289,7 +289,7 @@ def test_half_of_the_unit_range_is_a_quarter_of_the_symmetric_one(scaling, sprea
 
 
 @pytest.mark.parametrize("corruption", ALL, ids=str)
-@pytest.mark.parametrize("scaling", ["unit", "symmetric"])
+@pytest.mark.parametrize("scaling", ["unit", pytest.param("symmetric", marks=pytest.mark.stress)])
 def test_corrupt_answers_in_the_units_and_shape_of_the_input(digits, corruption, scaling):
     model = denoiser(digits, scaling=scaling, corruption=corruption)
     noisy, again, other = (model.corrupt(digits, random_state=seed) for seed in (0, 0, 1))

@@ -9,9 +9,10 @@ import torch
 from conftest import SMALL, run
 from PIL import Image
 
-from diabolo import Autoencoder, metrics
+from diabolo import Autoencoder, data, metrics
+from diabolo.commands import denoising
 from diabolo.corruption import GaussianNoise, SaltAndPepper, Watermark
-from diabolo.data import patches, read, read_each
+from diabolo.data import outputs, patches, read, read_each
 from diabolo.errors import InputError
 from diabolo.tasks import filters
 from diabolo.tasks.denoising import corrupt, denoise, in_tiles, marks
@@ -286,6 +287,25 @@ def test_a_folder_of_several_sizes_keeps_names_and_names_the_bad(file, gray, tmp
         written = read(tmp_path / "out" / f"{name}.png").array
         np.testing.assert_array_equal(written, np.rint(denoise(gray, image[None])))
     assert [len(part.array) for part in read_each(folder)] == [2, 1]
+
+
+def test_a_folder_is_cleaned_and_written_in_parts(file, tmp_path, monkeypatch, capsys):
+    sizes = [(20, 30), (12, 16), (20, 30), (12, 16), (16, 16), (16, 16)]
+    images = {f"{n}": pixels(*size, seed=n) for n, size in enumerate(sizes)}
+    folder = folder_of(tmp_path, **images)
+    (folder / "0.png").rename(folder / "first.bmp")
+    (folder / "damaged.png").write_bytes((folder / "1.png").read_bytes()[:60])
+    for name, most in {"whole": 2**22, "parts": 700}.items():
+        monkeypatch.setattr(denoising, "GROUP", most)
+        monkeypatch.setattr(outputs, "BYTES", most)
+        assert run("denoise", file, folder, "--out", tmp_path / name) == 2
+        assert "damaged.png" in capsys.readouterr().err
+        data.write(tmp_path / f"{name}-alike", pixels(40, 12, 16))
+    for made in ("", "-alike"):
+        found = [sorted((tmp_path / f"{name}{made}").iterdir()) for name in ("whole", "parts")]
+        assert [p.name for p in found[0]] == [p.name for p in found[1]]
+        assert [p.read_bytes() for p in found[0]] == [p.read_bytes() for p in found[1]]
+        assert len(found[0]) == (40 if made else len(images))
 
 
 FILTERS = ("median", "total variation", "wavelet", "non-local means")

@@ -1,4 +1,4 @@
-"""Groups without labels: the mixture, members, agreement with labels, and the command."""
+"""Groups without labels: the map, the mixture, members, agreement with labels, and the command."""
 
 import csv
 
@@ -7,10 +7,14 @@ import pytest
 from conftest import SMALL, run
 from scipy.stats import multivariate_normal
 from sklearn.base import clone
+from sklearn.cluster import KMeans
 
-from diabolo import Autoencoder, LatentClusterer, UMAPAutoencoder, load, store
+from diabolo import Autoencoder, LatentClusterer, load, store
+from diabolo.corruption import Affine
 from diabolo.errors import InputError
+from diabolo.models.umap import graph
 from diabolo.tasks import grouping
+from diabolo.tasks.diffusion import DiffusionMap
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +46,32 @@ def test_groups_are_the_kinds_the_largest_first(clusterer, pictures):
     np.testing.assert_allclose(clusterer.predict_proba(X).sum(axis=1), 1)
 
 
+def test_groups_hang_together_however_they_are_bent():
+    """Two rings, one in the other, which have the same middle."""
+    draw = np.random.default_rng(0)
+    angle, radius = draw.uniform(0, 2 * np.pi, 160), np.repeat([1.0, 3.0], 80)
+    z = np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1)
+    z += draw.normal(0, 0.1, z.shape)
+    found = DiffusionMap.of(z, 30, 0)
+    groups = KMeans(2, n_init=5, random_state=0).fit(found(z))
+    assert grouping.agreement(radius, groups.labels_)["accuracy"] == 1
+    new = groups.predict(found(1.01 * z[::20]))
+    assert np.array_equal(new, groups.labels_[::20])
+
+
+def test_places_are_eigenvectors_of_the_walk_and_new_codes_have_their_neighbours():
+    z = np.random.default_rng(0).normal(size=(60, 3))
+    found = DiffusionMap.of(z, 4, 0)
+    heads, tails, weights = graph(found.codes, 15)
+    walk = np.zeros((60, 60))
+    walk[heads, tails] = weights
+    walk /= walk.sum(1, keepdims=True)
+    values = np.sort(np.linalg.eigvals(walk).real)[::-1][:4]
+    r = found.places.double().numpy()[:, ::-1]
+    np.testing.assert_allclose(walk @ r, r * values, atol=2e-3 * np.abs(r).max())
+    np.testing.assert_allclose(np.linalg.norm(found(z + 0.01), axis=1), 1)
+
+
 def test_there_are_as_many_groups_as_dense_clusters():
     draw = np.random.default_rng(0)
     z = draw.normal(size=(400, 3))
@@ -50,22 +80,25 @@ def test_there_are_as_many_groups_as_dense_clusters():
 
 
 def test_the_joint_density_is_that_of_the_mixture(clusterer, pictures):
-    law, z = clusterer.sampler_, clusterer.model_.transform(pictures[0]).astype(float)
-    for c, (weight, mean, covariance) in enumerate(
-        zip(law.mixture_.weights_, law.mixture_.means_, law.mixture_.covariances_, strict=True)
-    ):
-        scale = np.diag(law.scale_)
-        normal = multivariate_normal(law.center_ + mean @ scale, scale @ covariance @ scale)
-        expected = np.log(weight) + normal.logpdf(z)
+    z = clusterer.model_.transform(pictures[0])
+    places = clusterer.diffusion_(z)
+    for c, (weight, mean) in enumerate(zip(clusterer.weights_, clusterer.means_, strict=True)):
+        normal = multivariate_normal(mean, clusterer.variance_ * np.eye(len(mean)))
+        expected = np.log(weight) + normal.logpdf(places)
         np.testing.assert_allclose(clusterer.joint(pictures[0])[:, c], expected, rtol=1e-6)
 
 
-def test_a_model_of_its_own_is_seeded_and_as_wide_as_the_samples(pictures):
+def test_a_model_of_its_own_is_seeded_and_undoes_the_pose_of_images(pictures):
     X, _ = pictures
-    for rows, width in ((X, 10), (X[:, 0], 6)):
+    for rows, kind in ((X, Affine), (X[:, 0], type(None))):
         model = grouping._new_model(None, rows, 3)
-        assert isinstance(model, UMAPAutoencoder)
-        assert (model.latent_dim, model.random_state) == (width, 3)
+        assert isinstance(model.corruption, kind)
+        assert model.random_state == 3
+
+
+def test_too_few_samples_are_said(model, pictures):
+    with pytest.raises(InputError, match="X has 2 samples, but there must be 4 or more"):
+        LatentClusterer(model, groups=4, prefit=True).fit(pictures[0][:2])
 
 
 def test_a_file_keeps_it_and_damage_is_said(clusterer, pictures, tmp_path):
@@ -73,9 +106,10 @@ def test_a_file_keeps_it_and_damage_is_said(clusterer, pictures, tmp_path):
     again = load(tmp_path / "c.safetensors")
     assert np.array_equal(again.joint(pictures[0]), clusterer.joint(pictures[0]))
     config, tensors = store.read(tmp_path / "c.safetensors")
-    for change in ({"groups": 4}, {"groups": "auto"}):
+    negative = {"clusterer variance": -tensors["clusterer variance"]}
+    for change, other in (({"groups": 4}, {}), ({"groups": "auto"}, {}), ({}, negative)):
         entry = config | {"clusterer": config["clusterer"] | change}
-        store.write(tmp_path / "bad.safetensors", entry, tensors)
+        store.write(tmp_path / "bad.safetensors", entry, tensors | other)
         with pytest.raises(InputError, match=r"bad.safetensors is damaged"):
             load(tmp_path / "bad.safetensors")
 

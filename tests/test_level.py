@@ -1,5 +1,6 @@
 """Whole photographs: the level of their noise, tiles with margins, and their files."""
 
+import json
 import re
 from io import BytesIO
 
@@ -286,8 +287,11 @@ def folder(tmp_path, china):
 
 
 def test_a_folder_of_everything_is_cleaned_one_by_one(folder, tmp_path, capsys):
-    assert run("denoise", "photo", folder, "--out", tmp_path / "out") == 2
-    said = capsys.readouterr().err
+    assert run("denoise", "photo", folder, "--out", tmp_path / "out", "--json") == 2
+    found, said = capsys.readouterr()
+    levels = json.loads(found)["noise"]
+    assert levels["sub/a.png"] == pytest.approx(20, abs=1)
+    assert "bad.png" not in levels
     assert "diabolo: bad.png is not an image that can be read" in said
     assert re.search(r"sub.a\.png: noise of about (20|19\.)", said)
     assert "one.png: no noise to speak of: left as it is" in said

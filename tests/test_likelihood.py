@@ -155,6 +155,20 @@ def X():  # noqa: N802
     return np.random.default_rng(0).random((64, 10), dtype=np.float32)
 
 
+def test_binarised_grays_are_the_chances_of_what_is_trained_on(X):
+    model = fitted(Autoencoder, X, likelihood=Bernoulli(binarised=True), scaling="unit")
+    stored = torch.from_numpy(X)
+    batch = Batch(stored, stored)
+    noise = [generator(0, "noise", epoch) for epoch in range(400)]
+    seen, clean = zip(*(model.net_.seen(batch, each) for each in noise), strict=True)
+    assert all(torch.equal(a, b) for a, b in zip(seen, clean, strict=True))
+    drawn = torch.stack(clean)
+    assert set(drawn.unique().tolist()) == {0.0, 1.0}
+    assert not torch.equal(drawn[0], drawn[1])
+    off = drawn.mean(0) - model.net_.scaling(stored)
+    assert off.abs().max() < 5 * 0.5 / 400**0.5
+
+
 @pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])
 def test_score_samples_is_minus_the_nll_of_the_reconstruction(X, likelihood):
     model = fitted(Autoencoder, X, likelihood=likelihood)

@@ -16,6 +16,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from diabolo import Autoencoder, load
 from diabolo.corruption import BlindGaussian
+from diabolo.data.mnist import read_split
 
 VIEWS = [
     *[
@@ -36,6 +37,7 @@ def root(tmp_path_factory):
     """A folder with a plain and a denoising run, a run of a table, and a photograph's denoiser."""
     folder = tmp_path_factory.mktemp("studio")
     _fit_others(folder)
+    np.save(folder / "few.npy", read_split("test")[0][:300])
     for recipe in ("ae-32-fast", "dae-32-fast"):
         out = folder / "runs" / recipe.split("-")[0]
         assert run("fit", recipe, "--out", out, "--limit", 600, "--epochs", 1, *FEW) == 0
@@ -235,8 +237,8 @@ def test_a_training_is_started_watched_and_stopped(page, root):
     page.one("#start").click()
     page.until(lambda: "at least 1" in page.one("#mistake").text)
     assert all("422" in entry["message"] for entry in page.browser.get_log("browser"))
-    page.fill("epochs", "400")
-    page.fill("limit", "2000")
+    page.fill("epochs", "4000")
+    page.fill("data", "few.npy")
     page.one("#start").click()
     page.until(lambda: page.all(".live .ten canvas"))
     assert page.one(".live button.stop").is_displayed()
@@ -296,6 +298,19 @@ def test_a_row_is_changed_and_its_odd_cell_named(page):
     page.browser.execute_script("location.hash = 'anomaly'")
     page.until(lambda: page.one("[data-view=anomaly] .verdict.odd"))
     assert page.one("[data-view=anomaly] .cells tbody th").text == "depth"
+
+
+def test_a_signal_is_drawn_and_a_row_is_not(page, root):
+    steps = np.arange(40) + np.random.default_rng(0).random((60, 1)) * 9
+    x = np.stack([np.sin(steps / 3), np.cos(steps / 5)], 1).astype(np.float32)
+    told = {"network": "conv", "dimensions": 1, "hidden": (8,), "latent_dim": 4, "epochs": 9}
+    Autoencoder(**told, random_state=0).fit(x).save(root / "signal.safetensors")
+    page.show("row", model="signal.safetensors")
+    page.until(lambda: len(page.all("[data-view=row] .line-chart polyline")) == 4)
+    assert "Step" in page.one("[data-view=row] .line-chart").text
+    page.show("row", model="runs/table")
+    page.until(lambda: page.one(".cells tbody input"))
+    assert not page.one("[data-view=row] .line-chart").is_displayed()
 
 
 def test_rows_of_a_file_are_walked_and_one_is_pasted(page, root, tmp_path):
@@ -418,14 +433,18 @@ def test_beyond_this_machine_the_address_has_a_token_and_an_empty_folder_leads_t
     page.until(lambda: page.one("#start"))
 
 
-LIGHT = pytest.param(1280, "light", marks=pytest.mark.stress)
+FEW_VIEWS = [VIEWS[place] for place in (0, 2, 4, 5, 7, -1)]
+EVERY = [
+    pytest.param(width, scheme, VIEWS, marks=pytest.mark.stress)
+    for width, scheme in ((390, "dark"), (1280, "light"))
+]
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), LIGHT])
-def test_every_view_is_accessible_and_fits(page, width, scheme):
+@pytest.mark.parametrize(("width", "scheme", "views"), [(390, "dark", FEW_VIEWS), *EVERY])
+def test_every_view_is_accessible_and_fits(page, width, scheme, views):
     axe = Path(axe_core_python.__file__).with_name("axe.min.js").read_text()
     look_as(page.browser, width, scheme)
-    for model, view in VIEWS if scheme == "dark" else VIEWS[:7]:  # the others have the same parts
+    for model, view in views:
         page.show(view, model=model)
         page.settled()
         for screen in (width, 1366):

@@ -1,5 +1,7 @@
 """Plots for notebooks: they show themselves, and draw on axes that are given."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -8,7 +10,6 @@ from tests.conftest import SMALL
 
 from diabolo import (
     Autoencoder,
-    live_loss,
     plot_codes,
     plot_errors,
     plot_loss,
@@ -67,12 +68,17 @@ def test_what_cannot_be_drawn_gets_a_sentence(fitted):
         plot_loss(Autoencoder())
 
 
-def test_the_loss_is_drawn_while_training(monkeypatch):
-    display = pytest.importorskip("IPython.display")
+def test_the_loss_is_drawn_while_training_in_a_notebook(monkeypatch, capsys):
+    IPython = pytest.importorskip("IPython")
     shown = []
-    handle = type("Handle", (), {"update": lambda self, image: shown.append(image.data)})()
-    monkeypatch.setattr(display, "display", lambda **how: handle)
-    Autoencoder(**SMALL).fit(IMAGES, callback=live_loss())
+    handle = SimpleNamespace(update=lambda image: shown.append(image.data))
+    monkeypatch.setattr(IPython, "get_ipython", lambda: SimpleNamespace(kernel=1))
+    monkeypatch.setattr(IPython.display, "display", lambda **how: handle)
+    monkeypatch.setattr("diabolo.progress.SHARE", 0)
+    Autoencoder(**SMALL).fit(IMAGES)
+    assert not shown
+    Autoencoder(**SMALL, verbose=True).fit(IMAGES)
     assert len(shown) == SMALL["epochs"]
     assert shown[0].startswith(b"\x89PNG")
     assert shown[0] != shown[1]
+    assert capsys.readouterr() == ("", "")

@@ -6,6 +6,7 @@ import torch
 from conftest import SMALL, floats
 
 from diabolo import FSQ, VQVAE, ResidualVQVAE, load
+from diabolo.autoregressive import Autoregressive
 from diabolo.errors import InputError
 from diabolo.models.fsq import FiniteCode, Rounding
 from diabolo.models.rvq import ResidualCode
@@ -98,3 +99,46 @@ def test_codes_that_the_levels_do_not_divide_are_refused():
         FSQ(levels=(1, 3)).fit(floats())
     with pytest.raises(InputError, match="leave code_activation out"):
         FSQ(code_activation="relu").fit(floats())
+
+
+@pytest.mark.parametrize("kind", [VQVAE, FSQ, ResidualVQVAE])
+def test_a_prior_is_learnt_drawn_from_and_kept(kind, tmp_path):
+    small = {"latent_dim": 4, "epochs": 3, "prior": "autoregressive"}
+    parts = {VQVAE: {"code_dim": 2}, FSQ: {"levels": (3, 2)}, ResidualVQVAE: {"depth": 2}}
+    small |= parts[kind] | ({} if kind is FSQ else {"codebook_size": 6})
+    model = kind(**SMALL | small).fit(floats())
+    law, z = model.net_.bottleneck.prior(), torch.from_numpy(model.transform(floats()))
+    if kind is not ResidualVQVAE:  # there a sum may have other parts
+        torch.testing.assert_close(law.codes(law.numbers(z)), z)
+    with torch.no_grad():
+        every = torch.cartesian_prod(torch.arange(6), torch.arange(6))
+        chosen = law.logits(every).log_softmax(2).gather(2, every[..., None])
+    assert float(chosen.sum((1, 2)).logsumexp(0)) == pytest.approx(0, abs=1e-5)
+    new = model.sample(6, random_state=0)
+    assert new.shape == (6, *floats().shape[1:])
+    assert not np.allclose(new[0], new[1:])
+    coldest = model.sample(3, temperature=0, random_state=1)
+    np.testing.assert_allclose(coldest[1:], coldest[:1].repeat(2, 0), rtol=1e-5, atol=1e-6)
+    model.save(tmp_path / "model.safetensors")
+    read = load(tmp_path / "model.safetensors", device="cpu")
+    np.testing.assert_array_equal(read.sample(6, random_state=0), new)
+
+
+def test_a_prior_finds_what_follows_what():
+    """The second number is the first and one more, the first any of four."""
+    draw = torch.Generator().manual_seed(0)
+    law = Autoregressive(2, 5, lambda z: z.long(), lambda n: n.float(), draw)
+    first = torch.randint(4, (256, 1), generator=draw)
+    data = torch.cat([first, first + 1], 1).float()
+    optimizer = torch.optim.Adam(law.parameters(), 0.03)
+    for _ in range(150):
+        optimizer.zero_grad()
+        loss = -law.log_prob(data).mean()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() == pytest.approx(np.log(4), abs=0.05)
+    new = law.sample(400, draw)
+    assert (new[:, 1] == new[:, 0] + 1).float().mean() > 0.97
+    assert new[:, 0].long().bincount(minlength=4)[:4].min() > 60
+    by_second = law.logits(torch.tensor([[1, 2], [1, 4]]))
+    assert by_second[0].equal(by_second[1]), "no place sees itself or those behind"

@@ -782,6 +782,7 @@ def test_a_training_becomes_the_run_that_the_command_line_makes(tmp_path, digits
     assert (tmp_path / folder / "report.html").is_file()
 
 
+@pytest.mark.stress
 def test_a_training_that_cannot_be_says_why(tmp_path):
     np.save(tmp_path / "x.npy", np.full((20, 5), np.nan))
     with TestClient(create_app(Service(tmp_path))) as client:

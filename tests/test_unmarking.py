@@ -1,5 +1,7 @@
 """The watermark that images share: found, its opacity, what is left, and the mistakes."""
 
+import json
+
 import numpy as np
 import pytest
 from conftest import failed, run
@@ -164,10 +166,12 @@ def test_a_folder_is_cleaned_and_the_mark_written(photos, clean, capsys):
     assert (photos / "clean-comparison.png").is_file()
 
 
-def test_one_image_is_enough_with_the_marks_own_file(photos, clean):
+def test_one_image_is_enough_with_the_marks_own_file(photos, clean, capsys):
     out = photos / "one.png"
     words = ("--mark", photos / "logo.png", "--out", out)
-    assert run("unmark", photos / "photos" / "07.png", *words) == 0
+    assert run("unmark", photos / "photos" / "07.png", *words, "--json") == 0
+    found = json.loads(capsys.readouterr().out)["marks"]["07.png"]
+    assert found["opacity"] == pytest.approx(0.5, abs=0.05)
     output = data.read(out).array[0]
     assert np.abs(output.astype(float) - clean[7]).mean() < 0.5
 

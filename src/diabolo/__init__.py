@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from diabolo.exporting import export as export
     from diabolo.loading import load as load
     from diabolo.models.vae import VAE as VAE
-    from diabolo.report.plots import live_loss as live_loss
     from diabolo.report.plots import plot_codes as plot_codes
     from diabolo.report.plots import plot_errors as plot_errors
     from diabolo.report.plots import plot_loss as plot_loss
@@ -43,7 +42,6 @@ _HOMES = {
     "LatentSampler": "diabolo.tasks.sampling",
     "activations": "diabolo.data.activations",
     "export": "diabolo.exporting",
-    "live_loss": "diabolo.report.plots",
     "load": "diabolo.loading",
     "plot_codes": "diabolo.report.plots",
     "plot_errors": "diabolo.report.plots",

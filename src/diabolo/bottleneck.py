@@ -32,8 +32,8 @@ class Code(NamedTuple):
 class Prior(Protocol):
     """A law p(z) of codes."""
 
-    def sample(self, n: int, generator: Generator) -> Tensor:
-        """Codes (n, K)."""
+    def sample(self, n: int, generator: Generator, temperature: float = 1.0) -> Tensor:
+        """Codes (n, K); the lower the temperature, the more alike, and at 0 without chance."""
         ...
 
     def log_prob(self, z: Tensor) -> Tensor:
@@ -46,8 +46,9 @@ class StandardNormal(NamedTuple):
 
     size: int
 
-    def sample(self, n: int, generator: Generator) -> Tensor:
-        return torch.randn(n, self.size, generator=generator, device=generator.device)
+    def sample(self, n: int, generator: Generator, temperature: float = 1.0) -> Tensor:
+        drawn = torch.randn(n, self.size, generator=generator, device=generator.device)
+        return temperature * drawn
 
     def log_prob(self, z: Tensor) -> Tensor:
         return -0.5 * (z.square().sum(1) + self.size * math.log(2 * math.pi))

@@ -9,8 +9,9 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
+from functools import partial
 from io import StringIO
 from typing import Any, NoReturn
 
@@ -96,10 +97,11 @@ def _run(words: list[str]) -> None:
 
 
 def _call(command: Command, given: dict[str, Any]) -> None:
-    show = _print_json if given.pop("json", False) else command.show or _print_lines
-    if "say" in command.function.__annotations__:
-        command.function(**given, say=_print)
-        return
+    as_json = given.pop("json", False)
+    show = _print_json if as_json else command.show or _print_lines
+    if "say" in command.function.__annotations__:  # which leaves standard output to the numbers
+        given["say"] = partial(_print, file=sys.stderr) if as_json else _print
+        show = partial(_print_json, numbers=command.numbers) if as_json else lambda result: None
     try:
         show(command.function(**given))
     except IncompleteError as error:
@@ -125,7 +127,8 @@ def _print_lines(result: Any) -> None:
     _print(*(result if isinstance(result, list) else [result]), sep="\n")
 
 
-def _print_json(result: Any) -> None:
+def _print_json(result: Any, numbers: Callable[[Any], Any] | None = None) -> None:
+    result = numbers(result) if numbers else result
     print(json.dumps(result if isinstance(result, dict) else list(result), indent=2))
 
 

@@ -27,6 +27,7 @@ from diabolo.defaults import AUTO, FOUND, suited
 from diabolo.doctor import Finding
 from diabolo.errors import InputError, Interrupted
 from diabolo.fitted import Fitted, Plan
+from diabolo.hub import Pushed
 from diabolo.hyperparameters import Hyperparameters
 from diabolo.infer import in_blocks, trace
 from diabolo.inputs import as_codes, find_device, find_seed, like
@@ -42,7 +43,7 @@ from diabolo.train import generator
 Temperature = Annotated[float, Ge(0)]
 
 
-class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Hyperparameters, ABC):
+class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Pushed, Hyperparameters, ABC):
     """What every autoencoder shares: its parameters, `fit`, and the uses of a fitted model.
 
     X is `(N, D)`, `(N, H, W)`, `(N, C, H, W)` or `(N, C, D, H, W)`, numpy or torch, of bool,
@@ -295,7 +296,8 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Hyperparamete
         With a causal likelihood they are drawn pixel by pixel, and where it is not told of the
         code no prior is needed.
 
-        `temperature` scales the codes: below 1 samples are more alike, and 0 is the code 0.
+        `temperature` scales the codes, or of whole numbers divides the logarithms of their
+        chances: below 1 samples are more alike, and at 0 they are the code 0, or the likeliest.
         `condition` is that of all, or of each; without one, labels are taken in turn.
         """
         n = params.check("n", Count, n)
@@ -308,12 +310,11 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Hyperparamete
                 f"{self.kind} has no prior to sample from: use a VAE, or a LatentSampler on its"
                 " codes."
             )
-        z = prior.sample(n, draw) if prior else torch.zeros(n, self._n_features_out)
+        z = prior.sample(n, draw, temperature) if prior else torch.zeros(n, self._n_features_out)
         if condition is None and (learnt := self.fitted_.intake.condition) is not None:
             beside = [torch.from_numpy(learnt.examples(n))]
         else:
             beside = self.given(condition, n)
-        z = torch.from_numpy(temperature * z.numpy())
         if net.likelihood.draws:
             y = net.drawn(z, draw, *beside)
         else:

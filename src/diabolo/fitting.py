@@ -299,6 +299,7 @@ class Fit:
             epoch=len(self.record.history["epoch"]) - self.first,
             done=self.training.trained,
             what=self.record.intake.what,
+            unit=self.record.loss_unit,
             shown=self.plan.p.verbose,
         )
         with self.progress, closing(epochs):

@@ -114,4 +114,6 @@ class Hyperparameters(Parameters):
         Seed | InstanceOf[np.random.RandomState] | InstanceOf[np.random.Generator] | None,
         "Seed of everything random; none: a fresh one.",
     ] = None
-    verbose: Annotated[bool, "Show the progress of training."] = False
+    verbose: Annotated[
+        bool, "Show the progress of training: in a notebook a picture of the loss."
+    ] = False

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from diabolo import shipped, store
+from diabolo import hub, shipped, store
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
 from diabolo.fitted import Header
@@ -27,12 +27,13 @@ TASKS: dict[str, tuple[str, Any]] = {  # entry: prefix of its tensors, and its c
 def load(path: str | Path, *, device: str = "auto", network: Any = None) -> Any:
     """Read the model, detector, sampler or clusterer that `save` wrote. No code of it is run.
 
-    `path` may be a run folder, or the name of a model that comes with the package, as "photo".
+    `path` may be a run folder, the name of a model that comes with the package, as "photo", or
+    `hf://owner/name`: that is fetched from the Hugging Face Hub, and kept in its cache.
     A model of an own pair of modules is given that pair again as `network`, whose weights do not
     matter. Raises `InputError` where the file is no model of ours or does not fit itself.
     """
     find_device(check("device", str, device))
-    path = shipped.find(path) or Path(path)
+    path = hub.find(path) or shipped.find(path) or Path(path)
     path = path / store.MODEL if path.is_dir() else path
     config, tensors = store.read(path)
     header = Header.checked(path, config)

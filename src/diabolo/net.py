@@ -182,7 +182,7 @@ class Net(nn.Module):
     def _pair(self, batch: Batch, generator: Generator) -> tuple[Corrupted, Tensor]:
         """A scaled batch, corrupted, and what should come of it."""
         source, target, _, window = batch
-        clean = self.scaling(target)
+        clean = self.likelihood.redrawn(self.scaling(target), generator)
         seen = clean if source is target else self.scaling(source)
         found = self.corrupted(seen, generator, window)
         return found, clean if found.target is None else found.target

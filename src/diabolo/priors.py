@@ -39,7 +39,11 @@ class Law(nn.Module):
         """log p(z) in nats; (B, K) -> (B,)."""
         raise NotImplementedError
 
-    def sample(self, n: int, generator: Generator) -> Tensor:
+    def sample(self, n: int, generator: Generator, temperature: float = 1.0) -> Tensor:
+        """Codes (n, K), scaled by the temperature."""
+        return temperature * self.drawn(n, generator)
+
+    def drawn(self, n: int, generator: Generator) -> Tensor:
         """Codes (n, K)."""
         raise NotImplementedError
 
@@ -56,7 +60,7 @@ class Mixture(Law):
     def log_prob(self, z: Tensor) -> Tensor:
         return _of_mixture(z, self.means, self.log_variances, self.logits)
 
-    def sample(self, n: int, generator: Generator) -> Tensor:
+    def drawn(self, n: int, generator: Generator) -> Tensor:
         return _drawn(n, self.means, self.log_variances, self.logits, generator)
 
 
@@ -82,7 +86,7 @@ class Vamp(Law):
         seen, self._seen = self._seen, None
         return _of_mixture(z, *(seen or (self.means, self.log_variances)), self.logits)
 
-    def sample(self, n: int, generator: Generator) -> Tensor:
+    def drawn(self, n: int, generator: Generator) -> Tensor:
         return _drawn(n, self.means, self.log_variances, self.logits, generator)
 
 
@@ -117,7 +121,7 @@ class Flow(Law):
         return total + StandardNormal(self.size).log_prob(z)
 
     @torch.no_grad()
-    def sample(self, n: int, generator: Generator) -> Tensor:
+    def drawn(self, n: int, generator: Generator) -> Tensor:
         z = StandardNormal(self.size).sample(n, generator).to(next(self.parameters()))
         for number in reversed(range(COUPLINGS)):
             b, a = z.split(self._halves(number)[::-1], 1)

@@ -8,7 +8,8 @@ A command is a function in a module of this room (so a new one is one file)::
 
 Its arguments are those that its signature declares (see `diabolo.arguments`), its help is the
 first line of its docstring. What it returns is printed, line by line, or by `show`, and then, or
-where it is `Told`, --json prints it as it is; a command with a parameter `say` tells all itself.
+where it is `Told`, --json prints it as it is; a command with a parameter `say` tells all itself,
+and `numbers` makes of what it returns what --json prints.
 The modules are read for every help, so they import what is heavy inside their functions.
 """
 
@@ -51,7 +52,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Told(dict[str, Any]):
     """Numbers, which --json prints, and the lines in which they are said otherwise."""
 
-    def __init__(self, lines: Sequence[str], **numbers: Any) -> None:
+    def __init__(self, lines: Sequence[str | Path], **numbers: Any) -> None:
         super().__init__(numbers)
         self.lines = lines
 
@@ -85,6 +86,7 @@ class Command(NamedTuple):
     function: Callable[..., Any]
     show: Callable[[Any], None] | None = None
     further: Further | None = None
+    numbers: Callable[[Any], Any] | None = None
 
     @property
     def words(self) -> str:
@@ -97,7 +99,8 @@ class Command(NamedTuple):
         found = list(arguments(self.function))
         if APPLIED & {argument.name for argument in found}:
             found.append(Argument("device", str, DEVICE, "--device", "NAME", default=None))
-        if self.show or self.function.__annotations__.get("return") is Told:
+        told = self.function.__annotations__.get("return") is Told
+        if self.show or self.numbers or told:
             found.append(Argument("json", bool, "print JSON", "--json", default=False))
         return sorted(found, key=lambda argument: not argument.required)
 
@@ -116,7 +119,7 @@ COMMANDS: dict[str, Command | Family] = {}
 
 
 def command(group: str, example: str, *, name: str = "", **more: Any) -> Callable[[F], F]:
-    """Make a command of a function, by its own name or by `name`; `more`: `show`, `further`."""
+    """Make a command of a function, by its own name or by `name`; `more`: the rest."""
 
     def declare(function: F) -> F:
         made = Command(name or function.__name__, group, example, function, **more)

@@ -10,7 +10,7 @@ from annotated_types import Ge, Le
 
 from diabolo import data
 from diabolo.arguments import Usage
-from diabolo.commands import Engine, Force, Input, Model, command, runs
+from diabolo.commands import Engine, Force, Input, Model, Told, command, runs
 from diabolo.commands.applying import (
     Corrupt,
     CorruptionSeed,
@@ -19,15 +19,18 @@ from diabolo.commands.applying import (
     reconstruct_by,
 )
 from diabolo.commands.photographs import clean_files, image_files
+from diabolo.data.files import folder_atomically
 from diabolo.data.samples import Samples, kind_by_name
-from diabolo.errors import InputError, complete
+from diabolo.errors import IncompleteError, InputError, complete
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from diabolo.data.images import Found
     from diabolo.estimator import Estimator
 
 TUNED = 20  # training images that filters are tuned on
+GROUP = 2**22  # bytes of images of a folder that are cleaned at a time
 Level = Annotated[
     float | None,
     Ge(0),
@@ -58,7 +61,7 @@ def denoise(
     seed: CorruptionSeed = 0,
     engine: Engine = None,
     force: Force = False,
-) -> list[str | Path]:
+) -> Told:
     """Clean images of any size, or rows, with a denoising model.
 
     Writes INPUT cleaned, in its form, and for images a picture of before and after. Images may
@@ -71,6 +74,7 @@ def denoise(
     """
     import numpy as np
 
+    from diabolo.data.sources import find_files
     from diabolo.report import write_picture
     from diabolo.tasks import comparing, filling, filters, whole
 
@@ -78,7 +82,7 @@ def denoise(
     _check(fitted, model, mask, level, corrupt=corrupt, ensemble=ensemble)
     drawn: dict[str, Any] = {"corrupt": corrupt, "seed": seed}
     if fitted.image_shape_ is None:
-        return list(reconstruct_by(fitted, source, out, **drawn, engine=engine, force=force))
+        return _rows(fitted, source, out, **drawn, engine=engine, force=force)
     out = runs.free_for_result(out, source, force=force)
     picture = runs.free_to_write(out.with_name(f"{out.name}-comparison.png"), force=force)
     if (
@@ -89,18 +93,24 @@ def denoise(
     ):
         asked = {"level": level, "ensemble": ensemble}
         return clean_files(fitted, files, out, picture, engine, **asked)
+    plain = not (mask or level is not None or ensemble or whole.takes_level(fitted))
+    if plain and not corrupt and engine is None and kind_by_name(out) == "folder":
+        many = find_files(source)
+        if many is not None:
+            return _clean_folder(fitted, many, out, picture)
     parts = data.read_each(source)
     runs.tell(parts[0].told)
     if parts[0].on_disk:
-        if not (mask or level is not None or ensemble or whole.takes_level(fitted)):
-            return list(reconstruct_by(fitted, source, out, **drawn, engine=engine, force=force))
+        if plain:
+            return _rows(fitted, source, out, **drawn, engine=engine, force=force)
         parts = [replace(parts[0], array=np.asarray(parts[0].array))]
     if len(parts) > 1 and kind_by_name(out) != "folder":
         raise InputError(f"{source} has images of different sizes: give a folder as --out.")
     if mask is not None:
         parts = filling.with_gaps(parts, data.read_each(mask))
+    numbers = dict[str, Any]()
     if whole.takes_level(fitted):
-        _tell_level(fitted, parts, level)
+        numbers["noise"] = _tell_level(fitted, parts, level)
     else:
         _tell_unlike(fitted, [part.array for part in parts])
     done, failures = comparing.each(
@@ -109,13 +119,58 @@ def denoise(
     table = list[str]()
     if corrupt:
         few = _training_images(model, fitted) if filters.installed() else None
-        table = comparing.table(done, fitted, few)
+        table, numbers["methods"] = comparing.table(done, fitted, few)
     data.write_each(out, [one.output for one in done], [one.samples for one in done])
     written: list[str | Path] = [*table, out]
     if fitted.image_shape_[0] in (1, 3):
         write_picture(picture, lambda: comparing.picture(done))
         written.append(picture)
-    return complete(written, failures)
+    return complete(Told(written, **numbers, files=[*map(str, written[len(table) :])]), failures)
+
+
+def _rows(fitted: "Estimator", source: str, out: str | Path, **options: Any) -> Told:
+    """As `reconstruct` does it: rows, or images of one size."""
+    try:
+        written = reconstruct_by(fitted, source, out, **options)
+    except IncompleteError as error:
+        raise IncompleteError(str(error).splitlines(), _told(error.result)) from None
+    return _told(written)
+
+
+def _told(written: list[Path]) -> Told:
+    return Told(written, files=[*map(str, written)])
+
+
+def _clean_folder(model: "Estimator", files: "Found", out: Path, picture: Path) -> Told:
+    """Images of any sizes cleaned and written, so many at a time; the first of them are shown."""
+    from diabolo.data import encoding, images, outputs
+    from diabolo.report import write_picture
+    from diabolo.tasks import comparing
+
+    found, failed = images.headers(files.folder, files.names)
+    names = encoding.file_names([*found], [form.mode for form in found.values()])
+    targets, shown = dict(zip(found, names, strict=True)), list[comparing.Denoised]()
+    with folder_atomically(out) as folder:
+        for group in images.groups(found, GROUP):
+            parts, broken = images.decoded(files.folder, group)
+            failed |= broken
+            if parts and not shown:
+                _tell_unlike(model, [part.array for part in parts])
+            done, more = comparing.each_that_can(parts, model)
+            failed |= more
+            for one in done:
+                named = [targets[name] for name in one.samples.names]
+                outputs.write_into(folder, named, one.output, one.samples.array.dtype)
+            shown = shown or done
+        failures = [*files.failures, *(failed[name] for name in files.names if name in failed)]
+        if not shown:
+            raise InputError(f"None of the images can be denoised; {failures[0]}")
+    runs.tell([*files.notes, *images.notes_on(found, failed)])
+    written = [out]
+    if model.image_shape_ and model.image_shape_[0] in (1, 3):
+        write_picture(picture, lambda: comparing.picture(shown))
+        written.append(picture)
+    return complete(_told(written), failures)
 
 
 def _check(
@@ -148,13 +203,19 @@ def _check(
         raise InputError(f"{name} works on images of one size: leave --ensemble out.")
 
 
-def _tell_level(model: "Estimator", parts: Sequence[Samples], level: float | None) -> None:
-    """Say the noise of the first image of each size."""
+def _tell_level(
+    model: "Estimator", parts: Sequence[Samples], level: float | None
+) -> dict[str, float | None]:
+    """Say the noise of the first image of each size; of 255, by its name."""
     from diabolo.tasks import whole
 
+    levels = dict[str, float | None]()
     for part in parts:
-        words = whole.in_words(model, whole.noise_of(model, part.array[0], level))
+        noise = whole.noise_of(model, part.array[0], level)
+        words = whole.in_words(model, noise)
         runs.tell([f"{part.names[0]}: {words}"] if words else [])
+        levels[part.names[0]] = None if noise is None else whole.LEVELS * noise.level
+    return levels
 
 
 def _tell_unlike(model: "Estimator", images: "list[np.ndarray]") -> None:

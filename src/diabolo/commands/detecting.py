@@ -67,14 +67,14 @@ def fit(
     size: spec.Size = None,
     fit: spec.Fit = None,
     force: Annotated[bool, "replace what is there, and save even a broken detector"] = False,
-) -> list[str]:
+) -> Told:
     """Learn what is normal from normal samples.
 
     Fits a detector on DATA and writes it, beside it a page on how it judges the samples that were
-    held out; returns what was done, in lines. The model of a RECIPE
-    learns from most of DATA, and the rest calibrates; a MODEL is left as it is. Raises
-    `InputError` for a mistake, before anything is written, or unless `force` where the model is
-    broken, and `IncompleteError` after the work if some files were bad.
+    held out; returns what was done. The model of a RECIPE learns from most of DATA, and the rest
+    calibrates; a MODEL is left as it is. Raises `InputError` for a mistake, before anything is
+    written, or unless `force` where the model is broken, and `IncompleteError` after the work if
+    some files were bad.
     """
     from diabolo.commands import alarms
     from diabolo.doctor import refusal
@@ -120,7 +120,16 @@ def fit(
     if samples.series is not None:
         lines.append(SERIES)
     alarms.write_fitted(page, detector, samples, of=source, story=" ".join(lines))
-    return complete([*samples.notes, *told, *lines, str(out), str(page)], samples.failures)
+    numbers = {
+        "samples": len(X),
+        "calibrated_on": len(detector.calibration_scores_),
+        "false_alarm_rate": false_alarm_rate,
+        "below": float(detector.offset_) if isfinite(detector.offset_) else None,
+        "file": str(out),
+        "page": str(page),
+    }
+    done = Told([*samples.notes, *told, *lines, str(out), str(page)], **numbers)
+    return complete(done, samples.failures)
 
 
 @command(

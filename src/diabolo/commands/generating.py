@@ -8,7 +8,7 @@ from annotated_types import Ge
 
 from diabolo import data
 from diabolo.arguments import Usage
-from diabolo.commands import Force, Image, Model, command, runs
+from diabolo.commands import Force, Image, Model, Told, command, runs
 from diabolo.data.samples import IMAGE_SUFFIXES
 from diabolo.errors import InputError, complete
 
@@ -61,7 +61,7 @@ def generate(
         "also draw the nearest training samples, and say whether the new ones are copies",
     ] = False,
     force: Force = False,
-) -> list[str]:
+) -> Told:
     """New samples from the model's prior, or a law of its codes.
 
     Writes one picture of all, an array file, or a folder. Codes are drawn from the model's prior
@@ -86,11 +86,13 @@ def generate(
     _write(places[0], drawn.model, new)
     if isinstance(drawn.law, LatentSampler) and save is not None:
         drawn.law.save(save)
+    numbers: dict[str, Any] = {"samples": len(new)}
     if beside is not None:
-        rows, sentence = beside
+        rows, sentence, numbers["nearest"] = beside
         write_picture(places[-1], lambda: figures.rows(rows))
         lines.append(sentence)
-    return complete([*lines, *map(str, places)], drawn.failures)
+    files = [*map(str, places)]
+    return complete(Told([*lines, *files], **numbers, files=files), drawn.failures)
 
 
 def _places(out: str | Path, save: str | Path | None, *, nearest: bool) -> list[Path]:
@@ -181,8 +183,13 @@ class _Drawn:
         return self.split.train
 
 
-def _beside(drawn: _Drawn, new: "np.ndarray") -> "tuple[list[tuple[str, np.ndarray]], str]":
-    """Rows of new samples and of the nearest training samples, and whether they are copies."""
+def _beside(
+    drawn: _Drawn, new: "np.ndarray"
+) -> "tuple[list[tuple[str, np.ndarray]], str, dict[str, float]]":
+    """Rows of new samples and of the nearest training samples, and whether they are copies.
+
+    In words and as numbers.
+    """
     import numpy as np
 
     from diabolo.tasks import sampling
@@ -197,11 +204,13 @@ def _beside(drawn: _Drawn, new: "np.ndarray") -> "tuple[list[tuple[str, np.ndarr
         for label, images in zip(("new", "nearest"), pictures, strict=True)
     ]
     if drawn.source is not None or drawn.split is None:
-        middle = np.median(found.distances)
+        middle = float(np.median(found.distances))
         where = f"The nearest sample of {drawn.source} is {middle:.4g} away"
-        return pairs, f"{where} (median, Euclidean, {UNIT})."
+        words = f"{where} (median, Euclidean, {UNIT})."
+        return pairs, words, {"samples_median": middle}
     test = sampling.nearest(drawn.split.test.array[:TESTED], train)
-    return pairs, _copies(sampling.compare(found.distances, test.distances))
+    numbers = sampling.compare(found.distances, test.distances)
+    return pairs, _copies(numbers), numbers
 
 
 def _copies(found: dict[str, float]) -> str:

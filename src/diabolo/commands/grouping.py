@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from annotated_types import Ge
 
 from diabolo.arguments import Usage
-from diabolo.commands import Input, command, runs
+from diabolo.commands import Input, Told, command, runs
 from diabolo.data.files import folder_atomically, quietly
 from diabolo.errors import InputError, complete
 
@@ -24,7 +24,7 @@ MOST = 40  # groups in the picture
 AUTO = "auto"
 
 
-@command("use", "diabolo cluster runs/map photos/ --groups 10 --out groups/")
+@command("use", "diabolo cluster runs/embed photos/ --groups 10 --out groups/")
 def cluster(
     model: Annotated[
         str | Path, Usage("MODEL"), "a .safetensors file or a run folder, or a saved clusterer"
@@ -39,7 +39,7 @@ def cluster(
     ] = None,
     seed: Annotated[int, Ge(0), "of the fits"] = 0,
     force: Annotated[bool, "replace earlier results in DIR"] = False,
-) -> list[str]:
+) -> Told:
     """Part samples into groups by their codes, without labels.
 
     Writes a folder with the group of each sample, a picture of typical and borderline members of
@@ -62,7 +62,8 @@ def cluster(
         _draw(folder / PICTURE, clusterer, samples, joint)
         clusterer.save(folder / FILE)
         written = [str(path / p.name) for p in sorted(folder.iterdir())]
-    return complete([*_lines(samples, joint), *written], samples.failures)
+    lines, numbers = _said(samples, joint)
+    return complete(Told([*lines, *written], **numbers, files=written), samples.failures)
 
 
 def _clusterer(model: str | Path, groups: str | None, seed: int) -> "LatentClusterer":
@@ -142,7 +143,7 @@ def _filled(index: "np.ndarray") -> "np.ndarray":
     return np.pad(index, (0, SHOWN - len(index)), constant_values=-1)
 
 
-def _lines(samples: "Samples", joint: "np.ndarray") -> list[str]:
+def _said(samples: "Samples", joint: "np.ndarray") -> tuple[list[str], dict[str, Any]]:
     """How many groups, how large they are, and how they agree with labels."""
     import numpy as np
 
@@ -152,8 +153,9 @@ def _lines(samples: "Samples", joint: "np.ndarray") -> list[str]:
     counts = np.bincount(chosen, minlength=joint.shape[1])
     sizes = ", ".join(f"{count:,}" for count in counts[:MOST])
     lines = [f"{len(counts)} group{'s' * (len(counts) > 1)} of {len(joint):,}: {sizes}."]
+    numbers: dict[str, Any] = {"samples": len(joint), "groups": counts.tolist()}
     if samples.labels is not None:
-        found = agreement(samples.labels, chosen)
+        numbers |= (found := agreement(samples.labels, chosen))
         right, nmi = 100 * found["accuracy"], found["nmi"]
         lines.append(f"Their labels, which were not used, agree: {right:.1f} %, NMI {nmi:.2f}.")
-    return lines
+    return lines, numbers

@@ -69,6 +69,12 @@ def report_of(model: Path) -> Path:
     return model / runs.REPORT if model.is_dir() else model.with_suffix(".html")
 
 
+def report(model: Path) -> str | None:
+    """The page of a run folder, or of a detector's file; None where there is none."""
+    path = report_of(model)
+    return path.read_text(encoding="utf-8") if path.is_file() else None
+
+
 def keep(root: Path, body: bytes) -> Path:
     """Write a model file that is the body to `uploads/` below `root`, under its SHA-256.
 

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from diabolo.commands import runs
+from diabolo.commands import Told, runs
 from diabolo.data.files import folder_atomically
 from diabolo.data.samples import kind_by_name
 from diabolo.errors import InputError, complete
@@ -42,8 +42,10 @@ def clean_files(
     picture: Path,
     engine: str | None = None,
     **asked: Any,
-) -> list[str | Path]:
+) -> Told:
     """Write image files cleaned, in the form of each, and a picture of the first: their paths.
+
+    And the noise of each, of 255, by its name.
 
     `asked`: the level of the noise, and whether to take an ensemble, as for `whole.cleaned`.
     Raises `IncompleteError` after the work where some files were bad.
@@ -56,7 +58,8 @@ def clean_files(
     names, failed = names_for(files.folder, files.names)
     good = [name for name in files.names if name not in failed]
     one = partial(_cleaned, model, files.folder.resolve(), asked)
-    clean = partial(_each, one, engine=engine, failed=failed)
+    levels = dict[str, float | None]()
+    clean = partial(_each, one, engine=engine, failed=failed, levels=levels)
     if kind_by_name(out) == "image":
         shown = clean({name: out.absolute() for name in good})
     else:
@@ -67,7 +70,8 @@ def clean_files(
     if model.image_shape_[0] in (1, 3):
         write_picture(picture, lambda: comparing.picture(shown))
         written.append(picture)
-    return complete(written, [*files.failures, *failed.values()])
+    told = Told(written, noise=levels, files=[*map(str, written)])
+    return complete(told, [*files.failures, *failed.values()])
 
 
 class _Cleaned(NamedTuple):
@@ -76,6 +80,7 @@ class _Cleaned(NamedTuple):
     said: list[str]
     failure: str | None = None
     shown: "Denoised | None" = None
+    level: float | None = None
 
 
 def _each(
@@ -84,10 +89,11 @@ def _each(
     *,
     engine: str | None,
     failed: dict[str, str],
+    levels: dict[str, float | None],
 ) -> "list[Denoised]":
     """Clean files and write them to where each goes; the first, to be shown.
 
-    Those that fail are added to `failed`.
+    Those that fail are added to `failed`, the noise of the others to `levels`.
     """
     from diabolo.engines import mapper
     from diabolo.tasks import comparing
@@ -101,7 +107,9 @@ def _each(
             runs.tell(cleaned.said)
             if cleaned.failure is not None:
                 failed[name] = cleaned.failure
-            elif cleaned.shown is not None and len(shown) < comparing.PICTURED:
+                continue
+            levels[name] = cleaned.level
+            if cleaned.shown is not None and len(shown) < comparing.PICTURED:
                 shown.append(cleaned.shown)
             told[number](1.0)
     if not shown:
@@ -124,15 +132,16 @@ def _cleaned(
     try:
         before = read_photograph(folder / name, name)
         kept = check_holds(target, before.mode)
-        after, words = whole.cleaned(model, before, progress=progress, **asked)
+        after, noise, words = whole.cleaned(model, before, progress=progress, **asked)
     except InputError as error:
         return _Cleaned([], str(error))
-    said = [f"{name}: {note}" for note in (*before.told, *words)]
+    said = [f"{name}: {note}" for note in (*before.told, words) if note]
     if kept != after.mode:
         said.append(f"{target.name} holds 8 bits a value: write .png to keep them all.")
     target.parent.mkdir(parents=True, exist_ok=True)
     write_photograph(target, after)
-    return _Cleaned(said, shown=comparing.middle_of(model, name, before.pixels, after.pixels))
+    shown = comparing.middle_of(model, name, before.pixels, after.pixels)
+    return _Cleaned(said, None, shown, None if noise is None else whole.LEVELS * noise.level)
 
 
 def _tell(tell: "Progress", before: int, count: int, share: float) -> None:

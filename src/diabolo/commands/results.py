@@ -46,6 +46,12 @@ def write_metrics(folder: Path, numbers: dict[str, Any]) -> None:
     write_text(folder / METRICS, json.dumps(numbers, indent=2, allow_nan=False) + "\n")
 
 
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """The numbers of `metrics.json`."""
+    found: dict[str, Any] = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+    return found
+
+
 def measure(model: "Estimator", recipe: Recipe, split: Split) -> "tuple[dict[str, Any], Outcome]":
     """The numbers of `metrics.json`, what the run took and how good its model is.
 

@@ -11,7 +11,7 @@ from itertools import count, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diabolo import commands, data, recipes, shipped
+from diabolo import commands, data, hub, recipes, shipped
 from diabolo.commands.parts import (
     check_alike,
     hold_out,
@@ -428,7 +428,7 @@ def as_samples(model: "Estimator", array: Any) -> Samples:
 
 def model_file(path: str | Path) -> Path:
     """The model file that a MODEL argument means."""
-    path = shipped.find(path) or Path(path)
+    path = hub.find(path) or shipped.find(path) or Path(path)
     if not path.is_dir():
         if not path.exists():
             raise InputError(

@@ -37,10 +37,16 @@ def _hyperparameters(words: Sequence[str]) -> tuple[str, list[Argument]]:
     return "", []
 
 
+def _numbers(folder: Path) -> dict[str, Any]:
+    """What --json prints of a run: its numbers and its folder."""
+    return {"folder": str(folder), **results.read_metrics(folder)}
+
+
 @command(
     "train",
     "diabolo fit ae-32 --limit 5000 --epochs 3 --out runs/ae",
     further=Further("parameters", _hyperparameters),
+    numbers=_numbers,
 )
 def fit(
     recipe: Annotated[
@@ -346,7 +352,7 @@ class _Run:
         done, _ = comparing.each(parts, model, model.seed_)
         before = {f"begun with {start}": comparing.again(done, runs.load_model(start))}
         few = data.cut(Samples(self.split.learnt[:TUNED], [], "npy")).array
-        return [HELD_OUT, *comparing.table(done, model, few, before)]
+        return [HELD_OUT, *comparing.table(done, model, few, before)[0]]
 
     def refusal(self) -> list[str]:
         """Why the model is not in the folder: it is broken, and not forced into it."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from diabolo.arguments import Usage
-from diabolo.commands import Force, command, runs
+from diabolo.commands import Force, Told, command, runs
 from diabolo.commands.photographs import image_files
 from diabolo.data.files import atomically, folder_atomically
 from diabolo.data.samples import kind_by_name
@@ -41,7 +41,7 @@ def unmark(
         " is enough, and it may lie elsewhere in each",
     ] = None,
     force: Force = False,
-) -> list[str | Path]:
+) -> Told:
     """Take a watermark away that photographs share, or whose own picture is given.
 
     Without `mark` it is estimated, with its opacity, from 20 or more images of one size that have
@@ -62,17 +62,20 @@ def unmark(
     marks, failures = _shared(sources) if mark is None else _located(sources, Path(mark))
     names = [name for name in sources if name not in failures]
     runs.tell([f"{name} does not have the mark." for name in names if name not in marks])
-    said: list[str | Path] = []
+    said, written = list[str | Path](), [out, shown]
     one = next(iter(marks.values()))
     if mark is None:
-        said = [f"{_described(one)}; {len(marks)} of {len(names)} images share it.", picture]
+        said = [f"{_described(one)}; {len(marks)} of {len(names)} images share it."]
+        written = [picture, *written]
     elif len(names) == 1:
         said = [f"{_described(one)}."]
     pairs = _written(out, files.folder, names, marks)
     if mark is None:
         _write_mark(picture, one)
     _draw(shown, pairs)
-    return complete([*said, out, shown], [*files.failures, *failures.values()])
+    numbers = {name: _numbers(found) for name, found in marks.items()}
+    told = Told([*said, *written], marks=numbers, files=[*map(str, written)])
+    return complete(told, [*files.failures, *failures.values()])
 
 
 def _shared(sources: dict[str, Path]) -> "tuple[dict[str, Mark], Names]":
@@ -154,12 +157,16 @@ def _located(sources: dict[str, Path], path: Path) -> "tuple[dict[str, Mark], Na
     return marks, failures
 
 
+def _numbers(mark: "Mark") -> dict[str, float]:
+    """Where a mark is, in pixels, and how opaque."""
+    (top, left), (height, width) = mark.corner, mark.alpha.shape
+    place = {"width": width, "height": height, "left": int(left), "top": int(top)}
+    return {**place, "opacity": float(mark.opacity)}
+
+
 def _described(mark: "Mark") -> str:
-    height, width = mark.alpha.shape
-    return (
-        f"The mark is {width} x {height} pixels, {mark.corner[1]} from the left and"
-        f" {mark.corner[0]} from the top, of opacity {mark.opacity:.2f}"
-    )
+    words = "The mark is {width} x {height} pixels, {left} from the left and {top} from the top"
+    return f"{words}, of opacity {{opacity:.2f}}".format(**_numbers(mark))
 
 
 def _written(

@@ -53,6 +53,13 @@ class Form:
         width, height = self.size
         return (height, width) if self.gray else (3, height, width)
 
+    @property
+    def mode(self) -> str:
+        """Pillow's mode for its pixels."""
+        return {"uint8": "L", "uint16": "I;16", "float32": "F"}[
+            str(self.dtype)
+        ] * self.gray or "RGB"
+
 
 def attempt(name: str, function: Callable[..., Result], *arguments: object) -> Result | str:
     """The result of `function`, or a sentence on why the image `name` could not be read."""

@@ -1,7 +1,8 @@
 """Pixels to image files."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -99,16 +100,17 @@ def write_image(path: Path, pixels: np.ndarray, suffix: str) -> None:
 
 
 def write_images(
-    folder: Path, names: Sequence[str], pixels: np.ndarray | Sequence[np.ndarray]
+    folder: Path, names: Sequence[str], blocks: Iterable[np.ndarray | Sequence[np.ndarray]]
 ) -> None:
-    """Write images (H, W) or (H, W, 3), of any sizes, into `folder` as `file_names` names them."""
-    modes = [mode_of(one[None]) for one in pixels]
-    targets = [folder / name for name in file_names(names, modes)]
-    for parent in {target.parent for target in targets}:
-        parent.mkdir(parents=True, exist_ok=True)
+    """Write blocks of images (H, W) or (H, W, 3), of any sizes, as they come, under `names`."""
+    targets = iter([folder / name for name in names])
     with ThreadPoolExecutor() as pool:
-        for _ in pool.map(lambda path, one: write_image(path, one, path.suffix), targets, pixels):
-            pass
+        for block in blocks:
+            paths = list(islice(targets, len(block)))
+            for parent in {path.parent for path in paths}:
+                parent.mkdir(parents=True, exist_ok=True)
+            for _ in pool.map(lambda p, one: write_image(p, one, p.suffix), paths, block):
+                pass
 
 
 def _holds(suffix: str) -> set[str]:

@@ -3,7 +3,7 @@
 import math
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -121,18 +121,48 @@ def read_parts(folder: Path, names: Sequence[str]) -> tuple[list[Samples], list[
 
     Those that share these are one array. Then the failures and the notes, of all.
     """
+    found, failed = headers(folder, names)
+    parts, broken = decoded(folder, found)
+    failed |= broken
+    return parts, [failed[name] for name in names if name in failed], notes_on(found, failed)
+
+
+def headers(folder: Path, names: Sequence[str]) -> tuple[dict[str, Form], dict[str, str]]:
+    """What the headers of images say, and a sentence on each that cannot be read, by names."""
     said = dict(zip(names, forms(folder, names), strict=True))
-    failed = {name: form for name, form in said.items() if isinstance(form, str)}
-    found = {name: form for name, form in said.items() if isinstance(form, Form)}
-    parts = list[Samples]()
+    return (
+        {name: form for name, form in said.items() if isinstance(form, Form)},
+        {name: form for name, form in said.items() if isinstance(form, str)},
+    )
+
+
+def groups(found: Mapping[str, Form], most: int) -> Iterator[dict[str, Form]]:
+    """Images in order, so many bytes of pixels at a time."""
+    group, size = dict[str, Form](), 0
+    for name, form in found.items():
+        own = math.prod(form.shape) * form.dtype.itemsize
+        if group and size + own > most:
+            yield group
+            group, size = {}, 0
+        group[name], size = form, size + own
+    yield group
+
+
+def decoded(folder: Path, found: Mapping[str, Form]) -> tuple[list[Samples], dict[str, str]]:
+    """The images, those of one form in one array, and a sentence on each that is broken."""
+    parts, failed = list[Samples](), dict[str, str]()
     for form in dict.fromkeys(found.values()):
         part = [name for name, own in found.items() if own == form]
         array, broken = _fill(folder, part, form, "crop")
         failed |= broken
         if len(array):
             parts.append(Samples(array, [n for n in part if n not in broken], "folder"))
-    notes = _lost([form for name, form in found.items() if name not in failed])
-    return parts, [failed[name] for name in names if name in failed], notes
+    return parts, failed
+
+
+def notes_on(found: Mapping[str, Form], failed: Mapping[str, str]) -> list[str]:
+    """What images had, but those that failed, that their pixels have not."""
+    return _lost([form for name, form in found.items() if name not in failed])
 
 
 def _odd(name: str, *, real: bool) -> str:

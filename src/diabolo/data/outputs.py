@@ -16,7 +16,7 @@ from diabolo.data.samples import TABLES, Samples, kind_by_name
 from diabolo.data.tables import table_of, write_frame, write_table
 from diabolo.errors import InputError
 
-ROWS, PART = 4096, 2**16  # of an array, and of a table, that are written at a time
+BYTES, PART = 2**24, 2**16  # of an array, and rows of a table, that are written at a time
 
 
 def write(
@@ -61,7 +61,9 @@ def write(
     own = getattr(like.array, "dtype", array.dtype) if like else array.dtype  # a table has many
     wanted = np.dtype(own if dtype is None else dtype)
     if kind == "npy":
-        _write_npy(path, array, wanted)
+        write_blocks(path, _to_type(array[:1], wanted, path), _blocks(path, array, wanted))
+    elif kind == "folder":
+        _write_folder(path, array, wanted, like)
     else:
         _write(path, _to_type(array, wanted, path), like)
 
@@ -141,18 +143,25 @@ def write_each(path: str | Path, arrays: Sequence[np.ndarray], like: Sequence[Sa
         tiffs = all(name.lower().endswith((".tif", ".tiff")) for name in samples.names)
         pictures.extend(encoding.to_pixels(values, keep_float=tiffs))
         names += samples.names
-    for pixels in pictures:
-        encoding.check_writable(path / "0.png", encoding.mode_of(pixels[None]))
+    modes = [encoding.mode_of(pixels[None]) for pixels in pictures]
+    for mode in modes:
+        encoding.check_writable(path / "0.png", mode)
     with folder_atomically(path) as folder:
-        encoding.write_images(folder, names, pictures)
+        encoding.write_images(folder, encoding.file_names(names, modes), [pictures])
+
+
+def write_into(folder: Path, names: Sequence[str], array: np.ndarray, dtype: np.dtype) -> None:
+    """Write images (N, ...), in a type that files hold, under names that `file_names` gave."""
+    from diabolo.data import encoding
+
+    pixels = encoding.to_pixels(_to_type(array, dtype, folder), keep_float=True)
+    encoding.write_images(folder, names, [pixels])
 
 
 def _write(path: Path, array: np.ndarray, like: Samples | None) -> None:
     match kind_by_name(path):
         case "image":
             _write_image(path, array)
-        case "folder":
-            _write_folder(path, array, like)
         case "npz":
             with atomically(path) as temporary:
                 np.savez(temporary, x=array)
@@ -172,11 +181,13 @@ def _write(path: Path, array: np.ndarray, like: Samples | None) -> None:
             )
 
 
-def _write_npy(path: Path, array: np.ndarray, wanted: np.dtype) -> None:
-    """Block by block, as the array may lie in a file and be larger than the memory."""
-    parts = (array[start : start + ROWS] for start in range(0, len(array), ROWS))
-    blocks = (_to_type(part, wanted, path) for part in parts)
-    write_blocks(path, _to_type(array[:1], wanted, path), blocks)
+def _blocks(path: Path, array: np.ndarray, wanted: np.dtype) -> Iterator[np.ndarray]:
+    """An array in a type, in parts, as it may lie in a file and be larger than the memory."""
+    rows = max(1, BYTES // max(1, array[:1].nbytes))
+    for start in range(0, len(array), rows):
+        yield _to_type(array[start : start + rows], wanted, path)
+        if isinstance(array, np.memmap):
+            import_module("diabolo.data.mapped").let_go(array)
 
 
 def write_npy(path: str | Path, blocks: Iterable[np.ndarray]) -> None:
@@ -235,18 +246,23 @@ def _write_image(path: Path, array: np.ndarray) -> None:
         encoding.write_image(temporary, pixels[0], suffix)
 
 
-def _write_folder(path: Path, array: np.ndarray, like: Samples | None) -> None:
+def _write_folder(path: Path, array: np.ndarray, wanted: np.dtype, like: Samples | None) -> None:
     from diabolo.data import encoding
 
     names = [str(row) for row in range(len(array))] if like is None else like.names
     if len(names) != len(array):
         raise ValueError(f"{len(array)} samples for {len(names)} names")
     tiffs = all(name.lower().endswith((".tif", ".tiff")) for name in names)
-    pixels = encoding.to_pixels(array, keep_float=tiffs)
+    alone = wanted.kind in "bf" or wanted in (np.uint8, np.uint16)  # else by the range of all
+    parts = _blocks(path, array, wanted) if alone else [_to_type(array, wanted, path)]
+    pixels = (encoding.to_pixels(part, keep_float=tiffs) for part in parts)
+    first = next(pixels)
+    mode = encoding.mode_of(first)
     if not tiffs:
-        encoding.check_writable(path / "0.png", encoding.mode_of(pixels))
+        encoding.check_writable(path / "0.png", mode)
     with folder_atomically(path) as folder:
-        encoding.write_images(folder, names, pixels)
+        named = encoding.file_names(names, [mode] * len(names))
+        encoding.write_images(folder, named, chain([first], pixels))
 
 
 def _columns(width: int, like: Samples | None) -> list[str]:

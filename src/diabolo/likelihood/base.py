@@ -136,6 +136,10 @@ class Likelihood(Parameters, ABC):
         """The values nearest to `scaled` that have a likelihood."""
         return scaled if self.support is None else scaled.clamp(*self.support)
 
+    def redrawn(self, scaled: Tensor, generator: Generator) -> Tensor:
+        """What training takes for a scaled batch in this step."""
+        return scaled
+
     def per_feature(self, nll: float, features: int) -> float:
         """A mean nll as the usual loss per feature."""
         return nll / features

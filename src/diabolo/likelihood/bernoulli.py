@@ -5,15 +5,16 @@ is p - x, and softplus(l) is max(l, 0) - log q with q = max(p, 1 - p) within [1/
 product of many q is still a number and one logarithm does for all of them.
 """
 
-from typing import cast
+from typing import Annotated, cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.distributions import Bernoulli as Law
 from torch.distributions import Distribution, Independent
 
 from diabolo import metrics
+from diabolo.draw import uniform
 from diabolo.errors import InputError
 from diabolo.likelihood.base import Likelihood, need_unit
 
@@ -24,6 +25,11 @@ LEAST = 0.02  # mean of a value to begin with, and 1 less the most
 class Bernoulli(Likelihood, kind="bernoulli", synonyms=("bce",)):
     """Independent values of 0 or 1 with mean p = sigmoid(l); those between count as shares."""
 
+    binarised: Annotated[
+        bool,
+        "Train on 0s and 1s that are drawn anew in each step, with the values as their chances"
+        " (dynamic binarisation; Burda et al. 2016, section 5).",
+    ] = False
     unit = "BCE per feature"
     support = (0.0, 1.0)
     activation = cast(nn.Module, nn.Sigmoid())
@@ -40,6 +46,11 @@ class Bernoulli(Likelihood, kind="bernoulli", synonyms=("bce",)):
     def begin(self, mean: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         """To first order about p = 1/2, where d logit = 4 dp."""
         return 4 * weight.t(), mean.clamp(LEAST, 1 - LEAST).logit()
+
+    def redrawn(self, scaled: Tensor, generator: Generator) -> Tensor:
+        if not self.binarised:
+            return scaled
+        return (uniform(scaled, generator) < scaled).to(scaled)
 
     def usual_activation(self, scaling: str | None, *, bounded: bool) -> str:
         return super().usual_activation(scaling or "unit", bounded=True)

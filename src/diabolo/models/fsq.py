@@ -16,7 +16,8 @@ import torch
 from annotated_types import Ge, Len
 from torch import Generator, Tensor, nn
 
-from diabolo.bottleneck import Bottleneck, Code, Encoder
+from diabolo.autoregressive import Autoregressive, Name
+from diabolo.bottleneck import Bottleneck, Code, Encoder, Prior
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
 from diabolo.models.vqvae import use_of
@@ -51,13 +52,22 @@ class Rounding(nn.Module):
         places = [math.prod(self.levels[:i]) for i in range(len(self.levels))]
         return (digits * torch.tensor(places, device=z.device)[:, None]).sum(1)
 
+    def codes(self, numbers: Tensor) -> Tensor:
+        """The codes (B, K) that have those numbers (B, K / d)."""
+        digits, rest = list[Tensor](), numbers
+        for level in self.levels:
+            digits.append(rest % level)
+            rest = rest // level
+        return torch.stack(digits, 1).flatten(1) / (self.each / 2).floor() - 1
+
 
 class FiniteCode(Bottleneck):
     """z = the encoder's numbers, bounded and rounded."""
 
-    def __init__(self, levels: tuple[int, ...] | None) -> None:
+    def __init__(self, levels: tuple[int, ...] | None, prior: Name | None = None) -> None:
         super().__init__()
-        self.levels = levels
+        self.levels, self.named = levels, prior
+        self.law: Autoregressive | None = None
 
     def build(self, shape: tuple[int, ...], generator: Generator | None) -> None:
         found = self.levels or [one for one in USUAL if shape[0] % len(one) == 0][-1]
@@ -66,13 +76,20 @@ class FiniteCode(Bottleneck):
                 f"The code's {shape[0]} numbers must be a multiple of the {len(found)} levels:"
                 " give another latent_dim or other levels."
             )
-        self.rounding = Rounding(found, shape[0])
+        self.rounding = rounding = Rounding(found, shape[0])
+        if self.named:
+            places, ways = shape[0] // len(found), (rounding.numbers, rounding.codes)
+            self.law = Autoregressive(places, math.prod(found), *ways, generator)
 
     def forward(
         self, encoder: Encoder, x: Tensor, generator: Generator | None = None, step: int = 0
     ) -> Code:
         z = self.rounding(encoder(x))
-        return Code(z, z, {})
+        terms = {"prior": (1.0, -self.law.log_prob(z))} if self.law is not None else {}
+        return Code(z, z, terms)
+
+    def prior(self) -> Prior | None:
+        return self.law
 
     def mean_layer(self) -> nn.Module:
         return self.rounding
@@ -100,7 +117,11 @@ class FSQ(Estimator):
         Levels | None, "Levels of each number of a part; none: of up to 4 numbers, 8,5,5,5."
     ] = None
 
+    prior: Annotated[
+        Name | None, "Law of which codes there are, learnt beside them, to draw new ones from."
+    ] = None
+
     def _bottleneck(self, p: Any) -> Bottleneck:
         if p.code_activation != "identity":
             raise InputError("FSQ bounds its code itself: leave code_activation out.")
-        return FiniteCode(p.levels)
+        return FiniteCode(p.levels, p.prior)

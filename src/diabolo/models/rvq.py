@@ -8,9 +8,11 @@ is the code. -log p(x | e) + beta ||z - sg(e)||^2, and each codebook learns as t
 from collections.abc import Iterator
 from typing import Annotated, Any, cast
 
+import torch
 from annotated_types import Ge
 from torch import Generator, Tensor, nn
 
+from diabolo.autoregressive import Name
 from diabolo.bottleneck import Bottleneck
 from diabolo.estimator import Estimator
 from diabolo.models.vqvae import Codebook, QuantisedCode
@@ -39,6 +41,17 @@ class Residual(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         return sum(found for _, _, found in self.steps(z.detach())) + (z - z.detach())
 
+    def numbers(self, z: Tensor) -> Tensor:
+        """Those of the vectors of each part in the first codebook, in the next, ..., (B, T)."""
+        found = [book.nearest(rest).view(len(z), -1) for book, rest, _ in self.steps(z)]
+        return torch.cat(found, 1)
+
+    def codes(self, numbers: Tensor) -> Tensor:
+        """What has those numbers, (B, K)."""
+        books = cast("list[Codebook]", self.books)
+        each = zip(books, numbers.chunk(len(books), 1), strict=True)
+        return torch.stack([book.codes(part) for book, part in each]).sum(0)
+
     def learn(self, parts: Tensor, generator: Generator) -> None:
         for book, rest, _ in [*self.steps(parts)]:
             book.learn(rest, generator)
@@ -52,8 +65,15 @@ class Residual(nn.Module):
 class ResidualCode(QuantisedCode):
     """z = the sums of vectors nearest to what the encoder gives, and to what they leave over."""
 
-    def __init__(self, depth: int, size: int, dim: int | None, commitment: float) -> None:
-        super().__init__(size, dim, commitment)
+    def __init__(
+        self,
+        depth: int,
+        size: int,
+        dim: int | None,
+        commitment: float,
+        prior: Name | None = None,
+    ) -> None:
+        super().__init__(size, dim, commitment, prior)
         self.depth = depth
 
     def book(self, dim: int, generator: Generator | None) -> nn.Module:
@@ -77,6 +97,7 @@ class ResidualVQVAE(Estimator):
     code_dim: Annotated[Count | None, "Numbers in a vector; none: up to 4."] = None
     codebook_size: Annotated[Count, "Vectors in a codebook."] = 256
     commitment: Annotated[Annotated[float, Ge(0)], "Weight of the commitment."] = 0.25
+    prior: Annotated[Name | None, "Law of the vectors' numbers, as of a VQVAE."] = None
 
     def _bottleneck(self, p: Any) -> Bottleneck:
-        return ResidualCode(p.depth, p.codebook_size, p.code_dim, p.commitment)
+        return ResidualCode(p.depth, p.codebook_size, p.code_dim, p.commitment, p.prior)

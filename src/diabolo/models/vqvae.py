@@ -16,7 +16,8 @@ import torch
 from annotated_types import Ge
 from torch import Generator, Tensor, nn
 
-from diabolo.bottleneck import Bottleneck, Code, Encoder
+from diabolo.autoregressive import Autoregressive, Name
+from diabolo.bottleneck import Bottleneck, Code, Encoder, Prior
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
 from diabolo.params import Count
@@ -54,6 +55,14 @@ class Codebook(nn.Module):
         fresh = sums / self.counts[:, None]
         self.vectors.copy_(torch.where(dead[:, None], parts[drawn], fresh))
 
+    def numbers(self, z: Tensor) -> Tensor:
+        """The number of the vector of each part, (B, K / dim)."""
+        return self.nearest(z).view(len(z), -1)
+
+    def codes(self, numbers: Tensor) -> Tensor:
+        """What has those numbers, (B, K)."""
+        return self.vectors[numbers].flatten(1)
+
     def use(self, z: Tensor) -> dict[str, float]:
         """The share of the vectors in use, and the perplexity of which one is nearest."""
         return use_of(self.nearest(z), len(self.vectors))
@@ -62,15 +71,26 @@ class Codebook(nn.Module):
 class QuantisedCode(Bottleneck):
     """z = the vectors nearest to what the encoder gives."""
 
-    def __init__(self, size: int, dim: int | None, commitment: float) -> None:
+    depth = 1  # codebooks
+
+    def __init__(
+        self, size: int, dim: int | None, commitment: float, prior: Name | None = None
+    ) -> None:
         super().__init__()
-        self.size, self.dim, self.commitment = size, dim, commitment
+        self.size, self.dim, self.commitment, self.named = size, dim, commitment, prior
+        self.law: Autoregressive | None = None
 
     def build(self, shape: tuple[int, ...], generator: Generator | None) -> None:
         dim = self.dim or max(d for d in (1, 2, 3, 4) if shape[0] % d == 0)
         if shape[0] % dim:
             raise InputError(f"code_dim must divide the code's {shape[0]} numbers, not be {dim}.")
         self.codebook: Any = self.book(dim, generator)
+        if self.named:
+            places, ways = (
+                self.depth * shape[0] // dim,
+                (self.codebook.numbers, self.codebook.codes),
+            )
+            self.law = Autoregressive(places, self.size, *ways, generator)
 
     def book(self, dim: int, generator: Generator | None) -> nn.Module:
         """What is nearest to parts of so many numbers."""
@@ -84,7 +104,12 @@ class QuantisedCode(Bottleneck):
             self.seen = z.detach().to(x.dtype).reshape(-1, self.codebook.vectors.shape[1])
         code = self.codebook(z)
         terms = {"commitment": (self.commitment, (z - code.detach()).square().sum(1))}
+        if self.law is not None:
+            terms["prior"] = (1.0, -self.law.log_prob(z))
         return Code(code, code, terms)
+
+    def prior(self) -> Prior | None:
+        return self.law
 
     def mean_layer(self) -> nn.Module:
         return self.codebook
@@ -119,6 +144,9 @@ class VQVAE(Estimator):
     code_dim: Annotated[Count | None, "Numbers in a vector; none: up to 4."] = None
     codebook_size: Annotated[Count, "Vectors in the codebook."] = 512
     commitment: Annotated[Annotated[float, Ge(0)], "Weight of the commitment."] = 0.25
+    prior: Annotated[
+        Name | None, "Law of which vectors there are, learnt beside them, to draw new codes from."
+    ] = None
 
     def _bottleneck(self, p: Any) -> Bottleneck:
-        return QuantisedCode(p.codebook_size, p.code_dim, p.commitment)
+        return QuantisedCode(p.codebook_size, p.code_dim, p.commitment, p.prior)

@@ -4,7 +4,6 @@ Each gives the figure, which a notebook shows by itself; with `ax=` it draws the
 scikit-learn's displays do.
 """
 
-from collections.abc import Callable
 from io import BytesIO
 from typing import Any, cast
 
@@ -66,21 +65,6 @@ def plot_errors(model: Estimator, X: Any, *, ax: Axes | None = None) -> Figure:
         errors = evaluation.errors(model, X)
         unit = "mean squared error"
         return figures.error_histogram(errors, unit=unit, title="", on=ax)
-
-
-def live_loss() -> Callable[[Estimator], None]:
-    """A `callback` of `fit` that draws the loss in a notebook while the model trains."""
-    try:
-        from IPython.display import Image, display
-    except ImportError:
-        raise InputError("A live plot needs a notebook: pip install jupyter.") from None
-    handle = display(display_id=True)
-
-    def draw(model: Estimator) -> None:
-        with figures.theme():
-            handle.update(Image(figures.to_png(pictures.loss(model))))
-
-    return draw
 
 
 def _pasted(figure: Figure, ax: Axes) -> Figure:

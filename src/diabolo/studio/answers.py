@@ -39,6 +39,7 @@ class Counts(BaseModel):
 class About(BaseModel):
     """A model that is open: of images, of a `shape`, or of tables, with `columns`.
 
+    `signal`: the channels and steps, where the columns are those of a signal.
     `photographs`: it was trained on patches, to clean images of any size; `told_level`: it is
     told the level of their noise.
     """
@@ -49,6 +50,7 @@ class About(BaseModel):
     kind: str
     shape: tuple[int, int, int] | None
     columns: list[Column] | None
+    signal: tuple[int, int] | None
     photographs: bool
     told_level: bool
     code_size: int

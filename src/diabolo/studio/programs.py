@@ -212,13 +212,13 @@ async def _photograph(
     """The file that is the body, cleaned."""
     body = await request.body()
 
-    def work(told: Callable[[float], None]) -> tuple[bytes, list[str]]:
+    def work(told: Callable[[float], None]) -> tuple[bytes, str]:
         before = memory.read_photograph_bytes(body)
-        after, words = whole.cleaned(opened.model, before, level, told)
+        after, _, words = whole.cleaned(opened.model, before, level, told)
         return memory.photograph_bytes(after), words
 
     png, words = await service.watched(job, request, work)
-    return Response(png, media_type=PNG, headers={"X-Noise": "; ".join(words)})
+    return Response(png, media_type=PNG, headers={"X-Noise": words})
 
 
 def _form(request: Request) -> str:

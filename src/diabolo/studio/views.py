@@ -17,6 +17,7 @@ from diabolo import recipes
 from diabolo.commands import listing, runs
 from diabolo.corruption import Corruption
 from diabolo.errors import InputError
+from diabolo.estimator import Estimator
 from diabolo.params import from_config, to_config
 from diabolo.studio import forms
 from diabolo.studio.answers import (
@@ -86,10 +87,10 @@ def about(service: Served, model: Name = "") -> About:
 @api.get("/report", response_class=HTMLResponse)
 def report(service: Served, model: Name = "") -> str:
     """The page of a run, or of a detector."""
-    path = listing.report_of(service.shelf.take(model).path)
-    if not path.is_file():
-        raise HTTPException(404, f"{model or path.stem} has no report.")
-    return path.read_text(encoding="utf-8")
+    page = listing.report(service.shelf.take(model).path)
+    if page is None:
+        raise HTTPException(404, f"{model or 'The model'} has no report.")
+    return page
 
 
 @api.get("/samples")
@@ -307,6 +308,7 @@ def _about(opened: Opened, service: Service) -> About:
         kind=model.kind,
         shape=model.image_shape_ if pictured(model) else None,
         columns=columns(model),
+        signal=_signal(model),
         photographs=_cleans_photographs(opened),
         told_level=takes_level(model),
         code_size=model.code_size_,
@@ -320,6 +322,13 @@ def _about(opened: Opened, service: Service) -> About:
         threshold=detector and finite(detector.offset_),
         rate=detector and detector.false_alarm_rate,
     )
+
+
+def _signal(model: Estimator) -> tuple[int, int] | None:
+    grid = model.grid_
+    if model.image_shape_ is not None or grid is None or len(grid) != 2:
+        return None
+    return grid[0], grid[1]
 
 
 def _cleans_photographs(opened: Opened) -> bool:

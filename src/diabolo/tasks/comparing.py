@@ -24,6 +24,7 @@ PIECE = 128  # side of a piece of the training images that filters are tuned on
 TUNING_PIXELS = 2**16  # of those images together
 COMPARED, MIDDLE = 100, 512  # images that filters are compared on, and the side of their middle
 COMPARED_PIXELS = 2**19  # of those images together
+Numbers = dict[str, dict[str, float | None]]  # of each method: mse, psnr, ...
 Outcome = tuple[np.ndarray, float]  # images in [0, 1] units, and the seconds a megapixel
 
 
@@ -92,18 +93,27 @@ def each(
 
     `level` and `ensemble` as for `denoising.denoise`, by an engine.
     """
-    done, failures = list[Denoised](), list(parts[0].failures)
     options: Any = {"level": level, "ensemble": ensemble, "engine": engine}
+    if len(parts) == 1:
+        return [_denoised(parts[0], model, seed, **options)], parts[0].failures
+    done, failed = each_that_can(parts, model, seed, **options)
+    failures = [*parts[0].failures, *failed.values()]
+    if not done:
+        raise InputError(f"None of the images can be denoised; {failures[0]}")
+    return done, failures
+
+
+def each_that_can(
+    parts: Sequence[Samples], model: Estimator, seed: int | None = None, **options: Any
+) -> tuple[list[Denoised], dict[str, str]]:
+    """The images of each size denoised; a sentence on each that the model cannot take."""
+    done, failed = list[Denoised](), dict[str, str]()
     for samples in parts:
         try:
             done.append(_denoised(samples, model, seed, **options))
         except InputError as error:
-            if len(parts) == 1:
-                raise
-            failures += [f"{name}: {error}" for name in samples.names]
-    if not done:
-        raise InputError(f"None of the images can be denoised; {failures[0]}")
-    return done, failures
+            failed |= {name: f"{name}: {error}" for name in samples.names}
+    return done, failed
 
 
 def middle_of(model: Estimator, name: str, before: np.ndarray, after: np.ndarray) -> Denoised:
@@ -121,7 +131,12 @@ def middle_of(model: Estimator, name: str, before: np.ndarray, after: np.ndarray
 
 
 def _denoised(
-    samples: Samples, model: Estimator, seed: int | None, *, engine: str | None, **asked: Any
+    samples: Samples,
+    model: Estimator,
+    seed: int | None,
+    *,
+    engine: str | None = None,
+    **asked: Any,
 ) -> Denoised:
     clean, marks = samples.array, None
     seen = clean if samples.noisy is None else samples.noisy
@@ -173,14 +188,17 @@ def table(
     model: Estimator,
     training: np.ndarray | None,
     others: Mapping[str, Sequence[Denoised]] | None = None,
-) -> list[str]:
+) -> tuple[list[str], Numbers]:
     """How far images are from the clean ones, a line a method, and what that was measured on.
+
+    And the same as numbers, by method.
 
     `training` are a few training images, which filters are tuned on, where there are some.
     `others`: the same images, denoised by other models.
     """
     if not filters.installed():
-        return [*_lines(done, _outcomes(others or {})), filters.NEEDED]
+        numbers = _numbers(done, _outcomes(others or {}))
+        return [*_lines(numbers), filters.NEEDED], numbers
     strengths, few = _strengths(training, model), _compared(done)
     beside = _outcomes({name: _compared(more) for name, more in (others or {}).items()})
     cleaned = {
@@ -195,7 +213,8 @@ def table(
     if cut or count < total:
         first = f"the first {count:,} of {total:,} images" if count < total else "each image"
         notes.append(f"Filters are slow: all of this was measured on {cut}{first}.")
-    return [*_lines(few, cleaned | beside), *notes]
+    numbers = _numbers(few, cleaned | beside)
+    return [*_lines(numbers), *notes], numbers
 
 
 def _outcomes(others: Mapping[str, Sequence[Denoised]]) -> dict[str, list[Outcome]]:
@@ -226,31 +245,45 @@ def _filtered(one: Denoised, name: str, strength: float) -> Outcome:
     return images, _speed(time.perf_counter() - started, images)
 
 
-def _lines(done: Sequence[Denoised], cleaned: Mapping[str, Sequence[Outcome]]) -> list[str]:
-    """The table: means over all images, by what the filters made of them."""
+def _numbers(done: Sequence[Denoised], cleaned: Mapping[str, Sequence[Outcome]]) -> Numbers:
+    """Means over all images, by what the filters made of them; without damage where no mark is."""
     methods = {
         "corrupted": [(one.seen, math.nan) for one in done],
         **cleaned,
         "denoised": [(one.denoised, one.speed) for one in done],
     }
-    counts, marked = (
-        [len(one.denoised) for one in done],
-        any(one.marks is not None for one in done),
-    )
-    lines = [
-        f"{'':20}  {'MSE':>8}  {'PSNR, dB':>8}  {'SSIM':>5}{'   damage' * marked}  s/megapixel"
-    ]
+    counts, found = [len(one.denoised) for one in done], Numbers()
+    marked = any(one.marks is not None for one in done)
     for name, outcomes in methods.items():
         each = [one.numbers(*outcome) for one, outcome in zip(done, outcomes, strict=True)]
         mse, ssim, hurt, speed = np.average(each, axis=0, weights=counts).tolist()
-        shown = [f"{mse:8.4f}", f"{metrics.psnr(mse):8.2f}", f"{_or_dash(ssim, '.3f'):>5}"]
-        shown += [f"{_or_dash(hurt, '.5f'):>7}"] * marked
-        lines.append(f"{name:20}  {'  '.join(shown)}  {_or_dash(speed, '.2g'):>11}")
+        values = {"mse": mse, "psnr": metrics.psnr(mse), "ssim": ssim, "damage": hurt}
+        values |= {"seconds_per_megapixel": speed}
+        found[name] = {
+            n: value if math.isfinite(value) else None
+            for n, value in values.items()
+            if marked or n != "damage"
+        }
+    return found
+
+
+def _lines(numbers: Numbers) -> list[str]:
+    """The same as a table."""
+    marked = any("damage" in values for values in numbers.values())
+    lines = [
+        f"{'':20}  {'MSE':>8}  {'PSNR, dB':>8}  {'SSIM':>5}{'   damage' * marked}  s/megapixel"
+    ]
+    for name, values in numbers.items():
+        shown = [f"{_or_dash(values['mse'], '.4f'):>8}", f"{_or_dash(values['psnr'], '.2f'):>8}"]
+        shown += [f"{_or_dash(values['ssim'], '.3f'):>5}"]
+        shown += [f"{_or_dash(values['damage'], '.5f'):>7}"] if marked else []
+        speed = _or_dash(values["seconds_per_megapixel"], ".2g")
+        lines.append(f"{name:20}  {'  '.join(shown)}  {speed:>11}")
     return lines + ["Damage: the mean squared error outside the mark."] * marked
 
 
-def _or_dash(value: float, form: str) -> str:
-    return "-" if math.isnan(value) else format(value, form)
+def _or_dash(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
 
 
 def picture(done: Sequence[Denoised]) -> figures.Figure:

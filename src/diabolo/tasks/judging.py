@@ -72,8 +72,8 @@ def log_likelihood(
         log 1/k sum_i p(x | z_i) p(z_i) / q(z_i | x),    k = draws
 
     (Burda et al. 2016, equation 8; in the mean a lower bound, which rises to log p(x) with k). It
-    is of scaled values, and leaves out what the model's nll leaves out. Raises `InputError` for a
-    model without Gaussian codes.
+    is of scaled values, drawn where the likelihood draws them (`binarised`), and leaves out what
+    the model's nll leaves out. Raises `InputError` for a model without Gaussian codes.
     """
     net = model.net_
     if not isinstance(net.bottleneck, GaussianCode):
@@ -83,7 +83,7 @@ def log_likelihood(
     most = max(1, VALUES // (infer.block_of(net) * net.features))
 
     def estimate(x: Tensor, given: Tensor | None = None) -> Tensor:
-        scaled = net.scaling(x)
+        scaled = net.likelihood.redrawn(net.scaling(x), draw)
         mean, log_variance = moments(net.encoding(given), net.shaped(scaled))
         scaled, total = net.likelihood.supported(scaled), mean.new_full((len(x),), -math.inf)
         for first in range(0, draws, most):
@@ -102,11 +102,11 @@ def log_likelihood(
 def _likelihood(model: Estimator, X: Any, seed: int) -> dict[str, Any]:
     nats = log_likelihood(model, X, seed=seed).astype(np.float64)
     error = float(nats.std(ddof=1)) / math.sqrt(len(nats)) if len(nats) > 1 else 0.0
-    values = np.asarray(X)
+    scaled = model.net_.likelihood.redrawn(model.net_.scaling(model.rows(X)), generator(seed, "x"))
     return {
         "samples": len(nats),
         "draws": DRAWS,
-        "binary": bool(np.isin(values, (values.min(), values.max())).all()),
+        "binary": bool(((scaled == scaled.min()) | (scaled == scaled.max())).all()),
         "log_likelihood": float(nats.mean()),
         "standard_error": error,
         "bits_per_value": -float(nats.mean()) / (model.n_features_in_ * math.log(2)),

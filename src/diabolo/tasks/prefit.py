@@ -7,9 +7,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
+from diabolo.hub import Pushed
 
 
-class Prefit:
+class Prefit(Pushed):
     """Beside `Parameters` with a `model` and a `prefit`: a fitted model is taken as it is."""
 
     def __sklearn_clone__(self: Any) -> Any:

@@ -25,6 +25,7 @@ from torch import Tensor
 from diabolo import params, store
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator, Temperature
+from diabolo.hub import Pushed
 from diabolo.inputs import as_array, as_codes, as_rows, find_seed, like
 from diabolo.nearest import blocks_of
 from diabolo.nearest import nearest as rows_nearest
@@ -40,7 +41,7 @@ PREFIX = "sampler "  # of a sampler's tensors in a model file
 LARGEST = 1e15  # value whose square, summed over the features, is within float32
 
 
-class LatentSampler(Parameters):
+class LatentSampler(Pushed, Parameters):
     """A prior for any fitted model: p(z) = sum_c w_c N(z; m_c, S_c), fitted to codes by EM.
 
     With full covariances S_c; "gaussian" is one component, the mean and the covariance of the
@@ -76,8 +77,8 @@ class LatentSampler(Parameters):
         _check_width(p.model.code_size_, p.components if p.law == "mixture" else 1)
         return self.fit_codes(_codes(self.model, X))
 
-    def fit_codes(self, z: np.ndarray, *, tries: int = 1) -> Self:
-        """Fit the law to codes (N, K) of the model, float64: the best of some `tries`."""
+    def fit_codes(self, z: np.ndarray) -> Self:
+        """Fit the law to codes (N, K) of the model, float64."""
         p = self.validated()
         components = p.components if p.law == "mixture" else 1
         _check_width(z.shape[1], components)
@@ -91,7 +92,7 @@ class LatentSampler(Parameters):
             )
         live = scale > 0
         units = (z - center)[:, live] / scale[live]
-        mixture = _mixture(units, components, p.random_state, tries)
+        mixture = _mixture(units, components, p.random_state)
         self._set(p.model, mixture, center, scale)
         return self
 
@@ -137,10 +138,7 @@ class LatentSampler(Parameters):
     def joint(self, X: Any) -> np.ndarray:
         """log w_c N(z; m_c, S_c) of the code of each sample and each component, (N, C) nats."""
         check_is_fitted(self, "mixture_")
-        return self.joint_of(_codes(self.model_, X))
-
-    def joint_of(self, z: np.ndarray) -> np.ndarray:
-        """`joint` of codes (N, K)."""
+        z = _codes(self.model_, X)
         live, mixture = self.scale_ > 0, self.mixture_
         units = (z - self.center_)[:, live] / self.scale_[live]
         found = np.tile(np.log(mixture.weights_), (len(units), 1))
@@ -168,12 +166,6 @@ class LatentSampler(Parameters):
             "scale": self.scale_,
         }
         return {name: torch.from_numpy(array) for name, array in law.items()}
-
-    def arrange(self, order: np.ndarray) -> None:
-        """Put the components into an order."""
-        mixture = self.mixture_
-        law = mixture.weights_, mixture.means_, mixture.covariances_
-        self.mixture_ = _restored(*(part[order] for part in law))
 
     def _restore(self, model: Estimator, tensors: dict[str, Tensor]) -> None:
         """Become the fitted sampler that `save` described; `load` calls this.
@@ -291,13 +283,11 @@ def _too_few(components: int, samples: int) -> str:
     return what + ("." if components == 1 else ", or fewer components.")
 
 
-def _mixture(units: np.ndarray, components: int, random_state: Any, tries: int) -> GaussianMixture:
-    """Gaussians fitted to codes (N, K) of mean 0 and variance 1: the best of some tries."""
+def _mixture(units: np.ndarray, components: int, random_state: Any) -> GaussianMixture:
+    """Gaussians fitted to codes (N, K) of mean 0 and variance 1."""
     seed = np.random.SeedSequence(find_seed(random_state)).generate_state(1)[0]
     draw: Any = np.random.RandomState(seed)
-    mixture = GaussianMixture(
-        components, reg_covar=RIDGE, tol=TOLERANCE, n_init=tries, random_state=draw
-    )
+    mixture = GaussianMixture(components, reg_covar=RIDGE, tol=TOLERANCE, random_state=draw)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # what it has by then is as good
         return mixture.fit(units)

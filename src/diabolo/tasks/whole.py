@@ -179,13 +179,12 @@ def cleaned(
     progress: Progress = lambda share: None,
     *,
     ensemble: bool = False,
-) -> tuple[Photograph, list[str]]:
-    """A photograph without its noise, in its own form, and what is to be said of it."""
+) -> tuple[Photograph, Noise | None, str]:
+    """A photograph without its noise, in its own form; the noise, and what to say of it."""
     pixels = photograph.pixels
     found = noise_of(model, pixels, level)
     output = clean(model, pixels, found, dtype=pixels.dtype, ensemble=ensemble, progress=progress)
-    words = in_words(model, found)
-    return replace(photograph, pixels=output), [words] if words else []
+    return replace(photograph, pixels=output), found, in_words(model, found)
 
 
 def reach(net: Net) -> tuple[int, int]:

@@ -28,7 +28,7 @@ export function mount(section, studio) {
     const { title: short, words: sentence } = verdict(view, info);
     mapped.hidden = draw.hidden = Boolean(info.columns);
     table.node.hidden = !info.columns;
-    if (info.columns) table.set(info.columns, image, view.output, view.error, view.odd_cell?.column);
+    if (info.columns) table.set(info, image, view.output, view.error, view.odd_cell?.column);
     else map.set(overlay(view.input, view.error), `Heat map over the image, ${name(studio)}: brighter where the reconstruction is wrong`);
     title.textContent = short;
     title.classList.toggle("odd", Boolean(view.odd));

@@ -1,14 +1,18 @@
-// cells({made, share, percent?, first?, sorted?, onedit?}) -> {node, set(studio.info.columns, row, made, shares, odd?, fresh?)}: a row of a table, a line a cell.
+// cells({made, share, percent?, first?, sorted?, onedit?}) -> {node, set(studio.info, row, made, shares, odd?, fresh?)}: a row of a table, a line a cell; of a signal its curve, too.
 // `share`: the heading of the bars; `first`: lines before "show all", `sorted`: those with the largest bars; onedit(row): a cell was
 // changed by hand; `fresh`: another row, whose lines are put in order anew. moved(columns, from, to) -> how far each cell moved.  text(cell) -> text.  download(name, columns, rows): a CSV file.
 
+import { lineChart } from "./charts.js";
 import { button, el, number } from "./widgets.js";
+
+const CHANNELS = 4; // of a signal that are drawn
 
 export function cells({ made: heading, share: measure, percent = true, first = 40, sorted = false, onedit }) {
   const find = el("input", { type: "search", placeholder: "Find a column", "aria-label": "Find a column" });
   const order = el("select", { "aria-label": "Order" }, new Option("As in the table", ""), new Option("Largest first", "largest"));
   const more = button("", () => arrange(!everything), "more");
   const body = el("tbody");
+  const chart = lineChart({ label: "The signal, and what is made of it", x: "Step", y: "Value" });
   const table = el("table", { class: "cells" }, el("thead", {}, el("tr", {}, ...["Column", "Value", heading, measure].map((one, i) =>
     el("th", { scope: "col", class: i === 1 || i === 2 ? "number" : "" }, one)))), body);
   let lines = [];
@@ -41,15 +45,27 @@ export function cells({ made: heading, share: measure, percent = true, first = 4
   find.oninput = order.onchange = () => arrange();
 
   return {
-    node: el("div", { class: "cells-box" }, el("div", { class: "tools" }, find, order), table, more),
-    set(columns, values, outputs, bars, odd = null, fresh = true) {
+    node: el("div", { class: "cells-box" }, el("div", { class: "tools" }, find, order), chart.node, table, more),
+    set({ columns, signal }, values, outputs, bars, odd = null, fresh = true) {
+      chart.node.hidden = !signal;
+      if (signal) chart.set(curves(signal, values, outputs, heading));
       if (built !== columns) build(columns);
       [row, shares] = [values, bars];
       const most = Math.max(...bars) || 1;
-    lines.forEach((one, i) => one.set(values[i], outputs[i], { size: bars[i] / most, words: percent ? `${number(100 * bars[i], 2)} %` : "" }, i === odd));
+      lines.forEach((one, i) => one.set(values[i], outputs[i], { size: bars[i] / most, words: percent ? `${number(100 * bars[i], 2)} %` : "" }, i === odd));
       if (fresh) arrange();
     },
   };
+}
+
+/** The first channels of a signal, and beside each what is made of it. */
+function curves([channels, steps], values, outputs, heading) {
+  const x = Array.from({ length: steps }, (_, i) => i + 1);
+  return Array.from({ length: Math.min(channels, CHANNELS) }, (_, colour) => {
+    const of = (row) => row.slice(colour * steps, (colour + 1) * steps).map((value) => Number(value ?? NaN));
+    const number = channels > 1 ? ` ${colour + 1}` : "";
+    return [{ name: `Value${number}`, x, y: of(values), colour }, { name: heading + number, x, y: of(outputs), colour, dashed: true }];
+  }).flat();
 }
 
 function control({ name, kind, choices, gaps }) {

@@ -47,7 +47,7 @@ export function mount(section, studio) {
 
   function showOutput(decoded, description) {
     const { columns } = studio.info;
-    if (columns) table.set(columns, studio.image, decoded, moved(columns, base, decoded), null, decoded === base);
+    if (columns) table.set(studio.info, studio.image, decoded, moved(columns, base, decoded), null, decoded === base);
     else output.set(decoded, description);
   }
 

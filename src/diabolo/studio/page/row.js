@@ -22,7 +22,7 @@ export function mount(section, studio) {
     const { image, info } = studio;
     const view = await post("view", request(studio));
     if (image !== studio.image) return;
-    table.set(info.columns, image, view.output, view.error, view.odd_cell?.column, !edited);
+    table.set(info, image, view.output, view.error, view.odd_cell?.column, !edited);
     const { title: short, words: sentence } = verdict(view, studio.info);
     title.textContent = short;
     title.classList.toggle("odd", Boolean(view.odd));
