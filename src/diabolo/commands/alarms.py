@@ -155,10 +155,10 @@ def _write_masks(folder: Path, found: "Found") -> None:
     """`masks/`: an image for each that is flagged and has an odd region, white where it is."""
     import numpy as np
 
-    from diabolo.data.encoding import write_images
+    from diabolo.data.encoding import file_names, write_images
 
-    names = [found.name(i) for i in found.regions]
-    write_images(folder, names, [mask * np.uint8(255) for mask, _ in found.regions.values()])
+    names = file_names([found.name(i) for i in found.regions], ["L"] * len(found.regions))
+    write_images(folder, names, [[mask * np.uint8(255) for mask, _ in found.regions.values()]])
 
 
 def _write_spans(folder: Path, found: "Found") -> list[str]:

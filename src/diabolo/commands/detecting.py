@@ -57,8 +57,8 @@ def fit(
     criterion: Annotated[
         Any,
         Usage("--criterion SCORE"),
-        "auto (the default: blend for a table, else reconstruction), shape (for images), latent,"
-        " combined, elbo, neighbours, near_codes, blend or reconstruction",
+        "auto (the default: blend for a table, else reconstruction), shape or edges (for images),"
+        " latent, combined, elbo, neighbours, near_codes, blend or reconstruction",
     ] = "auto",
     seed: Annotated[int | None, Ge(0), "of split and training"] = None,
     limit: Annotated[int | None, Ge(1), "use the first N samples"] = None,

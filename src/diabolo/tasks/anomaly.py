@@ -76,7 +76,8 @@ class AnomalyDetector(OutlierMixin, Prefit, Parameters):
     - elbo: the model's own `score_samples`;
     - neighbours, near_codes, blend: minus the logarithm of the distance to the nearest of up to
       5,000 normal rows, which the detector keeps, in the columns, in the code, or in both and with
-      the reconstruction's error; see `diabolo.tasks.nearby`.
+      the reconstruction's error; see `diabolo.tasks.nearby`;
+    - edges: of images, the same in the directions of edges, without the model: `tasks.edges`.
 
     "auto" is blend for the rows of a table of up to 512 columns, and reconstruction for all
     else and with `prefit`: a rule that asks for no anomalies.
@@ -118,6 +119,7 @@ class AnomalyDetector(OutlierMixin, Prefit, Parameters):
             "neighbours",
             "near_codes",
             "blend",
+            "edges",
         ],
         "The score, see above.",
     ] = "auto"
@@ -191,12 +193,11 @@ class AnomalyDetector(OutlierMixin, Prefit, Parameters):
     def _tell_if_too_few(self) -> None:
         held, rate = len(self.calibration_scores_), self.fitted_config_["false_alarm_rate"]
         if not conformal.allowed(held, rate):
-            warnings.warn(
+            text = (
                 f"{held} held-out samples are too few for a false-alarm rate of {rate:g}, so"
-                f" nothing is flagged: {conformal.needed(rate)} are needed.",
-                DoctorWarning,
-                stacklevel=3,
+                f" nothing is flagged: {conformal.needed(rate)} are needed."
             )
+            warnings.warn(text, DoctorWarning, stacklevel=3)
 
     @property
     def n_features_in_(self) -> int:
@@ -342,7 +343,8 @@ class AnomalyDetector(OutlierMixin, Prefit, Parameters):
         peaks = tensors.pop(PEAKS, torch.empty(0, dtype=torch.float64))
         shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
         kept = max(
-            (len(tensors[name]) for name in ("rows", "codes") if shapes.get(name)), default=1
+            (len(tensors[name]) for name in ("rows", "codes", "edges") if shapes.get(name)),
+            default=1,
         )
         wanted = criteria.shapes(p.criterion, model, min(kept, nearby.MOST))
         if shapes != wanted or scores.ndim != 1 or not len(scores) or seen.ndim:
