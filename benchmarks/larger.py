@@ -109,8 +109,8 @@ def parquet(place: Path, folder: Path, times: int) -> tuple[float, list[object]]
     path, draw = place.with_suffix(".parquet"), np.random.default_rng(0)
     names = [f"c{number}" for number in range(500)]
     schema = pyarrow.schema([(name, pyarrow.float32()) for name in names])
-    with file.ParquetWriter(path, schema, compression="none") as writer:
-        for _ in range(15 * times):
+    with file.ParquetWriter(path, schema, compression="none", use_dictionary=False) as writer:
+        for _ in range(5 * times):
             block = draw.random((500, 20_000), dtype=np.float32)
             writer.write_table(pyarrow.table([*block], schema=schema))
     return path.stat().st_size, ["fit", "ae", "--data", path, "--epochs", 1]

@@ -124,7 +124,7 @@ def studio(root: Path, log: Path) -> Iterator[tuple[int, str]]:
             yield process.pid, found[1].decode()
         finally:
             process.terminate()
-            process.wait(60)
+            process.wait()  # for the report of what was trained, too
 
 
 def memory(process: int) -> float:

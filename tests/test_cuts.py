@@ -21,7 +21,6 @@ import pytest
 import torch
 from test_resume import same_run
 
-import diabolo.report
 from diabolo.cli import main
 from diabolo.store import CHECKPOINT
 
@@ -41,11 +40,14 @@ def command(tmp_path_factory):
 
 @pytest.fixture(scope="module", autouse=True)
 def plain():
-    """Reports without pictures, which take most of the time."""
+    """Reports without pictures, which take most of the time; one thread, as processes fork."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("diabolo.report.gallery", lambda *_: [])
         patch.setattr("diabolo.report.draw_loss", lambda *_: None)
         yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +73,7 @@ def until_change(number, command, folder):
         if changes(event, given, folder) and next(count) == number:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    torch.set_num_threads(1)
     sys.stdout = sys.stderr = io.StringIO()
-    diabolo.report.gallery, diabolo.report.draw_loss = (lambda *_: [], lambda *_: None)
     sys.addaudithook(killed)
     sys.exit(main([*command, "--out", folder]))
 
@@ -81,8 +81,7 @@ def until_change(number, command, folder):
 def test_a_run_killed_before_any_change_of_a_file_is_resumed_or_made_again(
     whole, command, tmp_path, capsys
 ):
-    processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload([__name__])
+    processes = multiprocessing.get_context("fork")  # which has imported all there is
     for number in itertools.count(1):
         folder = tmp_path / f"run-{number}"
         process = processes.Process(target=until_change, args=(number, command, str(folder)))

@@ -1,6 +1,7 @@
 """Damage that photographs come with: JPEG, blur with noise, and holes that are filled."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 from diabolo import Autoencoder
 from diabolo.corruption import Blur, GaussianNoise, Jpeg, Scratches, jpeg
 from diabolo.data import read
+from diabolo.data.photofile import Photograph, read_photograph, write_photograph
 from diabolo.errors import InputError
 from diabolo.gaps import smoothed
 from diabolo.tasks.filling import fill
@@ -211,6 +213,22 @@ def test_the_command_fills_photographs_by_masks_of_their_names(file, filler, tmp
     all_of_them = ("--mask", tmp_path / "masks", "--out", tmp_path / "out")
     assert run("denoise", file, tmp_path / "in", *all_of_them) == 0
     np.testing.assert_array_equal(read(tmp_path / "out" / "a.png").array, output)
+
+
+def test_a_filled_photograph_keeps_its_form(file, tmp_path):
+    mask, turned = holes(30, 45), Image.Exif()
+    turned[274] = 6  # seen a quarter turn clockwise
+    form = {"icc": b"a profile", "exif": b"Exif\0\0" + turned.tobytes().removeprefix(b"Exif\0\0")}
+    before = Photograph(257 * waves(1, 3, 30, 45)[0].astype(np.uint16), 1000 * mask, **form)
+    write_photograph(tmp_path / "a.png", replace(before, alpha=before.alpha.astype(np.uint16)))
+    save(tmp_path / "mask.png", np.uint8(np.rot90(mask, -1)) * 255)
+    words = ("--mask", tmp_path / "mask.png", "--out", tmp_path / "out.png")
+    assert run("denoise", file, tmp_path / "a.png", *words) == 0
+    after = read_photograph(tmp_path / "out.png")
+    assert (after.pixels.dtype, after.icc, after.exif) == (np.uint16, before.icc, before.exif)
+    np.testing.assert_array_equal(after.alpha, before.alpha)
+    np.testing.assert_array_equal(after.pixels[:, ~mask], before.pixels[:, ~mask])
+    assert (after.pixels[:, mask] != before.pixels[:, mask]).mean() > 0.9
 
 
 MISTAKES = {

@@ -115,6 +115,12 @@ def test_ties_with_the_threshold_keep_their_verdict():
         assert torch.equal(graphs.below(held[:n])(x), wanted)
 
 
+def test_scores_that_crowd_may_be_taken_past_each_other():
+    apart = torch.tensor([-3.0, -2.0, -1.0], dtype=torch.float64)
+    assert graphs.crowd(apart) == 1
+    assert graphs.crowd(torch.cat([apart, apart[-1:] * (1 + 1e-9), apart[-1:]]).sort()[0]) == 3
+
+
 @pytest.mark.stress
 def test_a_table_is_told_in_words(tmp_path):
     draw = np.random.default_rng(0)

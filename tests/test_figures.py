@@ -294,6 +294,15 @@ def test_mistakes_are_named(draw, message):
 # ---- names in every script
 
 
+def test_a_font_installed_since_matplotlib_listed_them_is_found(monkeypatch):
+    manager, kept = fonts.fontManager, fonts.fontManager.ttflist
+    path = next(font.fname for font in kept if font.name == "STIXGeneral")
+    monkeypatch.setattr(fonts, "RICH", re.compile("STIX"))
+    monkeypatch.setattr(manager, "ttflist", [f for f in kept if "STIX" not in f.name])
+    monkeypatch.setattr(fonts, "findSystemFonts", lambda: [path, __file__])
+    assert fonts._rich.__wrapped__() == ("STIXGeneral",)
+
+
 @pytest.fixture
 def few_fonts(monkeypatch):
     """A machine with one further font, which has \u1d84 but no 写."""

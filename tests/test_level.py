@@ -286,6 +286,14 @@ def folder(tmp_path, china):
     return path
 
 
+def test_deep_colours_plane_behind_plane_are_refused(tmp_path):
+    image = np.zeros((3, 8, 9), np.uint16)
+    how = {"photometric": "rgb", "planarconfig": "separate"}
+    pytest.importorskip("tifffile").imwrite(tmp_path / "a.tif", image, **how)
+    with pytest.raises(InputError, match="plane behind plane: save it interleaved"):
+        read_photograph(tmp_path / "a.tif")
+
+
 def test_a_folder_of_everything_is_cleaned_one_by_one(folder, tmp_path, capsys):
     assert run("denoise", "photo", folder, "--out", tmp_path / "out", "--json") == 2
     found, said = capsys.readouterr()

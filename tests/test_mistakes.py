@@ -992,6 +992,7 @@ COMMANDS = {
     "fit named.toml": (
         "named.toml: the name '../../evil' must be of letters, digits, -, _ and dots."
     ),
+    "encode dae loop.npy --out o.npy": about("loop.npy"),
     "fit ae --data void.npy": about("void.npy is not a NumPy array that can be read: its values"),
     "fit ae --epochs 9999999999": "epochs is 9999999999, too large a number.",
     "fit watermark --corruption.scale 300,300": (
@@ -1332,11 +1333,12 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def copied(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of it, with a pipe."""
+    """A copy of it, with a pipe, and a link to itself."""
     path = tmp_path_factory.mktemp("copied") / "room"
     shutil.copytree(built, path)
     os.mkfifo(path / "pipe")
     (path / "link").symlink_to("pipe")
+    (path / "loop.npy").symlink_to("loop.npy")
     return path
 
 

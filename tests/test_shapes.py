@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from diabolo import Autoencoder, load
+from diabolo import Autoencoder, export, load
 
 SIDE, VALUES = 300, 4000  # of a sample, at most
 SHOWS = [HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -60,8 +60,8 @@ def tables(draw, widest=200):
     return X, {"latent_dim": 2, "hidden": (3,), "likelihood": "mixed"}
 
 
-def check(X, parameters):
-    """Fit an epoch; reconstruct the shape and the types; save, load: all equal."""
+def check(X, parameters, *, exports=False):
+    """Fit an epoch; reconstruct the shape and the types; save, load, export: all equal."""
     told = {"epochs": 1, "random_state": 0, "device": "cpu", "validation_fraction": 0.0}
     model = Autoencoder(**told, **parameters).fit(X)
     y, z = model.reconstruct(X), model.transform(X)
@@ -70,6 +70,8 @@ def check(X, parameters):
         path = Path(folder) / "m.safetensors"
         model.save(path)
         again = load(path, device="cpu")
+        if exports:  # and raises InputError where an answer differs
+            export(model, Path(folder, "exported"), X=X)
     assert np.array_equal(again.transform(X), z)
     assert again.score_samples(X).tolist() == model.score_samples(X).tolist()
     if hasattr(X, "dtypes"):
@@ -104,11 +106,11 @@ def test_tables_of_any_columns(given):
 @examples(140)
 @given(arrays())
 def test_many_arrays_of_any_shape(given):
-    check(*given)
+    check(*given, exports=True)
 
 
 @pytest.mark.stress
 @examples(60)
 @given(tables())
 def test_many_tables_of_any_columns(given):
-    check(*given)
+    check(*given, exports=True)

@@ -85,13 +85,13 @@ def denoise(
         return _rows(fitted, source, out, **drawn, engine=engine, force=force)
     out = runs.free_for_result(out, source, force=force)
     picture = runs.free_to_write(out.with_name(f"{out.name}-comparison.png"), force=force)
+    masks = None if mask is None else filling.Masks(data.read_each(mask))
     if (
         not corrupt
-        and mask is None
-        and whole.takes_any_size(fitted)
+        and (masks or whole.takes_any_size(fitted))
         and (files := image_files(source, out))
     ):
-        asked = {"level": level, "ensemble": ensemble}
+        asked = {"masks": masks} if masks else {"level": level, "ensemble": ensemble}
         return clean_files(fitted, files, out, picture, engine, **asked)
     plain = not (mask or level is not None or ensemble or whole.takes_level(fitted))
     if plain and not corrupt and engine is None and kind_by_name(out) == "folder":
@@ -106,8 +106,8 @@ def denoise(
         parts = [replace(parts[0], array=np.asarray(parts[0].array))]
     if len(parts) > 1 and kind_by_name(out) != "folder":
         raise InputError(f"{source} has images of different sizes: give a folder as --out.")
-    if mask is not None:
-        parts = filling.with_gaps(parts, data.read_each(mask))
+    if masks is not None:
+        parts = [masks.on(part) for part in parts]
     numbers = dict[str, Any]()
     if whole.takes_level(fitted):
         numbers["noise"] = _tell_level(fitted, parts, level)

@@ -15,7 +15,7 @@ from diabolo.arguments import Usage
 from diabolo.commands import Engine, Input, ModelOrRecipe, Told, command, family, runs
 from diabolo.commands.training import new_model
 from diabolo.data import spec
-from diabolo.data.files import check_file, check_place, folder_atomically, quietly
+from diabolo.data.files import check_file, check_place, folder_atomically, quietly, real
 from diabolo.data.spec import INPUT
 from diabolo.errors import InputError, complete
 
@@ -211,7 +211,7 @@ def free_file(
     check_file(path)
     check_place(path)
     named = Path(model) if runs.is_recipe(str(model)) else runs.model_file(model)
-    if path.resolve() in (named.resolve(), Path(source).resolve()):
+    if real(path) in (real(named), real(source)):
         raise InputError(f"{path} holds the input: give another --out.")
     return path
 

@@ -9,6 +9,7 @@ from annotated_types import Ge
 from diabolo import data
 from diabolo.arguments import Usage
 from diabolo.commands import Force, Image, Model, Told, command, runs
+from diabolo.data.files import real
 from diabolo.data.samples import IMAGE_SUFFIXES
 from diabolo.errors import InputError, complete
 
@@ -100,7 +101,7 @@ def _places(out: str | Path, save: str | Path | None, *, nearest: bool) -> list[
     places = [Path(out), *([Path(save)] if save is not None else [])]
     if nearest:
         places.append(places[0].with_name(f"{places[0].stem}-nearest.png"))
-    if len({place.resolve() for place in places}) < len(places):
+    if len({real(place) for place in places}) < len(places):
         raise InputError("The samples and their law would be one file: give another --save.")
     if save is not None and places[1].suffix != ".safetensors":
         raise InputError(f"A law goes to a .safetensors file, not {places[1].name!r}.")

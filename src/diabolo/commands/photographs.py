@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from diabolo.data.images import Found
     from diabolo.estimator import Estimator
     from diabolo.tasks.comparing import Denoised
+    from diabolo.tasks.filling import Masks
     from diabolo.tasks.whole import Progress
 
 
@@ -47,7 +48,8 @@ def clean_files(
 
     And the noise of each, of 255, by its name.
 
-    `asked`: the level of the noise, and whether to take an ensemble, as for `whole.cleaned`.
+    `asked`: the level of the noise, and whether to take an ensemble, as for `whole.cleaned`; or
+    the `masks` in which they are filled.
     Raises `IncompleteError` after the work where some files were bad.
     """
     from diabolo.data.photofile import names_for
@@ -132,7 +134,11 @@ def _cleaned(
     try:
         before = read_photograph(folder / name, name)
         kept = check_holds(target, before.mode)
-        after, noise, words = whole.cleaned(model, before, progress=progress, **asked)
+        masks: Masks | None = asked.get("masks")
+        if masks is None:
+            after, noise, words = whole.cleaned(model, before, progress=progress, **asked)
+        else:
+            after, noise, words = masks.filled(model, before, name), None, ""
     except InputError as error:
         return _Cleaned([], str(error))
     said = [f"{name}: {note}" for note in (*before.told, words) if note]

@@ -304,8 +304,8 @@ def free_folder(
 def check_apart(path: Path, sources: Sequence[str]) -> None:
     """Refuse to put results in the place of what they are made of."""
     for source in sources:
-        given = Path(source).resolve()
-        if path.resolve() in (given, *given.parents):
+        given = files.real(source)
+        if files.real(path) in (given, *given.parents):
             raise InputError(f"{path} holds the input: give another --out.")
 
 

@@ -29,6 +29,7 @@ GRAY = {"1", "L", "LA", "La"} | DEEP
 FRAMED = {"GIF", "PNG", "WEBP", "TIFF", "AVIF"}
 UINT8, UINT16, FLOAT32 = np.dtype("uint8"), np.dtype("uint16"), np.dtype("float32")
 LUMA = 0.299, 0.587, 0.114  # of red, green and blue in gray
+PLANES, BITS = 284, 258  # tags of a TIFF: PlanarConfiguration, BitsPerSample
 REMARKS = 1 << 16  # bytes of a PNM header that are looked at
 SPARE = 2.0  # how much finer than needed a JPEG is decoded at least
 Result = TypeVar("Result")
@@ -117,7 +118,17 @@ def opened(path: Path) -> Iterator[Image.Image]:
     with path.open("rb") as file:
         _check_remarks(file)
         with Image.open(file, formats=_formats()) as image:
+            _check_planes(image)
             yield image
+
+
+def _check_planes(image: Any) -> None:
+    """Refuse a TIFF in deep colour, plane behind plane, of which Pillow takes the wrong bytes."""
+    tags = getattr(image, "tag_v2", {})
+    if tags.get(PLANES) == 2 and max(tags.get(BITS, (8,))) > 8:
+        raise InputError(
+            "its 16-bit colours lie plane behind plane: save it interleaved, or as PNG"
+        )
 
 
 def _check_remarks(file: BinaryIO) -> None:

@@ -75,6 +75,14 @@ def check_own(path: Path, other: Sequence[Path]) -> None:
         )
 
 
+def real(path: str | Path) -> Path:
+    """Where a path leads; the path itself where its links lead round in a circle."""
+    try:
+        return Path(path).resolve()
+    except RuntimeError:  # of Python before 3.13
+        return Path(path).absolute()
+
+
 def check_place(path: Path) -> None:
     """Refuse a path where nothing can be written, before any work is done for it."""
     folder = path.parent

@@ -6,6 +6,7 @@ every `WINDOW` bytes, so that they do not add up to the size of the file.
 """
 
 import hashlib
+import math
 import mmap
 import os
 import tempfile
@@ -34,6 +35,7 @@ WINDOW = 2**27  # bytes of pages that are held
 AROUND = 2**16  # bytes that the system maps around a row
 AHEAD, GROUP = 4, 2**20  # groups of batches that are read ahead, and the bytes of one
 WHOLE, SPOTS, SPOT = 2**30, 4096, 2**16  # bytes whose digest is of all; else so many spots
+VALUES = 2**24  # of the samples that are worked on at a time
 MEMORY = 2**30  # bytes of what is made beyond which it lies in a file
 CPU = torch.device("cpu")
 
@@ -326,19 +328,21 @@ def streamed(use: Callable[..., Any], x: Any, *, each: Each = map, **more: Any) 
     return out
 
 
-def blocks(x: Any) -> list[Any]:
+def blocks(x: Any, many: int = ROWS) -> list[Any]:
     """The rows of an array or a table, in order, so many at a time as are worked on."""
     rows = x.iloc if is_frame(x) else x
-    return [rows[start : start + ROWS] for start in range(0, len(x), ROWS)]
+    return [rows[start : start + many] for start in range(0, len(x), many)]
 
 
 def _parts(x: Any, more: dict[str, Any]) -> list[tuple[Any, dict[str, Any]]]:
     """Blocks of rows, each with what goes with it."""
-    every = {n: blocks(v) for n, v in more.items() if np.ndim(v) and len(v) == len(x)}
+    width = 1 if is_frame(x) else math.prod(x.shape[1:])
+    many = min(ROWS, max(VALUES // max(1, width), 1))  # of large samples fewer
+    every = {n: blocks(v, many) for n, v in more.items() if np.ndim(v) and len(v) == len(x)}
     shared = {name: value for name, value in more.items() if name not in every}
     return [
         (part, shared | {name: values[number] for name, values in every.items()})
-        for number, part in enumerate(blocks(x))
+        for number, part in enumerate(blocks(x, many))
     ]
 
 

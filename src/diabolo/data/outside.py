@@ -34,7 +34,7 @@ from diabolo.errors import InputError
 BYTES = 2**24  # of a block that is decoded at a time
 ITEMS = 256  # of a Dataset that are taken at a time
 HEAD = 10_000  # rows of a table by which index and label are told
-CELL = 100  # bytes of memory that a cell takes while a table of words is read
+CELL, COPIES = 100, 3  # bytes that a cell takes while a table of words is read, and of its words
 
 
 def brought(X: Any) -> Any:
@@ -245,14 +245,13 @@ def read_dataset(path: Path, known: Mapping[str, Any]) -> Samples | None:
     if count * len(data.schema) * 4 < mapped.LARGE:
         return None
     head = read_frame(path, **{**known, "limit": HEAD})
-    cells = count * len(data.schema)
     if not head.numeric or head.renamed or mixed(head.table):
-        _check_room(path, cells)
+        _check_room(path, head, count, len(data.schema))
         return None
     try:
         array = decoded(_of_columns(data, head), what=str(path))
     except _GapError:
-        _check_room(path, cells)
+        _check_room(path, head, count, len(data.schema))
         return None
     if head.label is not None:
         label = data.to_table(columns=[head.label]).to_pandas()
@@ -263,12 +262,14 @@ def read_dataset(path: Path, known: Mapping[str, Any]) -> Samples | None:
     return Samples(array, names, kind, head.labels, head.columns, told=told)
 
 
-def _check_room(path: Path, cells: int) -> None:
-    """Refuse a table that is to be read into memory and is too large for it."""
-    if cells * CELL > os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
+def _check_room(path: Path, head: Frame, count: int, columns: int) -> None:
+    """Refuse a table that is to be read into memory and is too large for it, by its first rows."""
+    words = head.table.memory_usage(deep=True, index=False).sum() / max(1, len(head.table))
+    needed = count * (columns * CELL + COPIES * words)
+    if needed > os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
         raise InputError(
-            f"{path} has {cells:,} cells, more than there is memory for: give --limit N, or a"
-            " table of numbers without gaps."
+            f"{path} has {count * columns:,} cells, more than there is memory for: give --limit N,"
+            " or a table of numbers without gaps."
         )
 
 
@@ -279,7 +280,10 @@ class _GapError(Exception):
 def _of_columns(data: Any, head: Frame) -> Iterator[np.ndarray]:
     """The rows of some columns of a data set of files, in the type that `Frame.array` has."""
     stored = head.array().dtype
-    options = {"batch_size": ROWS, "batch_readahead": 2, "fragment_readahead": 1}
+    options: dict[str, Any] = {"batch_size": ROWS, "batch_readahead": 2, "fragment_readahead": 1}
+    if data.format.default_extname == "parquet":  # else much of the file is held
+        way = import_module("pyarrow.dataset").ParquetFragmentScanOptions
+        options["fragment_scan_options"] = way(use_buffered_stream=True, pre_buffer=False)
     for batch in data.to_batches(columns=head.columns, **options):
         if any(column.null_count for column in batch.columns):
             raise _GapError

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from diabolo.data.files import real
 from diabolo.data.framing import Fit, Size, as_fit, in_words, read_size
 from diabolo.data.samples import Samples
 from diabolo.data.sources import NO_IMAGES, files_in, read
@@ -47,7 +48,7 @@ def read_pairs(
 
 def are_folders(noisy: str | Path, clean: str | Path) -> bool:
     """Whether pairs are of two folders; refuses one folder, and a source with itself."""
-    if str(noisy) == str(clean) or Path(noisy).resolve() == Path(clean).resolve():
+    if str(noisy) == str(clean) or real(noisy) == real(clean):
         raise InputError(f"{noisy} cannot be both the noisy and the clean samples.")
     folders = [_is_folder(noisy), _is_folder(clean)]
     if any(folders) and not all(folders):

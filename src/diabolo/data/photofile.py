@@ -24,6 +24,7 @@ from diabolo.data.samples import IMAGE_SUFFIXES
 from diabolo.errors import InputError
 
 MARK = b"Exif\0\0"  # before the EXIF of a JPEG
+TURNED = {5: 5, 6: 8, 7: 7, 8: 6}  # orientations by a quarter turn, and what undoes each
 WITH_EXIF = {"JPEG", "PNG", "WEBP"}
 EIGHT = {"L", "RGB"}
 HOLDS = {
@@ -64,6 +65,19 @@ class Photograph:
         depth = {"uint8": "", "uint16": "16-bit "}.get(self.pixels.dtype.name, "float ")
         colours = "L" if self.pixels.ndim == 2 else "RGB"
         return depth + colours + ("" if self.alpha is None else "A")
+
+    @property
+    def upright(self) -> tuple[int, ...]:
+        """Height and width as it is seen."""
+        size = self.pixels.shape[-2:]
+        return size[::-1] if _orientation(self.exif) in TURNED else size
+
+    def as_stored(self, mask: np.ndarray) -> np.ndarray:
+        """A mask (H, W) of it as it is seen, as its pixels lie."""
+        seen = _orientation(self.exif)
+        image = Image.fromarray(mask.astype(np.uint8))
+        image.getexif()[ExifTags.Base.Orientation] = TURNED.get(seen, seen)
+        return np.asarray(ImageOps.exif_transpose(image)).astype(bool)
 
 
 def read_photograph(path: Path, name: str = "") -> Photograph:
@@ -235,12 +249,17 @@ def _save(path: Path, photograph: Photograph, kind: str) -> None:
     if photograph.exif and kind in WITH_EXIF:
         options["exif"] = photograph.exif
     elif photograph.exif:
-        exif = Image.Exif()
-        exif.load(photograph.exif)
-        image.getexif()[ExifTags.Base.Orientation] = exif.get(ExifTags.Base.Orientation, 1)
+        image.getexif()[ExifTags.Base.Orientation] = _orientation(photograph.exif)
         image = ImageOps.exif_transpose(image)
         image.info.pop("exif", None)
     image.save(path, format=kind, **options)
+
+
+def _orientation(exif: bytes | None) -> int:
+    """How an image is turned to be seen, as its EXIF says: 1 to 8; 1 is not at all."""
+    read = Image.Exif()
+    read.load(exif or b"")
+    return int(read.get(ExifTags.Base.Orientation, 1))
 
 
 def _deep_png(photograph: Photograph) -> Iterator[bytes]:

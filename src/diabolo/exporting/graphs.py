@@ -170,8 +170,15 @@ def _judging(net: Net, model: Estimator, detector: AnomalyDetector) -> Use:
         found = scores, detector.p_values_of(scores), scores < detector.offset_
         return tuple(torch.from_numpy(np.asarray(one)) for one in found)
 
-    steps = {"p_value": 1.01 / (len(calibration) + 1)}
+    steps = {"p_value": (crowd(calibration) + 0.01) / (len(calibration) + 1)}
     return Use("detector", Graph(net, judge), ("x",), GIVES, answers, steps=steps)
+
+
+def crowd(values: Tensor) -> int:
+    """How many of sorted `values` a rounding may take a score past: one, or more as they crowd."""
+    width = 2 * SAME * values.abs().max()
+    ends = torch.searchsorted(values, values + width, right=True)
+    return int((ends - torch.arange(len(values))).max())
 
 
 def below(values: Tensor) -> Callable[[Tensor], Tensor]:

@@ -7,9 +7,16 @@ not from the others of a list, so the list has those installed fonts that are kn
 import logging
 import re
 import unicodedata
+from contextlib import suppress
 from functools import lru_cache
 
-from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
+from matplotlib.font_manager import (
+    FontProperties,
+    findfont,
+    findSystemFonts,
+    fontManager,
+    get_font,
+)
 
 Weight = str | int
 OWN = "sans-serif"
@@ -65,7 +72,11 @@ def _others(missing: frozenset[str], weight: Weight) -> tuple[str, ...]:
 
 @lru_cache
 def _rich() -> tuple[str, ...]:
-    """The installed families with many letters."""
+    """The installed families with many letters, those newer than matplotlib's own list as well."""
+    known = {font.fname for font in fontManager.ttflist}
+    for path in sorted({*findSystemFonts()} - known):
+        with suppress(OSError, RuntimeError):  # what is no font that it can read
+            fontManager.addfont(path)
     return tuple(sorted({font.name for font in fontManager.ttflist if RICH.search(font.name)}))
 
 

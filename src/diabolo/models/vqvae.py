@@ -84,13 +84,11 @@ class QuantisedCode(Bottleneck):
         dim = self.dim or max(d for d in (1, 2, 3, 4) if shape[0] % d == 0)
         if shape[0] % dim:
             raise InputError(f"code_dim must divide the code's {shape[0]} numbers, not be {dim}.")
-        self.codebook: Any = self.book(dim, generator)
+        book: Any = self.book(dim, generator)
+        self.codebook = book
         if self.named:
-            places, ways = (
-                self.depth * shape[0] // dim,
-                (self.codebook.numbers, self.codebook.codes),
-            )
-            self.law = Autoregressive(places, self.size, *ways, generator)
+            places = self.depth * shape[0] // dim
+            self.law = Autoregressive(places, self.size, book.numbers, book.codes, generator)
 
     def book(self, dim: int, generator: Generator | None) -> nn.Module:
         """What is nearest to parts of so many numbers."""

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from diabolo.data import Samples
+from diabolo.data.photofile import Photograph
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
 from diabolo.gaps import smoothed
@@ -57,37 +58,52 @@ def erased(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
     return np.where(_like(every, images), np.float32(np.nan), images.astype(np.float32))
 
 
-def with_gaps(parts: Sequence[Samples], masks: Sequence[Samples]) -> list[Samples]:
-    """Images of several sizes, each `noisy` with gaps where its mask is white.
+class Masks:
+    """Where images are to be filled, white: a mask has the name of its image, but for the suffix.
 
-    A mask has the name of its image, but for the suffix; a single mask is for all.
+    A single mask is for all.
     """
-    found = {
-        PurePath(name).with_suffix("").as_posix(): _white(mask)
-        for part in masks
-        for name, mask in zip(part.names, part.array, strict=True)
-    }
-    return [_with_gaps(part, found) for part in parts]
 
+    def __init__(self, parts: Sequence[Samples]) -> None:
+        self.found = {
+            _stem(name): _white(mask)
+            for part in parts
+            for name, mask in zip(part.names, part.array, strict=True)
+        }
 
-def _with_gaps(part: Samples, masks: dict[str, np.ndarray]) -> Samples:
-    only = next(iter(masks.values())) if len(masks) == 1 else None
-    chosen = list[np.ndarray]()
-    for name in part.names:
-        mask = only if only is not None else masks.get(PurePath(name).with_suffix("").as_posix())
+    def of(self, name: str, size: tuple[int, ...]) -> np.ndarray:
+        """The mask of an image of `size` (H, W); `InputError` where there is none that fits."""
+        only = [*self.found.values()] if len(self.found) == 1 else [None]
+        mask = self.found.get(_stem(name), only[0])
         if mask is None:
             raise InputError(f"{name} has no mask of its name: give one for each, or one for all.")
-        if mask.shape != part.array.shape[-2:]:
-            height, width = part.array.shape[-2:]
+        if mask.shape != size:
             raise InputError(
                 f"The mask of {name} is {mask.shape[1]} x {mask.shape[0]} (width x height), but it"
-                f" is {width} x {height}: a mask is as large as its image."
+                f" is {size[1]} x {size[0]}: a mask is as large as its image."
             )
         if not mask.any() or mask.all():
             what = "nothing" if not mask.any() else "all"
             raise InputError(f"The mask of {name} marks {what} of it: white is what to fill.")
-        chosen.append(mask)
-    return replace(part, noisy=erased(part.array, np.stack(chosen)))
+        return mask
+
+    def on(self, part: Samples) -> Samples:
+        """Images of one size, `noisy` with gaps where their masks are white."""
+        chosen = np.stack([self.of(name, part.array.shape[-2:]) for name in part.names])
+        return replace(part, noisy=erased(part.array, chosen))
+
+    def filled(self, model: Estimator, photograph: Photograph, name: str) -> Photograph:
+        """A photograph filled, in its own form; its mask lies upright, as it is seen."""
+        mask = self.of(name, photograph.upright)
+        pixels = photograph.pixels
+        output = fill(model, pixels[None], photograph.as_stored(mask))[0]
+        if pixels.dtype.kind == "u":
+            output = np.rint(output)
+        return replace(photograph, pixels=output.astype(pixels.dtype))
+
+
+def _stem(name: str) -> str:
+    return PurePath(name).with_suffix("").as_posix()
 
 
 def _white(mask: np.ndarray) -> np.ndarray:
