@@ -1,10 +1,12 @@
 """`diabolo detect`: what it finds, what it writes, and what it refuses."""
 
 import csv
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from conftest import failed, run
 from PIL import Image
 from sklearn.datasets import load_breast_cancer, load_digits
@@ -14,7 +16,7 @@ from diabolo import AnomalyDetector, Autoencoder, figures, load
 from diabolo.data import write
 from diabolo.data.sources import FORMS
 from diabolo.errors import InputError
-from diabolo.tasks import criteria
+from diabolo.tasks import conformal, criteria
 
 RECIPE = """
 [model]
@@ -234,6 +236,75 @@ def test_the_scale_of_one_row_has_its_whole_label():
     assert label.y1 <= figure.bbox.height
 
 
+# ---- where, and beside what
+
+
+def test_the_odd_region_is_where_a_spot_was_put(place, zeros, tmp_path):
+    fresh = np.load(place / "fresh.npy")
+    spotted = fresh[:40].copy()
+    spotted[:, :2, :2] = 255
+    np.save(tmp_path / "spotted.npy", spotted)
+    out = tmp_path / "out"
+    words = ("detect", "score", zeros, tmp_path / "spotted.npy", "--out", out)
+    assert run(*words, "--beside", place / "zeros.npy") == 0
+    lines = [line for line in lines_of(out / "scores.csv") if line["verdict"] == "anomaly"]
+    assert len(lines) > 30
+    assert all(int(line["x"]) < 2 and int(line["y"]) < 2 for line in lines if line["x"])
+    masks = list((out / "masks").iterdir())
+    assert len(masks) == sum(bool(line["x"]) for line in lines) > 0.9 * len(lines)
+    first = next(line for line in lines if line["x"])
+    with Image.open(out / "masks" / f"{int(first['file']):02}.png") as mask:
+        assert np.asarray(mask)[int(first["y"]), int(first["x"])] == 255
+    normal = np.load(place / "zeros.npy").astype(float)
+    far = np.square(normal - spotted[int(first["file"])]).sum(axis=(1, 2))
+    assert int(first["nearest_1"]) == far.argmin()
+    detector = load(zeros)
+    assert detector.odd_regions(fresh).masks.any(axis=(1, 2)).mean() < 0.05 + 4 * 0.025
+
+
+def test_normal_rows_stand_beside_odd_ones(place, table, tmp_path):
+    out = tmp_path / "out"
+    words = ("detect", "score", table, place / "new.csv", "--out", out)
+    assert run(*words, "--beside", place / "benign.csv") == 0
+    benign, new = (pd.read_csv(place / name).to_numpy() for name in ("benign.csv", "new.csv"))
+    line = min(lines_of(out / "scores.csv"), key=lambda line: float(line["score"]))
+    net = load(table).model_.net_
+    far = (
+        net.scaling(torch.from_numpy(new[int(line["file"])][None]).float())
+        - net.scaling(torch.from_numpy(benign).float())
+    ).norm(dim=1)
+    assert [int(line[f"nearest_{n}"]) for n in (1, 2, 3)] == far.argsort()[:3].tolist()
+    rows = [row for row in lines_of(out / "beside.csv") if row["row"] == line["file"]]
+    assert [row["nearest"] for row in rows[1:]] == [line[f"nearest_{n}"] for n in (1, 2, 3)]
+    assert float(rows[0]["mean radius"]) == pytest.approx(new[int(line["file"]), 0])
+    page = (out / "report.html").read_text()
+    assert f"normal row {line['nearest_1']}" in page
+    assert {f'id="{n}"' for n in ("scores", "calibration", "worst", "borderline")} <= set(
+        re.findall('id="[a-z]+"', page)
+    )
+
+
+def test_fitting_leaves_a_page(place, zeros, capsys):
+    page = place / "zeros.html"
+    assert "The second half of the held-out samples" in page.read_text()
+    words = ("detect", "fit", "ae", place / "zeros.npy", "--out", place / "zeros2.safetensors")
+    page.rename(place / "zeros2.html")
+    assert "zeros2.html exists: give another --out" in failed(capsys, *words)
+
+
+def test_the_share_of_alarms_lies_in_its_band():
+    rng, rates = np.random.default_rng(0), np.array([0.001, 0.05, 0.2])
+    low, high = conformal.expected(99, 200, rates)
+    assert (low[0], high[0]) == (0, 0)
+    drawn = rng.random((2000, 299))
+    shares = np.array(
+        [conformal.observed(conformal.p_values(np.sort(d[:99]), d[99:]), rates) for d in drawn]
+    )
+    inside = ((shares >= low) & (shares <= high)).mean(axis=0)
+    assert np.all(inside >= 0.94)
+    assert np.all(inside[1:] < 0.98)
+
+
 # ---- pictures and folders
 
 
@@ -252,7 +323,7 @@ def test_a_folder_of_colour_images(place, tmp_path, capsys):
     assert [line["file"] for line in lines[:2]] == ["00.png", "01.png"]
     assert lines[-1]["file"] == "a $b$ 文.png"
     assert column(out / "scores.csv", "score")[10:20].max() < -0.01
-    assert sorted(p.name for p in out.iterdir()) == ["scores.csv", "worst.png"]
+    assert sorted(p.name for p in out.iterdir()) == ["report.html", "scores.csv", "worst.png"]
     with Image.open(out / "worst.png") as image:
         assert image.size[0] < 850
     assert run("detect", "score", file, place / "green" / "00.png", "--out", tmp_path / "one") == 0

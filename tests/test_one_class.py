@@ -12,7 +12,7 @@ from diabolo.data import load_mnist
 from diabolo.errors import InputError
 from diabolo.models import MODELS
 from diabolo.params import from_config
-from diabolo.tasks import oddness
+from diabolo.tasks import edges, oddness
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +61,9 @@ def test_a_stroke_beside_its_place_counts_less_than_one_far_away():
     line = torch.zeros(28, 28, dtype=torch.float64)
     line[10] = 1
     near, far = line.roll(1, 0), line.roll(10, 0)
-    cost = [oddness._blur(line - other, 0).square().sum() for other in (near, far)]
+    cost = [oddness.blurred(line - other, 0).square().sum() for other in (near, far)]
     assert cost[0] < 0.2 * cost[1]
-    assert float(oddness._blur(line, 0)[:, 14].sum()) == pytest.approx(1, abs=1e-6)
+    assert float(oddness.blurred(line, 0)[:, 14].sum()) == pytest.approx(1, abs=1e-6)
 
 
 def test_thin_digits_pass_as_normal_by_the_error_and_not_by_the_shape(model, digits):
@@ -92,10 +92,39 @@ def test_a_file_gives_it_back(model, digits, tmp_path):
     )
 
 
-def test_a_table_has_no_shapes():
+@pytest.mark.parametrize("criterion", ["shape", "edges"])
+def test_a_table_has_no_shapes(criterion):
     rows = np.random.default_rng(0).random((40, 6), dtype=np.float32)
-    with pytest.raises(InputError, match="criterion='shape' is for images: give X as"):
-        AnomalyDetector(Autoencoder(latent_dim=2), criterion="shape").fit(rows)
+    with pytest.raises(InputError, match=f"criterion='{criterion}' is for images: give X as"):
+        AnomalyDetector(Autoencoder(latent_dim=2), criterion=criterion).fit(rows)
+
+
+def test_edges_hardly_change_when_an_image_moves_or_is_lit(digits):
+    x = torch.from_numpy(digits[1].reshape(120, -1)).double()
+    moved = torch.from_numpy(np.roll(digits[1], 1, axis=2).reshape(120, -1)).double()
+    found, beside, lit = (edges.features(rows, (1, 28, 28)) for rows in (x, moved, x / 2 + 9))
+    torch.testing.assert_close(lit, found)
+    torch.testing.assert_close(found.norm(dim=1), torch.ones(120).double())
+    near, far = (found - beside).norm(dim=1), torch.cdist(found[:60], found[60:])
+    assert near.max() < far.min()
+    one = torch.from_numpy(np.eye(28).reshape(1, -1) * 0 + np.arange(28).repeat(28))
+    down = edges.features(one, (1, 28, 28)).unflatten(1, (8, 7, 7))[0, :, 3, 3]
+    np.testing.assert_allclose(
+        down / down[2], np.sqrt([0, 0.5**0.5, 1, 0.5**0.5, 0, 0, 0, 0]), atol=1e-6
+    )
+    assert not edges.features(torch.zeros(1, 28 * 28), (1, 28, 28)).any()
+
+
+def test_the_nearest_edges_tell_eights_from_ones(digits, model, tmp_path):
+    detector = AnomalyDetector(model, prefit=True, criterion="edges", random_state=0)
+    detector.fit(digits[0])
+    scores = detector.score_samples(digits[1])
+    assert roc_auc_score(np.arange(120) >= 60, -scores) > 0.99
+    np.testing.assert_array_equal(detector.score_samples(digits[1][7:9]), scores[7:9])
+    detector.save(tmp_path / "d.safetensors")
+    np.testing.assert_array_equal(
+        load(tmp_path / "d.safetensors").score_samples(digits[1]), scores
+    )
 
 
 @pytest.mark.parametrize(("name", "code"), [("one-class", 16), ("embed-32", 32), ("embed-2", 2)])

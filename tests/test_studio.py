@@ -405,6 +405,10 @@ def test_the_views_of_a_model(root, client, digits):
     assert ae["recipe"] == "ae-32"
     assert ae["metrics"]["linear"]["mse"] > 0
     assert len(ae["history"]["loss"]) == 1
+    page = client.get("/api/report?model=runs/ae")
+    assert ae["report"]
+    assert page.text == (root / "runs" / "ae" / "report.html").read_text()
+    assert client.get("/api/report?model=table.safetensors").status_code == 404
     about = client.get("/api/model?model=runs/ae").json()
     assert (about["shape"], about["code_size"]) == ([1, 28, 28], 32)
     assert about["samples"] == {"train": 160, "test": 10000}  # the first fifth validates

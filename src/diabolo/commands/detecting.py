@@ -1,12 +1,9 @@
 """`diabolo detect fit` and `detect score`: anomalies, at a known rate of false alarms."""
 
-import csv
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import partial
-from itertools import chain
+from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,17 +18,15 @@ from diabolo.data import spec
 from diabolo.data.files import check_file, check_place, folder_atomically, quietly, real
 from diabolo.data.spec import INPUT
 from diabolo.errors import InputError, complete
-from diabolo.names import is_frame
 
 if TYPE_CHECKING:
     import numpy as np
 
     from diabolo.data import Samples
     from diabolo.estimator import Estimator
+    from diabolo.report.alarms import Found
     from diabolo.tasks.anomaly import AnomalyDetector
-    from diabolo.tasks.oddness import OddCell
 
-SCORES, WORST, SPANS, TIMELINE = "scores.csv", "worst.png", "intervals.csv", "timeline.png"
 MOST = 200  # samples in the picture
 Detector = Annotated[str | Path, Usage("FILE"), "a detector, as detect fit wrote it"]
 SERIES = (
@@ -62,8 +57,8 @@ def fit(
     criterion: Annotated[
         Any,
         Usage("--criterion SCORE"),
-        "auto (the default: blend for a table, else reconstruction), shape (for images), latent,"
-        " combined, elbo, neighbours, near_codes, blend or reconstruction",
+        "auto (the default: blend for a table, else reconstruction), shape or edges (for images),"
+        " latent, combined, elbo, neighbours, near_codes, blend or reconstruction",
     ] = "auto",
     seed: Annotated[int | None, Ge(0), "of split and training"] = None,
     limit: Annotated[int | None, Ge(1), "use the first N samples"] = None,
@@ -75,15 +70,18 @@ def fit(
 ) -> Told:
     """Learn what is normal from normal samples.
 
-    Fits a detector on DATA and writes it; returns what was done, in lines. The model of a RECIPE
-    learns from most of DATA, and the rest calibrates; a MODEL is left as it is. Raises
-    `InputError` for a mistake, before anything is written, or unless `force` where the model is
-    broken, and `IncompleteError` after the work if some files were bad.
+    Fits a detector on DATA and writes it, beside it a page on how it judges the samples that were
+    held out; returns what was done. The model of a RECIPE learns from most of DATA, and the rest
+    calibrates; a MODEL is left as it is. Raises `InputError` for a mistake, before anything is
+    written, or unless `force` where the model is broken, and `IncompleteError` after the work if
+    some files were bad.
     """
+    from diabolo.commands import alarms
     from diabolo.doctor import refusal
     from diabolo.tasks.anomaly import AnomalyDetector
 
     out = free_file(out, model, source, force=force)
+    page = free_file(out.with_suffix(".html"), model, source, force=force, suffix=".html")
     detector = AnomalyDetector(
         false_alarm_rate=false_alarm_rate, criterion=criterion, random_state=seed or 0
     )
@@ -121,14 +119,16 @@ def fit(
     lines = _what_was_done(detector, len(X), model, known=known is not None)
     if samples.series is not None:
         lines.append(SERIES)
+    alarms.write_fitted(page, detector, samples, of=source, story=" ".join(lines))
     numbers = {
         "samples": len(X),
         "calibrated_on": len(detector.calibration_scores_),
         "false_alarm_rate": false_alarm_rate,
         "below": float(detector.offset_) if isfinite(detector.offset_) else None,
         "file": str(out),
+        "page": str(page),
     }
-    done = Told([*samples.notes, *told, *lines, str(out)], **numbers)
+    done = Told([*samples.notes, *told, *lines, str(out), str(page)], **numbers)
     return complete(done, samples.failures)
 
 
@@ -150,39 +150,45 @@ def score(
         Usage("--fdr RATE"),
         "flag so that at most this share of what is flagged is normal, such as 0.1",
     ] = None,
+    beside: Annotated[
+        str | None,
+        Usage("--beside NORMAL"),
+        "normal samples, such as those of detect fit: the nearest are shown beside each anomaly",
+    ] = None,
     engine: Engine = None,
     force: Annotated[bool, "replace earlier results in DIR"] = False,
 ) -> Told:
     """Say which samples are anomalies, and draw the worst.
 
-    Writes a folder with the scores of INPUT and a picture, of a series also the intervals of time
-    that are odd; returns a summary. With `fdr` the samples are judged together, by Benjamini and
-    Hochberg's procedure, and the detector's own false-alarm rate is not used. Raises `InputError`
-    for a mistake, before anything is written, and `IncompleteError` after the work if some files
-    were bad.
+    Writes a folder with the scores of INPUT, a picture and a page, of images also the regions that
+    are odd, as masks, of a series the intervals of time; returns a summary. With `fdr` the samples
+    are judged together, by Benjamini and Hochberg's procedure, and the detector's own false-alarm
+    rate is not used. Raises `InputError` for a mistake, before anything is written, and
+    `IncompleteError` after the work if some files were bad.
     """
-    from diabolo.report import alarms
+    from diabolo.commands import alarms
 
     if not 1 <= worst <= MOST:
         raise InputError(f"--worst must be from 1 to {MOST}, but is {worst}.")
-    path = runs.free_folder(out, [source], (SCORES, WORST, SPANS, TIMELINE), force=force)
+    path = runs.free_folder(out, [source], alarms.WRITTEN, force=force)
     judge = load_detector(detector, engine)
     samples = runs.read_for(judge.model_, source)
     if fdr is not None and samples.series is not None:
         raise InputError("--fdr is for samples that do not depend on each other, not windows.")
-    found = _judge(judge, samples, engine, fdr)
+    normal = None if beside is None else replace(runs.read_for(judge.model_, beside), told=[])
+    if normal is not None and normal.series is not None:
+        raise InputError("--beside is for samples, not for the windows of a series.")
+    found = _judge(judge, samples, engine, fdr, normal)
     runs.tell_unlike(judge.model_, samples)
-    with folder_atomically(path) as folder, quietly():
-        _write_scores(folder / SCORES, found, _cells(judge, samples, engine))
-        alarms.draw_worst(
-            folder / WORST, judge, samples, found.scores, caption=found.caption, count=worst
-        )
-        spans = [] if samples.series is None else _write_spans(folder, found)
-        written = [str(path / p.name) for p in sorted(folder.iterdir())]
     flagged = found.answers[2]
+    verdict = _verdict(judge, flagged, fdr)
+    with folder_atomically(path) as folder, quietly():
+        spans = alarms.write(folder, found, source, engine=engine, count=worst)
+        alarms.write_page(folder, found, name=Path(detector).stem, of=source, story=verdict)
+        written = [str(path / p.name) for p in sorted(folder.iterdir())]
     rate = {"false_alarm_rate": judge.false_alarm_rate} if fdr is None else {"fdr": fdr}
     told = Told(
-        [_verdict(judge, flagged, fdr), *spans, *written],
+        [verdict, *spans, *written],
         samples=len(flagged),
         flagged=int(flagged.sum()),
         **rate,
@@ -195,10 +201,12 @@ def score(
 # ---- fit
 
 
-def free_file(out: str | Path, model: str | Path, source: str, *, force: bool) -> Path:
-    """Where the detector may be written."""
+def free_file(
+    out: str | Path, model: str | Path, source: str, *, force: bool, suffix: str = ".safetensors"
+) -> Path:
+    """Where the detector may be written, or its page."""
     path = runs.free_to_write(out, force=force)
-    if path.suffix != ".safetensors":
+    if path.suffix != suffix:
         raise InputError(f"A detector goes to a .safetensors file, not {path.name!r}.")
     check_file(path)
     check_place(path)
@@ -301,31 +309,6 @@ def _band(held: int, rate: float) -> str:
 # ---- score
 
 
-@dataclass(frozen=True)
-class _Found:
-    """What a detector says of samples."""
-
-    samples: "Samples"
-    scores: "np.ndarray"
-    p_values: "np.ndarray"
-    flagged: "np.ndarray"
-
-    @property
-    def answers(self) -> "tuple[np.ndarray, np.ndarray, np.ndarray]":
-        """Score, p-value and verdict of each sample, or of each time step of a series.
-
-        A step is odd where every window that covers it is.
-        """
-        if (series := self.samples.series) is None:
-            return self.scores, self.p_values, self.flagged
-        scores, p_values = series.mean(self.scores), series.largest(self.p_values)
-        return scores, p_values, series.mean(self.flagged) == 1
-
-    def caption(self, i: int) -> str:
-        """A sample's p-value and verdict."""
-        return f"p = {self.p_values[i]:.3g}, {_word(self.flagged[i])}"
-
-
 def load_detector(file: str | Path, engine: str | None = None) -> "AnomalyDetector":
     """The detector in a file; `InputError` where there is none."""
     from diabolo.tasks.anomaly import AnomalyDetector
@@ -339,81 +322,23 @@ def load_detector(file: str | Path, engine: str | None = None) -> "AnomalyDetect
 
 
 def _judge(
-    detector: "AnomalyDetector", samples: "Samples", engine: str | None, fdr: float | None
-) -> _Found:
+    detector: "AnomalyDetector",
+    samples: "Samples",
+    engine: str | None,
+    fdr: float | None,
+    normal: "Samples | None",
+) -> "Found":
+    import numpy as np
+
     from diabolo.engines import over
+    from diabolo.report.alarms import Found
     from diabolo.tasks.conformal import discoveries
 
     scores = over(detector.score_samples, samples.array, engine)
     p_values = detector.p_values_of(scores)
     flagged = scores < detector.offset_ if fdr is None else discoveries(p_values, fdr)
-    return _Found(samples, scores, p_values, flagged)
-
-
-def _cells(
-    detector: "AnomalyDetector", samples: "Samples", engine: str | None
-) -> "Iterator[OddCell] | None":
-    """The oddest cell of each row of a table, block by block; None of what is no table."""
-    if detector.model_.grid_ is not None:
-        return None
-    from diabolo.data.mapped import blocks
-    from diabolo.engines import mapper
-
-    found = mapper(engine)(partial(_cells_of, detector), blocks(samples.array))
-    return chain.from_iterable(found)
-
-
-def _cells_of(detector: "AnomalyDetector", X: Any) -> "list[OddCell]":
-    import numpy as np
-
-    return detector.odd_cells(X if is_frame(X) else np.asarray(X))
-
-
-def _write_scores(path: Path, found: _Found, cells: "Iterator[OddCell] | None") -> None:
-    """`scores.csv`: a line a sample, or a time step of a series, in the order of the input."""
-    series, answers = found.samples.series, found.answers
-    first, names = ("file", found.samples.names) if series is None else ("time", series.times)
-    header = [first, "score", "p_value", "verdict"]
-    columns: list[Iterable[tuple[Any, ...]]] = [zip(names, strict=True), map(_said, *answers)]
-    if cells is not None:
-        header += ["oddest_column", "share_of_error", "value", "normal"]
-        columns.append((c.column, f"{c.share:.4f}", c.value, c.normal) for c in cells)
-    if found.samples.labels is not None:
-        header.append("label")
-        columns.append(zip(found.samples.labels, strict=True))
-    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(chain.from_iterable(line) for line in zip(*columns, strict=True))
-
-
-def _write_spans(folder: Path, found: _Found) -> list[str]:
-    """`intervals.csv`: the steps of a series that are odd, one run of them a line, and a picture.
-
-    Gives a sentence on the first of them.
-    """
-    from diabolo.report import alarms
-
-    series = found.samples.series
-    assert series is not None
-    _, p_values, flagged = found.answers
-    spans, times = series.spans(flagged), series.times
-    with (folder / SPANS).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["from", "to", "steps", "smallest_p_value"])
-        for a, b in spans:
-            writer.writerow([times[a], times[b], b - a + 1, f"{p_values[a : b + 1].min():.6g}"])
-    alarms.draw_spans(folder / TIMELINE, found.samples, spans)
-    if not spans:
-        return []
-    first, last = (times[step] for step in spans[0])
-    more = f" and {len(spans) - 1} more" if len(spans) > 1 else ""
-    return [f"Odd from {first} to {last}{more}."]
-
-
-def _said(score: float, p_value: float, flag: bool) -> tuple[str, str, str]:
-    """The answers of a sample; of a time step that no window covers, nothing."""
-    return (f"{score:.9g}", f"{p_value:.6g}", _word(flag)) if isfinite(score) else ("", "", "")
+    places = np.arange(len(scores))
+    return Found(detector, samples, places, scores, p_values, flagged, normal)
 
 
 def _verdict(detector: "AnomalyDetector", flagged: "np.ndarray", fdr: float | None) -> str:
@@ -438,7 +363,3 @@ def _verdict(detector: "AnomalyDetector", flagged: "np.ndarray", fdr: float | No
     if runs.windows_of(detector.model_):
         return f"{flags}, at a false-alarm rate of {100 * rate:.4g} % where it goes on as it was."
     return f"{flags}, at a guaranteed false-alarm rate of {100 * rate:.4g} %."
-
-
-def _word(flag: bool) -> str:
-    return "anomaly" if flag else "normal"

@@ -36,6 +36,7 @@ class Entry:
     metrics: dict[str, Any]
     history: dict[str, list[float | None]]
     findings: list[tuple[str, str, str]]  # of the doctor: name, what was seen, what to do
+    report: bool  # whether its page is there
 
 
 def models(root: Path) -> Iterator[Entry]:
@@ -61,6 +62,17 @@ def within(root: Path, name: str) -> Path:
     except (OSError, ValueError, RuntimeError):
         pass
     raise InputError(f"There is no {name!r} in the folder that is served.")
+
+
+def report_of(model: Path) -> Path:
+    """Where the page of a run folder is, or that of a detector's file."""
+    return model / runs.REPORT if model.is_dir() else model.with_suffix(".html")
+
+
+def report(model: Path) -> str | None:
+    """The page of a run folder, or of a detector's file; None where there is none."""
+    path = report_of(model)
+    return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
 def keep(root: Path, body: bytes) -> Path:
@@ -136,6 +148,7 @@ def _described(file: Path, root: Path) -> Entry | None:
             "metrics": _metrics(folder) if in_run else config.get("metrics", {}),
             "history": _history(folder) if in_run else config["history"],
             "findings": config.get("findings", []),
+            "report": report_of(path).is_file(),
         }
         return _checked(entry)
     except (InputError, OSError, KeyError, TypeError, ValueError, RecursionError, csv.Error):

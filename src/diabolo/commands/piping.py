@@ -16,6 +16,8 @@ from diabolo.arguments import Argument
 from diabolo.errors import InputError
 
 PIPE, OUT, TEXT, MODEL = "-", "out", ".csv", ".safetensors"
+STREAM = "INPUT|-"  # of an argument that is followed as it comes; see `arriving`
+MOST = 1 << 20  # bytes that are read at a time
 BEGINNINGS = {
     b"\x89PNG": ".png",
     b"\xff\xd8\xff": ".jpg",
@@ -57,9 +59,36 @@ def piped(declared: Mapping[str, Argument], values: Mapping[str, Any]) -> Iterat
         _write(Path(given[OUT]))
 
 
+def arriving(*, header: bool) -> Iterator[Path]:
+    """Standard input as it comes, in files: of a table the rows that are there, a row a line.
+
+    Each is one for as long as it is looked at. With a `header` the first line is in every one.
+    Anything but a table comes whole.
+    """
+    stream: Any = sys.stdin.buffer
+    part = stream.read1(MOST)
+    if not part:
+        raise InputError("Nothing came by standard input.")
+    with TemporaryDirectory(prefix="diabolo-") as folder:
+        path = Path(folder) / f"input{_suffix(part)}"
+        if path.suffix != TEXT:
+            path.write_bytes(part + stream.read())
+            yield path
+            return
+        head, rest = b"", b""
+        while part or rest:
+            lines, end, rest = (rest + part).rpartition(b"\n") if part else (rest, b"\n", b"")
+            if header and not head and end:
+                head, _, lines = lines.partition(b"\n")
+            if lines.strip():
+                path.write_bytes(b"\n".join([head, lines, b""] if head else [lines, b""]))
+                yield path
+            part = stream.read1(MOST)
+
+
 def _is_read(argument: Argument) -> bool:
-    """Whether an argument names what is read: by its place, or as INPUT."""
-    return argument.metavar == "INPUT" or not argument.flag
+    """Whether an argument names what is read: by its place, or as INPUT; a stream reads itself."""
+    return argument.metavar != STREAM and (argument.metavar == "INPUT" or not argument.flag)
 
 
 def _kept(folder: Path) -> str:
@@ -67,12 +96,15 @@ def _kept(folder: Path) -> str:
     content = sys.stdin.buffer.read()
     if not content:
         raise InputError("Nothing came by standard input.")
-    inside = {content[:8] + kind: suffix for kind, suffix in INSIDE.items()}
-    known = inside if content.startswith(b"RIFF") else BEGINNINGS
-    suffix = next((known[begin] for begin in known if content.startswith(begin)), TEXT)
-    path = folder / f"input{suffix}"
+    path = folder / f"input{_suffix(content)}"
     path.write_bytes(content)
     return str(path)
+
+
+def _suffix(content: bytes) -> str:
+    inside = {content[:8] + kind: suffix for kind, suffix in INSIDE.items()}
+    known = inside if content.startswith(b"RIFF") else BEGINNINGS
+    return next((known[begin] for begin in known if content.startswith(begin)), TEXT)
 
 
 def _form(declared: Mapping[str, Argument], given: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ for, that of most images is kept, if it is small enough to be learnt whole; othe
 largest square of `SIDES` that the shorter sides of most images reach.
 """
 
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -87,3 +88,25 @@ def place(size: Size, wanted: Size, fit: Fit) -> Place:
     scale = max(wide / width, high / height)
     left, top = (width - wide / scale) / 2, (height - high / scale) / 2
     return Place((max(0.0, left), max(0.0, top), width - left, height - top), wanted)
+
+
+def unframed(
+    box: tuple[int, int, int, int], size: Size, wanted: Size, fit: Fit
+) -> tuple[int, int, int, int]:
+    """Where a box (x, y, width, height) in the framed image lies in the image as it was.
+
+    >>> unframed((2, 2, 4, 4), (20, 40), (8, 8), "pad")
+    (0, 10, 20, 20)
+    >>> unframed((0, 0, 8, 4), (20, 40), (8, 8), "crop")
+    (0, 10, 20, 10)
+    """
+    part, made = place(size, wanted, fit)
+    found = []
+    for axis in (0, 1):
+        low, high = part[axis], part[axis + 2]
+        scale, pad = (high - low) / made[axis], (wanted[axis] - made[axis]) // 2
+        ends = (box[axis] - pad, box[axis] + box[axis + 2] - pad)
+        first, last = (min(max(low + scale * end, 0), size[axis]) for end in ends)
+        found.append((math.floor(first), math.ceil(last) - math.floor(first)))
+    (x, width), (y, height) = found
+    return x, y, width, height

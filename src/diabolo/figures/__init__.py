@@ -10,7 +10,14 @@ Colours come from the theme in force:
 
 from matplotlib.figure import Figure
 
-from diabolo.figures.curves import error_histogram, iterations, loss, sizes
+from diabolo.figures.curves import (
+    calibration,
+    error_histogram,
+    iterations,
+    loss,
+    score_histogram,
+    sizes,
+)
 from diabolo.figures.maps import latent, odd_columns, sample_map, snap, table_rows
 from diabolo.figures.network import Layer, architecture
 from diabolo.figures.pictures import (
@@ -34,6 +41,7 @@ __all__ = [
     "Figure",
     "Layer",
     "architecture",
+    "calibration",
     "code_shape",
     "contact_sheet",
     "error_histogram",
@@ -46,6 +54,7 @@ __all__ = [
     "panels",
     "rows",
     "sample_map",
+    "score_histogram",
     "signals",
     "sizes",
     "snap",

@@ -1,5 +1,6 @@
 """Curves over epochs, iterations and code sizes, and the histogram of errors."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -198,3 +199,71 @@ def _mark(axes: Axes, values: np.ndarray) -> None:
             color=colour,
             bbox=paper,
         )
+
+
+def score_histogram(
+    scores: Mapping[str, np.ndarray], threshold: float, *, on: Axes | None = None
+) -> Figure:
+    """How normal samples are, several sets of them by name, and where anomalies begin.
+
+    The first set is that which calibrates; what is far below it is counted in the first bar.
+    """
+    sets = {name: np.asarray(values, float) for name, values in scores.items()}
+    first = next(iter(sets.values()))
+    wide = float(np.ptp(first)) or abs(float(first[0])) or 1.0
+    lowest = min(float(values.min()) for values in sets.values())
+    low = max(min(lowest, first.min()), float(first.min()) - wide)
+    high = max(float(np.percentile(values, 99.5)) for values in sets.values())
+    count = int(np.clip(2 * math.sqrt(len(first)), 12, 60))
+    bins = np.linspace(low, max(high, float(first.max())), count + 1)
+    figure, axes = new_plot(460, on=on)
+    for (name, values), colour in zip(sets.items(), (MUTED, COLOURS[0]), strict=False):
+        inside = values.clip(bins[0], bins[-1])
+        weights = np.full(len(values), 100 / len(values))
+        filled: dict[str, Any] = (
+            {"alpha": 0.45} if colour == MUTED else {"histtype": "step", "lw": 1.8}
+        )
+        label = f"{name} ({len(values):,})"
+        axes.hist(inside, bins.tolist(), weights=weights, color=colour, label=label, **filled)
+    if np.isfinite(threshold):
+        label = f"threshold  {short(threshold)}"
+        axes.axvline(threshold, color=COLOURS[2], lw=1.4, ls=(0, (4, 2)), label=label)
+    below = int(sum((values < low).sum() for values in sets.values()))
+    more = f"; {below:,} further below are in the first bar" if below else ""
+    axes.set(xlabel=f"Score: lower is odder{more}", ylabel="Samples, %")
+    axes.set_ylim(0, 1.35 * axes.get_ylim()[1])
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.legend(loc="upper left")
+    return figure
+
+
+def calibration(
+    rates: np.ndarray,
+    shares: np.ndarray,
+    band: np.ndarray | None = None,
+    *,
+    asked: float,
+    on: Axes | None = None,
+) -> Figure:
+    """The share of alarms that is observed at each false-alarm rate asked for.
+
+    `band` (2, R) is where it lies in 95 of 100 cases if nothing but chance parts the two.
+    """
+    figure, axes = new_plot(520, on=on)
+    if band is not None:
+        label = "95 of 100 sets of normal samples"
+        axes.fill_between(
+            rates, band[0], band[1], step="post", color=MUTED, alpha=0.25, lw=0, label=label
+        )
+    axes.plot(rates, rates, color=MUTED, lw=1, ls=(0, (4, 2)), label="as asked")
+    axes.step(rates, shares, where="post", color=COLOURS[0], label="observed")
+    there = float(shares[max(int(np.searchsorted(rates, asked, side="right")) - 1, 0)])
+    label = f"asked {100 * asked:.3g} %, observed {100 * there:.3g} %"
+    axes.plot([asked], [there], "o", color=COLOURS[2], ms=6, label=label)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.set(xlim=(0, rates[-1]), ylim=(0, None))
+    axes.set(xlabel="False-alarm rate asked for", ylabel="Share of samples flagged")
+    axes.grid(True, axis="both")
+    axes.legend(loc="upper left")
+    return figure

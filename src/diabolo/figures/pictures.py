@@ -14,11 +14,13 @@ from matplotlib.patches import Rectangle
 
 from diabolo.errors import InputError
 from diabolo.figures.style import (
+    COLOURS,
     FAINT,
     GAP,
     MARGIN,
     MUTED,
     NORMAL,
+    PAPER,
     PLAIN,
     SMALL,
     WIDTH,
@@ -29,6 +31,7 @@ from diabolo.figures.style import (
     title_height,
 )
 
+Box = tuple[int, int, int, int]
 HEAT = "inferno"  # colours of errors, from black
 
 
@@ -260,9 +263,12 @@ def contact_sheet(
     errors: np.ndarray,
     captions: Sequence[Sequence[str]],
     *,
+    boxes: Sequence[Box | None] = (),
     title: str | None = None,
 ) -> Figure:
     """Samples, each as pictures side by side, last its errors (n, H, W) as a heatmap.
+
+    A box (x, y, width, height), in pixels of the images, is drawn on the first and on the errors.
 
     `rows` are as in `rows`. The errors share one scale of colours, from 0, which a bar at the
     bottom explains; `captions` gives the lines of text under each sample.
@@ -281,6 +287,10 @@ def contact_sheet(
     for i, lines in enumerate(captions):
         place = (lattice.left + i % across * lattice.pitch, first + i // across * step)
         _sheet_block(axes, [pictures[i] for _, pictures in columns], lines, lattice.cell, place)
+        if i < len(boxes) and (box := boxes[i]) is not None:
+            scale = lattice.cell / errors.shape[-1]
+            for k in (0, len(columns) - 1):
+                _box(axes, box, scale, (place[0] + k * (lattice.cell + GAP), place[1]))
     _heat_bar(axes, lattice.left, first + down * step + 4, top)
     return figure
 
@@ -300,6 +310,14 @@ def _sheet_block(
         text = shortened(line, len(pictures) * (cell + GAP) - GAP)
         style = PLAIN | ({"color": MUTED} if k else {})
         axes.text(x, y + height + 6 + 20 * k, text, va="top", **style)
+
+
+def _box(axes: Axes, box: Box, scale: float, place: tuple[int, int]) -> None:
+    """A frame around a part of a picture that is drawn at a place."""
+    x, y, width, height = (scale * side for side in box)
+    for colour, thick in ((PAPER, 2.4), (COLOURS[2], 1.2)):
+        where = place[0] + x, place[1] + y
+        axes.add_patch(Rectangle(where, width, height, fill=False, ec=colour, lw=thick))
 
 
 def _heat(errors: np.ndarray) -> tuple[np.ndarray, float]:

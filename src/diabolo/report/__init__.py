@@ -38,10 +38,10 @@ def write(
         pictures = [
             _drawn(folder, picture) for picture in gallery(model, recipe, numbers, test, outcome)
         ]
-    page = Environment(
-        loader=PackageLoader("diabolo.report", "."), autoescape=True, trim_blocks=True
-    ).get_template("page.html")
-    text = page.render(
+    write_page(
+        folder / "report.html",
+        "page.html",
+        name=recipe.name,
         recipe=recipe,
         story=story(model, recipe, numbers, tested(model, recipe, numbers, len(test.array))),
         verdict=verdict(numbers, model.net_),
@@ -52,16 +52,29 @@ def write(
         table=model.summary(),
         parameters=_parameters(model),
     )
-    with atomically(folder / "report.html") as temporary:
-        temporary.write_text(text, encoding="utf-8")
     return folder / "report.html"
+
+
+def write_page(path: Path, template: str, **values: Any) -> None:
+    """Write a page of a template in this folder."""
+    room = Environment(
+        loader=PackageLoader("diabolo.report", "."), autoescape=True, trim_blocks=True
+    )
+    with atomically(path) as temporary:
+        temporary.write_text(room.get_template(template).render(**values), encoding="utf-8")
 
 
 def _drawn(folder: Path, picture: Picture) -> dict[str, str]:
     """Write a picture's file; what the page needs of it, with all its bytes."""
     png = figures.to_png(picture.figure)
     _write_bytes(folder / "figures" / f"{picture.name}.png", png)
-    source = "data:image/png;base64," + base64.b64encode(png).decode()
+    return embedded(picture, png)
+
+
+def embedded(picture: Picture, png: bytes | None = None) -> dict[str, str]:
+    """What a page needs of a picture, with all its bytes."""
+    content = figures.to_png(picture.figure) if png is None else png
+    source = "data:image/png;base64," + base64.b64encode(content).decode()
     return {"name": picture.name, "heading": picture.heading} | {
         "caption": picture.caption,
         "source": source,

@@ -44,13 +44,13 @@ from diabolo.likelihood.mixed import Mixed
 from diabolo.names import is_frame
 from diabolo.networks import takes_images
 from diabolo.params import Parameters, Seed, to_config
-from diabolo.tasks import conformal, criteria, nearby, oddness
+from diabolo.tasks import conformal, criteria, nearby, oddness, regions
 from diabolo.tasks.oddness import OddCell, errors
 from diabolo.tasks.prefit import Prefit
 from diabolo.train import generator, prefixed
 
 PREFIX = "detector "  # of a detector's tensors in a model file
-CALIBRATION, SEEN = "calibration_scores", "seen"
+CALIBRATION, PEAKS, SEEN = "calibration_scores", "calibration_peaks", "seen"
 
 
 class AnomalyDetector(OutlierMixin, Prefit, Parameters):
@@ -76,16 +76,17 @@ class AnomalyDetector(OutlierMixin, Prefit, Parameters):
     - elbo: the model's own `score_samples`;
     - neighbours, near_codes, blend: minus the logarithm of the distance to the nearest of up to
       5,000 normal rows, which the detector keeps, in the columns, in the code, or in both and with
-      the reconstruction's error; see `diabolo.tasks.nearby`.
+      the reconstruction's error; see `diabolo.tasks.nearby`;
+    - edges: of images, the same in the directions of edges, without the model: `tasks.edges`.
 
     "auto" is blend for the rows of a table of up to 512 columns, and reconstruction for all
     else and with `prefit`: a rule that asks for no anomalies.
 
     A fitted model is left as it is with `prefit`; X must then be samples it was not trained on.
     All of them calibrate, but for the share that a score learns from, where it does: neither
-    "reconstruction", "shape" nor "elbo".
-    `seen_` is the number of those in X that it is known to be trained on: above 0, nothing is
-    guaranteed.
+    "reconstruction", "shape" nor "elbo". `held_out_` are the places in X of those that calibrate,
+    `held_out_scores_` their scores. `seen_` is the number of those in X that it is known to be
+    trained on: above 0, nothing is guaranteed.
 
     X may be the `Windows` of a series. Then those in the last share of the time are held out, and
     of these only windows calibrate that have no time steps in common. What holds is then of one
@@ -118,6 +119,7 @@ class AnomalyDetector(OutlierMixin, Prefit, Parameters):
             "neighbours",
             "near_codes",
             "blend",
+            "edges",
         ],
         "The score, see above.",
     ] = "auto"
@@ -168,7 +170,8 @@ class AnomalyDetector(OutlierMixin, Prefit, Parameters):
         reference = criteria.learn(score, model, normal) if len(learnt) else {}
         scores = model._mapped(others, criteria.scores(score, model, reference))
         self._set(model, score, reference, np.sort(scores))
-        self.seen_ = seen
+        self.seen_, self.held_out_, self.held_out_scores_ = seen, held, scores
+        self.calibration_peaks_ = regions.peaks(model, others)
         self._tell_if_too_few()
         return self
 
@@ -190,12 +193,11 @@ class AnomalyDetector(OutlierMixin, Prefit, Parameters):
     def _tell_if_too_few(self) -> None:
         held, rate = len(self.calibration_scores_), self.fitted_config_["false_alarm_rate"]
         if not conformal.allowed(held, rate):
-            warnings.warn(
+            text = (
                 f"{held} held-out samples are too few for a false-alarm rate of {rate:g}, so"
-                f" nothing is flagged: {conformal.needed(rate)} are needed.",
-                DoctorWarning,
-                stacklevel=3,
+                f" nothing is flagged: {conformal.needed(rate)} are needed."
             )
+            warnings.warn(text, DoctorWarning, stacklevel=3)
 
     @property
     def n_features_in_(self) -> int:
@@ -275,6 +277,18 @@ class AnomalyDetector(OutlierMixin, Prefit, Parameters):
 
         return self._mapped(X, found, keep_shape=self.model_.fitted_.intake.table is None)
 
+    def odd_regions(self, X: Any) -> regions.Regions:
+        """Where images are odd: masks (N, H, W) and boxes (N, 4); see `diabolo.tasks.regions`.
+
+        Of normal images at most the false-alarm rate have any odd pixel.
+        """
+        check_is_fitted(self)
+        model, rate = self.model_, self.fitted_config_["false_alarm_rate"]
+        if model.image_shape_ is None or not len(self.calibration_peaks_):
+            raise InputError("Only images have odd regions, of a detector fitted by this version.")
+        with self._named(model):
+            return regions.found(model, X, regions.threshold(self.calibration_peaks_, rate))
+
     def _mapped(self, X: Any, function: Callable[[Tensor], Tensor], **options: Any) -> Any:
         """As the model's; a wrong number of columns is reported in the detector's name."""
         with self._named(self.model_):
@@ -312,6 +326,7 @@ class AnomalyDetector(OutlierMixin, Prefit, Parameters):
         config, tensors = self.model_.fitted_.contents()
         learnt = self._reference | {
             CALIBRATION: torch.from_numpy(self.calibration_scores_),
+            PEAKS: torch.from_numpy(self.calibration_peaks_),
             SEEN: torch.tensor(float(self.seen_), dtype=torch.float64),
         }
         tensors |= prefixed(PREFIX, learnt)
@@ -325,14 +340,18 @@ class AnomalyDetector(OutlierMixin, Prefit, Parameters):
         p = self.validated()
         scores = tensors.pop(CALIBRATION, torch.empty(0))
         seen = tensors.pop(SEEN, torch.zeros((), dtype=torch.float64))
+        peaks = tensors.pop(PEAKS, torch.empty(0, dtype=torch.float64))
         shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
         kept = max(
-            (len(tensors[name]) for name in ("rows", "codes") if shapes.get(name)), default=1
+            (len(tensors[name]) for name in ("rows", "codes", "edges") if shapes.get(name)),
+            default=1,
         )
         wanted = criteria.shapes(p.criterion, model, min(kept, nearby.MOST))
         if shapes != wanted or scores.ndim != 1 or not len(scores) or seen.ndim:
             raise ValueError("the tensors of its detector do not fit its score.")
-        for tensor in (scores, seen, *tensors.values()):
+        if peaks.ndim != 1 or (len(peaks) and model.image_shape_ is None):
+            raise ValueError("the errors of its detector's images do not fit it.")
+        for tensor in (scores, seen, peaks, *tensors.values()):
             if tensor.dtype != torch.float64 or not tensor.isfinite().all():
                 raise ValueError("its detector has values that are none.")
         if (scores.diff() < 0).any():
@@ -341,6 +360,7 @@ class AnomalyDetector(OutlierMixin, Prefit, Parameters):
             raise ValueError("the scales of its detector are not positive.")
         self._set(model, p.criterion, tensors, scores.numpy())
         self.model, self.prefit, self.seen_ = model, True, int(seen)
+        self.calibration_peaks_ = peaks.numpy()
 
 
 # ---- the samples

@@ -51,3 +51,19 @@ def band(n: int, rate: float, share: float = 0.95) -> tuple[float, float]:
         return 0.0, 0.0
     low, high = stats.beta(most, n + 1 - most).interval(share)
     return float(low), float(high)
+
+
+def observed(p_values: np.ndarray, rates: np.ndarray) -> np.ndarray:
+    """The share of samples (N,) that are anomalies at each false-alarm rate."""
+    return np.asarray(np.searchsorted(np.sort(p_values), rates, side="right") / len(p_values))
+
+
+def expected(n: int, m: int, rates: np.ndarray, share: float = 0.95) -> np.ndarray:
+    """Within which the `observed` share of m normal samples lies, at each rate, (2, R).
+
+    In such a `share` of sets of n calibrating and m other samples. Of the m a number is flagged
+    that has the beta-binomial law of `band`'s rate, for scores without ties.
+    """
+    most = np.array([allowed(n, rate) for rate in rates])
+    laws = stats.betabinom(m, np.maximum(most, 1), np.maximum(n + 1 - most, 1))
+    return np.where(most > 0, np.array(laws.interval(share)) / m, 0.0)

@@ -26,7 +26,7 @@ RIDGE = 1e-6  # of the mean variance, added to every variance of the codes
 def scores(score: str, model: Estimator, learnt: dict[str, Tensor]) -> Callable[[Tensor], Tensor]:
     """The function from stored values (B, D) to scores (B,), float64."""
     net, image = model.net_, model.image_shape_
-    near = nearby.score(score, net, learnt) if score in nearby.SPACES else None
+    near = nearby.score(score, net, learnt, image) if score in nearby.SPACES else None
 
     def score_of(x: Tensor) -> Tensor:
         if score == "elbo":
@@ -62,9 +62,9 @@ def chosen(score: str, model: Estimator, X: Any, *, prefit: bool) -> str:
 def check_images(score: str, model: Estimator, X: Any) -> None:
     """Refuse rows of a table where the score is of images."""
     shape = getattr(model, "image_shape_", None) or model.image_shape
-    if score == "shape" and shape is None and len(X.shape) < 3:
+    if score in ("shape", "edges") and shape is None and len(X.shape) < 3:
         raise InputError(
-            "criterion='shape' is for images: give X as (N, H, W) or (N, C, H, W), or use"
+            f"criterion={score!r} is for images: give X as (N, H, W) or (N, C, H, W), or use"
             " criterion='reconstruction'."
         )
 
@@ -116,7 +116,7 @@ def learn(score: str, model: Estimator, X: Any) -> dict[str, Tensor]:
     net, rows = model.net_, model.rows(X)
     if score in nearby.SPACES:
         check_values(score, nearby.width(net))
-        return nearby.learn(score, net, rows)
+        return nearby.learn(score, net, rows, model.image_shape_)
     learnt = _gaussian(infer.in_blocks(net, net.encode, rows).double().numpy())
     if score == "combined":
 

@@ -7,6 +7,7 @@ e(x) the root of the mean squared error, that of each column by its mean over th
     neighbours   log d_plain + log d_white - 1/2 mean log d_plain(neighbours of x)
     near_codes   log d_code
     blend        neighbours + 1/4 log d_code + 1/4 log e
+    edges        log d_edges, of images, in the features of `diabolo.tasks.edges`
 
 S. Ramaswamy, R. Rastogi, K. Shim, "Efficient Algorithms for Mining Outliers from Large Data
 Sets", 2000; F. Angiulli, C. Pizzuti, "Fast Outlier Detection in High Dimensional Spaces", 2002
@@ -17,6 +18,7 @@ beside it.
 """
 
 from functools import reduce
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,8 +26,12 @@ from sklearn.covariance import ledoit_wolf
 from torch import Tensor
 
 from diabolo import infer
+from diabolo.estimator import Estimator
+from diabolo.nearest import blocks_of
+from diabolo.nearest import nearest as nearest_rows
 from diabolo.net import Net
 from diabolo.scaling import TableScaling
+from diabolo.tasks import edges
 from diabolo.tasks.oddness import errors
 
 NEAREST = 5  # k
@@ -38,6 +44,7 @@ SPACES = {
     "neighbours": ("plain", "white"),
     "near_codes": ("code",),
     "blend": ("plain", "white", "code"),
+    "edges": ("edges",),
 }
 
 
@@ -60,11 +67,15 @@ def shapes(score: str, net: Net, code: int, kept: int) -> dict[str, tuple[int, .
         found |= {"rows": (kept, e), "scale": (e,), "whitening": (e, e), "own": (kept,)}
     if "code" in spaces:
         found |= {"codes": (kept, code), "code_scale": (code,)}
+    if "edges" in spaces:
+        found["edges"] = (kept, edges.WIDTH)
     return found | ({"spread": (columns(net),)} if score == "blend" else {})
 
 
-def learn(score: str, net: Net, rows: Tensor) -> dict[str, Tensor]:
-    """What a score learns from normal rows (N, D), float64."""
+def learn(
+    score: str, net: Net, rows: Tensor, image: tuple[int, ...] | None = None
+) -> dict[str, Tensor]:
+    """What a score learns from normal rows (N, D), of images (C, H, W) or none, float64."""
     if len(rows) > MOST:
         rows = rows[torch.linspace(0, len(rows) - 1, MOST).long()]
     spaces, learnt = SPACES[score], dict[str, Tensor]()
@@ -74,6 +85,8 @@ def learn(score: str, net: Net, rows: Tensor) -> dict[str, Tensor]:
     if "code" in spaces:
         learnt["codes"] = infer.in_blocks(net, lambda x: net.encode(x).double(), rows)
         learnt["code_scale"] = _spread(learnt["codes"])
+    if "edges" in spaces and image is not None:
+        learnt["edges"] = infer.in_blocks(net, lambda x: edges.features(x, image), rows)
     found = {name: _own(points) for name, points in _kept(score, learnt).items()}
     learnt["floors"] = torch.stack([_floor(found[name]) for name in spaces])
     if "plain" in spaces:
@@ -85,15 +98,34 @@ def learn(score: str, net: Net, rows: Tensor) -> dict[str, Tensor]:
     return learnt
 
 
-def score(score: str, net: Net, learnt: dict[str, Tensor]) -> "_Oddness":
+def beside(model: Estimator, X: Any, normal: Any, n: int) -> np.ndarray:
+    """The places (N, n) in `normal` of the samples there that are nearest to each of X.
+
+    By the distance of scaled values, without gaps, nearest first; of fewer than `n` all.
+    """
+    net = model.net_
+    points, kept = (
+        infer.in_blocks(net, lambda x: _values(net, x).float(), model.rows(rows))
+        for rows in (X, normal)
+    )
+    found = nearest_rows(points, blocks_of(kept), min(n, len(kept)))
+    return np.asarray(found.indices)
+
+
+def score(
+    score: str, net: Net, learnt: dict[str, Tensor], image: tuple[int, ...] | None = None
+) -> "_Oddness":
     """The function from stored values (B, D) to how odd they are (B,), float64."""
-    return _Oddness(score, net, {name: t.to(net.device) for name, t in learnt.items()})
+    return _Oddness(score, net, {name: t.to(net.device) for name, t in learnt.items()}, image)
 
 
 class _Oddness:
     """See above; the rows that are kept lie ready in every space."""
 
-    def __init__(self, score: str, net: Net, learnt: dict[str, Tensor]) -> None:
+    def __init__(
+        self, score: str, net: Net, learnt: dict[str, Tensor], image: tuple[int, ...] | None
+    ) -> None:
+        self.image = image
         self.net, self.learnt, self.blend = net, learnt, score == "blend"
         self.kept = _kept(score, learnt)
 
@@ -115,6 +147,8 @@ class _Oddness:
         """Rows (B, D) as points of a space, float64."""
         if space == "code":
             return self.net.encode(x).double() / self.learnt["code_scale"]
+        if space == "edges" and self.image is not None:
+            return edges.features(x, self.image)
         values = _values(self.net, x)
         if space == "plain":
             return values / self.learnt["scale"]
@@ -144,6 +178,8 @@ def _kept(score: str, learnt: dict[str, Tensor]) -> dict[str, Tensor]:
         found["white"] = white.to(rows.device)
     if "codes" in learnt:
         found["code"] = learnt["codes"] / learnt["code_scale"]
+    if "edges" in learnt:
+        found["edges"] = learnt["edges"]
     return {name: found[name] for name in SPACES[score]}
 
 

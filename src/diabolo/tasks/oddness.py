@@ -116,21 +116,21 @@ def shape_errors(net: Net, x: Tensor, image: tuple[int, ...]) -> Tensor:
 
     def power(values: Tensor) -> Tensor:
         pixels = (values / (bright - dark)).unflatten(1, image).movedim(0, -1).contiguous()
-        blurred = _blur(_blur(pixels, 1), 2)
-        return blurred.flatten(0, -2).t().contiguous().square().mean(1)
+        soft = blurred(blurred(pixels, 1), 2)
+        return soft.flatten(0, -2).t().contiguous().square().mean(1)
 
     return power(output - x.double()) / power(x.double() - dark).sqrt()
 
 
-def _blur(pixels: Tensor, dim: int) -> Tensor:
-    """A convolution along a dimension with a Gaussian of standard deviation `BLUR`.
+def blurred(pixels: Tensor, dim: int, width: float = BLUR) -> Tensor:
+    """A convolution along a dimension with a Gaussian of a `width`, its standard deviation.
 
     By single sums and products, which are alike wherever a value lies; a matrix product's are not.
     """
-    n, peak = pixels.shape[dim], 1 / (math.sqrt(2 * math.pi) * BLUR)
+    n, peak = pixels.shape[dim], 1 / (math.sqrt(2 * math.pi) * width)
     out = peak * pixels
-    for off in range(1, min(n, math.ceil(REACH * BLUR))):
-        weighed = peak * math.exp(-0.5 * (off / BLUR) ** 2) * pixels
+    for off in range(1, min(n, math.ceil(REACH * width))):
+        weighed = peak * math.exp(-0.5 * (off / width) ** 2) * pixels
         out.narrow(dim, off, n - off).add_(weighed.narrow(dim, 0, n - off))
         out.narrow(dim, 0, n - off).add_(weighed.narrow(dim, off, n - off))
     return out

@@ -28,7 +28,10 @@ BETS = np.array([-1.0, 0.0, 1.0])
 
 
 class Watched(NamedTuple):
-    """The p-values (N,) of a stream, its log10 M (N,), and where it first reached 1 / a."""
+    """The p-values (N,) of samples, log10 M (N,) after each, and where M first reached 1 / a.
+
+    That is counted from the first sample of the stream.
+    """
 
     p_values: np.ndarray
     log_martingale: np.ndarray
@@ -38,34 +41,49 @@ class Watched(NamedTuple):
 def watch(
     calibration: np.ndarray, scores: np.ndarray, false_alarms: float = 0.05, seed: int = 0
 ) -> Watched:
-    """Follow the scores of a stream (N,), in order, from those that calibrated a detector.
+    """Follow the scores of a whole stream (N,), in order; see `Watcher`."""
+    return Watcher(calibration, false_alarms, seed).follow(scores)
+
+
+class Watcher:
+    """Follows a stream as it comes, from the scores that calibrated a detector.
 
     `false_alarms`, above 0 and below 1, is the probability that there is an alarm in a stream, of
     any length, in which nothing changes.
     """
-    p_values = online(calibration, scores, seed)
-    path = jumper(p_values)
-    above = np.flatnonzero(path >= -np.log10(false_alarms))
-    return Watched(p_values, path, int(above[0]) if len(above) else None)
 
+    def __init__(self, calibration: np.ndarray, false_alarms: float = 0.05, seed: int = 0) -> None:
+        self.before: list[float] = np.sort(calibration).tolist()
+        self.draw, self.limit = np.random.default_rng(seed), -np.log10(false_alarms)
+        self.shares, self.total = np.full(3, 1 / 3), 0.0
+        self.count = 0
+        self.alarm: int | None = None
 
-def online(calibration: np.ndarray, scores: np.ndarray, seed: int) -> np.ndarray:
-    """The p-values p_t (N,), see above."""
-    before, found = np.sort(calibration).tolist(), np.empty(len(scores))
-    draws = np.random.default_rng(seed).random(len(scores))
-    for t, (score, u) in enumerate(zip(scores.tolist(), draws, strict=True)):
-        less, most = bisect_left(before, score), bisect_right(before, score)
-        found[t] = (less + u * (1 + most - less)) / (len(before) + 1)
-        insort(before, score)
-    return found
+    def follow(self, scores: np.ndarray) -> Watched:
+        """The scores (N,) that come next, in order."""
+        p_values = self._ranked(scores)
+        path = self.bet(p_values)
+        above = np.flatnonzero(path >= self.limit)
+        if self.alarm is None and len(above):
+            self.alarm = self.count + int(above[0])
+        self.count += len(scores)
+        return Watched(p_values, path, self.alarm)
 
+    def _ranked(self, scores: np.ndarray) -> np.ndarray:
+        """The p-values p_t (N,), see above."""
+        found, draws = np.empty(len(scores)), self.draw.random(len(scores))
+        for t, (score, u) in enumerate(zip(scores.tolist(), draws, strict=True)):
+            less, most = bisect_left(self.before, score), bisect_right(self.before, score)
+            found[t] = (less + u * (1 + most - less)) / (len(self.before) + 1)
+            insort(self.before, score)
+        return found
 
-def jumper(p_values: np.ndarray) -> np.ndarray:
-    """log10 M (N,) after each p-value."""
-    shares, total, path = np.full(3, 1 / 3), 0.0, np.empty(len(p_values))
-    for t, p in enumerate(p_values):
-        shares = ((1 - JUMP) * shares + JUMP / 3) * (1 + BETS * (p - 0.5))
-        grown = shares.sum()
-        shares, total = shares / grown, total + np.log10(grown)
-        path[t] = total
-    return path
+    def bet(self, p_values: np.ndarray) -> np.ndarray:
+        """log10 M (N,) after each p-value."""
+        path = np.empty(len(p_values))
+        for t, p in enumerate(p_values):
+            shares = ((1 - JUMP) * self.shares + JUMP / 3) * (1 + BETS * (p - 0.5))
+            grown = shares.sum()
+            self.shares, self.total = shares / grown, self.total + np.log10(grown)
+            path[t] = self.total
+        return path

@@ -1,4 +1,4 @@
-// get(path, query) -> JSON; post(path, body) -> JSON; send(path, query, file, type, signal?) -> Response. All throw Error(one sentence).
+// get(path, query) -> JSON; text(path, query) -> string; post(path, body) -> JSON; send(path, query, file, type, signal?) -> Response. All throw Error(one sentence).
 // While a call takes long, the page says that it works.
 // latest(work, failed) -> ask(...args): one call of `work` in flight, the newest arguments next.
 // bytes(picture) -> Uint8Array; makePicture(shape, bytes) -> Picture; blank(shape) -> Picture.
@@ -55,6 +55,10 @@ function withQuery(path, query) {
 
 export async function get(path, query = {}) {
   return (await call(withQuery(path, query), {})).json();
+}
+
+export async function text(path, query = {}) {
+  return (await call(withQuery(path, query), {})).text();
 }
 
 export async function post(path, body = {}) {

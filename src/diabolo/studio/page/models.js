@@ -1,6 +1,6 @@
 // The runs below the working directory: their numbers, and some of them side by side.
 
-import { get, latest, post, psnr } from "./api.js";
+import { get, latest, post, psnr, text as textOf } from "./api.js";
 import { lineChart, pictureRows } from "./charts.js";
 import { sentenceCase } from "./present.js";
 import { button, el, findingList, number } from "./widgets.js";
@@ -20,7 +20,8 @@ export function mount(section, studio) {
     el("div", { class: "card" }, el("h2", {}, "The same ten samples"), digits));
   const box = el("div", { class: "card table-box", role: "region", "aria-label": "Table of models", tabIndex: 0 }, table,
     el("small", {}, "Bold: the smaller error, the model's or that of the best linear method with the same code size (PCA, or a linear denoiser)."));
-  const filled = el("div", { class: "stack" }, box, compared);
+  const page = el("div", { class: "card report", hidden: true, tabIndex: -1, "aria-label": "Report" });
+  const filled = el("div", { class: "stack" }, box, page, compared);
   section.append(empty, filled);
   const fail = (error) => studio.say(error.message);
   const ticked = new Set();
@@ -67,9 +68,18 @@ export function mount(section, studio) {
     const used = model.path === studio.model;
     const use = used ? el("strong", {}, "in use") : button("Use", () => studio.open(model.path), "use");
     if (!used) use.setAttribute("aria-label", `Use ${model.path}`);
-    return el("tr", { "data-name": model.path, class: used ? "used" : "" }, el("td", {}, tick), el("td", {}, use),
+    const report = button("Report", () => open(model), "use");
+    report.setAttribute("aria-label", `Report of ${model.path}`);
+    return el("tr", { "data-name": model.path, class: used ? "used" : "" }, el("td", {}, tick), el("td", {}, use, ...(model.report ? [" ", report] : [])),
       ...columns.map((column, i) => el(i ? "td" : "th", { class: `${column.text ? "" : "number"} ${column.best?.(model) ? "best" : ""}`, scope: i ? null : "row", title: i ? null : model.path }, show(column, model))));
   }
+
+  const open = latest(async (model) => {
+    page.replaceChildren(button("Close", () => (page.hidden = true), "use"), ...reportOf(await textOf("report", { model: model.path })));
+    page.hidden = false;
+    page.focus();
+    page.scrollIntoView();
+  }, fail);
 
   const compare = latest(async () => {
     const chosen = models.filter((model) => ticked.has(model.path));
@@ -85,6 +95,21 @@ export function mount(section, studio) {
 
   studio.on("model", () => studio.view === "models" && refresh());
   return { show: refresh };
+}
+
+/** The nodes of a report's page, without its styles and links, and with no attributes but those of its pictures. */
+function reportOf(html) {
+  const plain = html.replace(/<style>[^]*?<\/style>/g, ""); // which the page's policy would refuse
+  const main = new DOMParser().parseFromString(plain, "text/html").querySelector("main");
+  for (const link of main?.querySelectorAll("nav, script") ?? []) link.remove();
+  for (const node of main?.querySelectorAll("*") ?? []) {
+    const kept = { alt: node.getAttribute("alt"), src: node.getAttribute("src"), class: node.className };
+    for (const { name } of [...node.attributes]) node.removeAttribute(name);
+    if (kept.src?.startsWith("data:image/png;base64,")) node.src = kept.src;
+    if (kept.alt) node.alt = kept.alt;
+    if (kept.class) node.className = kept.class;
+  }
+  return [...(main?.childNodes ?? [])];
 }
 
 function firstTicks(models, current) {
