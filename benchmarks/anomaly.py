@@ -147,6 +147,7 @@ def mnist(digits: Iterable[int], seeds: Sequence[int], limit: int) -> None:
     (x, y), (t, labels) = load_mnist()
     ways = {
         "diabolo one-class, shape": ours("shape"),
+        "diabolo edges": ours("edges", epochs=1),  # which asks no model
         "the same, reconstruction": ours("reconstruction"),
         "plain 784-128-32, reconstruction": ours(
             "reconstruction", hidden=(128,), latent_dim=32, corruption=None
@@ -170,6 +171,7 @@ def small_digits(seeds: int) -> None:
 
     ways = {
         "diabolo one-class, shape": ours("shape", **changes),
+        "diabolo edges": ours("edges", epochs=1),
         "the same, reconstruction": ours("reconstruction", **changes),
         "PCA-16 residual": pca(16),
         **pyod(),

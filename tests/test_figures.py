@@ -130,7 +130,7 @@ def dimmed(colour, by):
 
 def test_letters_and_lines_stand_out_from_the_paper():
     assert contrast("black", "white") == pytest.approx(21)
-    page = (Path(report.__file__).parent / "page.html").read_text(encoding="utf-8")
+    page = (Path(report.__file__).parent / "frame.html").read_text(encoding="utf-8")
     dark = float(re.search(r"figure img \{ filter: brightness\((.+?)\)", page)[1])
     for by in (1, dark):
         paper = dimmed(style.PAPER, by)

@@ -699,7 +699,7 @@ def folder(tmp_path_factory):
     return folder
 
 
-SOME = ("conv", "detector", "checkpoint", "3 MB")  # the other bases are mutated under stress
+SOME = ("dense", "detector", "checkpoint", "3 MB")  # the other bases are mutated under stress
 
 
 def jobs(folder, each):
@@ -717,7 +717,7 @@ def test_a_mutated_file_is_the_same_model_or_is_refused(folder):
     greedy = [("greedy", name, 0) for name in list(GREEDY)[::24]]
     some = [job for job in jobs(folder, 1) if job[1] in SOME]
     counts = check(folder, some + greedy)
-    assert {became for _, became in counts} == {"refused", "the same", "another"}
+    assert {became for _, became in counts} >= {"refused", "the same"}
 
 
 @pytest.mark.stress

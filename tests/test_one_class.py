@@ -107,11 +107,12 @@ def test_edges_hardly_change_when_an_image_moves_or_is_lit(digits):
     torch.testing.assert_close(found.norm(dim=1), torch.ones(120).double())
     near, far = (found - beside).norm(dim=1), torch.cdist(found[:60], found[60:])
     assert near.max() < far.min()
-    one = torch.from_numpy(np.eye(28).reshape(1, -1) * 0 + np.arange(28).repeat(28))
-    down = edges.features(one, (1, 28, 28)).unflatten(1, (8, 7, 7))[0, :, 3, 3]
-    np.testing.assert_allclose(
-        down / down[2], np.sqrt([0, 0.5**0.5, 1, 0.5**0.5, 0, 0, 0, 0]), atol=1e-6
-    )
+    rows, columns = np.indices((28, 28))
+    for angle, shares in ((np.pi / 2, [0, 0, 1, 0]), (3 * np.pi / 8, [0, 0.5, 0.5, 0])):
+        slope = columns * np.cos(angle) + rows * np.sin(angle)
+        part = edges.features(torch.from_numpy(slope.reshape(1, -1)), (1, 28, 28))
+        part = part.unflatten(1, (8, 7, 7))[0, :, 3, 3].square()
+        np.testing.assert_allclose(part / part.sum(), [*shares, 0, 0, 0, 0], atol=1e-6)
     assert not edges.features(torch.zeros(1, 28 * 28), (1, 28, 28)).any()
 
 

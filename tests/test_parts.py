@@ -197,7 +197,7 @@ def test_an_object_does_what_its_name_does(tmp_path):
     read = load(tmp_path / "m.safetensors", device="cpu")
     np.testing.assert_array_equal(read.reconstruct(X), named.reconstruct(X))
     assert isinstance(read.network, Conv)
-    assert to_config(read)["likelihood"] == {"kind": "bernoulli"}
+    assert to_config(read)["likelihood"] == {"kind": "bernoulli", "binarised": False}
 
 
 @pytest.mark.parametrize("name", SEEN)

@@ -10,7 +10,7 @@ import numpy as np
 from annotated_types import Ge
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, Response
 from starlette.exceptions import HTTPException
 
 from diabolo import recipes
@@ -84,13 +84,13 @@ def about(service: Served, model: Name = "") -> About:
     return _about(service.shelf.take(model), service)
 
 
-@api.get("/report", response_class=HTMLResponse)
-def report(service: Served, model: Name = "") -> str:
+@api.get("/report", response_class=Response, responses={200: {"content": {"text/html": {}}}})
+def report(service: Served, model: Name = "") -> HTMLResponse:
     """The page of a run, or of a detector."""
     page = listing.report(service.shelf.take(model).path)
     if page is None:
         raise HTTPException(404, f"{model or 'The model'} has no report.")
-    return page
+    return HTMLResponse(page)
 
 
 @api.get("/samples")

@@ -1,8 +1,9 @@
 """The directions of an image's edges, place by place: small shifts and bends hardly change them.
 
-The gradient g of the image, which is blurred by a Gaussian of 1/40 of its side, is parted by eight
-directions u_i, max(g'u_i, 0); each part is blurred by 1/14 of the side and taken at 7 x 7 places.
-The roots of these 392 numbers, divided by their norm, are the features.
+The gradient of the image, which is blurred by a Gaussian of 1/40 of its side, is shared between
+the two nearest of eight directions, linearly in its angle; each of these parts is blurred by 1/14
+of the side and taken at 7 x 7 places. The roots of these 392 numbers, divided by their norm, are
+the features.
 
 N. Dalal, B. Triggs, "Histograms of Oriented Gradients for Human Detection", 2005; the root is that
 of R. Arandjelovic, A. Zisserman, "Three Things Everyone Should Know to Improve Object Retrieval",
@@ -25,8 +26,10 @@ def features(x: Tensor, image: tuple[int, ...]) -> Tensor:
     """The features (B, 392), float64, of images (C, H, W) as rows (B, D); 0 where all is flat."""
     gray = x.double().unflatten(1, image).mean(1).movedim(0, -1).contiguous()
     down, across = (_soft(_slopes(gray, dim), FINE, 0) for dim in (0, 1))
-    angles = [2 * math.pi * i / DIRECTIONS for i in range(DIRECTIONS)]
-    parts = torch.stack([(math.cos(a) * across + math.sin(a) * down).clamp(min=0) for a in angles])
+    length, angle = (across.square() + down.square()).sqrt(), torch.atan2(down, across)
+    turned = [(angle * DIRECTIONS / (2 * math.pi) - i) % DIRECTIONS for i in range(DIRECTIONS)]
+    off = [torch.minimum(t, DIRECTIONS - t) for t in turned]
+    parts = torch.stack([length * (1 - each).clamp(min=0) for each in off])
     parts = _sampled(_sampled(_soft(parts, COARSE, 1), 1), 2)
     roots = parts.flatten(0, 2).t().contiguous().clamp(min=0).sqrt()
     norm = roots.square().sum(1, keepdim=True).sqrt()
