@@ -146,8 +146,8 @@ def mnist(digits: Iterable[int], seeds: Sequence[int], limit: int) -> None:
     """One digit is normal: all its training images, scored on all 10,000 test digits."""
     (x, y), (t, labels) = load_mnist()
     ways = {
-        "diabolo one-class, shape": ours("shape"),
         "diabolo edges": ours("edges", epochs=1),  # which asks no model
+        "diabolo one-class, shape": ours("shape"),
         "the same, reconstruction": ours("reconstruction"),
         "plain 784-128-32, reconstruction": ours(
             "reconstruction", hidden=(128,), latent_dim=32, corruption=None
@@ -170,8 +170,8 @@ def small_digits(seeds: int) -> None:
         return train, *_tested(test, x[y != digit])
 
     ways = {
-        "diabolo one-class, shape": ours("shape", **changes),
         "diabolo edges": ours("edges", epochs=1),
+        "diabolo one-class, shape": ours("shape", **changes),
         "the same, reconstruction": ours("reconstruction", **changes),
         "PCA-16 residual": pca(16),
         **pyod(),
