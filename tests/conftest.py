@@ -24,12 +24,13 @@ from diabolo import doctor
 from diabolo.cli import main
 from diabolo.data.mnist import read_split
 from diabolo.models import MODELS
+from diabolo.report import alarms
 
 torch.set_num_threads(1)  # the nets here are tiny
 
 NETWORKS = ("dense", "conv", "subpixel")
 TOGETHER = [("VAE", "conv")]  # a model and a network that an article has together
-BROKEN = doctor.BROKEN  # see `judged`
+BROKEN, GALLERY = doctor.BROKEN, alarms._gallery  # see `judged` and `drawn`
 ALLOWANCE = 32 << 20  # bytes, see `limited`
 FEW = ("--test", "mnist:test:200")  # as many digits as the numbers of a small run need
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -155,11 +156,13 @@ def _untouched() -> Iterator[None]:
 def few_steps_will_do(tmp_path_factory):
     """Models of the tests are saved however bad they are: most have had a few steps, not more.
 
-    What they keep of images is not in the user's cache.
+    What they keep of images is not in the user's cache, and pages of detectors have no pictures:
+    see `drawn`.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.setattr(doctor, "BROKEN", frozenset())
+        patch.setattr("diabolo.report.alarms._gallery", lambda *_: [])
         yield
 
 
@@ -173,6 +176,12 @@ def judged(monkeypatch):
 def quick(monkeypatch):
     """Reports without pictures: drawing them takes most of the time of a small run."""
     monkeypatch.setattr("diabolo.report.gallery", lambda *_: [])
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Pages of detectors have their pictures, as users' do."""
+    monkeypatch.setattr("diabolo.report.alarms._gallery", GALLERY)
 
 
 @pytest.fixture

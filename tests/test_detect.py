@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import failed, run
+from conftest import GALLERY, failed, run
 from PIL import Image
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.metrics import roc_auc_score
@@ -74,7 +74,9 @@ def place(tmp_path_factory):
 @pytest.fixture(scope="module")
 def zeros(place):
     file = place / "zeros.safetensors"
-    assert run("detect", "fit", place / "small.toml", place / "zeros.npy", "--out", file) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("diabolo.report.alarms._gallery", GALLERY)  # its page is looked at
+        assert run("detect", "fit", place / "small.toml", place / "zeros.npy", "--out", file) == 0
     return file
 
 
@@ -262,7 +264,7 @@ def test_the_odd_region_is_where_a_spot_was_put(place, zeros, tmp_path):
     assert detector.odd_regions(fresh).masks.any(axis=(1, 2)).mean() < 0.05 + 4 * 0.025
 
 
-def test_normal_rows_stand_beside_odd_ones(place, table, tmp_path):
+def test_normal_rows_stand_beside_odd_ones(place, table, tmp_path, drawn):
     out = tmp_path / "out"
     words = ("detect", "score", table, place / "new.csv", "--out", out)
     assert run(*words, "--beside", place / "benign.csv") == 0

@@ -65,12 +65,16 @@ USES = {
     "scores": "detect score detector.safetensors images.npy --out {}/found",
     "odd cells": "detect score odd.safetensors table.csv --out {}/found",
 }
+SOME = ("codes of a folder", "pictures", "odd cells")
 
 
 @pytest.mark.parametrize(
     "large", [pytest.param(False, marks=pytest.mark.stress), True], ids=["memory", "disk"]
 )
-@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize(
+    "use",
+    [pytest.param(u, marks=() if u in SOME else pytest.mark.stress, id=u) for u in USES],
+)
 def test_an_engine_gives_the_answers_of_one_process(use, large, place, sent, monkeypatch):
     monkeypatch.chdir(place)
     if large:
