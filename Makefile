@@ -10,7 +10,7 @@ demo: $(READY)   ## set up, train dae-32 on the shipped digits, say where the re
 	$(BIN)/diabolo fit dae-32 --out runs/demo --force
 
 test: check      ## set up, then lint, types and all tests but the slow ones
-	$(BIN)/pytest -m "not slow and not stress" -n $$(( $$(nproc) + 1 )) --dist worksteal
+	$(BIN)/pytest -m "not slow and not stress" -n $$(( $$(nproc) + 1 )) --dist loadfile --no-loadscope-reorder
 
 test-slow: $(READY) ## the five articles, to the end (half an hour)
 	$(BIN)/pytest -m slow
