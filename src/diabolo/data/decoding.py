@@ -57,9 +57,9 @@ class Form:
     @property
     def mode(self) -> str:
         """Pillow's mode for its pixels."""
-        return {"uint8": "L", "uint16": "I;16", "float32": "F"}[
-            str(self.dtype)
-        ] * self.gray or "RGB"
+        if not self.gray:
+            return "RGB"
+        return {UINT8: "L", UINT16: "I;16", FLOAT32: "F"}[self.dtype]
 
 
 def attempt(name: str, function: Callable[..., Result], *arguments: object) -> Result | str:

@@ -74,14 +74,9 @@ class LatentSampler(Pushed, Parameters):
         """Fit the law to the model's codes of X; `y` is ignored."""
         p = self.validated()
         check_is_fitted(p.model)
-        _check_width(p.model.code_size_, p.components if p.law == "mixture" else 1)
-        return self.fit_codes(_codes(self.model, X))
-
-    def fit_codes(self, z: np.ndarray) -> Self:
-        """Fit the law to codes (N, K) of the model, float64."""
-        p = self.validated()
         components = p.components if p.law == "mixture" else 1
-        _check_width(z.shape[1], components)
+        _check_width(p.model.code_size_, components)
+        z = _codes(p.model, X)
         if len(z) < 2 * components:
             raise InputError(_too_few(components, len(z)))
         center, scale = z.mean(axis=0), np.where(np.ptp(z, axis=0) > 0, z.std(axis=0), 0)
