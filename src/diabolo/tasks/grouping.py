@@ -41,7 +41,7 @@ from diabolo.train import prefixed
 
 PREFIX = "clusterer "  # of a clusterer's tensors in a model file
 TRIES = 5  # of k-means, of which the best is kept
-LOOKED, SMALLEST, FEWEST = 10_000, 0.01, 5  # places that are counted; share of a cluster; samples
+LOOKED, SMALLEST, FEWEST = 10_000, 0.01, 15  # places that are counted; share of a cluster; samples
 SIZE = 30  # numbers in a place, or two for each group
 LEAST = 1e-6  # variance in a group, at least
 SLANT = 0.2  # of the images that an own model undoes
@@ -93,7 +93,8 @@ class LatentClusterer(ClusterMixin, Prefit, Parameters):
         if len(z) < fewest:
             raise InputError(f"X has {len(z)} samples, but there must be {fewest} or more.")
         size = SIZE if p.groups == "auto" else max(SIZE, 2 * p.groups)
-        diffusion = DiffusionMap.of(np.asarray(z), size, seed)
+        least = 2 if p.groups == "auto" else p.groups
+        diffusion = DiffusionMap.of(np.asarray(z), size, seed, least=least)
         places = diffusion(np.asarray(z))
         count = clusters(places, seed) if p.groups == "auto" else p.groups
         found = KMeans(count, n_init=TRIES, random_state=seed).fit(places)
