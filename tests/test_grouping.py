@@ -154,3 +154,12 @@ def test_the_command_writes_groups_and_takes_them_again(clusterer, pictures, tmp
         assert run("cluster", given, data, *wrong, "--out", str(tmp_path / "no")) == 2
         assert why in capsys.readouterr().err
     assert not (tmp_path / "no").exists()
+
+
+def test_a_few_samples_have_their_groups():
+    draw = np.random.default_rng(0)
+    kind = np.arange(32) % 4
+    z = 6 * draw.normal(size=(4, 5))[kind] + draw.normal(size=(32, 5))
+    found = DiffusionMap.of(z, 30, 0, least=4)
+    groups = KMeans(4, n_init=5, random_state=0).fit_predict(found(z))
+    assert grouping.agreement(kind, groups)["accuracy"] == 1
