@@ -160,6 +160,6 @@ def test_a_few_samples_have_their_groups():
     draw = np.random.default_rng(0)
     kind = np.arange(32) % 4
     z = 6 * draw.normal(size=(4, 5))[kind] + draw.normal(size=(32, 5))
-    found = DiffusionMap.of(z, 30, 0, least=4)
+    found = DiffusionMap.of(z, 30, 0, groups=4)
     groups = KMeans(4, n_init=5, random_state=0).fit_predict(found(z))
     assert grouping.agreement(kind, groups)["accuracy"] == 1

@@ -22,7 +22,7 @@ from diabolo.models.umap import graph, memberships
 from diabolo.nearest import blocks_of, nearest
 
 NEIGHBOURS = 15
-STEPS, SHARE = 20, 0.5  # t, at most: as many as leave the sum of l^t half of its numbers
+STEPS, SHARE = 20, 0.5  # t, at most, and the share of the numbers that is left of sum l^t
 FEW = 10  # codes for each number of a place, at least
 KEPT = 20_000  # codes of which the graph is, at most
 TOLERANCE = 1e-6  # of eigenvalues, relative
@@ -37,9 +37,10 @@ class DiffusionMap(NamedTuple):
     places: Tensor
 
     @classmethod
-    def of(cls, codes: np.ndarray, size: int, seed: int, *, least: int = 2) -> Self:
+    def of(cls, codes: np.ndarray, size: int, seed: int, *, groups: int | None = None) -> Self:
         """The map of codes (N, K), or of 20,000 of them, with `size` numbers; of few codes with
-        fewer, but `least`."""
+        fewer, but one for each of the groups. The steps are so few that sum_i l_i^t is left as
+        large as the number of groups, or half of the numbers."""
         draw = np.random.default_rng(seed)
         some = np.sort(draw.permutation(len(codes))[:KEPT])
         kept = torch.from_numpy(codes[some].astype(np.float32))
@@ -49,11 +50,11 @@ class DiffusionMap(NamedTuple):
         ).tocsr()
         scale = 1 / np.sqrt(np.maximum(joined.sum(axis=1), TINY))
         walk = diags_array(scale) @ joined @ diags_array(scale)  # D^1/2 P D^-1/2
-        size = max(1, min(size, max(len(kept) // FEW, least), len(kept) - 2))
+        size = max(1, min(size, max(len(kept) // FEW, groups or 2), len(kept) - 2))
         values, vectors = eigsh(walk, size, which="LA", tol=TOLERANCE, v0=draw.random(len(kept)))
         values = values.clip(min=0)
-        sums = [(values**t).sum() for t in range(2, STEPS + 1)]
-        steps = 1 + sum(bool(each >= SHARE * size) for each in sums)  # of few codes fewer
+        left = min(groups or size, SHARE * size)
+        steps = 1 + sum(bool((values**t).sum() >= left) for t in range(2, STEPS + 1))
         places = vectors * scale[:, None] * values ** (steps - 1)
         return cls(kept, torch.from_numpy(places.astype(np.float32)))
 

@@ -89,14 +89,14 @@ class LatentClusterer(ClusterMixin, Prefit, Parameters):
         X = brought(X)
         model = self._as_it_is() if p.prefit else _new_model(self.model, X, seed).fit(X)
         z = model.transform(X)
-        fewest = max(3, 0 if p.groups == "auto" else p.groups)
+        groups = None if p.groups == "auto" else p.groups
+        fewest = max(3, groups or 0)
         if len(z) < fewest:
             raise InputError(f"X has {len(z)} samples, but there must be {fewest} or more.")
-        size = SIZE if p.groups == "auto" else max(SIZE, 2 * p.groups)
-        least = 2 if p.groups == "auto" else p.groups
-        diffusion = DiffusionMap.of(np.asarray(z), size, seed, least=least)
+        size = max(SIZE, 2 * (groups or 0))
+        diffusion = DiffusionMap.of(np.asarray(z), size, seed, groups=groups)
         places = diffusion(np.asarray(z))
-        count = clusters(places, seed) if p.groups == "auto" else p.groups
+        count = groups or clusters(places, seed)
         found = KMeans(count, n_init=TRIES, random_state=seed).fit(places)
         sizes = np.bincount(found.labels_, minlength=count)
         order = np.argsort(-sizes, kind="stable")
