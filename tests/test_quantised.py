@@ -7,9 +7,11 @@ from conftest import SMALL, floats
 
 from diabolo import FSQ, VQVAE, ResidualVQVAE, load
 from diabolo.autoregressive import Autoregressive
+from diabolo.data.source import Batch
 from diabolo.errors import InputError
 from diabolo.models.fsq import FiniteCode, Rounding
 from diabolo.models.rvq import ResidualCode
+from diabolo.models.vqvae import Codebook
 from diabolo.tasks.evaluation import evaluate
 from diabolo.train import generator
 
@@ -81,6 +83,20 @@ def test_more_codebooks_rebuild_better_and_are_used(digits):
     found = evaluate(finite, digits)["test"]
     assert found["codebook_use"] > 0.8
     assert found["mse"] < 0.8 * digits.var(0).mean() / 255**2
+
+
+@pytest.mark.parametrize("kind", [VQVAE, ResidualVQVAE])
+def test_a_step_of_training_searches_each_codebook_once(kind, monkeypatch):
+    searched, nearest = [], Codebook.nearest
+    monkeypatch.setattr(Codebook, "nearest", lambda *given: searched.append(1) or nearest(*given))
+    model = kind(**SMALL | {"latent_dim": 4}, prior="autoregressive", codebook_size=6).fit(
+        floats()
+    )
+    net, rows = model.net_.train(), model.rows(floats())
+    searched.clear()
+    net.loss(Batch(rows, rows), generator(0, "noise"), 0)
+    net.after_step(generator(0, "noise"), 0)
+    assert len(searched) == (4 if kind is ResidualVQVAE else 1)
 
 
 @pytest.mark.parametrize("kind", [FSQ, ResidualVQVAE])

@@ -51,8 +51,11 @@ class Autoregressive(nn.Module):
 
     def log_prob(self, z: Tensor) -> Tensor:
         """log p of codes (N, K), (N,) nats; they have no gradient of it."""
-        numbers = self.numbers(z.detach())
-        with torch.autocast(z.device.type, enabled=False):
+        return self.log_chance(self.numbers(z.detach()))
+
+    def log_chance(self, numbers: Tensor) -> Tensor:
+        """log p of numbers (N, T), (N,) nats."""
+        with torch.autocast(numbers.device.type, enabled=False):
             logits = self.logits(numbers).transpose(1, 2)
         return -F.cross_entropy(logits, numbers, reduction="none").sum(1)
 
