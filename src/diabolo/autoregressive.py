@@ -16,7 +16,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 Name = Literal["autoregressive"]
-UNITS, SEEN = 512, 16  # of a layer, all places together, at least 16 each; numbers for a value
+UNITS, SEEN = 1024, 16  # of a layer, all places together, at least 16 each; numbers for a value
 TINY = 1e-6  # temperature, at least
 
 
