@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import PLAIN, SMALL, floats
 
-from diabolo import VAE, WAE, load
+from diabolo import VAE, WAE, InfoVAE, load
 from diabolo.annealing import Annealing
 from diabolo.data.source import Batch
 from diabolo.divergence import kl_by_dimension, mmd_standard_normal
@@ -85,3 +85,23 @@ def test_the_codes_are_brought_to_the_prior(tmp_path):
     read = load(tmp_path / "model.safetensors", device="cpu")
     assert evaluate(read, X) == evaluate(found[100.0], X)
     np.testing.assert_array_equal(read.score_samples(X[:3]), found[100.0].score_samples(X)[:3])
+
+
+def test_an_infovae_is_a_vae_and_an_mmd_vae_in_its_limits():
+    """Without a discrepancy the weights of a VAE, without a KL the loss of an MMD-VAE."""
+    X = floats(60)
+    nets = [
+        InfoVAE(**SMALL, beta=0.7, discrepancy=0.0).fit(X).net_,
+        VAE(**SMALL, beta=0.7).fit(X).net_,
+    ]
+    for mine, theirs in zip(*(net.state_dict().values() for net in nets), strict=True):
+        assert torch.equal(mine, theirs)
+    model = InfoVAE(**SMALL, beta=0.0, discrepancy=30.0).fit(X)
+    net, rows = model.net_.train(), torch.from_numpy(X)
+    loss = net.loss(Batch(rows, rows), generator(0, "noise"), 0)
+    code = net.bottleneck(net.encoder, net.scaling(rows), generator(0, "noise"))
+    expected = net.likelihood.nll(net.decoder(code.z), net.scaling(rows))
+    expected = expected + 30 * mmd_standard_normal(code.z, code.z)
+    torch.testing.assert_close(loss, expected)
+    assert not torch.equal(code.z, code.mean)
+    assert {"kl", "elbo"} < set(evaluate(model, X)["test"])
