@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from benchmarks.table import Table
 from diabolo import AnomalyDetector
 
 # of normal rows, of those to score and of a seed: how odd each is
@@ -31,7 +32,7 @@ PYOD = {
     "PCA": "pca",
     "AutoEncoder": "auto_encoder",
 }
-OURS = ("auto", "neighbours", "near_codes", "reconstruction")
+OURS = ("auto", "blend", "near_codes", "reconstruction")
 
 
 def main() -> None:
@@ -41,24 +42,23 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--only", nargs="+", help="tables with one of these words in their name")
     parser.add_argument("--ways", nargs="+", help="only these columns")
+    parser.add_argument("--json", type=Path, metavar="FOLDER", help="keep the table there")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     ways = {f"diabolo {c}": partial(ours, c) for c in OURS} | pyod(raw=False) | pyod(raw=True)
     ways = {name: way for name, way in ways.items() if name in (options.ways or ways)}
-    print("|", " | ".join(["AUROC, %", "rows", "columns", *ways]), "|")
-    print("|---" * (len(ways) + 3) + "|", flush=True)
-    found = []
+    table, found = Table("tables", ["AUROC, %", "rows", "columns", *ways], options.json), []
     for path in sorted(options.folder.glob("*.npz")):
         if options.only and not any(word in path.stem for word in options.only):
             continue
-        with np.load(path) as table:
-            X, odd = table["X"], table["y"] == 1
+        with np.load(path) as file:
+            X, odd = file["X"], file["y"] == 1
         areas, seconds = measured(ways, X, odd, options.seeds)
         found.append(areas)
         cells = [f"{a:.1f} ({s:.1f} s)" for a, s in zip(areas, seconds, strict=True)]
-        print("|", " | ".join([path.stem, *map(str, X.shape), *cells]), "|", flush=True)
+        table.row(path.stem, *X.shape, *cells)
     means = [f"{mean:.2f}" for mean in np.mean(found, axis=0)]
-    print("|", " | ".join([f"mean of {len(found)}", "", "", *means]), "|")
+    table.row(f"mean of {len(found)}", "", "", *means)
 
 
 def measured(
