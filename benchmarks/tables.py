@@ -3,8 +3,9 @@
 FOLDER has tables with known anomalies, an .npz each with X and y (1: anomaly), such as ADBench's
 (S. Han et al., 2022). As V. Livernoche et al., "On Diffusion Modeling for Anomaly Detection",
 2024: a random half of the normal rows trains, the other half and all anomalies are tested. What
-is printed is the area under the ROC curve in percent, the mean over the seeds, and the seconds
-that a table takes. All have their defaults; PyOD's are given rows as they are and standardised.
+is printed is the area under the ROC curve in percent, the mean over the seeds, and the seconds of
+the processor that a table takes. All have their defaults; PyOD's are given rows as they are and
+standardised.
 """
 
 import argparse
@@ -68,9 +69,9 @@ def measured(
     areas, seconds = np.empty((2, seeds, len(ways)))
     for seed, (train, test, labels) in enumerate(halves(X, odd, seeds)):
         for i, way in enumerate(ways.values()):
-            begin = time.perf_counter()
+            begin = time.process_time()
             scores = way(train, test, seed)
-            seconds[seed, i] = time.perf_counter() - begin
+            seconds[seed, i] = time.process_time() - begin
             areas[seed, i] = 100 * roc_auc_score(labels, np.nan_to_num(scores))
     return areas.mean(axis=0), seconds.mean(axis=0)
 
