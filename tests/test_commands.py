@@ -361,6 +361,27 @@ def test_runs_are_compared(dae, vae, tmp_path, capsys):
     assert failed(capsys, "compare", dae) == "Give two models or more to compare."
 
 
+@pytest.mark.usefixtures("quick")
+def test_what_is_evaluated_is_kept_in_the_run(dae, vae, tmp_path, capsys):
+    folder = shutil.copytree(dae, tmp_path / "run")
+    before = json.loads((folder / "metrics.json").read_text())
+    capsys.readouterr()
+    assert run("evaluate", folder, "--all", "--json") == 0
+    numbers = json.loads(capsys.readouterr().out)
+    assert numbers.keys() - before.keys() == {"labels"}
+    for again in (lambda: None, lambda: run("report", folder)):
+        again()
+        assert json.loads((folder / "metrics.json").read_text()) == numbers
+        page = (folder / "report.html").read_text()
+        section = page[page.index('<h2 id="evaluation">') : page.index('<h2 id="layers">')]
+        assert f"<td>{numbers['labels']['linear_probe']:.4g}</td>" in section
+        assert "share right by a logistic regression" in section
+    capsys.readouterr()
+    assert run("compare", folder, vae, "--json") == 0
+    compared = json.loads(capsys.readouterr().out)
+    assert compared["run"]["labels linear_probe"] == numbers["labels"]["linear_probe"]
+
+
 def test_report_is_made_again(dae):
     before = (dae / "report.html").read_text()
     (dae / "report.html").unlink()

@@ -13,6 +13,7 @@ from diabolo.data.source import Rows
 from diabolo.errors import InputError
 from diabolo.networks import ACTIVATIONS, Sizes, base, build
 from diabolo.networks.conv import Conv
+from diabolo.networks.convmap import ConvMap
 from diabolo.networks.dense import Dense
 from diabolo.networks.subpixel import Subpixel
 from diabolo.scaling import learn_scaling
@@ -34,7 +35,8 @@ def made(network, init="glorot", seed=0, **changes):
 
 
 @pytest.mark.parametrize(
-    ("network", "depth"), [(Conv, 0), *((n, d) for n in (Conv, Subpixel) for d in (1, 2, 3))]
+    ("network", "depth"),
+    [(Conv, 0), (ConvMap, 2), *((n, d) for n in (Conv, Subpixel) for d in (1, 2, 3))],
 )
 @pytest.mark.parametrize("latent", [None, 3])
 def test_images_of_every_height_and_width_come_back(network, depth, latent):
@@ -44,7 +46,8 @@ def test_images_of_every_height_and_width_come_back(network, depth, latent):
             encoder, decoder = made(network, shape=shape, hidden=(3,) * depth, latent=latent)
             code = encoder(torch.rand(2, *shape))
             assert code.ndim == 2
-            assert latent is None or code.shape == (2, latent)
+            places = math.prod(-(-n // 4) for n in shape[1:]) if network is ConvMap else 1
+            assert latent is None or code.shape == (2, places * latent)
             assert decoder(code).shape == (2, *shape)
 
 

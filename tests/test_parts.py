@@ -48,7 +48,9 @@ def parameters(modules):
 
 
 def test_the_shipped_ones_are_found():
-    assert list(NETWORKS) == ["conv", "dense", "dictionary", "gdn", "residual", "subpixel", "unet"]
+    assert sorted(NETWORKS) == sorted(
+        ["conv", "conv-map", "dense", "dictionary", "gdn", "residual", "subpixel", "unet"]
+    )
     assert sorted(LIKELIHOODS) == [
         "bce",
         "bernoulli",
@@ -79,9 +81,9 @@ def test_a_pair_has_the_sizes_that_are_asked_for(name, outputs, per_value):
                 pair(network, per_value=per_value)
         return
     encoder, decoder = pair(network, outputs=outputs, per_value=per_value)
-    code = encoder(batch(network))
-    assert code.shape == (7, 3 * outputs)
-    assert decoder(code[:, :3]).flatten(1).shape == (7, per_value * 2 * 9 * 6)
+    code, size = encoder(batch(network)), 3 * (3 * 2 if network.mapped else 1)
+    assert code.shape == (7, size * outputs)
+    assert decoder(code[:, :size]).flatten(1).shape == (7, per_value * 2 * 9 * 6)
     assert network.hidden
     assert all(size > 0 for size in network.hidden)
 
@@ -377,6 +379,7 @@ def test_parts_of_ones_own_are_offered_by_forms_and_flags(elsewhere):
     assert found == {
         "network": [
             "conv",
+            "conv-map",
             "dense",
             "dictionary",
             "gdn",

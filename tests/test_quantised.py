@@ -7,9 +7,11 @@ from conftest import SMALL, floats
 
 from diabolo import FSQ, VQVAE, ResidualVQVAE, load
 from diabolo.autoregressive import Autoregressive
+from diabolo.data.source import Batch
 from diabolo.errors import InputError
 from diabolo.models.fsq import FiniteCode, Rounding
 from diabolo.models.rvq import ResidualCode
+from diabolo.models.vqvae import Codebook
 from diabolo.tasks.evaluation import evaluate
 from diabolo.train import generator
 
@@ -20,7 +22,7 @@ def test_every_level_is_reached_and_numbered(levels):
     y = 2 * torch.rand(20_000, 2 * len(levels), generator=generator(0, "y")) - 1
     y = (3 * (0.999 * y).atanh()).requires_grad_()
     z = rounding(y)
-    for column, level in zip(z.detach().t()[::2], levels, strict=True):
+    for column, level in zip(z.detach().t(), levels * 2, strict=True):
         found = (column * (level // 2)).unique()
         expected = torch.arange(level) - level // 2
         torch.testing.assert_close(found, expected.float())
@@ -28,7 +30,7 @@ def test_every_level_is_reached_and_numbered(levels):
     assert numbers.shape == (20_000, 2)
     assert set(numbers.flatten().tolist()) == set(range(int(np.prod(levels))))
     same = numbers[:, 0][:, None] == numbers[:200, 0]
-    alike = (z[:, None, ::2] == z[:200, ::2]).all(2)
+    alike = (z[:, None, : len(levels)] == z[:200, : len(levels)]).all(2)
     assert torch.equal(same, alike)
     (gradient,) = torch.autograd.grad(z.sum(), y)
     assert (gradient >= 0).all()
@@ -46,9 +48,9 @@ def test_a_level_begins_half_way_to_the_next():
 
 def test_the_parts_of_a_feature_map_are_its_pixels():
     code = FiniteCode((4, 3))
-    code.build((2 * 3 * 3,), None)
-    y = torch.zeros(1, 2, 3, 3)
-    y[0, :, 1, 2] = 5
+    code.build((3 * 3 * 2,), None)
+    y = torch.zeros(1, 3, 3, 2)
+    y[0, 1, 2] = 5
     numbers = code.rounding.numbers(code.rounding(y.flatten(1)))[0]
     assert (numbers != numbers[0]).nonzero().flatten().tolist() == [5]
 
@@ -83,6 +85,20 @@ def test_more_codebooks_rebuild_better_and_are_used(digits):
     assert found["mse"] < 0.8 * digits.var(0).mean() / 255**2
 
 
+@pytest.mark.parametrize("kind", [VQVAE, ResidualVQVAE])
+def test_a_step_of_training_searches_each_codebook_once(kind, monkeypatch):
+    searched, nearest = [], Codebook.nearest
+    monkeypatch.setattr(Codebook, "nearest", lambda *given: searched.append(1) or nearest(*given))
+    model = kind(**SMALL | {"latent_dim": 4}, prior="autoregressive", codebook_size=6).fit(
+        floats()
+    )
+    net, rows = model.net_.train(), model.rows(floats())
+    searched.clear()
+    net.loss(Batch(rows, rows), generator(0, "noise"), 0)
+    net.after_step(generator(0, "noise"), 0)
+    assert len(searched) == (4 if kind is ResidualVQVAE else 1)
+
+
 @pytest.mark.parametrize("kind", [FSQ, ResidualVQVAE])
 def test_it_is_loaded_to_the_bit(kind, tmp_path):
     model = kind(**SMALL | {"latent_dim": 8}).fit(floats())
@@ -99,6 +115,28 @@ def test_codes_that_the_levels_do_not_divide_are_refused():
         FSQ(levels=(1, 3)).fit(floats())
     with pytest.raises(InputError, match="leave code_activation out"):
         FSQ(code_activation="relu").fit(floats())
+
+
+@pytest.mark.parametrize("kind", [VQVAE, FSQ, ResidualVQVAE])
+def test_a_place_of_a_map_has_its_own_numbers(kind, digits, tmp_path):
+    """What is far from a place does not change its part of the code, nor that what is there."""
+    small = SMALL | {"latent_dim": "auto", "hidden": (3, 4), "epochs": 1, "network": "conv-map"}
+    model = kind(**small).fit(digits)
+    assert model.code_size_ == 7 * 7 * 4
+    bottom = digits.copy()
+    bottom[:, 14:] = 0
+    parts = [model.transform(x).reshape(-1, 7, 7, 4) for x in (digits, bottom)]
+    np.testing.assert_array_equal(parts[0][:, :3], parts[1][:, :3])
+    assert (parts[0][:, 4:] != parts[1][:, 4:]).any()
+    codes = parts[0].copy()
+    codes[:, 4:] = 0
+    given = [model.inverse_transform(code.reshape(256, -1)) for code in (parts[0], codes)]
+    np.testing.assert_array_equal(given[0][:, :8], given[1][:, :8])
+    model.save(tmp_path / "model.safetensors")
+    read = load(tmp_path / "model.safetensors", device="cpu")
+    np.testing.assert_array_equal(read.reconstruct(digits), model.reconstruct(digits))
+    with pytest.raises(InputError, match="a code that is a vector: use conv"):
+        kind(**small, condition="labels").fit(digits, np.arange(256) % 3)
 
 
 @pytest.mark.parametrize("kind", [VQVAE, FSQ, ResidualVQVAE])

@@ -404,6 +404,10 @@ def test_the_views_of_a_model(root, client, digits):
     assert ae["findings"] == [list(finding) for finding in findings]
     assert ae["recipe"] == "ae-32"
     assert ae["metrics"]["linear"]["mse"] > 0
+    titles = {(c["group"], c["name"]): c["title"] for c in listed["columns"]}
+    assert titles["test", "mse"] == "MSE"
+    assert titles["linear", "mse"] == "Linear MSE"
+    assert not [name for _, name in titles if name.startswith("noisy_")]
     assert len(ae["history"]["loss"]) == 1
     page = client.get("/api/report?model=runs/ae")
     assert ae["report"]

@@ -16,7 +16,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 Name = Literal["autoregressive"]
-UNITS, SEEN = 512, 16  # of a layer, all places together, at least 16 each; numbers for a value
+UNITS, SEEN = 1024, 16  # of a layer, all places together, at least 16 each; numbers for a value
 TINY = 1e-6  # temperature, at least
 
 
@@ -51,8 +51,11 @@ class Autoregressive(nn.Module):
 
     def log_prob(self, z: Tensor) -> Tensor:
         """log p of codes (N, K), (N,) nats; they have no gradient of it."""
-        numbers = self.numbers(z.detach())
-        with torch.autocast(z.device.type, enabled=False):
+        return self.log_chance(self.numbers(z.detach()))
+
+    def log_chance(self, numbers: Tensor) -> Tensor:
+        """log p of numbers (N, T), (N,) nats."""
+        with torch.autocast(numbers.device.type, enabled=False):
             logits = self.logits(numbers).transpose(1, 2)
         return -F.cross_entropy(logits, numbers, reduction="none").sum(1)
 

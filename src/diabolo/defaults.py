@@ -26,6 +26,7 @@ from diabolo.scaling import learn_scaling
 
 AUTO = "auto"
 BOUNDED = {activation: scaling for scaling, activation in OUTPUTS.items()}  # what ends a range
+PLACED = 4  # numbers of a code at each place of a map
 OVER = 4  # units for each value of a sample, where few of them are active
 CODE, SHARE = 32, 3  # numbers in a code, at most, and one for so many values of a sample
 FEW, SOME, MANY = 8, 0.2, 1000  # samples, of which none validate; share of fewer than so many
@@ -77,6 +78,8 @@ class Given:
         """K."""
         if self.bottleneck.overcomplete:
             return OVER * self.features
+        if getattr(self.p.network, "mapped", False):
+            return PLACED
         return min(CODE, -(-self.features // SHARE))
 
     def scaling(self) -> str:

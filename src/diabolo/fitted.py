@@ -127,13 +127,18 @@ class Plan:
         """Whether the network is a pair of the user's own modules."""
         return isinstance(self.p.network, tuple)
 
+    @property
+    def mapped(self) -> bool:
+        """Whether a code is some numbers at each place of a map."""
+        return not self.own and bool(self.p.network.mapped)
+
     def linear(self, shape: tuple[int, ...]) -> bool:
         """Whether a linear way leads beside the network for such samples.
 
         Nothing may squash code or mean, and the samples of a network of images must be small.
         """
         p = self.p
-        if not p.linear or self.own or p.latent_dim is None:
+        if not p.linear or self.own or p.latent_dim is None or self.mapped:
             return False
         squashed = p.code_activation != "identity" or p.output_activation not in (None, "identity")
         small = not p.network.images or math.prod(shape) * p.latent_dim <= LINEAR

@@ -400,7 +400,7 @@ class Fit:
             self.net,
             self.source.head(EXAMINED),
             self.codes,
-            vectors=self.plan.p.latent_dim is not None,
+            vectors=self.plan.p.latent_dim is not None and not self.plan.mapped,
             columns=columns,
             val_losses=[] if self.plan.p.early_stopping or None in losses else losses,
         )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from diabolo import layers, recipes, store
+from diabolo import layers, measures, recipes, store
 from diabolo.arguments import Usage
 from diabolo.commands import MODEL, Force, Model, ModelOrRecipe, Told, command, results, runs
 from diabolo.data.spec import INPUT, is_mnist
@@ -59,7 +59,8 @@ def evaluate(
     """The numbers of metrics.json, computed again.
 
     On the run's own data or on another `source`, which a model outside a run folder needs, those
-    of its test samples.
+    of its test samples. `everything` of a finished run's own data is kept in its metrics.json,
+    and its report has it.
     """
     from diabolo.tasks.evaluation import evaluate as measure
 
@@ -68,7 +69,7 @@ def evaluate(
         raise InputError(f"{model} is not in a run folder: say what to test it on with --data.")
     if recipe is not None and source is None:
         split = runs.load_split(recipe, fitted.seed_)
-        numbers, test = results.measure(fitted, recipe, split)[0], split.test
+        (numbers, outcome), test = results.measure(fitted, recipe, split), split.test
         failures, tested = split.failures, str(recipe.test)
         learnt = split.learnt, split.labels
     else:
@@ -78,16 +79,22 @@ def evaluate(
         numbers = measure(fitted, test.array, condition=condition, seed=fitted.seed_)
         failures, tested, learnt = test.failures, str(source), (None, None)
     if everything:
+        from diabolo import report as page
         from diabolo.tasks.judging import judge
 
         known = {"of_digits": is_mnist(tested), "seed": fitted.seed_}
         numbers |= judge(fitted, test.array, test.labels, *learnt, **known)
+        folder = runs.model_file(model).parent
+        if source is None and recipe is not None and runs.is_complete(folder):
+            results.write_metrics(folder, numbers)
+            page.write(folder, fitted, recipe, numbers, test, outcome=outcome)
     return complete(numbers, failures)
 
 
 def _table(numbers: dict[str, dict[str, Any]]) -> None:
     """Print runs side by side, a number a line."""
-    rows = {name: None for values in numbers.values() for name in values}
+    every = {name: None for values in numbers.values() for name in values}
+    rows = [name for name in every if not name.startswith("kl ")]  # of each number of a code
     lines = [["", *numbers]]
     for row in rows:
         cells = (values.get(row, "-") for values in numbers.values())
@@ -120,13 +127,19 @@ def compare(
     path = None if out is None else runs.free_to_write(runs.png(Path(out)), force=force)
     names = _names(models)
     if source is None:
-        found = [store.read_config(runs.model_file(model)) for model in models]
-        numbers = [_flat({"model": c["model"]["kind"]} | c.get("metrics", {})) for c in found]
+        numbers = [_flat(_known(runs.model_file(model))) for model in models]
     else:
         numbers = [_flat(evaluate(model, source=source)) for model in models]
     if path is not None:
         _draw(path, dict(zip(names, models, strict=True)), source)
     return dict(zip(names, numbers, strict=True))
+
+
+def _known(file: Path) -> dict[str, Any]:
+    """The kind of the model in a file and its numbers: those of its run, or of the file."""
+    config = store.read_config(file)
+    kept = results.read_metrics(file.parent) if (file.parent / runs.CONFIG).is_file() else {}
+    return {"model": config["model"]["kind"]} | (kept or config.get("metrics", {}))
 
 
 def _names(models: Sequence[str]) -> list[str]:
@@ -187,6 +200,7 @@ def report(folder: Annotated[str | Path, Usage("DIR"), "a run folder"]) -> Path:
         raise InputError(f"{folder} is not a run folder: it has no {runs.CONFIG}.")
     split = runs.load_split(recipe, fitted.seed_)
     numbers, outcome = results.measure(fitted, recipe, split)
+    numbers |= measures.added(results.read_metrics(folder))
     results.write_metrics(folder, numbers)
     path = page.write(folder, fitted, recipe, numbers, split.test, outcome=outcome)
     return complete(path, split.failures)

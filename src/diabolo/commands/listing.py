@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import json
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from diabolo import recipes, store
-from diabolo.commands import runs
+from diabolo.commands import results, runs
 from diabolo.data import atomically
 from diabolo.data.samples import kind_by_name
 from diabolo.errors import InputError
@@ -145,7 +144,7 @@ def _described(file: Path, root: Path) -> Entry | None:
             "title": recipe.title if recipe else path.name,
             "kind": config["model"]["kind"],
             "when": changed.astimezone().isoformat("T", "seconds"),
-            "metrics": _metrics(folder) if in_run else config.get("metrics", {}),
+            "metrics": results.read_metrics(folder) if in_run else config.get("metrics", {}),
             "history": _history(folder) if in_run else config["history"],
             "findings": config.get("findings", []),
             "report": report_of(path).is_file(),
@@ -168,11 +167,6 @@ def _entries() -> Any:
     from pydantic import TypeAdapter
 
     return TypeAdapter(Entry)
-
-
-def _metrics(folder: Path) -> Any:
-    path = folder / runs.METRICS
-    return json.loads(path.read_bytes()) if path.is_file() else {}
 
 
 def _history(folder: Path) -> dict[str, list[float | None]]:

@@ -47,8 +47,9 @@ def write_metrics(folder: Path, numbers: dict[str, Any]) -> None:
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
-    """The numbers of `metrics.json`."""
-    found: dict[str, Any] = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+    """The numbers of `metrics.json`; none where it is not there."""
+    path = folder / METRICS
+    found: dict[str, Any] = json.loads(path.read_bytes()) if path.is_file() else {}
     return found
 
 

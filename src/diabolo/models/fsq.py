@@ -30,14 +30,13 @@ Levels = Annotated[tuple[Annotated[int, Ge(2)], ...], Len(1)]
 class Rounding(nn.Module):
     """(B, K) -> (B, K): numbers on L levels in [-1, 1]; passes gradients on.
 
-    A part has as many numbers as there are `levels`; of K numbers the parts are p, p + K / d, ...,
-    so that those of a feature map (C, H, W) are of one pixel each, where d divides C.
+    A part is as many numbers, one after the other, as there are `levels`.
     """
 
     def __init__(self, levels: tuple[int, ...], size: int) -> None:
         super().__init__()
         self.levels = levels
-        self.each = nn.Buffer(torch.tensor(levels).repeat_interleave(size // len(levels)).float())
+        self.each = nn.Buffer(torch.tensor(levels).repeat(size // len(levels)).float())
 
     def forward(self, y: Tensor) -> Tensor:
         reach = (self.each - 1) / 2 * (1 + EDGE)
@@ -48,9 +47,9 @@ class Rounding(nn.Module):
     def numbers(self, z: Tensor) -> Tensor:
         """Which of the prod(L) codes each part is, (B, K / d), of z (B, K)."""
         width = (self.each / 2).floor()
-        digits = ((z + 1) * width).round().long().view(len(z), len(self.levels), -1)
+        digits = ((z + 1) * width).round().long().view(len(z), -1, len(self.levels))
         places = [math.prod(self.levels[:i]) for i in range(len(self.levels))]
-        return (digits * torch.tensor(places, device=z.device)[:, None]).sum(1)
+        return (digits * torch.tensor(places, device=z.device)).sum(2)
 
     def codes(self, numbers: Tensor) -> Tensor:
         """The codes (B, K) that have those numbers (B, K / d)."""
@@ -58,7 +57,7 @@ class Rounding(nn.Module):
         for level in self.levels:
             digits.append(rest % level)
             rest = rest // level
-        return torch.stack(digits, 1).flatten(1) / (self.each / 2).floor() - 1
+        return torch.stack(digits, 2).flatten(1) / (self.each / 2).floor() - 1
 
 
 class FiniteCode(Bottleneck):

@@ -15,7 +15,7 @@ from torch import Generator, Tensor, nn
 from diabolo.autoregressive import Name
 from diabolo.bottleneck import Bottleneck
 from diabolo.estimator import Estimator
-from diabolo.models.vqvae import Codebook, QuantisedCode
+from diabolo.models.vqvae import Codebook, QuantisedCode, passing
 from diabolo.params import Count
 
 
@@ -26,24 +26,19 @@ class Residual(nn.Module):
         super().__init__()
         self.books = nn.ModuleList(Codebook(size, dim, generator) for _ in range(depth))
 
-    @property
-    def vectors(self) -> Tensor:
-        """Those of the first codebook."""
-        return cast(Tensor, self.books[0].vectors)
+    def steps(self, z: Tensor, numbers: Tensor) -> Iterator[tuple[Codebook, Tensor, Tensor]]:
+        """Each codebook, what those before it leave over of z, and the numbers (B, T) in it."""
+        books = cast("list[Codebook]", self.books)
+        for book, part in zip(books, numbers.chunk(len(books), 1), strict=True):
+            yield book, z, part
+            z = z - book.codes(part)
 
-    def steps(self, z: Tensor) -> Iterator[tuple[Codebook, Tensor, Tensor]]:
-        """Each codebook, what those before it leave over of z, and its vectors nearest to that."""
-        for book in cast("list[Codebook]", self.books):
-            found = book.vectors[book.nearest(z)].view(z.shape)
-            yield book, z, found
-            z = z - found
-
-    def forward(self, z: Tensor) -> Tensor:
-        return sum(found for _, _, found in self.steps(z.detach())) + (z - z.detach())
-
-    def numbers(self, z: Tensor) -> Tensor:
+    def nearest(self, z: Tensor) -> Tensor:
         """Those of the vectors of each part in the first codebook, in the next, ..., (B, T)."""
-        found = [book.nearest(rest).view(len(z), -1) for book, rest, _ in self.steps(z)]
+        found, rest = list[Tensor](), z.detach()
+        for book in cast("list[Codebook]", self.books):
+            found.append(book.nearest(rest))
+            rest = rest - book.codes(found[-1])
         return torch.cat(found, 1)
 
     def codes(self, numbers: Tensor) -> Tensor:
@@ -52,13 +47,16 @@ class Residual(nn.Module):
         each = zip(books, numbers.chunk(len(books), 1), strict=True)
         return torch.stack([book.codes(part) for book, part in each]).sum(0)
 
-    def learn(self, parts: Tensor, generator: Generator) -> None:
-        for book, rest, _ in [*self.steps(parts)]:
-            book.learn(rest, generator)
+    def forward(self, z: Tensor) -> Tensor:
+        return passing(self.codes(self.nearest(z)), z)
+
+    def learn(self, z: Tensor, numbers: Tensor, generator: Generator) -> None:
+        for book, rest, part in [*self.steps(z, numbers)]:
+            book.learn(rest, part, generator)
 
     def use(self, z: Tensor) -> dict[str, float]:
         """The means of the codebooks."""
-        each = [book.use(rest) for book, rest, _ in self.steps(z)]
+        each = [book.use(rest) for book, rest, _ in self.steps(z, self.nearest(z))]
         return {name: sum(one[name] for one in each) / len(each) for name in each[0]}
 
 

@@ -34,19 +34,24 @@ class Codebook(nn.Module):
         self.counts = nn.Buffer(torch.zeros(size))  # N; m is N e
 
     def nearest(self, z: Tensor) -> Tensor:
-        """The numbers of the vectors, (B K / dim,): those of the largest z'e - |e|^2 / 2."""
+        """The number of the vector of each part, (B, K / dim): of the largest z'e - |e|^2 / 2."""
         vectors, half = self.vectors.double(), -0.5 * self.vectors.double().square().sum(1)
-        parts = z.double().reshape(-1, vectors.shape[1])
+        parts = z.detach().double().reshape(-1, vectors.shape[1])
         blocks = [parts] if torch.compiler.is_compiling() else parts.split(1024)
-        return torch.cat([nn.functional.linear(p, vectors, half).argmax(1) for p in blocks])
+        found = [nn.functional.linear(p, vectors, half).argmax(1) for p in blocks]
+        return torch.cat(found).view(len(z), -1)
+
+    def codes(self, numbers: Tensor) -> Tensor:
+        """What has those numbers, (B, K)."""
+        return self.vectors[numbers].flatten(1)
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.vectors[self.nearest(z)].view(z.shape) + (z - z.detach())
+        return passing(self.codes(self.nearest(z)), z)
 
-    def learn(self, parts: Tensor, generator: Generator) -> None:
-        """A step of the moving averages over the parts of a batch."""
-        size = len(self.vectors)
-        chosen = nn.functional.one_hot(self.nearest(parts), size).to(parts.dtype)
+    def learn(self, z: Tensor, numbers: Tensor, generator: Generator) -> None:
+        """A step of the moving averages over a batch of codes and the numbers of their parts."""
+        size, parts = len(self.vectors), z.reshape(-1, self.vectors.shape[1])
+        chosen = nn.functional.one_hot(numbers.flatten(), size).to(parts.dtype)
         sums = (self.counts[:, None] * self.vectors).lerp(chosen.t() @ parts, 1 - DECAY)
         self.counts.lerp_(chosen.sum(0), 1 - DECAY)
         dead = self.counts < DEAD * self.counts.mean()
@@ -55,17 +60,14 @@ class Codebook(nn.Module):
         fresh = sums / self.counts[:, None]
         self.vectors.copy_(torch.where(dead[:, None], parts[drawn], fresh))
 
-    def numbers(self, z: Tensor) -> Tensor:
-        """The number of the vector of each part, (B, K / dim)."""
-        return self.nearest(z).view(len(z), -1)
-
-    def codes(self, numbers: Tensor) -> Tensor:
-        """What has those numbers, (B, K)."""
-        return self.vectors[numbers].flatten(1)
-
     def use(self, z: Tensor) -> dict[str, float]:
         """The share of the vectors in use, and the perplexity of which one is nearest."""
-        return use_of(self.nearest(z), len(self.vectors))
+        return use_of(self.nearest(z).flatten(), len(self.vectors))
+
+
+def passing(code: Tensor, z: Tensor) -> Tensor:
+    """A code as it is; what reaches it goes on to z."""
+    return code + (z - z.detach())
 
 
 class QuantisedCode(Bottleneck):
@@ -88,7 +90,7 @@ class QuantisedCode(Bottleneck):
         self.codebook = book
         if self.named:
             places = self.depth * shape[0] // dim
-            self.law = Autoregressive(places, self.size, book.numbers, book.codes, generator)
+            self.law = Autoregressive(places, self.size, book.nearest, book.codes, generator)
 
     def book(self, dim: int, generator: Generator | None) -> nn.Module:
         """What is nearest to parts of so many numbers."""
@@ -98,12 +100,13 @@ class QuantisedCode(Bottleneck):
         self, encoder: Encoder, x: Tensor, generator: Generator | None = None, step: int = 0
     ) -> Code:
         z = encoder(x)
+        numbers = self.codebook.nearest(z)
+        code = passing(self.codebook.codes(numbers), z)
         if self.training and generator is not None:
-            self.seen = z.detach().to(x.dtype).reshape(-1, self.codebook.vectors.shape[1])
-        code = self.codebook(z)
+            self.seen = z.detach().to(x.dtype), numbers
         terms = {"commitment": (self.commitment, (z - code.detach()).square().sum(1))}
         if self.law is not None:
-            terms["prior"] = (1.0, -self.law.log_prob(z))
+            terms["prior"] = (1.0, -self.law.log_chance(numbers))
         return Code(code, code, terms)
 
     def prior(self) -> Prior | None:
@@ -113,7 +116,7 @@ class QuantisedCode(Bottleneck):
         return self.codebook
 
     def after_step(self, generator: Generator, step: int) -> None:
-        self.codebook.learn(vars(self).pop("seen"), generator)
+        self.codebook.learn(*vars(self).pop("seen"), generator)
 
     def measures(self, encoder: Encoder, x: Tensor) -> dict[str, float]:
         return self.codebook.use(encoder(x))

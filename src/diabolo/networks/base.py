@@ -66,6 +66,7 @@ class Network(Parameters, ABC):
     hidden: ClassVar[tuple[int, ...]]  # sizes of the hidden layers where none are given
     images: ClassVar[bool] = True  # whether it takes (B, C, *sides), or flat batches (B, D)
     dimensions: ClassVar[tuple[int, ...]] = (2,)  # how many sides there may be
+    mapped: ClassVar[bool] = False  # whether a code is so many numbers at each of some places
     bounded: ClassVar[bool] = True  # whether an activation may squash what the decoder gives
     any_size: ClassVar[bool] = False  # whether its code is the output, for images of any size
     gives: ClassVar[str] = "values of any size"  # what the decoder of an unbounded one gives

@@ -7,6 +7,7 @@ from torch import nn
 from diabolo.networks.base import (
     Network,
     Pair,
+    Shape,
     Sizes,
     after,
     code_layers,
@@ -34,7 +35,7 @@ class Conv(Network, kind="conv"):
             encoder.append(convolve(before, behind, 3, stride=2, padding=1))
             encoder += after(sizes.activation)
             sides.append(tuple((n + 1) // 2 for n in sides[-1]))
-        end, decoder = code_layers((channels[-1], *sides[-1]), sizes)
+        end, decoder = self.code((channels[-1], *sides[-1]), sizes)
         widths = [channels[-1], *reversed(sizes.hidden)]
         for (before, behind), (small, large) in zip(
             pairwise(widths), pairwise(sides[::-1]), strict=True
@@ -44,3 +45,7 @@ class Conv(Network, kind="conv"):
             decoder += after(sizes.activation)
         last = back(widths[-1], sizes.per_value * sizes.shape[0], 3, padding=1)
         return nn.Sequential(*encoder, *end), nn.Sequential(*decoder, last)
+
+    def code(self, bottom: Shape, sizes: Sizes) -> tuple[list[nn.Module], list[nn.Module]]:
+        """From the last feature map to the code, and from the code to the first one."""
+        return code_layers(bottom, sizes)

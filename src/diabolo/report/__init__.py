@@ -8,14 +8,14 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
-from diabolo import figures
+from diabolo import figures, measures
 from diabolo.data import Samples, atomically
 from diabolo.doctor import Finding, found, worse_than_linear
 from diabolo.estimator import Estimator
 from diabolo.params import Parameters
 from diabolo.recipes import Recipe
 from diabolo.report.pictures import Picture, gallery, loss
-from diabolo.report.words import described, named, story, tested, verdict
+from diabolo.report.words import described, story, tested, verdict
 from diabolo.tasks.evaluation import Outcome
 
 __all__ = ["draw_loss", "verdict", "write", "write_picture"]
@@ -46,8 +46,9 @@ def write(
         story=story(model, recipe, numbers, tested(model, recipe, numbers, len(test.array))),
         verdict=verdict(numbers, model.net_),
         findings=_findings(model, numbers),
-        test=named(numbers["test"], outcome.nats),
-        linear=named(numbers.get("linear", {})),
+        test=measures.named(numbers["test"], outcome.nats),
+        linear=measures.named(numbers.get("linear", {})),
+        evaluation=measures.tables(numbers),
         pictures=pictures,
         table=model.summary(),
         parameters=_parameters(model),

@@ -1,44 +1,13 @@
 """A run's result in plain words."""
 
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from diabolo.estimator import Estimator
+from diabolo.measures import plain
 from diabolo.net import Net
 from diabolo.params import Parameters
 from diabolo.recipes import Recipe
-
-NAMES = {  # in metrics.json, where numbers can be named more plainly
-    "mse": "mean squared error",
-    "psnr": "PSNR, dB",
-    "ssim": "SSIM",
-    "accuracy": "share of categories that are right",
-    "bce": "BCE, nats per value",
-    "nll": "negative log-likelihood, nats",
-    "noisy_mse": "doing nothing: mean squared error",
-    "noisy_psnr": "doing nothing: PSNR, dB",
-    "noisy_ssim": "doing nothing: SSIM",
-    "estimated_mse": "mean squared error, estimated",
-    "estimated_psnr": "PSNR, dB, estimated",
-    "estimated_noisy_mse": "doing nothing: mean squared error, estimated",
-    "estimated_noisy_psnr": "doing nothing: PSNR, dB, estimated",
-    "damage": "damage outside the mark: mean squared error",
-    "mark_psnr": "inside the mark: PSNR, dB",
-    "noisy_mark_psnr": "doing nothing: inside the mark: PSNR, dB",
-    "full_rank_mse": "of any rank: mean squared error",
-}
-SHORT = {"kl": "KL", "elbo": "ELBO"}  # names that are not what one calls them
-
-
-def named(numbers: dict[str, float], nats: Collection[str] = ()) -> dict[str, float]:
-    """Numbers of metrics.json by the names that one reads; `nats` are those in nats."""
-    units = {name: ", nats" for name in nats}
-    return {NAMES.get(n) or _plain(n) + units.get(n, ""): x for n, x in numbers.items()}
-
-
-def _plain(name: str) -> str:
-    return SHORT.get(name, name.replace("_", " "))
 
 
 def story(model: Parameters, recipe: Recipe, numbers: dict[str, Any], data: str) -> str:
@@ -152,7 +121,7 @@ def _errors(test: dict[str, float]) -> str:
 def _nats(test: dict[str, float], net: Net | None) -> str:
     """The loss of a model with terms: their values, and what they are added to."""
     terms, bound = ((), None) if net is None else (net.probe[1], net.bottleneck.bound)
-    each = ", ".join(f"{_plain(name)} {test[name]:.2f}" for name in terms if name in test)
+    each = ", ".join(f"{plain(name)} {test[name]:.2f}" for name in terms if name in test)
     if bound in test:
         return f"; with a drawn code the loss is {-test[bound]:.2f} nats ({each})"
     return f"; the negative log-likelihood is {test['nll']:.2f} nats ({each})" if each else ""

@@ -24,9 +24,21 @@ class Model(Entry):
     running: bool
 
 
+class Compared(BaseModel):
+    """A number that models are compared by, in a group of `metrics`."""
+
+    group: str
+    name: str
+    title: str
+    help: str
+
+
 class Models(BaseModel):
+    """The models, and what they are compared by."""
+
     default: str | None
     models: list[Model]
+    columns: list[Compared]
 
 
 class Counts(BaseModel):

@@ -13,7 +13,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, Response
 from starlette.exceptions import HTTPException
 
-from diabolo import recipes
+from diabolo import measures, recipes
 from diabolo.commands import listing, runs
 from diabolo.corruption import Corruption
 from diabolo.errors import InputError
@@ -24,6 +24,7 @@ from diabolo.studio.answers import (
     About,
     Code,
     CodeList,
+    Compared,
     Counts,
     Decoding,
     Drawn,
@@ -70,11 +71,15 @@ def models(service: Served) -> Models:
     """The runs and model files below the folder, the newest first."""
     state = service.trainer.state
     running = state.run if state.state in BUSY else None
-    found = listing.models(service.root)
+    found = [*listing.models(service.root)]
     default = service.shelf.default
     return Models(
         default=None if default is None else service.shelf.name(default),
         models=[Model(**vars(entry), running=entry.path == running) for entry in found],
+        columns=[
+            Compared(**column._asdict())
+            for column in measures.columns(entry.metrics for entry in found)
+        ],
     )
 
 

@@ -26,10 +26,11 @@ export function mount(section, studio) {
   const fail = (error) => studio.say(error.message);
   const ticked = new Set();
   let models = [];
+  let comparedBy = [];
   let order = { column: "When", down: true };
 
   const refresh = latest(async () => {
-    models = (await get("models")).models;
+    ({ models, columns: comparedBy } = await get("models"));
     empty.hidden = models.length > 0;
     filled.hidden = !models.length;
     for (const path of ticked) if (!models.some((model) => model.path === path)) ticked.delete(path);
@@ -39,7 +40,7 @@ export function mount(section, studio) {
   }, fail);
 
   function draw() {
-    const columns = columnsOf(models);
+    const columns = columnsOf(comparedBy);
     const { value } = columns.find((column) => column.name === order.column) ?? columns.at(-1);
     const sorted = [...models].sort((a, b) => compareValues(value(a), value(b), order.down));
     const focused = document.activeElement?.closest?.("th, tr")?.dataset.name;
@@ -118,19 +119,15 @@ function firstTicks(models, current) {
 }
 
 /** What the table shows: {name, help, value(model), text?, best(model)?}. */
-function columnsOf(models) {
-  const known = models.flatMap((model) => Object.keys(model.metrics.test ?? {}));
-  const measures = [...new Set(known)].filter((name) => !name.startsWith("noisy_")); // those are the input's
-  const test = (name) => (model) => model.metrics.test?.[name];
+function columnsOf(compared) {
+  const own = (model) => model.metrics.test?.mse;
   const linear = (model) => model.metrics.linear?.mse;
+  const best = { "test mse": (model) => own(model) <= linear(model), "linear mse": (model) => linear(model) < own(model) };
   return [
     { name: "Name", text: true, value: (model) => model.name },
     { name: "Recipe", text: true, value: (model) => model.recipe },
     { name: "Kind", text: true, value: (model) => model.kind },
-    ...measures.flatMap((name) => (name === "mse" ? [
-      { name: "MSE", help: "Mean squared error on the test samples", value: test("mse"), best: (model) => test("mse")(model) <= linear(model) },
-      { name: "Linear MSE", help: "Of the best linear method with the same code size", value: linear, best: (model) => linear(model) < test("mse")(model) },
-    ] : [{ name: name.length > 5 ? sentenceCase(name.replaceAll("_", " ")) : name.toUpperCase(), help: `${name} on the test samples`, value: test(name) }])),
+    ...compared.map(({ group, name, title, help }) => ({ name: title, help: sentenceCase(help), value: (model) => model.metrics[group]?.[name], best: best[`${group} ${name}`] })),
     { name: "Weights", help: "Numbers that were learnt", value: (model) => model.metrics.parameters },
     { name: "Seconds", help: "Of training", value: (model) => model.metrics.seconds },
     { name: "When", text: true, value: (model) => model.when },
