@@ -33,7 +33,7 @@ from diabolo.recipes import names
 
 ROOT = Path(__file__).parents[1]
 ORT = ROOT / "node_modules/onnxruntime-web/dist"
-CRITERIA = ("reconstruction", "latent", "combined", "shape", "elbo")
+CRITERIA = ("reconstruction", "latent", "combined", "shape", "elbo", "near_codes", "edges")
 PARTS = ("recipes", "models", "detectors", "browser")
 PAGE = """<script type="importmap">
 {"imports": {"onnxruntime-web": "/ort/ort.wasm.min.mjs"}}
