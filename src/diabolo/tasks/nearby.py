@@ -35,6 +35,7 @@ from diabolo.tasks.oddness import errors
 
 NEAREST = 5  # k
 MOST = 5000  # normal rows that are kept, evenly spaced among those learnt from
+FEW = 8  # columns of pairs of rows that another runtime holds at once
 FLOOR = 1e-3  # of the median distance, added to every one: log 0 is none
 LOCAL, WEIGHT = 0.25, 0.25  # see above
 SPACES = {
@@ -157,8 +158,9 @@ def nearest(points: Tensor, kept: Tensor, k: int = NEAREST) -> torch.return_type
 def _far(points: Tensor, kept: Tensor) -> Tensor:
     """The distances of all pairs, (B, N)."""
     if torch.compiler.is_compiling():  # other runtimes have no cdist
-        columns = zip(points.split(1, 1), kept.t(), strict=True)
-        return reduce(torch.add, ((a - b).square() for a, b in columns)).sqrt()
+        parts = [slice(first, first + FEW) for first in range(0, kept.shape[1], FEW)]
+        pairs = ((points[:, None, part] - kept[:, part]).square().sum(2) for part in parts)
+        return reduce(torch.add, pairs).sqrt()
     return torch.cdist(points, kept, compute_mode="donot_use_mm_for_euclid_dist")
 
 
