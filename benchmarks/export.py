@@ -33,7 +33,7 @@ from diabolo.recipes import names
 
 ROOT = Path(__file__).parents[1]
 ORT = ROOT / "node_modules/onnxruntime-web/dist"
-CRITERIA = ("reconstruction", "latent", "combined", "shape", "elbo")
+CRITERIA = ("reconstruction", "latent", "combined", "shape", "elbo", "near_codes", "edges")
 PARTS = ("recipes", "models", "detectors", "browser")
 PAGE = """<script type="importmap">
 {"imports": {"onnxruntime-web": "/ort/ort.wasm.min.mjs"}}
@@ -42,7 +42,7 @@ PAGE = """<script type="importmap">
 try {
   const { judge } = await import("/exported.mjs");
   const pixels = new Uint8Array(await (await fetch("/pixels")).arrayBuffer());
-  const found = { score: [], p: [], anomaly: [] }, step = 1000 * 784; // a graph may take 4 GB
+  const found = { score: [], p: [], anomaly: [] }, step = 200 * 784; // in 4 GB
   for (let start = 0; start < pixels.length; start += step) {
     const part = await judge(pixels.slice(start, start + step));
     for (const name in found) found[name].push(...part[name]);

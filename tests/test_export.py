@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from benchmarks.export import ORT, in_chromium
-from conftest import FEW, SMALL, failed, maker, needs_browser, run
+from conftest import FEW, SMALL, failed, floats, maker, needs_browser, run
 from torch import nn
 
 import diabolo
@@ -19,10 +19,12 @@ from diabolo.errors import InputError
 from diabolo.exporting import formats, graphs
 from diabolo.models import MODELS
 from diabolo.networks import Network
+from diabolo.tasks import edges, nearby
 from diabolo.tasks.denoising import denoise
 
 DOCS = Path(__file__).parents[1] / "docs"
 CRITERIA = ["reconstruction", "latent", "combined", "shape", "elbo"]
+NEAR = ["neighbours", "near_codes", "blend", "edges"]
 PLAIN = "import sys; sys.modules.update(torch=None, diabolo=None); exec(open(sys.argv[1]).read())"
 
 
@@ -143,6 +145,16 @@ def test_missing_labels_are_those_of_training(digits, tmp_path):
     np.testing.assert_allclose(found.detach(), model.reconstruct(digits[:5]), atol=1e-3)
 
 
+def test_what_other_runtimes_lack_is_worked_out_alike(monkeypatch):
+    points, kept = torch.randn(2, 40, 19, dtype=torch.float64)[:, :, :19]
+    y, x = points[:, :2].clone().unbind(1)
+    y[:6], x[:6] = torch.tensor([[0.0, 0, 0, 1, -1, -0.5], [0, 1, -1, 0, 0, -0.5]]).double()
+    far, angle = nearby._far(points, kept), edges._angle(y, x)
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    torch.testing.assert_close(nearby._far(points, kept), far, rtol=1e-14, atol=0)
+    torch.testing.assert_close(edges._angle(y, x), angle, rtol=1e-14, atol=0)
+
+
 class Odd(nn.Module):
     """An own layer that ONNX has no operator for, or that looks at its values."""
 
@@ -167,6 +179,25 @@ def test_what_cannot_be_a_graph_is_said(digits, tmp_path, monkeypatch):
         model = Autoencoder(**SMALL | {"network": pair, "hidden": None, "latent_dim": None})
         with pytest.raises(InputError, match=words):
             diabolo.export(model.fit(digits), tmp_path / "out", X=digits)
+
+
+@pytest.mark.stress
+def test_ties_that_are_broken_in_another_way_are_said(tmp_path):
+    """The nearest of rows of whole numbers, where many are equally near."""
+    X = np.random.default_rng(0).integers(0, 3, (300, 4), dtype=np.uint8)
+    detector = AnomalyDetector(Autoencoder(**SMALL | {"latent_dim": 2}), random_state=0).fit(X)
+    with pytest.raises(InputError, match=r"equally near.*: try --to torch, or a detector with"):
+        diabolo.export(detector, tmp_path / "out", X=X)
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_an_operator_that_onnxruntime_lacks_is_named(tmp_path, monkeypatch):
+    def none(*_):
+        raise RuntimeError("NOT_IMPLEMENTED : Could not find an implementation for Atan(7) node")
+
+    monkeypatch.setattr("onnxruntime.InferenceSession", none)
+    with pytest.raises(InputError, match=r"onnxruntime has no operator for Atan.* --to torch"):
+        formats.FORMATS["onnx"].open(tmp_path)
 
 
 def test_mistakes_get_a_sentence(detector, tmp_path, capsys, monkeypatch):
@@ -217,6 +248,17 @@ def test_every_model_with_every_network(name, network, to, digits, tmp_path):
         np.testing.assert_allclose(
             graph(torch.from_numpy(image)), denoise(model, image), atol=1e-3
         )
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("to", formats.FORMATS)
+@pytest.mark.parametrize("criterion", NEAR)
+def test_distances_to_what_is_kept(criterion, to, digits, tmp_path):
+    X = digits[:, ::2, ::2] if criterion == "edges" else floats(256)
+    model = Autoencoder(**SMALL).fit(X)
+    detector = AnomalyDetector(model, criterion=criterion, prefit=True, random_state=0).fit(X)
+    proof = diabolo.export(detector, tmp_path, to, X=X)
+    assert len(proof["files"]) == 4
 
 
 @pytest.mark.stress

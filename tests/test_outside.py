@@ -109,6 +109,7 @@ def test_a_parquet_data_set_is_its_rows(tmp_path):
 MISTAKES = {
     "keys image, label, which are no arrays": lambda: Items([{"image": X[0], "label": 1}]),
     "type str, which are no arrays": lambda: Items(["a", "b"]),
+    "type tuple, which are no arrays": lambda: Items([(), ()]),
     "items of several shapes": lambda: Items([X[0], X[0, :3]]),
     "holds no samples": lambda: Items([]),
     "worker of the DataLoader died": lambda: DataLoader(Deadly(list(X)), num_workers=1),

@@ -1,6 +1,7 @@
 """`diabolo compress` and `decompress`: images as one small file, and back."""
 
 from collections.abc import Iterator, Sequence
+from itertools import chain, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,11 +9,13 @@ from diabolo import shipped
 from diabolo.arguments import Usage
 from diabolo.commands import Force, Input, command, runs
 from diabolo.data.files import atomically
-from diabolo.data.samples import Samples
+from diabolo.data.samples import Samples, kind_by_name
 from diabolo.errors import InputError, complete
 from diabolo.progress import shares
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from diabolo.codec.coder import Codec, Images
     from diabolo.codec.file import Header
 
@@ -100,7 +103,7 @@ def decompress(
             with shares("decompressing") as tell:
                 failures = list[str]()
                 images = _sound(codec.read(opened, str(source), tell), failures)
-                _write(path, images, header.count)
+                _write(path, images)
     except OSError as error:
         raise InputError(f"{source} cannot be read: {error.strerror}.") from None
     return complete(path, failures)
@@ -158,7 +161,7 @@ def _sound(images: "Iterator[Images]", failures: list[str]) -> "Iterator[Images]
         failures.append(f"{error} The images before are kept.")
 
 
-def _write(path: Path, images: "Iterator[Images]", count: int) -> None:
+def _write(path: Path, images: "Iterator[Images]") -> None:
     import numpy as np
 
     from diabolo.data import outputs
@@ -166,14 +169,20 @@ def _write(path: Path, images: "Iterator[Images]", count: int) -> None:
     if path.suffix == ".npy":
         outputs.write_npy(path, (some.array for some in images))
         return
-    arrays, named, done = list[Any](), list[Samples](), 0
-    for array, names in images:
-        numbers = [str(number) for number in range(done, done + len(array))]
-        done += len(array)
-        if arrays and arrays[-1].shape[1:] == array.shape[1:]:
-            arrays[-1] = np.concatenate([arrays[-1], array])
-            named[-1].names.extend(names or numbers)  # type: ignore[attr-defined]
-            continue
-        arrays.append(array)
-        named.append(Samples(array[:0], list(names or numbers), "folder" if names else "npy"))
+    if kind_by_name(path) == "folder":
+        outputs.write_folder(path, _named(images))
+        return
+    arrays, named = list[Any](), list[Samples]()
+    for _, alike in groupby(_named(images), key=lambda part: part[0].shape[1:]):
+        some, names = zip(*alike, strict=True)
+        arrays.append(np.concatenate(some))
+        named.append(Samples(arrays[-1][:0], [*chain(*names)], "npy"))
     outputs.write_each(path, arrays, named)
+
+
+def _named(images: "Iterator[Images]") -> "Iterator[tuple[np.ndarray, Sequence[str]]]":
+    """Images with their names, or numbers where they have none."""
+    done = 0
+    for array, names in images:
+        yield array, names or [str(number) for number in range(done, done + len(array))]
+        done += len(array)

@@ -149,4 +149,6 @@ def _explained(path: Path, what: str) -> Iterator[None]:
         reason = why(error)
         if "ickle" in reason or "Python objects" in reason:
             reason = "it does not begin like one, or it holds Python objects, which are not loaded"
+        elif "mmap length" in reason:
+            reason = "it is cut off"
         raise InputError(f"{path} is not a {what} that can be read: {reason}") from error

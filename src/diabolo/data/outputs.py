@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
 from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -148,6 +149,29 @@ def write_each(path: str | Path, arrays: Sequence[np.ndarray], like: Sequence[Sa
         encoding.check_writable(path / "0.png", mode)
     with folder_atomically(path) as folder:
         encoding.write_images(folder, encoding.file_names(names, modes), [pictures])
+
+
+def write_folder(path: str | Path, parts: Iterable[tuple[np.ndarray, Sequence[str]]]) -> None:
+    """Write images (N, ...) of 8 bits or bool with their names, as they come; see `write_each`.
+
+    What a file is called depends on the names of all: each is named at the end.
+    """
+    from diabolo.data import encoding
+
+    names, modes, held = list[str](), list[str](), list[Path]()
+    with folder_atomically(path) as folder, TemporaryDirectory(dir=folder) as place:
+        for array, some in parts:
+            pixels = encoding.to_pixels(array)
+            mode = encoding.mode_of(pixels)
+            suffixes = [Path(encoding.file_names([name], [mode])[0]).suffix for name in some]
+            files = [f"{number}{suffix}" for number, suffix in enumerate(suffixes, len(held))]
+            encoding.write_images(Path(place), files, [pixels])
+            names += some
+            modes += [mode] * len(some)
+            held += [Path(place, file) for file in files]
+        for file, name in zip(held, encoding.file_names(names, modes), strict=True):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            file.rename(folder / name)
 
 
 def write_into(folder: Path, names: Sequence[str], array: np.ndarray, dtype: np.dtype) -> None:

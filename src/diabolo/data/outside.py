@@ -146,7 +146,9 @@ def _of_batch(items: Any) -> np.ndarray:
 
 def _of_items(items: Any) -> np.ndarray:
     """The samples of a list of items, each an array or a tuple that begins with one."""
-    firsts = [_plain(item[0] if isinstance(item, tuple | list) else item) for item in items]
+    firsts = [
+        _plain(item[0] if isinstance(item, tuple | list) and item else item) for item in items
+    ]
     try:
         return np.stack([np.asarray(one) for one in firsts])
     except (ValueError, TypeError):
@@ -158,7 +160,8 @@ def _of_items(items: Any) -> np.ndarray:
 def _plain(item: Any) -> Any:
     """An item that can be an array; others are refused by their type."""
     if isinstance(item, torch.Tensor):
-        return item.detach().cpu().numpy()
+        dense = item.detach().cpu().to_dense()
+        return (dense.float() if dense.dtype == torch.bfloat16 else dense).numpy()
     if not (hasattr(item, "__array__") or hasattr(item, "__array_interface__")):
         keys = f" with the keys {', '.join(map(str, item))}" if isinstance(item, dict) else ""
         raise InputError(

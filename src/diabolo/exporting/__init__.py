@@ -122,9 +122,9 @@ def _proven(use: Use, form: Format, path: Path, batches: list[Inputs]) -> dict[s
         off = _difference(*pair, columns=use.columns, span=step and 1.0)
         proof["difference"][name] = off
         if not off <= (step or TOLERANCE):
-            raise _refused(path, f"{name} is off by {off:.2g} of its range")
+            raise _refused(path, f"{name} is off by {off:.2g} of its range", use)
     if flipped := proof.get("flipped"):
-        raise _refused(path, f"{flipped} of {proof['samples']:,} verdicts are others")
+        raise _refused(path, f"{flipped} of {proof['samples']:,} verdicts are others", use)
     return proof
 
 
@@ -158,8 +158,8 @@ def _difference(
     return float(torch.where(off > 0, off / range_, 0.0).max())
 
 
-def _refused(path: Path, why: str) -> InputError:
+def _refused(path: Path, why: str, use: Use) -> InputError:
     return InputError(
         f"{path.name} would not answer as the model does, so that nothing was written: {why}, and"
-        f" {TOLERANCE:g} is allowed."
+        f" {TOLERANCE:g} is allowed{use.instead}."
     )

@@ -20,7 +20,10 @@ from diabolo.exporting.graphs import Use
 
 FEW, ODD = 5, (37, 51)  # samples, and sides of images of any size, that a graph is followed by
 Run = Callable[..., list[Tensor]]  # what a file gives for what its graph takes
-LACKING = re.compile(r"No ONNX function found for <OpOverload\(op='([\w.]+)'")
+LACKING = (  # what is said of an operator that ONNX lacks, and of one that onnxruntime lacks
+    (re.compile(r"No ONNX function found for <OpOverload\(op='([\w.]+)'"), "ONNX"),
+    (re.compile(r"Could not find an implementation for (\w+)"), "onnxruntime"),
+)
 
 
 class Format(ABC):
@@ -102,7 +105,10 @@ class Onnx(Format):
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
+        try:
+            session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
+        except Exception as error:  # of many kinds, all its own
+            raise _lacking(error) from None
         names = [one.name for one in session.get_inputs()]
 
         def outputs(*inputs: Tensor) -> list[Tensor]:
@@ -168,8 +174,9 @@ def _lacking(error: BaseException) -> InputError:
     while causes[-1].__cause__ is not None:
         causes.append(causes[-1].__cause__)
     text = "\n".join(map(str, causes))
-    found = LACKING.search(text)
-    why = f"ONNX has no operator for {found[1]}" if found else f"ONNX: {_first(causes[-1])}"
+    found = [(who, match[1]) for words, who in LACKING if (match := words.search(text))]
+    lacks = [f"{who} has no operator for {what}" for who, what in found]
+    why = lacks[0] if lacks else f"ONNX: {_first(causes[-1])}"
     return InputError(f"{why}, which the model needs: use --to torch, or another network.")
 
 

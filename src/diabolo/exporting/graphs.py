@@ -17,13 +17,17 @@ from torch import Tensor, nn
 from diabolo.estimator import Estimator
 from diabolo.infer import in_blocks
 from diabolo.net import Net
-from diabolo.tasks import criteria, whole
+from diabolo.tasks import criteria, nearby, whole
 from diabolo.tasks.anomaly import AnomalyDetector
 from diabolo.tasks.denoising import denoise
 
 SAME = 1e-6  # scores that differ by less, relatively, are one: runtimes round in other ways
 GRAPHS = ("model", "encoder", "decoder", "detector")
 VERDICT = "anomaly"
+TIES = (
+    "; of rows that are equally near it takes others, as happens in tables of whole numbers: try"
+    " --to torch, or a detector with criterion='near_codes'"
+)
 GIVES = ("score", "p_value", VERDICT)
 Function = Callable[..., Tensor | tuple[Tensor, ...]]  # of a batch and its conditions
 
@@ -53,7 +57,7 @@ class Use:
 
     `answers` are those of the model as it was trained. `sides`: height and width may be any.
     `columns`: what it gives are those of a table, each with a range of its own. `steps`: what can
-    only be off by so much, and once, when rounding decides.
+    only be off by so much, and once, when rounding decides. `instead`: what helps where it is off.
     """
 
     name: str
@@ -64,6 +68,7 @@ class Use:
     sides: bool = False
     columns: bool = False
     steps: Mapping[str, float] = field(default_factory=dict)
+    instead: str = ""
 
 
 def alone(model: Estimator) -> Estimator:
@@ -171,7 +176,9 @@ def _judging(net: Net, model: Estimator, detector: AnomalyDetector) -> Use:
         return tuple(torch.from_numpy(np.asarray(one)) for one in found)
 
     steps = {"p_value": (crowd(calibration) + 0.01) / (len(calibration) + 1)}
-    return Use("detector", Graph(net, judge), ("x",), GIVES, answers, steps=steps)
+    instead = TIES if "plain" in nearby.SPACES.get(criterion, ()) else ""
+    graph = Graph(net, judge)
+    return Use("detector", graph, ("x",), GIVES, answers, steps=steps, instead=instead)
 
 
 def crowd(values: Tensor) -> int:

@@ -11,6 +11,7 @@ of R. Arandjelovic, A. Zisserman, "Three Things Everyone Should Know to Improve 
 """
 
 import math
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from diabolo.tasks.oddness import blurred
 
 DIRECTIONS, PLACES = 8, 7
 WIDTH = DIRECTIONS * PLACES**2
+HALVINGS, TERMS = 3, 9  # of an angle that is computed
 FINE, COARSE = 1 / 40, 1 / 14  # of the side
 
 
@@ -26,7 +28,7 @@ def features(x: Tensor, image: tuple[int, ...]) -> Tensor:
     """The features (B, 392), float64, of images (C, H, W) as rows (B, D); 0 where all is flat."""
     gray = x.double().unflatten(1, image).mean(1).movedim(0, -1).contiguous()
     down, across = (_soft(_slopes(gray, dim), FINE, 0) for dim in (0, 1))
-    length, angle = (across.square() + down.square()).sqrt(), torch.atan2(down, across)
+    length, angle = (across.square() + down.square()).sqrt(), _angle(down, across)
     turned = [(angle * DIRECTIONS / (2 * math.pi) - i) % DIRECTIONS for i in range(DIRECTIONS)]
     off = [torch.minimum(t, DIRECTIONS - t) for t in turned]
     parts = torch.stack([length * (1 - each).clamp(min=0) for each in off])
@@ -34,6 +36,24 @@ def features(x: Tensor, image: tuple[int, ...]) -> Tensor:
     roots = parts.flatten(0, 2).t().contiguous().clamp(min=0).sqrt()
     norm = roots.square().sum(1, keepdim=True).sqrt()
     return roots / torch.where(norm > 0, norm, 1.0)
+
+
+def _angle(y: Tensor, x: Tensor) -> Tensor:
+    """The angle of (x, y), from -pi to pi; other runtimes have it for single precision alone.
+
+    There by t = tan a -> tan a / 2, three times, and the series of the arc tangent.
+    """
+    if not torch.compiler.is_compiling():
+        return torch.atan2(y, x)
+    low, high = torch.minimum(y.abs(), x.abs()), torch.maximum(y.abs(), x.abs())
+    t = low / torch.where(high > 0, high, 1.0)
+    for _ in range(HALVINGS):
+        t = t / (1 + (1 + t * t).sqrt())
+    powers = [t * (-t * t) ** n / (2 * n + 1) for n in range(TERMS)]
+    angle = 2**HALVINGS * reduce(torch.add, reversed(powers))
+    angle = torch.where(y.abs() > x.abs(), math.pi / 2 - angle, angle)
+    angle = torch.where(x < 0, math.pi - angle, angle)
+    return torch.where(y < 0, -angle, angle)
 
 
 def _soft(values: Tensor, share: float, dim: int) -> Tensor:

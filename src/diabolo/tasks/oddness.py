@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
 
 from diabolo import infer
 from diabolo.columns import Column, Columns, as_frame
@@ -128,9 +129,11 @@ def blurred(pixels: Tensor, dim: int, width: float = BLUR) -> Tensor:
     By single sums and products, which are alike wherever a value lies; a matrix product's are not.
     """
     n, peak = pixels.shape[dim], 1 / (math.sqrt(2 * math.pi) * width)
+    reach = max(0, min(n, math.ceil(REACH * width)) - 1)
+    around = F.pad(pixels, [0, 0] * (pixels.ndim - 1 - dim) + [reach, reach])
     out = peak * pixels
-    for off in range(1, min(n, math.ceil(REACH * width))):
-        weighed = peak * math.exp(-0.5 * (off / width) ** 2) * pixels
-        out.narrow(dim, off, n - off).add_(weighed.narrow(dim, 0, n - off))
-        out.narrow(dim, 0, n - off).add_(weighed.narrow(dim, off, n - off))
+    for off in range(1, reach + 1):
+        weight = peak * math.exp(-0.5 * (off / width) ** 2)
+        out += weight * around.narrow(dim, reach - off, n)
+        out += weight * around.narrow(dim, reach + off, n)
     return out
