@@ -12,7 +12,7 @@ from diabolo.annealing import Annealing
 from diabolo.data.source import Batch
 from diabolo.divergence import kl_by_dimension, mmd_standard_normal
 from diabolo.errors import InputError
-from diabolo.models.vae import moments
+from diabolo.posterior import moments
 from diabolo.tasks.evaluation import evaluate
 from diabolo.train import generator
 

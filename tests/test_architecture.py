@@ -18,8 +18,8 @@ LEVELS = [
     " progress data metrics linear denoiser sparse annealing figures names columns gaps noise"
     " shipped integers exact nearest autoregressive measures",
     "scaling networks corruption condition bottleneck rate store intake engines hub",
-    "likelihood units priors",
-    "net hyperparameters",
+    "likelihood units priors codebook",
+    "net hyperparameters posterior",
     "infer begin",
     "doctor examining",
     "unlike",

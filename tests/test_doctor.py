@@ -15,7 +15,7 @@ from diabolo.corruption import GaussianNoise
 from diabolo.data.source import Batch
 from diabolo.doctor import DoctorWarning, Finding
 from diabolo.errors import InputError
-from diabolo.models.vae import GaussianCode
+from diabolo.posterior import GaussianCode
 
 
 def draw(*shape, seed=0):

@@ -21,7 +21,7 @@ from diabolo.data.source import Batch
 from diabolo.errors import InputError
 from diabolo.models import MODELS
 from diabolo.models.contractive import contracted
-from diabolo.models.vae import moments
+from diabolo.posterior import moments
 from diabolo.store import Checkpoints
 from diabolo.studio.app import create_app
 from diabolo.studio.service import Service

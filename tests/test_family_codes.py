@@ -16,11 +16,12 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from diabolo import doctor, examining, load
+from diabolo.codebook import DEAD, DECAY, Codebook
 from diabolo.data.source import Batch
 from diabolo.errors import InputError
 from diabolo.models import MODELS
 from diabolo.models.adversarial import AdversarialAutoencoder, AdversarialCode
-from diabolo.models.vqvae import DEAD, DECAY, VQVAE, Codebook, QuantisedCode
+from diabolo.models.vqvae import VQVAE, QuantisedCode
 from diabolo.store import Checkpoints
 from diabolo.studio.app import create_app
 from diabolo.studio.service import Service

@@ -7,11 +7,11 @@ from conftest import SMALL, floats
 
 from diabolo import FSQ, VQVAE, ResidualVQVAE, load
 from diabolo.autoregressive import Autoregressive
+from diabolo.codebook import Codebook
 from diabolo.data.source import Batch
 from diabolo.errors import InputError
 from diabolo.models.fsq import FiniteCode, Rounding
 from diabolo.models.rvq import ResidualCode
-from diabolo.models.vqvae import Codebook
 from diabolo.tasks.evaluation import evaluate
 from diabolo.train import generator
 

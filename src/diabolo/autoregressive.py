@@ -16,6 +16,8 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 Name = Literal["autoregressive"]
+Way = Callable[[Tensor], Tensor]
+Numbering = tuple[Way, Way]  # of codes (N, K) the numbers (N, T), and back
 UNITS, SEEN = 1024, 16  # of a layer, all places together, at least 16 each; numbers for a value
 TINY = 1e-6  # temperature, at least
 
@@ -30,8 +32,8 @@ class Autoregressive(nn.Module):
         self,
         places: int,
         values: int,
-        numbers: Callable[[Tensor], Tensor],
-        codes: Callable[[Tensor], Tensor],
+        numbers: Way,
+        codes: Way,
         generator: Generator | None,
     ) -> None:
         super().__init__()

@@ -16,11 +16,11 @@ import torch
 from annotated_types import Ge, Len
 from torch import Generator, Tensor, nn
 
-from diabolo.autoregressive import Autoregressive, Name
-from diabolo.bottleneck import Bottleneck, Code, Encoder, Prior
+from diabolo.autoregressive import Name
+from diabolo.bottleneck import Bottleneck, Code, Encoder
+from diabolo.codebook import NumberedCode, passing, use_of
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
-from diabolo.models.vqvae import use_of
 
 USUAL = (8,), (8, 8), (8, 6, 5), (8, 5, 5, 5)  # levels of parts of 1 to 4 numbers
 EDGE = 1e-3  # that bounds lie beyond the outer levels
@@ -36,37 +36,34 @@ class Rounding(nn.Module):
     def __init__(self, levels: tuple[int, ...], size: int) -> None:
         super().__init__()
         self.levels = levels
+        self.places = [math.prod(levels[:i]) for i in range(len(levels))]
         self.each = nn.Buffer(torch.tensor(levels).repeat(size // len(levels)).float())
 
     def forward(self, y: Tensor) -> Tensor:
         reach = (self.each - 1) / 2 * (1 + EDGE)
         off = (self.each % 2 == 0) / 2
         bounded = (y + (off / reach).atanh()).tanh() * reach - off
-        return (bounded + (bounded.round() - bounded).detach()) / (self.each / 2).floor()
+        return passing(bounded.round(), bounded) / (self.each / 2).floor()
 
     def numbers(self, z: Tensor) -> Tensor:
         """Which of the prod(L) codes each part is, (B, K / d), of z (B, K)."""
         width = (self.each / 2).floor()
         digits = ((z + 1) * width).round().long().view(len(z), -1, len(self.levels))
-        places = [math.prod(self.levels[:i]) for i in range(len(self.levels))]
-        return (digits * torch.tensor(places, device=z.device)).sum(2)
+        return (digits * torch.tensor(self.places, device=z.device)).sum(2)
 
     def codes(self, numbers: Tensor) -> Tensor:
         """The codes (B, K) that have those numbers (B, K / d)."""
-        digits, rest = list[Tensor](), numbers
-        for level in self.levels:
-            digits.append(rest % level)
-            rest = rest // level
+        places = zip(self.places, self.levels, strict=True)
+        digits = [numbers // place % level for place, level in places]
         return torch.stack(digits, 2).flatten(1) / (self.each / 2).floor() - 1
 
 
-class FiniteCode(Bottleneck):
+class FiniteCode(NumberedCode):
     """z = the encoder's numbers, bounded and rounded."""
 
     def __init__(self, levels: tuple[int, ...] | None, prior: Name | None = None) -> None:
-        super().__init__()
-        self.levels, self.named = levels, prior
-        self.law: Autoregressive | None = None
+        super().__init__(prior)
+        self.levels = levels
 
     def build(self, shape: tuple[int, ...], generator: Generator | None) -> None:
         found = self.levels or [one for one in USUAL if shape[0] % len(one) == 0][-1]
@@ -76,9 +73,8 @@ class FiniteCode(Bottleneck):
                 " give another latent_dim or other levels."
             )
         self.rounding = rounding = Rounding(found, shape[0])
-        if self.named:
-            places, ways = shape[0] // len(found), (rounding.numbers, rounding.codes)
-            self.law = Autoregressive(places, math.prod(found), *ways, generator)
+        ways = rounding.numbers, rounding.codes
+        self.number(shape[0] // len(found), math.prod(found), ways, generator)
 
     def forward(
         self, encoder: Encoder, x: Tensor, generator: Generator | None = None, step: int = 0
@@ -86,9 +82,6 @@ class FiniteCode(Bottleneck):
         z = self.rounding(encoder(x))
         terms = {"prior": (1.0, -self.law.log_prob(z))} if self.law is not None else {}
         return Code(z, z, terms)
-
-    def prior(self) -> Prior | None:
-        return self.law
 
     def mean_layer(self) -> nn.Module:
         return self.rounding

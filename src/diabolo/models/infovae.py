@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 from diabolo.bottleneck import Bottleneck, Code, Encoder
 from diabolo.divergence import mmd_standard_normal
 from diabolo.estimator import Estimator
-from diabolo.models.vae import GaussianCode, check_gaussian
+from diabolo.posterior import GaussianCode, check_gaussian
 
 
 class InformedCode(GaussianCode):

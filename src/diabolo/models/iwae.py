@@ -15,7 +15,8 @@ from diabolo import priors
 from diabolo.bottleneck import Bottleneck, Code, Encoder, Prior
 from diabolo.draw import of_share
 from diabolo.estimator import Estimator
-from diabolo.models.vae import (
+from diabolo.params import Count
+from diabolo.posterior import (
     GaussianCode,
     check_gaussian,
     check_prior,
@@ -23,7 +24,6 @@ from diabolo.models.vae import (
     moments,
     opposites,
 )
-from diabolo.params import Count
 
 
 class WeightedCode(GaussianCode):

@@ -14,8 +14,9 @@ from torch import Generator, Tensor, nn
 
 from diabolo.autoregressive import Name
 from diabolo.bottleneck import Bottleneck
+from diabolo.codebook import Codebook, passing
 from diabolo.estimator import Estimator
-from diabolo.models.vqvae import Codebook, QuantisedCode, passing
+from diabolo.models.vqvae import QuantisedCode
 from diabolo.params import Count
 
 

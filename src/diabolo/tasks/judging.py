@@ -19,7 +19,7 @@ from diabolo.divergence import kl_by_dimension
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
 from diabolo.models.iwae import weighted
-from diabolo.models.vae import GaussianCode, moments
+from diabolo.posterior import GaussianCode, moments
 from diabolo.tasks import digits
 from diabolo.tasks.embedding import knn_accuracy
 from diabolo.train import generator
