@@ -9,6 +9,7 @@ import argparse
 import importlib
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import train_test_split
 
+from benchmarks.table import Table
 from diabolo import AnomalyDetector, recipes
 from diabolo.data import load_mnist
 from diabolo.models import MODELS
@@ -31,7 +33,7 @@ PYOD = {
     "PCA": "pca",
     "AutoEncoder": "auto_encoder",
 }
-CRITERIA = ("reconstruction", "latent", "combined")
+CRITERIA = ("auto", "reconstruction", "latent", "combined")
 
 
 def main() -> None:
@@ -39,11 +41,12 @@ def main() -> None:
     options = parse()
     warnings.simplefilter("ignore")
     if "mnist" in options.tables:
-        mnist(options.digits, range(options.first, options.first + options.seeds), options.pyod)
+        seeds = range(options.first, options.first + options.seeds)
+        mnist(options.digits, seeds, options.pyod, options.json)
     if "digits" in options.tables:
-        small_digits(options.seeds)
+        small_digits(options.seeds, options.json)
     if "tumours" in options.tables:
-        tumours(options.seeds)
+        tumours(options.seeds, options.json)
 
 
 def parse() -> argparse.Namespace:
@@ -55,6 +58,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--pyod", type=int, default=1000, help="training digits for PyOD; 0: none")
     tables = ("mnist", "digits", "tumours")
     parser.add_argument("--tables", nargs="+", choices=tables, default=tables)
+    parser.add_argument("--json", type=Path, metavar="FOLDER", help="keep the table there")
     return parser.parse_args()
 
 
@@ -142,7 +146,7 @@ def flat(
 # ---- the tables
 
 
-def mnist(digits: Iterable[int], seeds: Sequence[int], limit: int) -> None:
+def mnist(digits: Sequence[int], seeds: Sequence[int], limit: int, folder: Path | None) -> None:
     """One digit is normal: all its training images, scored on all 10,000 test digits."""
     (x, y), (t, labels) = load_mnist()
     ways = {
@@ -156,10 +160,11 @@ def mnist(digits: Iterable[int], seeds: Sequence[int], limit: int) -> None:
         **(pyod(limit) if limit else {}),
     }
     print(f"\nOne-class MNIST, seeds {list(seeds)}\n", flush=True)
-    table(list(digits), ways, lambda d, _: (x[y == d], t, labels != d), seeds)
+    kept = Table("one-class-mnist", heads(digits), folder)
+    measure(kept, digits, ways, lambda d, _: (x[y == d], t, labels != d), seeds)
 
 
-def small_digits(seeds: int) -> None:
+def small_digits(seeds: int, folder: Path | None) -> None:
     """One of scikit-learn's 8x8 digits is normal; half of its images train."""
     x, y = load_digits(return_X_y=True)
     x = (x.reshape(-1, 8, 8) * 255 / 16).astype(np.uint8)
@@ -177,10 +182,10 @@ def small_digits(seeds: int) -> None:
         **pyod(),
     }
     print(f"\nOne-class 8x8 digits of scikit-learn, {seeds} seeds\n", flush=True)
-    table(list(range(10)), ways, given, range(seeds))
+    measure(Table("one-class-8x8", heads(range(10)), folder), range(10), ways, given, range(seeds))
 
 
-def tumours(seeds: int) -> None:
+def tumours(seeds: int, folder: Path | None) -> None:
     """Breast cancer: benign is normal, half of the benign samples train."""
     x, y = load_breast_cancer(return_X_y=True)
 
@@ -191,7 +196,7 @@ def tumours(seeds: int) -> None:
     ways = {f"diabolo, {name}": own_choice(name) for name in CRITERIA}
     ways |= {"PCA-10 residual": pca(10, standard=True), **pyod(standard=True)}
     print(f"\nBreast cancer, benign is normal, {seeds} seeds\n", flush=True)
-    table([1], ways, given, range(seeds), heads=["benign"])
+    measure(Table("tumours", heads(["benign"]), folder), [1], ways, given, range(seeds))
 
 
 def _tested(test: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -200,16 +205,19 @@ def _tested(test: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return tested, np.arange(len(tested)) >= len(test)
 
 
-def table(
-    columns: list[int],
+def heads(columns: Iterable[Any]) -> list[str]:
+    """The head of a table: the mean is over columns and seeds."""
+    return ["AUROC, %", *map(str, columns), "mean", "sd of seeds"]
+
+
+def measure(
+    kept: Table,
+    columns: Sequence[int],
     ways: dict[str, Score],
     given: Callable[[int, int], tuple[np.ndarray, np.ndarray, np.ndarray]],
     seeds: Sequence[int],
-    heads: list[str] | None = None,
 ) -> None:
-    """Markdown: a row for each way, printed as it is measured; the mean over columns and seeds."""
-    print("|", " | ".join(["AUROC, %", *(heads or map(str, columns)), "mean", "sd of seeds"]), "|")
-    print("|---" * (len(columns) + 3) + "|", flush=True)
+    """A row for each way."""
     for name, way in ways.items():
         figures = np.empty((len(seeds), len(columns)))
         for i, seed in enumerate(seeds):
@@ -217,8 +225,7 @@ def table(
                 normal, tested, odd = given(column, seed)
                 figures[i, j] = 100 * roc_auc_score(odd, way(normal, tested, seed))
         cells = [f"{value:.2f}" for value in (*figures.mean(axis=0), figures.mean())]
-        spread = f"{figures.mean(axis=1).std():.2f}"
-        print("|", " | ".join([name, *cells, spread]), "|", flush=True)
+        kept.row(name, *cells, f"{figures.mean(axis=1).std():.2f}")
 
 
 if __name__ == "__main__":

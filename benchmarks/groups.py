@@ -9,6 +9,7 @@ for the test digits. The autoencoder is the recipe `embed-32`; or with `--model 
 
 import argparse
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 
 from benchmarks.anomaly import recipe
+from benchmarks.table import Table
 from diabolo import LatentClusterer, load
 from diabolo.data.mnist import read_split
 from diabolo.tasks.grouping import agreement
@@ -28,12 +30,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="how many")
     parser.add_argument("--model", help="a fitted one")
     parser.add_argument("--set", nargs="*", default=[], help="parameter=number")
+    parser.add_argument("--json", type=Path, metavar="FOLDER", help="keep the table there")
     options = parser.parse_args()
     x, y = read_split("train")
     t, labels = (x[50_000:], y[50_000:]) if options.held else read_split("test")
     x = x[:50_000] if options.held else x
-    print("| groups | accuracy | NMI | auto | minutes |", "|---|---|---|---|---|", sep="\n")
-    row("PCA-10 and a mixture", plain(x)(t), labels)
+    table = Table("groups", ["groups", "accuracy, %", "NMI", "auto", "minutes"], options.json)
+    table.row("PCA-10 and a mixture", *agreeing(plain(x)(t), labels), "", "")
     given = dict(each.split("=") for each in options.set)
     more = {k: float(v) if "." in v else int(v) for k, v in given.items()}
     for seed in range(options.seeds):
@@ -45,8 +48,9 @@ def main() -> None:
         found = LatentClusterer(model, groups=10, prefit=True, random_state=seed).fit(x)
         minutes = (time.process_time() - begun) / 60
         free = LatentClusterer(model, prefit=True, random_state=seed).fit(x)
+        agreed = agreeing(found.predict(t), labels)
         name = f"diabolo LatentClusterer, seed {seed}"
-        row(name, found.predict(t), labels, str(free.n_groups_), f"{minutes:.1f}")
+        table.row(name, *agreed, free.n_groups_, f"{minutes:.1f}")
 
 
 def plain(x: np.ndarray) -> Any:
@@ -62,11 +66,10 @@ def plain(x: np.ndarray) -> Any:
     return groups
 
 
-def row(name: str, groups: np.ndarray, labels: np.ndarray, *more: str) -> None:
-    """Print how groups agree with labels."""
+def agreeing(groups: np.ndarray, labels: np.ndarray) -> tuple[str, str]:
+    """How groups agree with labels."""
     found = agreement(labels, groups)
-    cells = [name, f"{100 * found['accuracy']:.2f}", f"{found['nmi']:.3f}", *(more or ("", ""))]
-    print("|", " | ".join(cells), "|", flush=True)
+    return f"{100 * found['accuracy']:.2f}", f"{found['nmi']:.3f}"
 
 
 if __name__ == "__main__":

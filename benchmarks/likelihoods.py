@@ -19,6 +19,7 @@ import numpy as np
 from scipy.special import logsumexp
 from sklearn.cluster import MiniBatchKMeans
 
+from benchmarks.table import Table
 from diabolo import load
 from diabolo.data.mnist import read_split
 from diabolo.likelihood import Bernoulli
@@ -58,15 +59,16 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=6e-3)
     parser.add_argument("--judged", type=int, default=10_000)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--json", type=Path, metavar="FOLDER", help="keep the table there")
     options = parser.parse_args()
     x, t = (read_split(split)[0] for split in ("train", "test"))
     x, t, draws = (
         (x[:50_000], x[50_000:51_000], 500) if options.held else (x, t[: options.judged], 5_000)
     )
     t = 255 * (np.random.RandomState(0).random_sample(t.shape) < t / 255).astype(np.uint8)
-    print("| model | log p(x) | paper | minutes |", "|---|---|---|---|", sep="\n")
+    table = Table("likelihoods", ["model", "log p(x)", "paper", "minutes"], options.json)
     for groups in (10, 500):
-        print(f"| {groups} groups of pixels | {in_groups(x, t, groups):.2f} | | |")
+        table.row(f"{groups} groups of pixels", f"{in_groups(x, t, groups):.2f}", "", "")
     for name in options.rows:
         model, more, paper = ROWS[name]
         given = NET | more | {"epochs": options.epochs, "learning_rate": options.rate}
@@ -77,7 +79,7 @@ def main() -> None:
         if kept:
             fitted.save(kept)
         nats = log_likelihood(fitted, t, draws=draws).astype(np.float64).mean()
-        print(f"| {name} | {nats:.2f} | {paper or ''} | {minutes:.0f} |", flush=True)
+        table.row(name, f"{nats:.2f}", paper or "", f"{minutes:.0f}")
 
 
 def in_groups(x: np.ndarray, t: np.ndarray, groups: int) -> float:

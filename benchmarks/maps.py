@@ -22,6 +22,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import trustworthiness
 from sklearn.neighbors import KNeighborsClassifier
 
+from benchmarks.table import Table
 from diabolo.data.mnist import read_split
 
 JUDGED = 2000  # samples that trustworthiness is of
@@ -36,12 +37,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--set", nargs="*", default=[], help="of ours: parameter=number")
+    parser.add_argument("--json", type=Path, metavar="FOLDER", help="keep the table there")
     options = parser.parse_args()
     x, y = read_split("train")
     t, labels = (x[50_000:], y[50_000:]) if options.held else read_split("test")
     x, y = (x[:50_000], y[:50_000]) if options.held else (x, y)
     rows, tested = (a.reshape(len(a), -1) / np.float32(255) for a in (x, t))
-    print("| map | 5-NN | trust | mse | minutes |", "|---|---|---|---|---|", sep="\n", flush=True)
+    table = Table("maps", ["map", "5-NN, %", "trust", "mse", "minutes"], options.json)
     for name in options.ways:
         for title, fit in WAYS[name](options):
             begun = time.process_time()
@@ -51,8 +53,7 @@ def main() -> None:
             mse = np.square(draw(codes) - tested).mean() if draw else np.nan
             near = KNeighborsClassifier(5).fit(place(rows), y).score(codes, labels)
             trust = trustworthiness(tested[:JUDGED], codes[:JUDGED], n_neighbors=5)
-            cells = f"{100 * near:.2f} | {trust:.4f} | {mse:.4f} | {minutes:.1f}"
-            print(f"| {title} | {cells} |", flush=True)
+            table.row(title, f"{100 * near:.2f}", f"{trust:.4f}", f"{mse:.4f}", f"{minutes:.1f}")
 
 
 def pca(options: Any) -> list[tuple[str, Callable[[np.ndarray], Way]]]:

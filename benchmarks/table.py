@@ -1,9 +1,58 @@
-"""The benchmark's rows as text."""
+"""The benchmarks' rows as text, and kept as JSON: docs/results.md shows benchmarks/results."""
 
+import json
+import platform
+import shlex
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
+
+import torch
 
 Row = dict[str, Any]
 Line = tuple[Any, ...]
+
+
+class Table:
+    """Markdown whose rows are printed as they come; in a folder a file NAME.json of them, too."""
+
+    def __init__(self, name: str, head: Sequence[str], folder: Path | None = None) -> None:
+        self.file = folder and folder / f"{name}.json"
+        module = Path(sys.argv[0]).stem
+        self.kept: dict[str, Any] = {
+            "command": shlex.join(["python", "-m", f"benchmarks.{module}", *given(sys.argv[1:])]),
+            "date": datetime.now(UTC).date().isoformat(),
+            "machine": f"{processor()}, torch {torch.__version__}",
+            "head": list(head),
+            "rows": [],
+        }
+        print("|", " | ".join(head), "|")
+        print("|---" * len(head) + "|", flush=True)
+
+    def row(self, *cells: object) -> None:
+        """Print a row, and keep it."""
+        line = [str(cell) for cell in cells]
+        print("|", " | ".join(line), "|", flush=True)
+        self.kept["rows"].append(line)
+        if self.file:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            self.file.write_text(json.dumps(self.kept, indent=1) + "\n", encoding="utf-8")
+
+
+def given(words: list[str]) -> list[str]:
+    """Of a command's words those that say what is measured: no folder of anyone's."""
+    kept = [i for i in range(len(words)) if "--json" not in words[max(i - 1, 0) : i + 1]]
+    return [Path(words[i]).name if "/" in words[i] else words[i] for i in kept]
+
+
+def processor() -> str:
+    """What this machine calls its processor."""
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text(encoding="utf-8").splitlines() if told.exists() else []
+    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
+    return f"{len(names)} cores of {names[0]}" if names else platform.processor()
 
 
 def grid(lines: list[Line]) -> str:

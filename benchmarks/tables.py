@@ -3,8 +3,9 @@
 FOLDER has tables with known anomalies, an .npz each with X and y (1: anomaly), such as ADBench's
 (S. Han et al., 2022). As V. Livernoche et al., "On Diffusion Modeling for Anomaly Detection",
 2024: a random half of the normal rows trains, the other half and all anomalies are tested. What
-is printed is the area under the ROC curve in percent, the mean over the seeds, and the seconds
-that a table takes. All have their defaults; PyOD's are given rows as they are and standardised.
+is printed is the area under the ROC curve in percent, the mean over the seeds, and the seconds of
+the processor that a table takes. All have their defaults; PyOD's are given rows as they are and
+standardised.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from benchmarks.table import Table
 from diabolo import AnomalyDetector
 
 # of normal rows, of those to score and of a seed: how odd each is
@@ -31,7 +33,7 @@ PYOD = {
     "PCA": "pca",
     "AutoEncoder": "auto_encoder",
 }
-OURS = ("auto", "neighbours", "near_codes", "reconstruction")
+OURS = ("auto", "blend", "near_codes", "reconstruction")
 
 
 def main() -> None:
@@ -41,24 +43,23 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--only", nargs="+", help="tables with one of these words in their name")
     parser.add_argument("--ways", nargs="+", help="only these columns")
+    parser.add_argument("--json", type=Path, metavar="FOLDER", help="keep the table there")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     ways = {f"diabolo {c}": partial(ours, c) for c in OURS} | pyod(raw=False) | pyod(raw=True)
     ways = {name: way for name, way in ways.items() if name in (options.ways or ways)}
-    print("|", " | ".join(["AUROC, %", "rows", "columns", *ways]), "|")
-    print("|---" * (len(ways) + 3) + "|", flush=True)
-    found = []
+    table, found = Table("tables", ["AUROC, %", "rows", "columns", *ways], options.json), []
     for path in sorted(options.folder.glob("*.npz")):
         if options.only and not any(word in path.stem for word in options.only):
             continue
-        with np.load(path) as table:
-            X, odd = table["X"], table["y"] == 1
+        with np.load(path) as file:
+            X, odd = file["X"], file["y"] == 1
         areas, seconds = measured(ways, X, odd, options.seeds)
         found.append(areas)
         cells = [f"{a:.1f} ({s:.1f} s)" for a, s in zip(areas, seconds, strict=True)]
-        print("|", " | ".join([path.stem, *map(str, X.shape), *cells]), "|", flush=True)
+        table.row(path.stem, *X.shape, *cells)
     means = [f"{mean:.2f}" for mean in np.mean(found, axis=0)]
-    print("|", " | ".join([f"mean of {len(found)}", "", "", *means]), "|")
+    table.row(f"mean of {len(found)}", "", "", *means)
 
 
 def measured(
@@ -68,9 +69,9 @@ def measured(
     areas, seconds = np.empty((2, seeds, len(ways)))
     for seed, (train, test, labels) in enumerate(halves(X, odd, seeds)):
         for i, way in enumerate(ways.values()):
-            begin = time.perf_counter()
+            begin = time.process_time()
             scores = way(train, test, seed)
-            seconds[seed, i] = time.perf_counter() - begin
+            seconds[seed, i] = time.process_time() - begin
             areas[seed, i] = 100 * roc_auc_score(labels, np.nan_to_num(scores))
     return areas.mean(axis=0), seconds.mean(axis=0)
 

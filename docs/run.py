@@ -9,11 +9,14 @@
 All pages share one folder, empty at first. Python blocks of a page share their names. A command
 that is on two pages is run once; with `sphinx-build -t unrun` none is. `:fails:` is for a command
 whose mistake is shown.
+
+The directive `results NAME` is a table that a benchmark wrote: benchmarks/results/NAME.json.
 """
 
 import ast
 import contextlib
 import io
+import json
 import os
 import shlex
 import subprocess
@@ -32,6 +35,7 @@ from sphinx.util.docutils import SphinxDirective
 from diabolo.cli import main
 
 WORK = Path(__file__).parent / "_build" / "work"
+WRITTEN = Path(__file__).parent.parent / "benchmarks" / "results"
 DONE: dict[str, tuple[int, str]] = {}
 NAMES: dict[str, dict[str, Any]] = {}
 
@@ -106,7 +110,24 @@ class Run(SphinxDirective):
         return shown
 
 
+class Results(SphinxDirective):
+    """A benchmark's table, and below it the command, the day and the machine."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """The table."""
+        file = WRITTEN / f"{self.arguments[0]}.json"
+        self.env.note_dependency(str(file))
+        found = json.loads(file.read_text(encoding="utf-8"))
+        lines = [found["head"], ["---"] * len(found["head"]), *found["rows"]]
+        text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        said = f"`{found['command']}`, {found['date']}, {found['machine']}"
+        return self.parse_text_to_nodes(f"{text}\n\n{said}\n")
+
+
 def setup(app: Any) -> dict[str, bool]:
     """Called by Sphinx."""
     app.add_directive("run", Run)
+    app.add_directive("results", Results)
     return {"parallel_read_safe": False}

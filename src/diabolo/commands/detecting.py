@@ -57,7 +57,7 @@ def fit(
     criterion: Annotated[
         Any,
         Usage("--criterion SCORE"),
-        "auto (the default: blend for a table, else reconstruction), shape or edges (for images),"
+        "auto (the default: neighbours for a table, else reconstruction), of images shape, edges,"
         " latent, combined, elbo, neighbours, near_codes, blend or reconstruction",
     ] = "auto",
     seed: Annotated[int | None, Ge(0), "of split and training"] = None,

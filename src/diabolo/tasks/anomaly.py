@@ -79,7 +79,7 @@ class AnomalyDetector(OutlierMixin, Prefit, Parameters):
       the reconstruction's error; see `diabolo.tasks.nearby`;
     - edges: of images, the same in the directions of edges, without the model: `tasks.edges`.
 
-    "auto" is blend for the rows of a table of up to 512 columns, and reconstruction for all
+    "auto" is neighbours for the rows of a table of up to 512 columns, and reconstruction for all
     else and with `prefit`: a rule that asks for no anomalies.
 
     A fitted model is left as it is with `prefit`; X must then be samples it was not trained on.
@@ -162,7 +162,6 @@ class AnomalyDetector(OutlierMixin, Prefit, Parameters):
         criteria.check_images(score, model, X)
         learnt, held = _split(count, p, seed) if series is None else _by_time(series, p)
         if criteria.learns(score):
-            criteria.check_values(score, math.prod(X.shape[1:]))
             criteria.check_code(model.code_size_ if p.prefit else model.planned(X).probe[0])
         normal, others = (_safe_indexing(X, index) for index in (learnt, held))
         if not p.prefit:

@@ -19,6 +19,7 @@ from diabolo.tasks.oddness import error, shape_errors
 GAUSSIAN = ("latent", "combined")  # those that learn the codes' mean and covariance
 POSITIVE = {"scales", "scale", "code_scale", "floors", "spread"}  # of what is learnt
 WORST = -1e300  # the score of what has none
+WIDEST = 512  # values of a row that "auto" takes for those of a table
 WIDEST_CODE = 4096  # whose covariance is formed
 RIDGE = 1e-6  # of the mean variance, added to every variance of the codes
 
@@ -46,7 +47,7 @@ def scores(score: str, model: Estimator, learnt: dict[str, Tensor]) -> Callable[
 
 
 def chosen(score: str, model: Estimator, X: Any, *, prefit: bool) -> str:
-    """The score that "auto" is for samples like X: "blend" for rows of a table.
+    """The score that "auto" is for samples like X: "neighbours" for rows of a table.
 
     For images, windows, wide rows, and a model that is taken as it is, whose samples all
     calibrate then, "reconstruction".
@@ -55,8 +56,8 @@ def chosen(score: str, model: Estimator, X: Any, *, prefit: bool) -> str:
         return score
     shape = getattr(model, "image_shape_", None) or model.image_shape
     rows = shape is None and model.dimensions != 1 and len(X.shape) == 2
-    fits = rows and not prefit and X.shape[1] <= nearby.WIDEST
-    return "blend" if fits else "reconstruction"
+    fits = rows and not prefit and X.shape[1] <= WIDEST
+    return "neighbours" if fits else "reconstruction"
 
 
 def check_images(score: str, model: Estimator, X: Any) -> None:
@@ -100,22 +101,12 @@ def check_code(k: int) -> None:
         )
 
 
-def check_values(score: str, d: int) -> None:
-    """Refuse samples of d values, whose covariance would be too large."""
-    if "white" in nearby.SPACES.get(score, ()) and d > nearby.WIDEST:
-        raise InputError(
-            f"Samples of {d:,} values are too wide for criterion={score!r}, which takes"
-            f" {nearby.WIDEST:,} at most: use criterion='near_codes' or 'reconstruction'."
-        )
-
-
 def learn(score: str, model: Estimator, X: Any) -> dict[str, Tensor]:
     """What a score learns from normal samples, float64."""
     if not learns(score):
         return {}
     net, rows = model.net_, model.rows(X)
     if score in nearby.SPACES:
-        check_values(score, nearby.width(net))
         return nearby.learn(score, net, rows, model.image_shape_)
     learnt = _gaussian(infer.in_blocks(net, net.encode, rows).double().numpy())
     if score == "combined":

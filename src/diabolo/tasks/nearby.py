@@ -1,20 +1,20 @@
 """How far a row lies from the nearest normal ones: in its columns, and in its code.
 
 With d(x) the mean distance to the k = 5 nearest of the normal rows that are kept, in the
-standardised columns (plain), in the whitened ones (white) and in the standardised code (code), and
-e(x) the root of the mean squared error, that of each column by its mean over the normal rows,
+standardised columns (plain) or in the standardised code (code), and e(x) the root of the mean
+squared error, that of each column by its mean over the normal rows,
 
-    neighbours   log d_plain + log d_white - 1/2 mean log d_plain(neighbours of x)
+    neighbours   log d_plain - 1/4 mean log d_plain(neighbours of x)
     near_codes   log d_code
     blend        neighbours + 1/4 log d_code + 1/4 log e
     edges        log d_edges, of images, in the features of `diabolo.tasks.edges`
 
 S. Ramaswamy, R. Rastogi, K. Shim, "Efficient Algorithms for Mining Outliers from Large Data
 Sets", 2000; F. Angiulli, C. Pizzuti, "Fast Outlier Detection in High Dimensional Spaces", 2002
-(the mean). The third term goes half the way to M. Breunig et al., "LOF: Identifying Density-Based
-Local Outliers", 2000, which divides by the neighbours' own distance. The search is exact, by
-distances of pairs that are each summed alone, so that a row's score does not depend on the rows
-beside it.
+(the mean). The second term of neighbours goes a quarter of the way to M. Breunig et al., "LOF:
+Identifying Density-Based Local Outliers", 2000, which divides by the neighbours' own distance. The
+search is exact, by distances of pairs that are each summed alone, so that a row's score does not
+depend on the rows beside it.
 """
 
 from functools import reduce
@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.covariance import ledoit_wolf
 from torch import Tensor
 
 from diabolo import infer
@@ -36,15 +35,13 @@ from diabolo.tasks.oddness import errors
 
 NEAREST = 5  # k
 MOST = 5000  # normal rows that are kept, evenly spaced among those learnt from
-WIDEST = 512  # values of a row whose covariance is formed
 FEW = 8  # columns of pairs of rows that another runtime holds at once
 FLOOR = 1e-3  # of the median distance, added to every one: log 0 is none
-RIDGE = 1e-3  # of the mean variance, added to those of the standardised columns
-LOCAL, WEIGHT = 0.5, 0.25  # see above
+LOCAL, WEIGHT = 0.25, 0.25  # see above
 SPACES = {
-    "neighbours": ("plain", "white"),
+    "neighbours": ("plain",),
     "near_codes": ("code",),
-    "blend": ("plain", "white", "code"),
+    "blend": ("plain", "code"),
     "edges": ("edges",),
 }
 
@@ -65,7 +62,7 @@ def shapes(score: str, net: Net, code: int, kept: int) -> dict[str, tuple[int, .
     e, spaces = width(net), SPACES[score]
     found: dict[str, tuple[int, ...]] = {"floors": (len(spaces),)}
     if "plain" in spaces:
-        found |= {"rows": (kept, e), "scale": (e,), "whitening": (e, e), "own": (kept,)}
+        found |= {"rows": (kept, e), "scale": (e,), "own": (kept,)}
     if "code" in spaces:
         found |= {"codes": (kept, code), "code_scale": (code,)}
     if "edges" in spaces:
@@ -82,7 +79,7 @@ def learn(
     spaces, learnt = SPACES[score], dict[str, Tensor]()
     if "plain" in spaces:
         v = infer.in_blocks(net, lambda x: _values(net, x), rows)
-        learnt |= {"rows": v, "scale": _spread(v), "whitening": _whitening(v)}
+        learnt |= {"rows": v, "scale": _spread(v)}
     if "code" in spaces:
         learnt["codes"] = infer.in_blocks(net, lambda x: net.encode(x).double(), rows)
         learnt["code_scale"] = _spread(learnt["codes"])
@@ -150,10 +147,7 @@ class _Oddness:
             return self.net.encode(x).double() / self.learnt["code_scale"]
         if space == "edges" and self.image is not None:
             return edges.features(x, self.image)
-        values = _values(self.net, x)
-        if space == "plain":
-            return values / self.learnt["scale"]
-        return _white(values, self.learnt["whitening"])
+        return _values(self.net, x) / self.learnt["scale"]
 
 
 def nearest(points: Tensor, kept: Tensor, k: int = NEAREST) -> torch.return_types.topk:
@@ -174,20 +168,12 @@ def _kept(score: str, learnt: dict[str, Tensor]) -> dict[str, Tensor]:
     """The rows that are kept, in each space of the score."""
     found = dict[str, Tensor]()
     if "rows" in learnt:
-        rows, whitening = learnt["rows"], learnt["whitening"]
-        found["plain"] = rows / learnt["scale"]
-        white = infer.blockwise(lambda v: _white(v, whitening), rows, device=rows.device)
-        found["white"] = white.to(rows.device)
+        found["plain"] = learnt["rows"] / learnt["scale"]
     if "codes" in learnt:
         found["code"] = learnt["codes"] / learnt["code_scale"]
     if "edges" in learnt:
         found["edges"] = learnt["edges"]
     return {name: found[name] for name in SPACES[score]}
-
-
-def _white(values: Tensor, whitening: Tensor) -> Tensor:
-    """W v of each row, (B, E), by single sums: a matrix product's last bit is not alike."""
-    return (values.unsqueeze(1) * whitening).sum(2)
 
 
 def _own(points: Tensor) -> Tensor:
@@ -221,13 +207,3 @@ def _spread(values: Tensor) -> Tensor:
     """Standard deviations of columns; 1 of those that are constant."""
     std = values.std(0, correction=0)
     return torch.where(std > 0, std, 1.0)
-
-
-def _whitening(v: Tensor) -> Tensor:
-    """W (E, E) with W' W the inverse of the shrunk covariance of rows."""
-    scale = _spread(v).numpy()
-    unit = v.numpy() / scale
-    covariance = ledoit_wolf(unit)[0] if len(unit) > 1 else np.zeros((len(scale), len(scale)))
-    ridge = RIDGE * float(np.trace(covariance)) / len(scale) or 1.0
-    inverse = np.linalg.inv(np.linalg.cholesky(covariance + ridge * np.eye(len(scale))))
-    return torch.from_numpy(inverse / scale)
