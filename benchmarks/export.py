@@ -42,7 +42,7 @@ PAGE = """<script type="importmap">
 try {
   const { judge } = await import("/exported.mjs");
   const pixels = new Uint8Array(await (await fetch("/pixels")).arrayBuffer());
-  const found = { score: [], p: [], anomaly: [] }, step = 200 * 784; // in 4 GB
+  const found = { score: [], p: [], anomaly: [] }, step = 200 * 784; // or it takes 4 GB
   for (let start = 0; start < pixels.length; start += step) {
     const part = await judge(pixels.slice(start, start + step));
     for (const name in found) found[name].push(...part[name]);

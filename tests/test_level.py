@@ -14,6 +14,7 @@ from sklearn.datasets import load_sample_image
 
 from diabolo import Autoencoder, load, noise
 from diabolo.corruption import BlindGaussian, GaussianNoise
+from diabolo.data import mapped
 from diabolo.data.decoding import LUMA
 from diabolo.data.photofile import MARK, Photograph, read_photograph, write_photograph
 from diabolo.errors import InputError
@@ -327,6 +328,19 @@ def test_one_photograph_by_a_level_goes_where_it_is_said(folder, tmp_path, capsy
     clean = read_photograph(out).pixels
     again = denoise(load("photo"), read_photograph(source).pixels[None], 80)[0]
     np.testing.assert_allclose(clean, again, atol=0.51)
+
+
+def test_an_array_on_disk_is_cleaned_in_parts_as_in_memory(tmp_path, monkeypatch):
+    images = np.random.default_rng(0).integers(0, 256, (5, 20, 24), np.uint8)
+    np.save(tmp_path / "x.npy", images)
+    words = ("denoise", "photo", tmp_path / "x.npy", "--level", 20, "--out")
+    assert run(*words, tmp_path / "whole.npy") == 0
+    monkeypatch.setattr(mapped, "LARGE", 1000)
+    monkeypatch.setattr(mapped, "ROWS", 2)
+    assert run(*words, tmp_path / "parts.npy") == 0
+    found, wanted = (np.load(tmp_path / f"{name}.npy") for name in ("parts", "whole"))
+    np.testing.assert_array_equal(found, wanted)
+    assert (tmp_path / "parts.npy-comparison.png").is_file()
 
 
 def test_an_interrupt_and_a_full_disk_leave_nothing(folder, tmp_path, monkeypatch, capsys):

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,7 @@ from diabolo.commands.applying import (
     check_corrupt,
     reconstruct_by,
 )
+from diabolo.commands.parts import in_memory
 from diabolo.commands.photographs import clean_files, image_files
 from diabolo.data.files import folder_atomically
 from diabolo.data.samples import Samples, kind_by_name
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from diabolo.data.images import Found
     from diabolo.estimator import Estimator
+    from diabolo.tasks.comparing import Denoised
 
 TUNED = 20  # training images that filters are tuned on
 GROUP = 2**22  # bytes of images of a folder that are cleaned at a time
@@ -75,7 +78,6 @@ def denoise(
     import numpy as np
 
     from diabolo.data.sources import find_files
-    from diabolo.report import write_picture
     from diabolo.tasks import comparing, filling, filters, whole
 
     fitted = runs.load_model(model, engine)
@@ -103,16 +105,15 @@ def denoise(
     if parts[0].on_disk:
         if plain:
             return _rows(fitted, source, out, **drawn, engine=engine, force=force)
+        if not (corrupt or masks):
+            both = [out, picture]
+            return _clean_array(fitted, parts[0], both, engine, level, ensemble=ensemble)
         parts = [replace(parts[0], array=np.asarray(parts[0].array))]
     if len(parts) > 1 and kind_by_name(out) != "folder":
         raise InputError(f"{source} has images of different sizes: give a folder as --out.")
     if masks is not None:
         parts = [masks.on(part) for part in parts]
-    numbers = dict[str, Any]()
-    if whole.takes_level(fitted):
-        numbers["noise"] = _tell_level(fitted, parts, level)
-    else:
-        _tell_unlike(fitted, [part.array for part in parts])
+    numbers = _tell_of(fitted, parts, level)
     done, failures = comparing.each(
         parts, fitted, seed if corrupt else None, level, ensemble=ensemble, engine=engine
     )
@@ -121,11 +122,7 @@ def denoise(
         few = _training_images(model, fitted) if filters.installed() else None
         table, numbers["methods"] = comparing.table(done, fitted, few)
     data.write_each(out, [one.output for one in done], [one.samples for one in done])
-    written: list[str | Path] = [*table, out]
-    if fitted.image_shape_[0] in (1, 3):
-        write_picture(picture, lambda: comparing.picture(done))
-        written.append(picture)
-    return complete(Told(written, **numbers, files=[*map(str, written[len(table) :])]), failures)
+    return _ended(fitted, [out, picture], done, failures, table, **numbers)
 
 
 def _rows(fitted: "Estimator", source: str, out: str | Path, **options: Any) -> Told:
@@ -144,7 +141,6 @@ def _told(written: list[Path]) -> Told:
 def _clean_folder(model: "Estimator", files: "Found", out: Path, picture: Path) -> Told:
     """Images of any sizes cleaned and written, so many at a time; the first of them are shown."""
     from diabolo.data import encoding, images, outputs
-    from diabolo.report import write_picture
     from diabolo.tasks import comparing
 
     found, failed = images.headers(files.folder, files.names)
@@ -166,11 +162,47 @@ def _clean_folder(model: "Estimator", files: "Found", out: Path, picture: Path) 
         if not shown:
             raise InputError(f"None of the images can be denoised; {failures[0]}")
     runs.tell([*files.notes, *images.notes_on(found, failed)])
-    written = [out]
+    return _ended(model, [out, picture], shown, failures)
+
+
+def _clean_array(
+    model: "Estimator",
+    samples: Samples,
+    files: list[Path],
+    engine: str | None,
+    level: float | None,
+    *,
+    ensemble: bool,
+) -> Told:
+    """Images of one size that are on disk, a block at a time; the first of them are shown."""
+    from diabolo.engines import over
+    from diabolo.tasks import comparing, denoising
+
+    few = [in_memory(samples, comparing.SHOWN)]
+    numbers = _tell_of(model, few, level)
+    shown, _ = comparing.each(few, model, None, level, ensemble=ensemble)
+    use = partial(denoising.denoise, model, level=level, ensemble=ensemble)
+    data.write(files[0], over(use, samples.array, engine), like=samples)
+    return _ended(model, files, shown, samples.failures, **numbers)
+
+
+def _ended(
+    model: "Estimator",
+    files: list[Path],
+    done: "Sequence[Denoised]",
+    failures: list[str],
+    table: Sequence[str] = (),
+    **numbers: Any,
+) -> Told:
+    """What is told at the end; of images that can be drawn the second file shows some."""
+    from diabolo.report import write_picture
+    from diabolo.tasks import comparing
+
     if model.image_shape_ and model.image_shape_[0] in (1, 3):
-        write_picture(picture, lambda: comparing.picture(shown))
-        written.append(picture)
-    return complete(_told(written), failures)
+        write_picture(files[1], lambda: comparing.picture(done))
+    else:
+        files = files[:1]
+    return complete(Told([*table, *files], **numbers, files=[*map(str, files)]), failures)
 
 
 def _check(
@@ -201,6 +233,16 @@ def _check(
         raise InputError(f"{name} takes no level of the noise: leave --level out.")
     if ensemble and not whole.takes_any_size(model):
         raise InputError(f"{name} works on images of one size: leave --ensemble out.")
+
+
+def _tell_of(model: "Estimator", parts: Sequence[Samples], level: float | None) -> dict[str, Any]:
+    """Say the noise of images, or how they are unlike those that were learnt from."""
+    from diabolo.tasks import whole
+
+    if whole.takes_level(model):
+        return {"noise": _tell_level(model, parts, level)}
+    _tell_unlike(model, [part.array for part in parts])
+    return {}
 
 
 def _tell_level(

@@ -11,6 +11,7 @@ at the borders of the image. By a network that works on any size, see `diabolo.t
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor
 
 from diabolo import infer, params
+from diabolo.data.mapped import OnDisk, streamed
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
 from diabolo.inputs import as_float32, as_rows, find_seed, in_a_sentence, like
@@ -56,7 +58,7 @@ def denoise(
     given a gray image as three equal channels, whose outputs are averaged. For images of the
     network's size this is `model.reconstruct`, to the bit. `ensemble`, of a network that works on
     any size: the mean of eight ways, see `whole.clean`. `progress` is told, now and then, the
-    share of the tiles that is done.
+    share of the tiles that is done. Images on disk are cleaned a block at a time.
 
     >>> from diabolo import Autoencoder
     >>> patches = np.random.default_rng(0).random((50, 8, 8))
@@ -66,6 +68,10 @@ def denoise(
     """
     overlap = params.check("overlap", Overlap, overlap)
     level = None if level is None else params.check("level", Level, level)
+    if isinstance(images, OnDisk):
+        use = partial(denoise, model, level=level, overlap=overlap, ensemble=ensemble)
+        alike = images.dtype.kind in "bu" or model.dtype_ == "float32"  # the units of all parts
+        return streamed(use, images) if alike else use(np.asarray(images))
     shape, array = _shape_of_images(model), as_rows(images)
     told = whole.takes_level(model)
     if level is not None and not told:
