@@ -167,8 +167,8 @@ USED_SEED = (
 HIDDEN = "hidden must be a list, each an integer of at least 1 or 'auto' or None, but is {}."
 ACTIVATION = about("activation must be one of ")
 NETWORK = (
-    "network must be one of 'conv', 'conv-map', 'dense', 'dictionary', 'gdn', 'residual', 'subpixel', 'unet'"
-    " or 2 values, each of type Module"
+    "network must be one of 'conv', 'conv-map', 'dense', 'dictionary', 'gdn', 'residual', 'subpixel',"
+    " 'unet' or 2 values, each of type Module"
 )
 CORRUPTION = f"corruption must be a Corruption ({', '.join(Corruption.kinds())}) or None, but is"
 BERNOULLI = (
@@ -926,8 +926,8 @@ COMMANDS = {
         "hidden must be a list, each an integer of at least 1 or 'auto' or None, but is '64,x'."
     ),
     "fit dae-32 --network cnn": (
-        "network must be one of 'conv', 'conv-map', 'dense', 'dictionary', 'gdn', 'residual', 'subpixel',"
-        " 'unet', but is 'cnn'."
+        "network must be one of 'conv', 'conv-map', 'dense', 'dictionary', 'gdn', 'residual',"
+        " 'subpixel', 'unet', but is 'cnn'."
     ),
     "fit dae-32 --drop-last maybe": "drop_last must be True or False, but is 'maybe'.",
     "fit dae-32 --seed -1": (
