@@ -167,8 +167,8 @@ USED_SEED = (
 HIDDEN = "hidden must be a list, each an integer of at least 1 or 'auto' or None, but is {}."
 ACTIVATION = about("activation must be one of ")
 NETWORK = (
-    "network must be one of 'conv', 'conv-map', 'dense', 'dictionary', 'gdn', 'residual', 'subpixel',"
-    " 'unet' or 2 values, each of type Module"
+    "network must be one of 'conv', 'conv-map', 'dense', 'dictionary', 'gdn', 'residual',"
+    " 'subpixel', 'unet' or 2 values, each of type Module"
 )
 CORRUPTION = f"corruption must be a Corruption ({', '.join(Corruption.kinds())}) or None, but is"
 BERNOULLI = (
