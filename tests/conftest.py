@@ -166,6 +166,12 @@ def few_steps_will_do(tmp_path_factory):
         yield
 
 
+@pytest.fixture(autouse=True)
+def drawn_alike():
+    """What a test draws does not depend on the tests before it."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture
 def judged(monkeypatch):
     """Models are judged as users' are: a broken one is not saved."""
