@@ -12,6 +12,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
+from benchmarks.table import processor
 from benchmarks.ways import WAYS
 
 Row = dict[str, Any]
@@ -147,12 +148,10 @@ def starts(rounds: int) -> dict[str, float]:
 
 def machine(threads: int) -> dict[str, Any]:
     """The machine in general terms, and the versions."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    cpu = next((line.split(":")[1].strip() for line in lines if "model name" in line), "")
     found = {d.name.lower().replace("_", "-"): d.version for d in distributions()}
     names = sorted(found.keys() & (PEERS | {"diabolo", "torch", "numpy"}))
     return {
-        "cpu": cpu,
+        "cpu": processor(),
         "cores": os.cpu_count(),
         "threads": threads,
         "versions": {"python": sys.version.split()[0]} | {name: found[name] for name in names},

@@ -1,15 +1,15 @@
 """The benchmarks' rows as text, and kept as JSON: docs/results.md shows benchmarks/results."""
 
 import json
+import os
 import platform
 import shlex
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-import torch
 
 Row = dict[str, Any]
 Line = tuple[Any, ...]
@@ -24,7 +24,7 @@ class Table:
         self.kept: dict[str, Any] = {
             "command": shlex.join(["python", "-m", f"benchmarks.{module}", *given(sys.argv[1:])]),
             "date": datetime.now(UTC).date().isoformat(),
-            "machine": f"{processor()}, torch {torch.__version__}",
+            "machine": f"{os.cpu_count()} cores of {processor()}, torch {version('torch')}",
             "head": list(head),
             "rows": [],
         }
@@ -52,7 +52,7 @@ def processor() -> str:
     told = Path("/proc/cpuinfo")
     lines = told.read_text(encoding="utf-8").splitlines() if told.exists() else []
     names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
-    return f"{len(names)} cores of {names[0]}" if names else platform.processor()
+    return names[0] if names else platform.processor()
 
 
 def grid(lines: list[Line]) -> str:
