@@ -100,6 +100,11 @@ def make_some(request):
     return maker(*request.param)
 
 
+def pytest_collection_finish():
+    """The garbage collector passes over modules and tests: each command `fit` would look there."""
+    gc.freeze()
+
+
 def run(*words):
     """The exit code of a command."""
     return main([str(word) for word in words])
