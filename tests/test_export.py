@@ -213,7 +213,7 @@ def test_mistakes_get_a_sentence(detector, tmp_path, capsys, monkeypatch):
     assert "needs onnxruntime: pip install" in failed(capsys, *words, tmp_path / "out")
 
 
-def test_the_command_tries_a_run_on_its_own_data(tmp_path, capsys, quick):
+def test_the_command_tries_a_run_on_its_own_data(tmp_path, capsys):
     out = tmp_path / "run"
     assert run("fit", "ae-32-fast", "--out", out, "--limit", 200, "--epochs", 1, *FEW) == 0
     capsys.readouterr()

@@ -70,8 +70,9 @@ def commands(page):
 @SIZES
 def test_commands_run(tmp_path, monkeypatch, request, whole):
     monkeypatch.chdir(tmp_path)
-    if not whole:
-        request.getfixturevalue("quick")
+    if whole:
+        request.getfixturevalue("drawn")
+    else:
         monkeypatch.setattr(sources, "read_split", fewer(2000, 2000))
     monkeypatch.setattr(uvicorn.Server, "run", lambda server, sockets: None)  # would not end
     listed = commands(README)
