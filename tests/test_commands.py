@@ -286,11 +286,10 @@ def test_corrupt_is_seeded(dae, digits, tmp_path):
     words = ["mnist:test:5", "--corrupt", "--seed", 1, "--out", tmp_path / "a.npy"]
     assert run("denoise", dae, *words) == 0
     model, found = load(dae / "model.safetensors"), np.load(tmp_path / "a.npy")
-    first, other = (
-        denoise(model, model.corrupt(digits[:5], random_state=seed)) for seed in (1, 2)
-    )
-    assert (found == first).all()
-    assert (found != other).any()
+    noisy = [model.corrupt(digits[:5], random_state=seed) for seed in (1, 2)]
+    off, other = (np.abs(denoise(model, x) - found).max() for x in noisy)
+    assert off <= 0.5, "it is rounded"
+    assert other > 0.5
 
 
 def test_a_folder_with_a_broken_image_is_done_for_the_rest(dae, tmp_path, digits, capsys):

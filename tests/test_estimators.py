@@ -149,10 +149,14 @@ def test_the_global_random_states_are_neither_used_nor_touched(make, untouched, 
                 model.sample(3)
             model.save(tmp_path / "model.safetensors")
             load(tmp_path / "model.safetensors", device="cpu")
-            make(random_state=None, epochs=1).fit(X)
         found.append((weights(model), noisy))
     assert same(found[0][0], found[1][0])
     np.testing.assert_array_equal(found[0][1], found[1][1])
+
+
+def test_without_a_seed_they_are_not_touched_either(make_some, untouched):
+    with untouched():
+        make_some(random_state=None, epochs=1).fit(images())
 
 
 def test_two_trainings_at_once_give_what_each_gives_alone(make_some):

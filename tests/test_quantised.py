@@ -71,7 +71,7 @@ def test_each_codebook_quantises_what_the_last_leaves_over():
 
 
 def test_more_codebooks_rebuild_better_and_are_used(digits):
-    small = SMALL | {"latent_dim": 8, "epochs": 20, "learning_rate": 5e-3}
+    small = SMALL | {"latent_dim": 8, "epochs": 12, "learning_rate": 5e-3}
     numbers = [
         evaluate(ResidualVQVAE(**small, depth=d, codebook_size=16).fit(digits), digits)["test"]
         for d in (1, 4)

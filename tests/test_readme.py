@@ -73,7 +73,7 @@ def test_commands_run(tmp_path, monkeypatch, request, whole):
     if whole:
         request.getfixturevalue("drawn")
     else:
-        monkeypatch.setattr(sources, "read_split", fewer(2000, 2000))
+        monkeypatch.setattr(sources, "read_split", fewer(1000, 300))
     monkeypatch.setattr(uvicorn.Server, "run", lambda server, sockets: None)  # would not end
     listed = commands(README)
     assert len(listed) > 8

@@ -198,7 +198,6 @@ def test_clone_get_and_set_params(make_some):
     assert repr(Autoencoder(latent_dim=5)) == "Autoencoder(latent_dim=5)"
 
 
-@every_model
 def test_a_clone_has_its_own_parts(model):
     own = own_pair(model)
     model.set_params(network=own, corruption=Masking(0.2), warm_start=True).fit(floats())

@@ -230,7 +230,7 @@ def test_the_odd_cell_of_a_mixed_row_is_named_and_gaps_are_filled(tmp_path):
     x = draw.normal(size=400).round(3)
     table = pandas.DataFrame({"x": x, "twice": 2 * x, "sign": np.where(x > 0, "plus", "minus")})
     table["day"] = pandas.Timestamp("2020-01-01") + pandas.to_timedelta(np.rint(9 * x), "D")
-    model = Autoencoder(hidden=(16,), latent_dim=2, epochs=60, random_state=0)
+    model = Autoencoder(hidden=(16,), latent_dim=2, epochs=20, random_state=0)
     detector = AnomalyDetector(model, random_state=0).fit(table)
     detector.save(tmp_path / "d.safetensors")
     with TestClient(create_app(Service(tmp_path))) as client:
