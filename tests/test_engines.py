@@ -1,6 +1,7 @@
 """Engines give the answers of a single process; large tables stream; a device is checked."""
 
 import copy
+import os
 import pickle
 import sys
 
@@ -128,6 +129,14 @@ def test_ray_gives_the_codes_of_one_process(place, monkeypatch, capsys):
     assert "(8, 8)" in failed(
         capsys, "encode", "images.safetensors", "small.npy", "--out", "x.npy", "--engine", "ray"
     )
+
+
+@pytest.mark.stress
+@pytest.mark.filterwarnings("ignore")
+def test_a_worker_of_ray_that_dies_again_and_again_ends_the_work():
+    pytest.importorskip("ray")
+    with pytest.raises(InputError, match="A worker of Ray died, also when it was begun again"):
+        list(engines.mapper("ray")(os._exit, [9, 9]))
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])

@@ -265,11 +265,11 @@ def test_distances_to_what_is_kept(criterion, to, digits, tmp_path):
 @pytest.mark.stress
 @pytest.mark.parametrize("to", formats.FORMATS)
 @pytest.mark.parametrize("sides", [1, 3])
-def test_signals_and_volumes(sides, to, tmp_path):
+@pytest.mark.parametrize("network", ["conv", "unet"])  # whose layers have no biases
+def test_signals_and_volumes(network, sides, to, tmp_path):
     X = np.random.default_rng(0).random((40, 2, *[8] * sides), dtype=np.float32)
-    model = Autoencoder(
-        network="conv", dimensions=sides, hidden=(3,), latent_dim=2, epochs=1, random_state=0
-    ).fit(X)
+    own = {"network": network, "latent_dim": 2 if network == "conv" else None}
+    model = Autoencoder(dimensions=sides, hidden=(3,), epochs=1, random_state=0, **own).fit(X)
     proof = diabolo.export(model, tmp_path / "out", to, X=X)
     found = [off for file in proof["files"].values() for off in file["difference"].values()]
     assert max(found) <= 1e-5
