@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import GALLERY, failed, run
+from conftest import drawing, failed, run
 from PIL import Image
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.metrics import roc_auc_score
@@ -74,8 +74,7 @@ def place(tmp_path_factory):
 @pytest.fixture(scope="module")
 def zeros(place):
     file = place / "zeros.safetensors"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("diabolo.report.alarms._gallery", GALLERY)  # its page is looked at
+    with drawing():  # its page is looked at
         assert run("detect", "fit", place / "small.toml", place / "zeros.npy", "--out", file) == 0
     return file
 
@@ -224,7 +223,6 @@ def test_the_doctor_is_heard(place, tmp_path, capsys):
     assert "flagged: the 10 samples that calibrated" in capsys.readouterr().out
 
 
-@pytest.mark.usefixtures("quick")
 def test_what_a_run_was_trained_on_guarantees_nothing(place, tmp_path, capsys):
     words = ("--data", place / "zeros.npy", "--limit", 300, "--seed", 0, "--epochs", 1)
     assert run("fit", place / "small.toml", *words, "--out", tmp_path / "run") == 0

@@ -205,7 +205,7 @@ def test_a_large_table_with_gaps_or_words_is_read_as_before(tmp_path, monkeypatc
             data.read(tmp_path / name / "parts")
 
 
-def test_what_is_drawn_to_test_from_a_large_file_is_said(tmp_path, monkeypatch, capsys, quick):
+def test_what_is_drawn_to_test_from_a_large_file_is_said(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(mapped, "LARGE", 1000)
     np.save(tmp_path / "x.npy", IMAGES)
     run("fit", "ae", "--data", tmp_path / "x.npy", "--out", tmp_path / "r", "--epochs", 1)
