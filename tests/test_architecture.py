@@ -16,7 +16,7 @@ SOURCE = Path(diabolo.__file__).parent
 LEVELS = [
     "errors arguments inputs params draw layers beside backprop divergence distributed optim train"
     " progress data metrics linear denoiser sparse annealing figures names columns gaps noise"
-    " shipped integers exact nearest autoregressive measures",
+    " shipped integers exact nearest fuzzy autoregressive measures",
     "scaling networks corruption condition bottleneck rate store intake engines hub",
     "likelihood units priors codebook",
     "net hyperparameters posterior",
