@@ -1,26 +1,37 @@
 """A top-k sparse autoencoder on synthetic data whose dictionary is known.
 
-    python -m benchmarks.sparse [ours|theirs] [steps] [learning rate] [schedule]
+    python -m benchmarks.sparse [--steps 3000] [--rate 3e-3] [--their-rate 1e-3] [--threads 2]
 
 4,096 unit directions in 256 dimensions; a sample is a sum of each with probability 8/4,096, by a
 weight from U(1/2, 3/2), with noise of 1/100. Trained on a new batch of 1,024 samples a step, with
-4,096 units of which 32 are active. `theirs` is the TopKTrainer of the package
-`dictionary-learning` (in an environment of its own) with its own settings.
-Prints the mean max cosine to the known dictionary, the explained variance and L0 on 8,192 other
-samples, the share of dead units, and steps a second.
+4,096 units of which 32 are active. Beside it the TopKTrainer of the package `dictionary-learning`,
+where that is installed, with its own settings but for the rate, whose rise and fall keep their
+shares of the steps. Given are the mean max cosine to the known dictionary and the share of it over
+0.9, explained variance and L0 on 8,192 other samples, and the share of dead units. Steps a second
+are those of short trainings in turns, and the ratio the median of the turns'.
 """
 
-import sys
+import argparse
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import torch
+from torch import Tensor
+
+from benchmarks.table import Table
+from diabolo import TopKSAE
+from diabolo.data.source import Batch, Statistics
 
 FEATURES, WIDTH, ACTIVE, K, BATCH = 4096, 256, 8, 32, 1024
+EPOCH, TURN = 500, 20  # steps
 
 
-def truth() -> torch.Tensor:
+def truth() -> Tensor:
     """The known dictionary, (FEATURES, WIDTH)."""
     atoms = torch.randn(FEATURES, WIDTH, generator=torch.Generator().manual_seed(1))
     return torch.nn.functional.normalize(atoms, dim=1)
@@ -34,12 +45,13 @@ class Synthetic:
     seed: int = 0
     shape: tuple[int, ...] = (WIDTH,)
     dtype: torch.dtype = torch.float32
-    atoms: torch.Tensor = field(default_factory=truth)
+    atoms: Tensor = field(default_factory=truth)
 
     def __len__(self) -> int:
         return self.samples
 
-    def rows(self, index: torch.Tensor) -> torch.Tensor:
+    def rows(self, index: Tensor) -> Tensor:
+        """Samples (len(index), WIDTH), drawn anew by the first of the numbers."""
         first = int(index[0]) if len(index) else 0
         draw = torch.Generator().manual_seed(first * 1_000_003 + self.seed)
         counts = torch.binomial(
@@ -55,90 +67,98 @@ class Synthetic:
         )
         return x + 0.01 * torch.randn(x.shape, generator=draw)
 
-    def take(self, index: torch.Tensor):
-        from diabolo.data.source import Batch
-
+    def take(self, index: Tensor) -> Batch:
         x = self.rows(index)
         return Batch(x, x)
 
-    def head(self, n: int):
+    def head(self, n: int) -> Batch:
         return self.take(torch.arange(min(n, self.samples)))
 
-    def statistics(self):
-        from diabolo.data.source import Statistics
-
+    def statistics(self) -> Statistics:
         x = self.rows(torch.arange(8192)).double()
         return Statistics(x.amin(0).float(), x.amax(0).float(), x.mean(0), x.var(0))
 
     def digest(self) -> dict[str, int | str]:
         return {"samples": self.samples, "sha256": f"synthetic {self.seed}"}
 
-    def split(self, held: torch.Tensor, rest: torch.Tensor):
+    def split(self, held: Tensor, rest: Tensor) -> Any:
         raise NotImplementedError("it is endless: give X_val")
 
-    def to(self, device: torch.device):
+    def to(self, device: torch.device) -> Self:
         return self
 
 
-def judged(name: str, atoms: torch.Tensor, outcome, seconds: float, steps: int) -> None:
-    """Print what was found; `outcome`: samples, what was made of them, and their codes."""
-    x, output, codes = outcome
-    atoms = torch.nn.functional.normalize(atoms.float(), dim=1)
-    cosine = (truth() @ atoms.t()).amax(1)
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.sparse", description=__doc__)
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--rate", type=float, default=3e-3)
+    parser.add_argument("--their-rate", type=float, default=1e-3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--turns", type=int, default=7)
+    parser.add_argument("--json", type=Path, metavar="FOLDER", help="keep the table there")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    ways: dict[str, Callable[..., Trained]] = {"diabolo TopKSAE": ours}
+    if find_spec("dictionary_learning"):
+        ways["dictionary-learning TopKTrainer"] = theirs
+    head = ["", "cosine", "over 0.9", "explained", "L0", "dead", "steps/s", "x"]
+    table = Table("sparse", head, options.json)
+    rates = options.rate, options.their_rate
+    told = list(zip(ways.values(), rates, strict=False))
+    turns = [[way(TURN, rate).seconds for way, rate in told] for _ in range(options.turns)]
+    speeds, ratio = TURN / np.median(turns, 0), np.median([t[-1] / t[0] for t in turns])
+    for name, (way, rate), speed in zip(ways, told, speeds, strict=True):
+        faster = f"{ratio:.2f}" if way is ours else "1"
+        table.row(name, *judged(way(options.steps, rate)), f"{speed:.2f}", faster)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Seconds of training, the atoms (FEATURES, WIDTH), and what gives codes and output."""
+
+    seconds: float
+    atoms: Tensor
+    answer: Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+def judged(trained: Trained) -> list[str]:
+    """The cells of a row that tell how good it is."""
+    x = Synthetic(1, seed=7).rows(torch.arange(8192))
+    codes, output = trained.answer(x)
+    cosine = (truth() @ torch.nn.functional.normalize(trained.atoms, dim=1).t()).amax(1)
     explained = 1 - (x - output).square().sum() / (x - x.mean(0)).square().sum()
-    over = (cosine > 0.9).float().mean()
-    print(
-        f"{name}: mean max cosine {cosine.mean():.4f} ({over:.3f} over .9),"
-        f" explained variance {explained:.4f}, L0 {(codes > 0).sum(1).float().mean():.1f},"
-        f" dead {1 - (codes > 0).any(0).float().mean():.3f}, {steps} steps in {seconds:.0f} s:"
-        f" {steps / seconds:.2f} a second on {torch.get_num_threads()} threads",
-        flush=True,
-    )
+    active = codes > 0
+    figures = cosine.mean(), (cosine > 0.9).float().mean(), explained
+    l0, dead = active.sum(1).float().mean(), 1 - active.any(0).float().mean()
+    return [*(f"{figure:.4f}" for figure in figures), f"{l0:.1f}", f"{dead:.3f}"]
 
 
-def ours(steps: int, rate: float, schedule: str) -> None:
-    from diabolo import TopKSAE
-
+def ours(steps: int, rate: float) -> Trained:
+    """`fit`, by epochs of at most 500 steps."""
     model = TopKSAE(
         latent_dim=FEATURES,
         k=K,
         scaling=None,
-        epochs=max(steps // 500, 1),
+        epochs=max(steps // EPOCH, 1),
         batch_size=BATCH,
         learning_rate=rate,
-        schedule=schedule,
         validation_fraction=0.0,
         early_stopping=None,
         random_state=0,
         device="cpu",
-        verbose=False,
-    )
-    start = time.perf_counter()
-    model.fit(Synthetic(BATCH * min(500, steps)), callback=told(start))
-    x = Synthetic(1, seed=7).rows(torch.arange(8192))
-    codes = torch.from_numpy(model.transform(x.numpy()))
-    output = torch.from_numpy(model.reconstruct(x.numpy()))
-    seconds = sum(model.history_["seconds"])
-    judged("ours", model.net_.decoder[0].weight.detach(), (x, output, codes), seconds, steps)
+    ).fit(Synthetic(BATCH * min(EPOCH, steps)))
+
+    def answer(x: Tensor) -> tuple[Tensor, Tensor]:
+        found = model.transform(x.numpy()), model.reconstruct(x.numpy())
+        return torch.from_numpy(found[0]), torch.from_numpy(found[1])
+
+    atoms = model.net_.decoder[0].weight.detach()
+    return Trained(sum(model.history_["seconds"]), atoms, answer)
 
 
-def told(start: float):
-    """A callback that prints how far it is."""
-
-    def tell(model) -> None:
-        atoms = torch.nn.functional.normalize(model.net_.decoder[0].weight.detach(), dim=1)
-        cosine = (truth() @ atoms.t()).amax(1)
-        dead = int((model.net_.bottleneck.silent > 20 * FEATURES).sum())
-        print(
-            f"  {time.perf_counter() - start:6.0f} s  loss {model.history_['loss'][-1]:.5f}"
-            f"  cosine {cosine.mean():.4f}  silent {dead}",
-            flush=True,
-        )
-
-    return tell
-
-
-def theirs(steps: int, rate: float | None) -> None:
+def theirs(steps: int, rate: float) -> Trained:
+    """The trainer's updates."""
     from dictionary_learning.trainers.top_k import TopKTrainer
 
     trainer = TopKTrainer(
@@ -154,24 +174,18 @@ def theirs(steps: int, rate: float | None) -> None:
         seed=0,
         device="cpu",
     )
-    data, order = Synthetic(BATCH * steps), torch.arange(BATCH * steps)
-    start = time.perf_counter()
-    for step in range(steps):
-        trainer.update(step, data.rows(order[step * BATCH : (step + 1) * BATCH]))
-        if step % 500 == 499:
-            print(f"  {time.perf_counter() - start:6.0f} s  {step + 1} steps", flush=True)
+    data, start = Synthetic(BATCH * steps), time.perf_counter()
+    for step, index in enumerate(torch.arange(BATCH * steps).split(BATCH)):
+        trainer.update(step, data.rows(index))
     seconds = time.perf_counter() - start
-    x = Synthetic(1, seed=7).rows(torch.arange(8192))
-    with torch.no_grad():
-        output, codes = trainer.ae(x, output_features=True)
-    weight = trainer.ae.decoder.weight.detach().t()
-    judged("theirs", weight, (x, output, codes), seconds, steps)
+
+    def answer(x: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            output, codes = trainer.ae(x, output_features=True)
+        return codes, output
+
+    return Trained(seconds, trainer.ae.decoder.weight.detach().t(), answer)
 
 
 if __name__ == "__main__":
-    who = sys.argv[1] if len(sys.argv) > 1 else "ours"
-    number = int(sys.argv[2]) if len(sys.argv) > 2 else 4000
-    speed = float(sys.argv[3]) if len(sys.argv) > 3 else None
-    np.random.seed(0)
-    how = sys.argv[4] if len(sys.argv) > 4 else "one_cycle"
-    ours(number, speed or 3e-3, how) if who == "ours" else theirs(number, speed)
+    main()

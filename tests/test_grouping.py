@@ -12,7 +12,7 @@ from sklearn.cluster import KMeans
 from diabolo import Autoencoder, LatentClusterer, load, store
 from diabolo.corruption import Affine
 from diabolo.errors import InputError
-from diabolo.models.umap import graph
+from diabolo.fuzzy import graph
 from diabolo.tasks import grouping
 from diabolo.tasks.diffusion import DiffusionMap
 

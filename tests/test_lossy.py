@@ -51,9 +51,17 @@ def test_the_nats_are_those_of_a_discretised_logistic_law():
     torch.testing.assert_close(found, -(below[0] - below[1]).log(), rtol=1e-6, atol=0)
 
 
+def test_the_first_weights_are_those_of_the_generator_alone():
+    before, found = torch.get_rng_state(), []
+    for _ in range(2):
+        law = Law(3, 4, 2, torch.Generator().manual_seed(0))
+        found.append(torch.cat([parameter.flatten() for parameter in law.parameters()]))
+    assert torch.equal(*found)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_a_number_depends_on_none_that_comes_later():
-    law = Law(8, 6, 2).double()
-    law.begin(torch.Generator().manual_seed(0))
+    law = Law(8, 6, 2, torch.Generator().manual_seed(0)).double()
     code = torch.randn(1, 8, 5, 7, dtype=torch.double).mul(3).round()
     order = law.order(5, 7)
     assert sorted(order.unique().tolist()) == [0, 1, 2, 3]

@@ -11,6 +11,7 @@ from test_resume import Stop, state, stopping
 
 from diabolo import UMAPAutoencoder, load
 from diabolo.errors import InputError
+from diabolo.fuzzy import graph, memberships
 from diabolo.models import umap
 from diabolo.nearest import blocks_of, nearest
 from diabolo.store import Checkpoints
@@ -41,9 +42,9 @@ def test_the_nearest_are_those_of_scikit_learn(size):
 def test_the_graph_is_that_of_the_paper():
     """p_ij + p_ji - p_ij p_ji, where p sums to log2 n and is 1 for the nearest."""
     x = torch.from_numpy(clouds()[0])
-    heads, tails, weights = umap.graph(x, 5)
+    heads, tails, weights = graph(x, 5)
     near = nearest(x, blocks_of(x), 6)
-    p = umap.memberships(near.distances[:, 1:])
+    p = memberships(near.distances[:, 1:])
     torch.testing.assert_close(p.sum(1), torch.full((len(x),), math.log2(5)))
     assert (p[:, 0] == 1).all()
     whole = torch.zeros(len(x), len(x)).scatter(1, near.indices[:, 1:], p)
@@ -53,7 +54,7 @@ def test_the_graph_is_that_of_the_paper():
 
 def test_of_samples_that_are_all_the_same_there_is_a_graph():
     for n in (3, 30):
-        heads, tails, weights = umap.graph(torch.ones(n, 4), 5)
+        heads, tails, weights = graph(torch.ones(n, 4), 5)
         assert weights.isfinite().all()
         assert (heads != tails).all()
 

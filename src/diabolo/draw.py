@@ -88,6 +88,11 @@ def of_share(like: Tensor, generator: Generator, draws: int = 1) -> Tensor:
     return (found if share is None else found[:, share]).flatten(0, 1)
 
 
+def uniform_of_share(like: Tensor, generator: Generator) -> Tensor:
+    """Numbers of U(0, 1) for codes, of the shape of `like`; see `of_share`."""
+    return torch.special.ndtr(of_share(like, generator))
+
+
 def _drawn(law: str, like: Tensor, generator: Generator) -> Tensor:
     if isinstance(generator, Pooled):
         return generator.numbers(law, like)

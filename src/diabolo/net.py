@@ -202,6 +202,11 @@ class Net(nn.Module):
         target = clean.repeat(draws, 1) if draws > 1 else clean
         return self.likelihood.nll(self.decoded(code.z, given), target), code.terms
 
+    def encoded(self, batch: Batch, generator: Generator) -> Tensor:
+        """What the encoder gives for a stored batch, as it sees it in training, (B, ...)."""
+        seen, _ = self.seen(batch, generator)
+        return torch.as_tensor(self.encoding(batch.given)(self.shaped(seen)))
+
     def nats(self, code: Code, output: Tensor, clean: Tensor) -> dict[str, Tensor]:
         """What a loss consists of, by name, (B,): means over the draws.
 

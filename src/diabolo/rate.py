@@ -7,8 +7,12 @@ Y. Lu, "Neural Video Compression with Diverse Contexts", 2023, section 3.3), so 
 what is around it in all channels, and all of a step are coded at once.
 """
 
+import math
+
 import torch
 from torch import Generator, Tensor, nn
+
+from diabolo.draw import uniform_of_share
 
 STEPS, REACH = 4, 5  # and the side of what a number sees of each channel
 ORDER = ((0, 3), (1, 2))  # of the places of 2 x 2
@@ -20,23 +24,31 @@ LEAST = 1e-7  # probability
 class Law(nn.Module):
     """p(code) of maps (B, C, h, w); `units` of each network that looks around, none without.
 
-    For a number of qualities, 0, 1, ..., between which there are others.
+    For a number of qualities, 0, 1, ..., between which there are others. The first weights are
+    drawn from the generator; without one, only their shapes matter.
     """
 
-    def __init__(self, channels: int, units: int, qualities: int) -> None:
+    def __init__(
+        self, channels: int, units: int, qualities: int, generator: Generator | None = None
+    ) -> None:
         super().__init__()
         self.channels, self.units = channels, units
         self.steps = STEPS if units else 1
         self.usual = nn.Parameter(torch.zeros(self.steps, qualities, 2 * channels))
         if units:
             self.inner = nn.Parameter(torch.zeros(self.steps - 1, qualities, units))
-            self.around = nn.ModuleList(Around(channels, units) for _ in range(self.steps - 1))
+            with torch.random.fork_rng(devices=[]):  # whose numbers are replaced
+                parts = [Around(channels, units) for _ in range(self.steps - 1)]
+            self.around = nn.ModuleList(parts)
+        if generator is not None:
+            self._begin(generator)
 
-    def begin(self, generator: Generator) -> None:
-        """Draw the first weights."""
-        for parameter in self.parameters():
+    def _begin(self, generator: Generator) -> None:
+        for name, parameter in self.named_parameters():
             if parameter.ndim == 4:
                 nn.init.xavier_uniform_(parameter, generator=generator)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
 
     def order(self, height: int, width: int) -> Tensor:
         """The step that each number of a map (C, h, w) is coded in."""
@@ -94,3 +106,46 @@ def nats(value: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
     narrow, distance = (-log_scale).exp(), -(value - mean).abs()
     upper, lower = ((distance + half) * narrow for half in (0.5, -0.5))
     return -(upper.sigmoid() - lower.sigmoid()).clamp_min(LEAST).log()
+
+
+class Rounded(nn.Module):
+    """Codes (B, K) of what an encoder gives: step round(gain y / step), of tables (C,)."""
+
+    def __init__(self, step: Tensor, gain: Tensor) -> None:
+        super().__init__()
+        self.step, self.gain = step, gain
+
+    def forward(self, y: Tensor) -> Tensor:
+        maps = y.view(len(y), len(self.step), -1)
+        step = self.step[:, None]
+        return ((maps * self.gain[:, None] / step).round() * step).flatten(1)
+
+
+def first_steps(weight: float, qualities: int, channels: int) -> Tensor:
+    """Steps (Q, C) whose squared error is worth its rate, by its weight, at the middle quality.
+
+    A step between two qualities is the root of 2.
+    """
+    finer = 2.0 ** (0.5 * (qualities // 2 - torch.arange(float(qualities))))
+    return math.sqrt(12 * weight) * finer[:, None].repeat(1, channels)
+
+
+def some_quality(like: Tensor, qualities: int, generator: Generator) -> Tensor:
+    """A quality for each sample of a batch, each as often as the others, (B,) as `like`."""
+    drawn = uniform_of_share(like, generator) * qualities
+    return drawn.floor().clamp(max=qualities - 1)
+
+
+def as_maps(y: Tensor, channels: int, x: Tensor) -> Tensor:
+    """What an encoder gives of x, (B, K), as maps (B, C, h, w): of images as they lie in them."""
+    return y.view(len(x), channels, *sides(x, y.shape[1] // channels))
+
+
+def sides(x: Tensor, places: int) -> tuple[int, ...]:
+    """The sides of a map of so many places, of images (B, C, H, W); else of a vector."""
+    if x.ndim == 4 and places > 1:
+        for step in range(1, max(x.shape[2:]) + 1):
+            height, width = (-(-side // step) for side in x.shape[2:])
+            if height * width == places:
+                return height, width
+    return places, 1

@@ -18,11 +18,11 @@ from annotated_types import Ge, Gt
 from torch import Generator, Tensor, nn
 
 from diabolo.bottleneck import Bottleneck, Code, Encoder
-from diabolo.draw import of_share
+from diabolo.draw import uniform_of_share
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
 from diabolo.params import Count
-from diabolo.rate import Law, between
+from diabolo.rate import Law, Rounded, as_maps, between, first_steps, some_quality
 
 
 class RatedCode(Bottleneck):
@@ -35,13 +35,9 @@ class RatedCode(Bottleneck):
 
     def build(self, shape: tuple[int, ...], generator: Generator | None) -> None:
         channels = self.channels or shape[0]
-        finer = 2.0 ** (0.5 * (self.middle - torch.arange(float(self.qualities))))
-        steps = math.sqrt(12 * self.weight) * finer[:, None].expand(-1, channels)
-        self.step = nn.Parameter(steps.clone())
+        self.step = nn.Parameter(first_steps(self.weight, self.qualities, channels))
         self.gain = nn.Parameter(torch.ones(self.qualities, channels))
-        self.law = Law(channels, self.context, self.qualities)
-        if generator is not None:
-            self.law.begin(generator)
+        self.law = Law(channels, self.context, self.qualities, generator)
 
     def begin(self, variances: Tensor) -> tuple[Tensor, Tensor]:
         """Principal components, whose steps are alike in what is decoded, and laws as wide."""
@@ -67,46 +63,21 @@ class RatedCode(Bottleneck):
     def forward(
         self, encoder: Encoder, x: Tensor, generator: Generator | None = None, step: int = 0
     ) -> Code:
-        y, m = encoder(x), len(self.step[0])
-        maps = y.view(len(x), m, *sides(x, y.shape[1] // m))
+        maps = as_maps(encoder(x), len(self.step[0]), x)
         quality, noise = x.new_full((len(x),), float(self.middle)), None
         if generator is not None:
-            drawn = torch.special.ndtr(of_share(y[:, 0], generator)) * self.qualities
-            quality = drawn.floor().clamp(max=self.qualities - 1)
-            noise = torch.special.ndtr(of_share(maps, generator)) - 0.5
+            quality = some_quality(maps[:, 0, 0, 0], self.qualities, generator)
+            noise = uniform_of_share(maps, generator) - 0.5
         z, nats = self.rated(maps, quality, noise)
         rate = self.weight, nats * 2 ** (self.middle - quality)
         return Code(z.flatten(1), z.flatten(1), {"rate": rate})
 
     def mean_layer(self) -> nn.Module:
-        return Rounded(self)
+        return Rounded(self.step[self.middle], self.gain[self.middle])
 
     def measures(self, encoder: Encoder, x: Tensor) -> dict[str, float]:
         """Bits per sample at the middle quality."""
         return {"bits": float(self(encoder, x).terms["rate"][1].mean()) / math.log(2)}
-
-
-class Rounded(nn.Module):
-    """Codes (B, K) of the middle quality, of what the encoder gives."""
-
-    def __init__(self, code: RatedCode) -> None:
-        super().__init__()
-        self.step, self.gain = (table[code.middle] for table in (code.step, code.gain))
-
-    def forward(self, y: Tensor) -> Tensor:
-        maps = y.view(len(y), len(self.step), -1)
-        step = self.step[:, None]
-        return ((maps * self.gain[:, None] / step).round() * step).flatten(1)
-
-
-def sides(x: Tensor, places: int) -> tuple[int, ...]:
-    """The sides of a map of so many places, of images (B, C, H, W); else of a vector."""
-    if x.ndim == 4 and places > 1:
-        for step in range(1, max(x.shape[2:]) + 1):
-            height, width = (-(-side // step) for side in x.shape[2:])
-            if height * width == places:
-                return height, width
-    return places, 1
 
 
 class Compressive(Estimator):

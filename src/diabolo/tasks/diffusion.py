@@ -2,7 +2,7 @@
 
     psi_i(x) = l_i^t r_i(x),    P r_i = l_i r_i,    P = D^-1 W
 
-W is the fuzzy graph of the 15 nearest codes of each (as UMAP's, see `diabolo.models.umap`), D its
+W is the fuzzy graph of the 15 nearest codes of each (as UMAP's, see `diabolo.fuzzy`), D its
 row sums, and t the steps of a walk on it. R. Coifman, S. Lafon, "Diffusion maps", 2006, equation
 9. Places are taken to length 1, so that only their directions matter (A. Ng, M. Jordan, Y. Weiss,
 "On Spectral Clustering", 2001). A new code has the mean of its neighbours' places, by its steps
@@ -18,7 +18,7 @@ from scipy.sparse import coo_array, diags_array
 from scipy.sparse.linalg import eigsh
 from torch import Tensor
 
-from diabolo.models.umap import graph, memberships
+from diabolo.fuzzy import graph, memberships
 from diabolo.nearest import blocks_of, nearest
 
 NEIGHBOURS = 15
