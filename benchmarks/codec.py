@@ -1,6 +1,6 @@
-"""Raw MNIST without loss: bits a pixel of the 10,000 test digits, as JSON.
+"""Raw MNIST without loss: bits a pixel of the 10,000 test digits.
 
-    python -m benchmarks.codec [--limit N]
+    python -m benchmarks.codec [--limit N] [--json FOLDER]
 
 Ours is the file on disk, all counted, read back and compared. Beside it: gzip and lzma, 100
 digits a stream or all in one; a table of counts given 8 neighbours that were coded before, each
@@ -11,7 +11,6 @@ Kingma et al., 2019), and Residual Flow, a bound and no codec (R. T. Q. Chen et 
 
 import argparse
 import gzip
-import json
 import lzma
 import resource
 import tempfile
@@ -22,11 +21,15 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.table import Table
 from diabolo import Codec, data, load, shipped
 from diabolo.codec import entropy
 from diabolo.codec.coder import Images
 
-PUBLISHED = {"bit-swap, with initial bits": 1.291, "residual flow, a bound": 0.97}
+PUBLISHED = {
+    "Bit-Swap, with initial bits (published)": 1.291,
+    "Residual Flow, a bound and no codec (published)": 0.97,
+}
 NEAR = ((0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0), (-1, 2), (-1, -2))
 ORDERS = (0, 4, 8)  # neighbours that a table knows
 BACKED = 8.0  # counts that the smaller table is worth
@@ -36,10 +39,13 @@ TOGETHER = 100  # digits in a stream
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--limit", type=int, default=10_000)
-    limit = arguments.parse_args().limit
-    test = np.array(data.read("mnist:test").array)[:limit]
+    arguments.add_argument("--json", type=Path)
+    given = arguments.parse_args()
+    test = np.array(data.read("mnist:test").array)[: given.limit]
     train = np.array(data.read("mnist:train").array)
-    print(json.dumps({"digits": limit, **baselines(train, test), **ours(test)}, indent=2))
+    table = Table("lossless", (f"{len(test):,} test digits", "bits a pixel"), given.json)
+    for name, found in (baselines(train, test) | ours(test)).items():
+        table.row(name, f"{found:.3f}" if isinstance(found, float) else found)
 
 
 def baselines(train: np.ndarray, test: np.ndarray) -> dict[str, Any]:
@@ -54,11 +60,15 @@ def baselines(train: np.ndarray, test: np.ndarray) -> dict[str, Any]:
         found[f"{name}, one stream"] = bits([pack(test.tobytes())], test)
     adaptive = Counts()
     parts = np.split(test, range(TOGETHER, len(test), TOGETHER))
-    found["counts, adaptive"] = sum(adaptive.bits(some) for some in parts) / test.size
+    found["counts of 8 causal neighbours, adaptive"] = (
+        sum(adaptive.bits(some) for some in parts) / test.size
+    )
     trained = Counts()
     for some in np.split(train, 60):
         trained.learn(some)
-    found["counts, trained"] = sum(trained.bits(some, learn=False) for some in parts) / test.size
+    found["the same, trained on the 60,000"] = (
+        sum(trained.bits(some, learn=False) for some in parts) / test.size
+    )
     return found | PUBLISHED
 
 
@@ -109,20 +119,21 @@ def ours(test: np.ndarray) -> dict[str, Any]:
         start, cpu = time.perf_counter(), time.process_time()
         with path.open("wb") as file:
             codec.write(file, [Images(test)])
-        found["encode"] = spent(start, cpu, coder)
+        found["to write it"] = spent(start, cpu, coder)
         start, cpu = time.perf_counter(), time.process_time()
         with path.open("rb") as file:
             back = np.concatenate([part.array for part in codec.read(file)])
-        found["decode"] = spent(start, cpu, coder)
+        found["to read it"] = spent(start, cpu, coder)
         model = shipped.find("digits")
         assert model is not None
+        assert np.array_equal(back, test)
+        stored = model.stat().st_size
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
         return {
-            "ours, as a file": 8 * path.stat().st_size / test.size,
-            "identical": bool(np.array_equal(back, test)),
-            "model_bytes": model.stat().st_size,
-            "model, bits a pixel of 60,000": 8 * model.stat().st_size / (60_000 * 784),
+            "`digits`, the file, read back and compared": 8 * path.stat().st_size / test.size,
+            f"its model, {stored:,} bytes, counted on 60,000 digits": 8 * stored / 60_000 / 784,
             **found,
-            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "memory at most, MB": peak,
         }
 
 
@@ -140,15 +151,11 @@ def timed(owner: Any, name: str, total: dict[str, float]) -> None:
     setattr(owner, name, run)
 
 
-def spent(start: float, cpu: float, coder: dict[str, float]) -> dict[str, float]:
+def spent(start: float, cpu: float, coder: dict[str, float]) -> str:
     """Seconds by the clock and of processors, and those of tables and of decoding by them."""
-    found = {
-        "seconds": time.perf_counter() - start,
-        "processor_seconds": time.process_time() - cpu,
-        "tables_and_decoder_seconds": coder["seconds"],
-    }
-    coder["seconds"] = 0.0
-    return found
+    clock, used = time.perf_counter() - start, time.process_time() - cpu
+    coding, coder["seconds"] = coder["seconds"], 0.0
+    return f"{clock:.0f} s ({used:.0f} of processors; tables and entropy coder {coding:.0f})"
 
 
 if __name__ == "__main__":

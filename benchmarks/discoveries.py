@@ -1,4 +1,6 @@
-"""Observed false-discovery rates: python -m benchmarks.discoveries FOLDER [--splits 200].
+"""Observed false-discovery rates.
+
+    python -m benchmarks.discoveries FOLDER [--splits 200] [--json FOLDER]
 
 The 8 x 8 digits of scikit-learn (zeros to fours are normal, fives to nines are not), and tables
 of FOLDER as in `benchmarks.tables`. A detector is fitted once on a third of the normal samples.
@@ -14,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.datasets import load_digits
 
+from benchmarks.table import Table
 from diabolo import AnomalyDetector
 from diabolo.tasks.conformal import discoveries
 
@@ -26,17 +29,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.discoveries", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--splits", type=int, default=200)
+    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     x, y = load_digits(return_X_y=True)
     given = {"digits 8 x 8": ((x.reshape(-1, 8, 8) * 255 / 16).astype(np.uint8), y > 4)}
     for name in TABLES:
-        with np.load(options.folder / f"{name}.npz") as table:
-            given[name] = table["X"], table["y"] == 1
-    print("| data | rate | observed | +- | power |\n|---|---|---|---|---|", flush=True)
+        with np.load(options.folder / f"{name}.npz") as file:
+            given[name] = file["X"], file["y"] == 1
+    table = Table("discoveries", ("data", "asked %", "observed %", "+-", "found %"), options.json)
     for name, (X, odd) in given.items():
         for rate, (share, error, power) in observed(X, odd, options.splits).items():
-            print(f"| {name} | {rate:g} | {share:.3f} | {error:.3f} | {power:.3f} |", flush=True)
+            table.row(name, *(f"{100 * value:.1f}" for value in (rate, share, error, power)))
 
 
 def observed(

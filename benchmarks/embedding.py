@@ -12,6 +12,7 @@ smaller as the images. Nothing was chosen on them.
 
 import argparse
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.anomaly import recipe
+from benchmarks.table import Table
 from diabolo.data import load_mnist
 
 WIDTHS = {"mnist": (2, 32), "digits8": (2, 16)}
@@ -36,17 +38,20 @@ def main() -> None:
     parser.add_argument("--data", choices=WIDTHS, default="mnist")
     parser.add_argument("--seeds", type=int, default=3, help="how many")
     parser.add_argument("--widths", nargs="+", type=int, choices=(2, 16, 32))
+    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     small = options.data == "digits8"
     (x, y), (t, labels) = digits8() if small else load_mnist()
-    print("| codes | 5-NN | linear probe |", "|---|---|---|", sep="\n", flush=True)
+    name = f"features-{options.data}"
+    table = Table(name, ("codes", "5-NN, %", "linear probe, %"), options.json)
     for width in options.widths or WIDTHS[options.data]:
         flat = [a.reshape(len(a), -1) / np.float32(255) for a in (x, t)]
         found = PCA(width, random_state=0).fit(flat[0])
-        row(f"PCA-{width}", *map(found.transform, flat), y, labels)
+        table.row(f"PCA-{width}", *accuracies(*map(found.transform, flat), y, labels))
         for seed in range(options.seeds):
             model = planned(width, small).set_params(random_state=seed).fit(x)
-            row(f"diabolo embed-{width}, seed {seed}", *map(model.transform, (x, t)), y, labels)
+            codes = map(model.transform, (x, t))
+            table.row(f"`embed-{width}`, seed {seed}", *accuracies(*codes, y, labels))
 
 
 def digits8() -> Split:
@@ -66,12 +71,11 @@ def planned(width: int, small: bool) -> Any:
     return model
 
 
-def row(name: str, codes: Any, tested: Any, y: np.ndarray, labels: np.ndarray) -> None:
-    """Print both accuracies of the codes."""
+def accuracies(codes: Any, tested: Any, y: np.ndarray, labels: np.ndarray) -> list[str]:
+    """Both accuracies of the codes."""
     linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200))
     ways = (KNeighborsClassifier(5), linear)
-    figures = [f"{100 * way.fit(codes, y).score(tested, labels):.2f}" for way in ways]
-    print("|", " | ".join([name, *figures]), "|", flush=True)
+    return [f"{100 * way.fit(codes, y).score(tested, labels):.2f}" for way in ways]
 
 
 if __name__ == "__main__":

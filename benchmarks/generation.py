@@ -1,4 +1,6 @@
-"""How good are digits from which law: `python -m benchmarks.generation` prints a markdown table.
+"""How good are digits from which law.
+
+    python -m benchmarks.generation [RECIPE ...] [--data digits8] [--json FOLDER]
 
 Each row is a model and the law that its codes are drawn from, fitted to training digits alone:
 the Fréchet distance of 10,000 new digits to the test digits by the features of
@@ -19,6 +21,7 @@ from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 
 from benchmarks.embedding import SMALL, digits8
+from benchmarks.table import Table
 from diabolo import recipes
 from diabolo.commands import runs
 from diabolo.data import load_mnist
@@ -83,15 +86,15 @@ def trained(name: str, x: np.ndarray, given: argparse.Namespace) -> Model:
     return from_config(config, MODELS).fit(x[: given.limit])
 
 
-def line(name: str, new: np.ndarray, x: np.ndarray, test: np.ndarray) -> str:
-    """A row of the table."""
+def cells(new: np.ndarray, x: np.ndarray, test: np.ndarray) -> list[str]:
+    """What is said of new digits."""
     near = copies(255 * new[:LOOKED].astype(np.float32), x, test[:LOOKED])["share_near"]
     if _small(x):
         distance = frechet_distance(new.reshape(len(new), -1), _rows(test))
-        return f"| {name} | {distance:.3f} | {near:.1%} |"
+        return [f"{distance:.3f}", f"{near:.1%}"]
     found = quality(new, test)
-    numbers = (f"{found[key]:.3f}" for key in ("confidence", "balance"))
-    return f"| {name} | {found['frechet']:.1f} | {' | '.join(numbers)} | {near:.1%} |"
+    sure = (f"{found[key]:.3f}" for key in ("confidence", "balance"))
+    return [f"{found['frechet']:.1f}", *sure, f"{near:.1%}"]
 
 
 def _small(x: np.ndarray) -> bool:
@@ -119,16 +122,16 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="train on the first N digits")
     parser.add_argument("--fit", type=int, default=60_000, help="digits to fit laws to (60000)")
     parser.add_argument("--runs", type=Path, metavar="DIR", help="where trained runs are")
+    parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     (x, _), (test, _) = load_mnist() if given.data == "mnist" else digits8()
     given.models = given.models or (NAMES8 if _small(x) else NAMES)
     heads = ["Fréchet of pixels"] if _small(x) else ["Fréchet", "confidence", "balance"]
-    print("| digits |", " | ".join(heads), "| near copies |")
-    print("|---" + "|---:" * (len(heads) + 1) + "|", flush=True)
+    table = Table(f"generation-{given.data}", ("digits", *heads, "near copies"), given.json)
     held = min(given.n, len(test))
-    print(line("training digits: the floor", x[-held:] / 255, x[:-held], test), flush=True)
+    table.row("training digits: the floor", *cells(x[-held:] / 255, x[:-held], test))
     for name, new in rows(x, given):
-        print(line(name, new, x, test), flush=True)
+        table.row(name, *cells(new, x, test))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
 """A codec of photographs beside JPEG, WebP and AVIF, as Pillow writes them.
 
-    python -m benchmarks.lossy MODEL [FOLDER] --out curves
+    python -m benchmarks.lossy MODEL [FOLDER] --out curves [--json FOLDER]
 
-Writes curves.json, curves.png, and crops.png with a piece of each photograph near half a bit per
-pixel. Without a FOLDER the photographs are those of scikit-image and scikit-learn. Bits per pixel
-are those of whole files, headers included. A curve goes through the means over the photographs of
-bits per pixel and of what is measured, quality by quality.
+Writes curves.png, and curves-crops.png with a piece of each photograph near half a bit per pixel;
+prints what each codec reaches at some rates. Without a FOLDER the photographs are those of
+scikit-image and scikit-learn. Bits per pixel are those of whole files, headers included. A curve
+goes through the means over the photographs of bits per pixel and of what is measured, quality by
+quality.
 """
 
 import argparse
-import json
 import time
 from collections.abc import Callable
 from io import BytesIO
@@ -20,6 +20,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from PIL import Image
 
+from benchmarks.table import Table
 from diabolo import Codec, load, metrics
 
 RATES = np.round(np.arange(0.15, 1.501, 0.05), 2)
@@ -30,6 +31,7 @@ OTHERS: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     "AVIF": ((12, 20, 28, 36, 44, 52, 60, 68, 76, 84, 90), {}),
 }
 FINEST = 1.0  # between our qualities
+PLACES = {"psnr": 1, "ms_ssim": 4}  # of what is measured
 CROP, NEAR = 160, 0.5
 
 
@@ -155,6 +157,7 @@ def main() -> None:
     arguments.add_argument("model")
     arguments.add_argument("folder", type=Path, nargs="?")
     arguments.add_argument("--out", type=Path, default=Path("lossy"))
+    arguments.add_argument("--json", type=Path)
     given = arguments.parse_args()
     model, photos = load(given.model), photographs(given.folder)
     name = Path(given.model).stem
@@ -162,31 +165,21 @@ def main() -> None:
         name: lambda photo: by_model(model, name, photo)
     }
     makers |= {kind: lambda photo, kind=kind: by_pillow(kind, photo) for kind in OTHERS}
-    found, curves, seconds = {}, {}, {}
+    found, curves = {}, {}
+    heads = [f"{measure} at {rate:g} bits" for measure in ("dB", "MS-SSIM") for rate in SAID]
+    table = Table("lossy", ("codec", *heads, "seconds"), given.json)
     for codec, make in makers.items():
         begun = time.perf_counter()
         found[codec] = {title: make(photo) for title, photo in photos.items()}
-        seconds[codec] = time.perf_counter() - begun
+        spent = time.perf_counter() - begun
         each = [*found[codec].values()]
-        curves[codec] = {measure: mean_curve(each, measure) for measure in ("psnr", "ms_ssim")}
-        said = [f"{curves[codec]['psnr'][np.argmin(abs(RATES - r))]:.2f}" for r in SAID]
-        print(
-            codec,
-            "PSNR at",
-            *SAID,
-            "bits per pixel:",
-            *said,
-            f"({seconds[codec]:.0f} s)",
-            flush=True,
-        )
-    written = {
-        "rates": RATES.tolist(),
-        "curves": {c: {m: v.tolist() for m, v in both.items()} for c, both in curves.items()},
-        "points": {
-            c: {t: [p[:3] for p in some] for t, some in all_.items()} for c, all_ in found.items()
-        },
-    }
-    given.out.with_suffix(".json").write_text(json.dumps(written), encoding="utf-8")
+        curves[codec] = {measure: mean_curve(each, measure) for measure in PLACES}
+        said = [
+            "-" if np.isnan(value) else f"{value:.{places}f}"
+            for measure, places in PLACES.items()
+            for value in (curves[codec][measure][np.argmin(abs(RATES - r))] for r in SAID)
+        ]
+        table.row(codec, *said, f"{spent:.0f}")
     picture(curves, given.out.with_suffix(".png"))
     crops(found, photos, given.out.with_name(f"{given.out.name}-crops.png"))
 

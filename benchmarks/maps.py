@@ -1,4 +1,6 @@
-"""Maps of two numbers, without labels: python -m benchmarks.maps [--held] [--ways pca umap ours].
+"""Maps of two numbers, without labels.
+
+    python -m benchmarks.maps [--held] [--ways pca umap parametric ours] [--limit N]
 
 Each way is fitted on the 60,000 training digits and then places the 10,000 test digits. 5-NN: the
 share of these whose class most of the 5 nearest training digits on the map have, in percent;
@@ -7,7 +9,8 @@ neighbours; mse: of the test digits drawn again from their two numbers alone, pi
 minutes of the processor for the fit. With `--held` the last 10,000 training digits stand in for
 the test digits, and the first 50,000 are learnt from: by these figures the recipe was chosen.
 
-`umap` is umap-learn with its defaults and its `transform`; it is imported if it is installed.
+`umap` is umap-learn with its defaults and its `transform`, `parametric` its network (Keras); they
+are imported if they are installed. `--limit` takes the first training digits.
 `--out DIR` keeps checkpoints there, and from them a run that was ended goes on.
 """
 
@@ -35,13 +38,14 @@ def main() -> None:
     parser.add_argument("--held", action="store_true")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--limit", type=int)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--set", nargs="*", default=[], help="of ours: parameter=number")
     parser.add_argument("--json", type=Path, metavar="FOLDER", help="keep the table there")
     options = parser.parse_args()
     x, y = read_split("train")
     t, labels = (x[50_000:], y[50_000:]) if options.held else read_split("test")
-    x, y = (x[:50_000], y[:50_000]) if options.held else (x, y)
+    x, y = (a[: options.limit or (50_000 if options.held else None)] for a in (x, y))
     rows, tested = (a.reshape(len(a), -1) / np.float32(255) for a in (x, t))
     table = Table("maps", ["map", "5-NN, %", "trust", "mse", "minutes"], options.json)
     for name in options.ways:
@@ -78,6 +82,18 @@ def umap(options: Any) -> list[tuple[str, Callable[[np.ndarray], Way]]]:
     return [("UMAP", fitted)]
 
 
+def parametric(options: Any) -> list[tuple[str, Callable[[np.ndarray], Way]]]:
+    """umap-learn's network, with its defaults."""
+
+    def fitted(rows: np.ndarray) -> Way:
+        from umap.parametric_umap import ParametricUMAP
+
+        found = ParametricUMAP(random_state=options.seed).fit(rows)
+        return found.transform, None
+
+    return [("parametric UMAP", fitted)]
+
+
 def ours(options: Any) -> list[tuple[str, Callable[[np.ndarray], Way]]]:
     """The recipe."""
 
@@ -103,7 +119,7 @@ def ours(options: Any) -> list[tuple[str, Callable[[np.ndarray], Way]]]:
     return [(f"diabolo embed-2, seed {options.seed}", fitted)]
 
 
-WAYS = {"pca": pca, "umap": umap, "ours": ours}
+WAYS = {"pca": pca, "umap": umap, "parametric": parametric, "ours": ours}
 
 if __name__ == "__main__":
     main()

@@ -24,13 +24,14 @@ from diabolo import doctor
 from diabolo.cli import main
 from diabolo.data.mnist import read_split
 from diabolo.models import MODELS
-from diabolo.report import alarms
+from diabolo.report import alarms, gallery
 
 torch.set_num_threads(1)  # the nets here are tiny
 
 NETWORKS = ("dense", "conv", "subpixel")
 TOGETHER = [("VAE", "conv")]  # a model and a network that an article has together
-BROKEN, GALLERY = doctor.BROKEN, alarms._gallery  # see `judged` and `drawn`
+BROKEN = doctor.BROKEN  # see `judged`
+GALLERIES = {"diabolo.report.gallery": gallery, "diabolo.report.alarms._gallery": alarms._gallery}
 ALLOWANCE = 32 << 20  # bytes, see `limited`
 FEW = ("--test", "mnist:test:200")  # as many digits as the numbers of a small run need
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -100,6 +101,11 @@ def make_some(request):
     return maker(*request.param)
 
 
+def pytest_collection_finish():
+    """The garbage collector passes over modules and tests: each command `fit` would look there."""
+    gc.freeze()
+
+
 def run(*words):
     """The exit code of a command."""
     return main([str(word) for word in words])
@@ -156,13 +162,15 @@ def _untouched() -> Iterator[None]:
 def few_steps_will_do(tmp_path_factory):
     """Models of the tests are saved however bad they are: most have had a few steps, not more.
 
-    What they keep of images is not in the user's cache, and pages of detectors have no pictures:
-    see `drawn`.
+    What they keep of images is not in the user's cache, and reports have no pictures: drawing
+    them takes most of the time of a small run (see `drawing`). Filters are tuned on one image.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.setattr(doctor, "BROKEN", frozenset())
-        patch.setattr("diabolo.report.alarms._gallery", lambda *_: [])
+        patch.setattr("diabolo.tasks.comparing.TUNING_PIXELS", 1)
+        for name in GALLERIES:
+            patch.setattr(name, lambda *_: [])
         yield
 
 
@@ -178,16 +186,20 @@ def judged(monkeypatch):
     monkeypatch.setattr(doctor, "BROKEN", BROKEN)
 
 
-@pytest.fixture
-def quick(monkeypatch):
-    """Reports without pictures: drawing them takes most of the time of a small run."""
-    monkeypatch.setattr("diabolo.report.gallery", lambda *_: [])
+@contextmanager
+def drawing():
+    """Reports have their pictures, as users' do."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, pictures in GALLERIES.items():
+            patch.setattr(name, pictures)
+        yield
 
 
 @pytest.fixture
-def drawn(monkeypatch):
-    """Pages of detectors have their pictures, as users' do."""
-    monkeypatch.setattr("diabolo.report.alarms._gallery", GALLERY)
+def drawn():
+    """As `drawing`, for a test."""
+    with drawing():
+        yield
 
 
 @pytest.fixture

@@ -82,7 +82,6 @@ def test_beyond_the_border_there_is_the_lowest_value(bounds, ground):
     assert y.max().item() == pytest.approx(0.5)
 
 
-@pytest.mark.usefixtures("quick")
 def test_its_parameters_are_set_on_the_command_line(tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 256, (60, 8, 8), np.uint8))
     how = "embed-32 --epochs 1 --corruption.angle 10 --corruption.stretch 0.1"

@@ -295,8 +295,10 @@ except errors.InputError:
 
 def test_the_public_names_come_when_asked_for():
     loaded = modules_after(
-        "import numpy as np; from diabolo import VAE, Autoencoder, load;"
-        "Autoencoder(epochs=1, device='cpu').fit(np.zeros((8, 4), np.uint8))"
+        "import numpy as np; from diabolo import VAE, Autoencoder, UMAPAutoencoder, load;"
+        "X = np.zeros((8, 8, 8), np.uint8); X[::2] = 1;"
+        "UMAPAutoencoder(latent_dim=2, epochs=1, device='cpu').fit(X);"
+        "Autoencoder(network='gdn', epochs=1, device='cpu').fit(X)"
     )
     assert {"torch", "sklearn"} <= loaded
     assert not loaded & {"matplotlib", "torch._dynamo"}

@@ -8,7 +8,7 @@ import pytest
 
 from diabolo.commands.training import fit
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("drawn")]
 
 
 def numbers(recipe, folder):

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import PLAIN, failed, run
+from conftest import PLAIN, drawing, failed, run
 from fastapi.testclient import TestClient
 from sklearn.utils.estimator_checks import check_estimator
 from torch import nn
@@ -215,9 +215,10 @@ def test_scikit_learns_checks(condition):
 def folder(tmp_path_factory):
     """A conditional VAE, trained on digits by the command line."""
     out = tmp_path_factory.mktemp("runs") / "cvae"
-    words = ["--condition", "labels", "--epochs", 20, "--limit", 2000, "--hidden", 128]
+    words = ["--condition", "labels", "--epochs", 15, "--limit", 1500, "--hidden", 128]
     words += ["--test", "mnist:test:200", "--learning-rate", 0.003, "--latent-dim", 4]
-    assert run("fit", "vae", *words, "--validation-fraction", 0.1, "--out", out) == 0
+    with drawing():
+        assert run("fit", "vae", *words, "--validation-fraction", 0.1, "--out", out) == 0
     return out
 
 

@@ -13,6 +13,7 @@ from diabolo import load
 from diabolo.tasks.evaluation import evaluate
 
 TEXT = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+SMALL = {"latent_dim": 3, "hidden": (8,), "epochs": 4, "random_state": 0, "device": "cpu"}
 USE = """
 import numpy as np, torch
 import sparse
@@ -23,16 +24,21 @@ print(load("model.safetensors", device="cpu").transform(X).tobytes().hex())
 """
 
 
-def test_the_example_of_a_model_is_one(tmp_path, monkeypatch):
+@pytest.fixture
+def kind(tmp_path, monkeypatch):
+    """The class that the example defines, in a module of the working folder."""
     (example,) = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
     (tmp_path / "sparse.py").write_text(example)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     from sparse import SparseAutoencoder
 
-    small = {"latent_dim": 3, "hidden": (8,), "epochs": 4, "random_state": 0, "device": "cpu"}
+    return SparseAutoencoder
+
+
+def test_the_example_of_a_model_is_one(kind):
     X = floats()
-    plain, sparse = (SparseAutoencoder(sparsity=s, **small).fit(X) for s in (0.0, 1.0))
+    plain, sparse = (kind(sparsity=s, **SMALL).fit(X) for s in (0.0, 1.0))
     size = [np.abs(model.transform(X)).mean() for model in (plain, sparse)]
     assert size[1] < size[0]
     found = evaluate(sparse, X)["test"]
@@ -42,7 +48,13 @@ def test_the_example_of_a_model_is_one(tmp_path, monkeypatch):
     assert sparse.loss_unit_ == "nats per sample"
     sparse.save("model.safetensors")
     assert load("model.safetensors").kind == "SparseAutoencoder", "defined after ours were read"
+
+
+@pytest.mark.stress
+def test_the_example_is_loaded_elsewhere(kind, tmp_path):
+    model = kind(**SMALL).fit(floats())
+    model.save("model.safetensors")
     told = subprocess.run(
         [sys.executable, "-c", USE], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    assert told.stdout.strip() == sparse.transform(X).tobytes().hex()
+    assert told.stdout.strip() == model.transform(floats()).tobytes().hex()

@@ -40,11 +40,10 @@ def command(tmp_path_factory):
 
 @pytest.fixture(scope="module", autouse=True)
 def plain():
-    """Reports without pictures, which take most of the time; one thread, as processes fork."""
+    """The loss is not drawn; one thread, as processes fork."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("diabolo.report.gallery", lambda *_: [])
         patch.setattr("diabolo.report.draw_loss", lambda *_: None)
         yield
     torch.set_num_threads(threads)

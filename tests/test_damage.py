@@ -11,7 +11,7 @@ from PIL import Image
 
 from diabolo import Autoencoder
 from diabolo.corruption import Blur, GaussianNoise, Jpeg, Scratches, jpeg
-from diabolo.data import read
+from diabolo.data import mapped, read
 from diabolo.data.photofile import Photograph, read_photograph, write_photograph
 from diabolo.errors import InputError
 from diabolo.gaps import smoothed
@@ -213,6 +213,22 @@ def test_the_command_fills_photographs_by_masks_of_their_names(file, filler, tmp
     all_of_them = ("--mask", tmp_path / "masks", "--out", tmp_path / "out")
     assert run("denoise", file, tmp_path / "in", *all_of_them) == 0
     np.testing.assert_array_equal(read(tmp_path / "out" / "a.png").array, output)
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_an_array_on_disk_is_filled_in_parts_by_a_mask_for_all_or_for_each(
+    count, file, filler, tmp_path, monkeypatch
+):
+    images, masks = waves(5, 1, 5, 24, seed=6), np.zeros((count, 5, 24), np.uint8)
+    masks[:, 2, 3:9] = 255  # of as many rows as there are images
+    np.save(tmp_path / "x.npy", images)
+    np.save(tmp_path / "masks.npy", masks)
+    monkeypatch.setattr(mapped, "LARGE", 500)
+    monkeypatch.setattr(mapped, "ROWS", 2)
+    words = ("--mask", tmp_path / "masks.npy", "--out", tmp_path / "out.npy")
+    assert run("denoise", file, tmp_path / "x.npy", *words) == 0
+    wanted = np.rint(fill(filler, images, np.broadcast_to(masks > 0, (5, 5, 24))))
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), wanted)
 
 
 def test_a_filled_photograph_keeps_its_form(file, tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import GALLERY, failed, run
+from conftest import drawing, failed, run
 from PIL import Image
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.metrics import roc_auc_score
@@ -16,7 +16,7 @@ from diabolo import AnomalyDetector, Autoencoder, figures, load
 from diabolo.data import write
 from diabolo.data.sources import FORMS
 from diabolo.errors import InputError
-from diabolo.tasks import conformal, criteria
+from diabolo.tasks import conformal, criteria, shift
 
 RECIPE = """
 [model]
@@ -74,8 +74,7 @@ def place(tmp_path_factory):
 @pytest.fixture(scope="module")
 def zeros(place):
     file = place / "zeros.safetensors"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("diabolo.report.alarms._gallery", GALLERY)  # its page is looked at
+    with drawing():  # its page is looked at
         assert run("detect", "fit", place / "small.toml", place / "zeros.npy", "--out", file) == 0
     return file
 
@@ -143,6 +142,29 @@ def test_a_batch_is_judged_at_a_rate_of_false_discoveries(place, table, tmp_path
     assert not found.all()
 
 
+def test_normal_samples_that_are_mixed_otherwise_are_weighed(place, table, tmp_path, capsys):
+    random, rates = np.random.default_rng(0), []
+    for _ in range(20):  # of two sorts of normal samples the one with lower scores becomes common
+        few, many = random.random(1000) < 0.3, random.random(500) < 0.9
+        known, scores = (-3.0 * sort + random.normal(size=len(sort)) for sort in (few, many))
+        others, codes = (3.0 * s[:, None] + random.normal(size=(len(s), 2)) for s in (few, many))
+        own, weights = shift.ratios(codes, others)
+        plain = shift.weighted(scores, np.ones(500), known, np.ones(1000))
+        np.testing.assert_allclose(plain, conformal.p_values(np.sort(known), scores))
+        weighed = shift.weighted(scores, own, known, weights)
+        rates.append([(p <= 0.1).mean() for p in (plain, weighed)])
+    plain_rate, rate = np.mean(rates, axis=0)
+    assert plain_rate > 0.2
+    assert rate == pytest.approx(0.1, abs=0.03)
+    words = ("detect", "score", table, place / "new.csv", "--out", tmp_path / "out")
+    assert run(*words, "--reweigh", place / "benign.csv") == 0
+    assert "as far as the weights of 250 normal samples are right." in capsys.readouterr().out
+    X, normal = (pd.read_csv(place / f"{name}.csv").to_numpy() for name in ("new", "benign"))
+    found = shift.p_values(load(table), X, normal)
+    np.testing.assert_array_equal(flagged(tmp_path / "out" / "scores.csv"), found <= 0.1)
+    assert found.min() < 0.1 < found.max()
+
+
 def test_feedback_calibrates_anew(place, table, tmp_path, capsys):
     fine, file = tmp_path / "fine.csv", tmp_path / "d.safetensors"
     pd.read_csv(place / "new.csv")[-9:].to_csv(fine, index=False)
@@ -201,7 +223,6 @@ def test_the_doctor_is_heard(place, tmp_path, capsys):
     assert "flagged: the 10 samples that calibrated" in capsys.readouterr().out
 
 
-@pytest.mark.usefixtures("quick")
 def test_what_a_run_was_trained_on_guarantees_nothing(place, tmp_path, capsys):
     words = ("--data", place / "zeros.npy", "--limit", 300, "--seed", 0, "--epochs", 1)
     assert run("fit", place / "small.toml", *words, "--out", tmp_path / "run") == 0
@@ -399,6 +420,8 @@ MISTAKES = {
     " more, of which some are held out.",
     "fit D empty --out o.safetensors": "empty is a folder without images",
     "score none.safetensors mixed.npz --out o": f"none.safetensors {ABSENT}",
+    "score D mixed.npz --out o --fdr 0.1 --reweigh fresh.npy": "Give --fdr or --reweigh, not"
+    " both.",
     "score M mixed.npz --out o": "model.safetensors is a model and no detector: make one with"
     " diabolo detect fit model.safetensors DATA.",
     "score D empty --out o": "empty is a folder without images",

@@ -1,6 +1,7 @@
 """Engines give the answers of a single process; large tables stream; a device is checked."""
 
 import copy
+import os
 import pickle
 import sys
 
@@ -130,6 +131,14 @@ def test_ray_gives_the_codes_of_one_process(place, monkeypatch, capsys):
     )
 
 
+@pytest.mark.stress
+@pytest.mark.filterwarnings("ignore")
+def test_a_worker_of_ray_that_dies_again_and_again_ends_the_work():
+    pytest.importorskip("ray")
+    with pytest.raises(InputError, match="A worker of Ray died, also when it was begun again"):
+        list(engines.mapper("ray")(os._exit, [9, 9]))
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_codes_are_written_in_parts(suffix, tmp_path, monkeypatch):
     pandas = pytest.importorskip("pandas")
@@ -196,7 +205,7 @@ def test_a_large_table_with_gaps_or_words_is_read_as_before(tmp_path, monkeypatc
             data.read(tmp_path / name / "parts")
 
 
-def test_what_is_drawn_to_test_from_a_large_file_is_said(tmp_path, monkeypatch, capsys, quick):
+def test_what_is_drawn_to_test_from_a_large_file_is_said(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(mapped, "LARGE", 1000)
     np.save(tmp_path / "x.npy", IMAGES)
     run("fit", "ae", "--data", tmp_path / "x.npy", "--out", tmp_path / "r", "--epochs", 1)

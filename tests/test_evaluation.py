@@ -74,6 +74,7 @@ def test_units_of_a_table_leave_the_network_where_it_is(monkeypatch):
     np.testing.assert_array_equal(in_units(model, X), model.net_.scaling(torch.from_numpy(X)))
 
 
+@pytest.mark.usefixtures("drawn")
 def test_metrics_figures_and_words_come_from_one_pass(tmp_path, digits):
     recipe = Recipe("one", "")
     model = Autoencoder(**SMALL, corruption=GaussianNoise(0.3)).fit(digits)

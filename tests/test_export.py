@@ -78,7 +78,8 @@ def test_onnx_is_used_in_a_browser(folder, detector, digits):
     np.testing.assert_array_equal(found["anomaly"], detector.predict(digits) < 0)
 
 
-def test_a_model_stays_as_it_is(digits, tmp_path, untouched):
+def test_a_model_stays_as_it_is(digits, tmp_path, untouched, monkeypatch):
+    only(monkeypatch, "model")
     model = Autoencoder(**SMALL).fit(digits)
     model.net_.train()
     before = {name: tensor.clone() for name, tensor in model.net_.state_dict().items()}
@@ -213,7 +214,7 @@ def test_mistakes_get_a_sentence(detector, tmp_path, capsys, monkeypatch):
     assert "needs onnxruntime: pip install" in failed(capsys, *words, tmp_path / "out")
 
 
-def test_the_command_tries_a_run_on_its_own_data(tmp_path, capsys, quick):
+def test_the_command_tries_a_run_on_its_own_data(tmp_path, capsys):
     out = tmp_path / "run"
     assert run("fit", "ae-32-fast", "--out", out, "--limit", 200, "--epochs", 1, *FEW) == 0
     capsys.readouterr()
@@ -264,11 +265,11 @@ def test_distances_to_what_is_kept(criterion, to, digits, tmp_path):
 @pytest.mark.stress
 @pytest.mark.parametrize("to", formats.FORMATS)
 @pytest.mark.parametrize("sides", [1, 3])
-def test_signals_and_volumes(sides, to, tmp_path):
+@pytest.mark.parametrize("network", ["conv", "unet"])  # whose layers have no biases
+def test_signals_and_volumes(network, sides, to, tmp_path):
     X = np.random.default_rng(0).random((40, 2, *[8] * sides), dtype=np.float32)
-    model = Autoencoder(
-        network="conv", dimensions=sides, hidden=(3,), latent_dim=2, epochs=1, random_state=0
-    ).fit(X)
+    own = {"network": network, "latent_dim": 2 if network == "conv" else None}
+    model = Autoencoder(dimensions=sides, hidden=(3,), epochs=1, random_state=0, **own).fit(X)
     proof = diabolo.export(model, tmp_path / "out", to, X=X)
     found = [off for file in proof["files"].values() for off in file["difference"].values()]
     assert max(found) <= 1e-5

@@ -361,7 +361,6 @@ def test_metrics_have_its_own_names_and_no_others(kind, network, digits):
 
 
 @each
-@pytest.mark.usefixtures("quick")
 def test_a_run_tells_its_terms_and_the_page_opens_it(kind, tmp_path):
     recipe = tmp_path / "small.toml"
     recipe.write_text(

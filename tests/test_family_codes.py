@@ -413,7 +413,6 @@ def test_its_codes_come_from_the_prior_that_it_has(make, digits):
         assert model.net_.bottleneck.prior().size == 4
 
 
-@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("kind", OWN)
 def test_a_recipe_makes_a_run_that_the_studio_opens(kind, tmp_path, digits):
     (tmp_path / "small.toml").write_text(RECIPE.format(kind=kind), encoding="utf-8")

@@ -330,7 +330,7 @@ def test_one_photograph_by_a_level_goes_where_it_is_said(folder, tmp_path, capsy
     np.testing.assert_allclose(clean, again, atol=0.51)
 
 
-def test_an_array_on_disk_is_cleaned_in_parts_as_in_memory(tmp_path, monkeypatch):
+def test_an_array_on_disk_is_cleaned_in_parts_as_in_memory(tmp_path, monkeypatch, capsys):
     images = np.random.default_rng(0).integers(0, 256, (5, 20, 24), np.uint8)
     np.save(tmp_path / "x.npy", images)
     words = ("denoise", "photo", tmp_path / "x.npy", "--level", 20, "--out")
@@ -341,6 +341,9 @@ def test_an_array_on_disk_is_cleaned_in_parts_as_in_memory(tmp_path, monkeypatch
     found, wanted = (np.load(tmp_path / f"{name}.npy") for name in ("parts", "whole"))
     np.testing.assert_array_equal(found, wanted)
     assert (tmp_path / "parts.npy-comparison.png").is_file()
+    assert run(*words, tmp_path / "some.npy", "--corrupt") == 0
+    assert "Of 5 test samples the first 2 are used" in capsys.readouterr().err
+    assert len(np.load(tmp_path / "some.npy")) == 2
 
 
 def test_an_interrupt_and_a_full_disk_leave_nothing(folder, tmp_path, monkeypatch, capsys):

@@ -391,7 +391,6 @@ def test_the_odd_cell_is_named_with_what_would_have_been_normal():
     assert set(np.argsort(scores)[:2]) == {0, 1}
 
 
-@pytest.mark.usefixtures("quick")
 def test_from_the_command_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     TABLE.to_csv("people.csv", index=False, sep=";", decimal=",")

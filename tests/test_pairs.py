@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import run
+from conftest import drawing, run
 from PIL import Image
 
 import diabolo.store
@@ -231,7 +231,8 @@ def folder(pairs, tmp_path_factory):
     """A run on the pairs in folders."""
     out = tmp_path_factory.mktemp("runs") / "run"
     words = ["--noisy", pairs / "noisy", "--clean", pairs / "clean", "--epochs", 2, "--out", out]
-    assert run("fit", "dae-32", *words) == 0
+    with drawing():
+        assert run("fit", "dae-32", *words) == 0
     return out
 
 
@@ -254,7 +255,6 @@ def test_images_are_paired_by_name_and_rows_by_number(pairs):
     np.testing.assert_array_equal(folders.noisy, rows.noisy)
 
 
-@pytest.mark.usefixtures("quick")
 def test_arrays_and_the_run_s_own_recipe_give_the_same_run(pairs, folder, tmp_path):
     words = ["--noisy", pairs / "noisy.npy", "--clean", pairs / "clean.npy", "--epochs", 2]
     assert run("fit", "dae-32", *words, "--out", tmp_path / "arrays") == 0
@@ -305,7 +305,6 @@ def test_a_run_on_pairs_can_be_used_again(folder, pairs, tmp_path, capsys):
     assert not (tmp_path / "no").exists()
 
 
-@pytest.mark.usefixtures("quick")
 def test_an_interrupted_run_on_pairs_goes_on(folder, pairs, tmp_path, monkeypatch):
     out, note = tmp_path / "run", Fit._note
 
@@ -322,7 +321,6 @@ def test_an_interrupted_run_on_pairs_goes_on(folder, pairs, tmp_path, monkeypatc
     assert history(out) == history(folder)
 
 
-@pytest.mark.usefixtures("quick")
 def test_the_corruption_of_the_recipe_is_off_unless_it_is_asked_for(pairs, tmp_path, capsys):
     words = ["--noisy", pairs / "noisy.npy", "--clean", pairs / "clean.npy", "--epochs", 1]
     off = "The noise is that of the pairs: the recipe's own corruption is off."
@@ -344,7 +342,6 @@ def test_the_corruption_of_the_recipe_is_off_unless_it_is_asked_for(pairs, tmp_p
         assert repr(fitted.corruption) == repr(kept)
 
 
-@pytest.mark.usefixtures("quick")
 def test_validation_keeps_pairs_together(pairs, tmp_path):
     for validation, held in (("first 10%", 49), ("test", 54)):
         (tmp_path / "own.toml").write_text(
@@ -361,7 +358,6 @@ def test_validation_keeps_pairs_together(pairs, tmp_path):
             assert value == pytest.approx(numbers(out)["test"]["mse"], rel=1e-4)
 
 
-@pytest.mark.usefixtures("quick")
 def test_what_has_no_partner_is_named_and_the_rest_is_used(pairs, tmp_path, capsys):
     for name in ("noisy", "clean"):
         shutil.copytree(pairs / name, tmp_path / name)
@@ -497,7 +493,6 @@ def test_a_mistaken_recipe_gets_its_sentence(data, sentence, tmp_path, capsys):
     assert failed(capsys, "fit", path) == f"diabolo: {path}: {sentence}"
 
 
-@pytest.mark.usefixtures("quick")
 def test_pairs_without_noise_are_no_error(pairs, tmp_path):
     shutil.copytree(pairs / "clean", tmp_path / "clean")
     words = ["--noisy", tmp_path / "clean", "--clean", pairs / "clean", "--epochs", 1]

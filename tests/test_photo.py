@@ -6,7 +6,7 @@ import tomllib
 import numpy as np
 import pytest
 import torch
-from conftest import failed, run
+from conftest import drawing, failed, run
 from PIL import Image
 from torch import nn
 
@@ -219,7 +219,9 @@ def trained(tmp_path_factory):
     folder_of(path / "photos", photos)
     words = ("--patches", 240, "--patch-size", 16, "--hidden", "8,8")
     words += ("--epochs", 8, "--learning-rate", 0.01, "--batch-size", 8)
-    assert run("fit", "photo-dae", "--data", path / "photos", *words, "--out", path / "run") == 0
+    words = ["--data", path / "photos", *words, "--out", path / "run"]
+    with drawing():
+        assert run("fit", "photo-dae", *words) == 0
     return path
 
 

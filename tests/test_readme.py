@@ -70,9 +70,10 @@ def commands(page):
 @SIZES
 def test_commands_run(tmp_path, monkeypatch, request, whole):
     monkeypatch.chdir(tmp_path)
-    if not whole:
-        request.getfixturevalue("quick")
-        monkeypatch.setattr(sources, "read_split", fewer(2000, 2000))
+    if whole:
+        request.getfixturevalue("drawn")
+    else:
+        monkeypatch.setattr(sources, "read_split", fewer(1000, 300))
     monkeypatch.setattr(uvicorn.Server, "run", lambda server, sockets: None)  # would not end
     listed = commands(README)
     assert len(listed) > 8

@@ -4,7 +4,7 @@ from base64 import b64decode
 
 import numpy as np
 import pytest
-from conftest import FEW, look_as, needs_browser
+from conftest import FEW, drawing, look_as, needs_browser
 from selenium.webdriver.support.ui import WebDriverWait
 
 from diabolo import Autoencoder, report
@@ -15,20 +15,23 @@ from diabolo.recipes import read
 from diabolo.report import verdict
 from diabolo.tasks.evaluation import outcome
 
+OTHERS = [
+    pytest.param(*look, marks=pytest.mark.stress) for look in (("light", 390), ("dark", 1280))
+]
+LOOKS = [("light", 1280), ("dark", 390), *OTHERS]
+
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report") / "run"
-    return (
+    with drawing():
         fit("vae-conv", parameters={"epochs": 1}, limit=128, test=FEW[1], out=folder)
-        / "report.html"
-    )
+    return folder / "report.html"
 
 
 @needs_browser
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-@pytest.mark.parametrize("width", [390, 1280])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("scheme", "width"), LOOKS)
 def test_page_in_a_browser(browser, page, width, scheme):
     look_as(browser, width, scheme)
     browser.get(page.as_uri())

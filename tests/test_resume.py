@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import drawing
 from filelock import FileLock
 from sklearn.base import clone
 from torch import nn
@@ -56,16 +57,16 @@ CASES = {  # a model and how many digits it is trained on
     "dense, noise, early stopping": lambda: (
         Autoencoder(
             latent_dim=8,
-            hidden=(128,),
+            hidden=(32,),
             corruption=GaussianNoise(0.5),
-            epochs=12,
+            epochs=6,
             schedule="one_cycle",
             learning_rate=5e-3,
             validation_fraction=0.1,
             early_stopping=2,
             **COMMON,
         ),
-        600,
+        300,
     ),
     "conv, noise, early stopping": lambda: (
         Autoencoder(
@@ -244,7 +245,7 @@ def test_thirty_killed_trainings_go_on_exactly(uninterrupted, tmp_path, capsys):
 def test_the_last_two_are_kept_and_are_models(tmp_path):
     case = "dense, noise, early stopping"
     with pytest.raises(Stop):
-        train(case, tmp_path, stopping(200, every=10))
+        train(case, tmp_path, stopping(50, every=10))
     assert {path.name for path in tmp_path.iterdir()} == {CHECKPOINT, PREVIOUS}
     x = read_split("test")[0][:5]
     now, before = (load(tmp_path / name) for name in (CHECKPOINT, PREVIOUS))
@@ -402,22 +403,24 @@ def model_of(folder):
 def command(tmp_path_factory):
     """What fits a table, one column of which is constant: its name is in a finding."""
     table = tmp_path_factory.mktemp("data") / "table.csv"
-    rows = np.random.default_rng(0).normal(size=(2000, 20))
+    rows = np.random.default_rng(0).normal(size=(400, 20))
     rows[:, 3] = 7
     header = ",".join(f"column{i}" for i in range(20))
     np.savetxt(table, rows, delimiter=",", header=header, comments="")
-    words = "--epochs 12 --batch-size 16 --early-stopping none --device cpu"
+    words = "--epochs 6 --batch-size 16 --early-stopping none --device cpu"
     return ["fit", "ae", "--data", str(table), *words.split()]
 
 
 @pytest.fixture(scope="module", params=[False, pytest.param(True, marks=pytest.mark.stress)])
 def pictures(request):
     """Whether the reports have pictures, which take most of the time."""
-    with pytest.MonkeyPatch.context() as patch:
-        if not request.param:
-            patch.setattr("diabolo.report.gallery", lambda *_: [])
+    if request.param:
+        with drawing():
+            yield True
+    else:
+        with pytest.MonkeyPatch.context() as patch:
             patch.setattr("diabolo.report.draw_loss", lambda *_: None)
-        yield request.param
+            yield False
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import csv
 
 import numpy as np
 import pytest
-from conftest import SMALL, failed, floats, run
+from conftest import SMALL, drawing, failed, floats, run
 
 from diabolo import AnomalyDetector, Autoencoder, data
 from diabolo.data import Windows
@@ -157,7 +157,9 @@ def trained(tmp_path_factory):
     odd.loc[100, "volt"] = 9
     odd.drop(index=range(50, 55)).to_csv(folder / "odd.csv", index=False)
     words = ("--window", 16, "--step", 4, "--network", "conv", "--epochs", 2, "--hidden", 4)
-    assert run("fit", "ae", "--data", folder / "series.csv", *words, "--out", folder / "run") == 0
+    words += ("--data", folder / "series.csv", "--out", folder / "run")
+    with drawing():
+        assert run("fit", "ae", *words) == 0
     return folder
 
 

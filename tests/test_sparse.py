@@ -130,7 +130,7 @@ def test_a_known_dictionary_is_found():
     draw = np.random.default_rng(0)
     truth = draw.normal(size=(40, 16)).astype(np.float32)
     truth /= np.linalg.norm(truth, axis=1, keepdims=True)
-    z = draw.random((6000, 40), dtype=np.float32) * (draw.random((6000, 40)) < 0.05)
+    z = draw.random((4000, 40), dtype=np.float32) * (draw.random((4000, 40)) < 0.05)
     model = TopKSAE(
         latent_dim=40,
         k=3,

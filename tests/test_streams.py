@@ -52,6 +52,7 @@ def test_a_use_of_a_file_on_disk_is_that_of_memory(use, place, monkeypatch, caps
     assert results[0][0] or use == "neighbours"
 
 
+@pytest.mark.usefixtures("drawn")
 def test_fit_on_a_file_on_disk(place, monkeypatch):
     monkeypatch.setattr(mapped, "LARGE", 4000)
     run = training.fit(

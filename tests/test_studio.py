@@ -14,7 +14,7 @@ import threading
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -230,7 +230,7 @@ def test_the_odd_cell_of_a_mixed_row_is_named_and_gaps_are_filled(tmp_path):
     x = draw.normal(size=400).round(3)
     table = pandas.DataFrame({"x": x, "twice": 2 * x, "sign": np.where(x > 0, "plus", "minus")})
     table["day"] = pandas.Timestamp("2020-01-01") + pandas.to_timedelta(np.rint(9 * x), "D")
-    model = Autoencoder(hidden=(16,), latent_dim=2, epochs=60, random_state=0)
+    model = Autoencoder(hidden=(16,), latent_dim=2, epochs=20, random_state=0)
     detector = AnomalyDetector(model, random_state=0).fit(table)
     detector.save(tmp_path / "d.safetensors")
     with TestClient(create_app(Service(tmp_path))) as client:
@@ -767,7 +767,6 @@ def wait(ask, *states, seconds=90):
     raise AssertionError(state)
 
 
-@pytest.mark.usefixtures("quick")
 def test_a_training_becomes_the_run_that_the_command_line_makes(tmp_path, digits):
     np.save(tmp_path / "x.npy", digits[:400])
     with TestClient(create_app(Service(tmp_path))) as client:
@@ -892,11 +891,33 @@ def test_a_signal_ends_it_cleanly_with_the_training_kept(server, how, digits):
 STRESSED = pytest.param("examples,coverage,fuzzing", 100, marks=pytest.mark.stress)
 
 
+@contextmanager
+def listening(app, **options):
+    """An application that listens, in a thread; gives the host and port."""
+    config = uvicorn.Config(app, lifespan="off", log_level="warning", **options)
+    server, listener = uvicorn.Server(config), socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        yield listener.getsockname()
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+@pytest.fixture
+def address(root, tmp_path):
+    """The address of a service in a copy of the folder."""
+    service = Service(shutil.copytree(root, tmp_path / "own"))
+    with listening(create_app(service), http=connections.Patient) as (host, port):
+        yield f"http://{host}:{port}"
+    service.close()
+
+
 @pytest.mark.parametrize(("phases", "examples"), [("examples,fuzzing", 2), STRESSED])
-def test_the_whole_api_answers_as_it_is_described(server, phases, examples, tmp_path):
+def test_the_whole_api_answers_as_it_is_described(address, phases, examples, tmp_path):
     """Of samples it is described that they are numbers, not how many the model takes."""
-    address = server[0]
-    asked(address, "/api/health")
     found = subprocess.run(
         [
             *(Path(sys.executable).with_name("st"), "run", f"{address}/api/openapi.json"),
@@ -971,24 +992,14 @@ def test_connections_of_which_nothing_comes_are_ended(monkeypatch):
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"there"})
 
-    config = uvicorn.Config(app, http=connections.Patient, lifespan="off", log_level="warning")
-    server, listener = uvicorn.Server(config), socket.create_server(("127.0.0.1", 0))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    address = listener.getsockname()
-    idle = [socket.create_connection(address) for _ in range(12)]
-    try:
+    with listening(app, http=connections.Patient) as address, ExitStack() as ended:
+        idle = [ended.enter_context(socket.create_connection(address)) for _ in range(12)]
         with urllib.request.urlopen(f"http://127.0.0.1:{address[1]}/", timeout=5) as answer:
             assert answer.read() == b"there"
         for connection in idle:
             connection.settimeout(5)
             with suppress(ConnectionResetError):
                 assert connection.recv(1) == b""
-    finally:
-        server.should_exit = True
-        thread.join()
-        for connection in [listener, *idle]:
-            connection.close()
 
 
 def test_a_model_that_is_slow_to_read_holds_no_other(root, monkeypatch):

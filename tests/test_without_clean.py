@@ -158,6 +158,7 @@ def folder_of(path, images):
 SMALL = ("--hidden", "8,8", "--epochs", "2", "--patch-size", "16", "--learning-rate", "5e-3")
 
 
+@pytest.mark.usefixtures("drawn")
 def test_fit_without_clean_in_colour_and_denoise(tmp_path, capsys):
     clean = np.stack([shapes(6, 60, 70, seed=s) for s in range(3)], -1)
     noisy = folder_of(tmp_path / "noisy", with_noise(clean, 0))

@@ -65,8 +65,13 @@ class Autoregressive(nn.Module):
     def sample(self, n: int, generator: Generator, temperature: float = 1.0) -> Tensor:
         """Codes (n, K), of numbers drawn one place after the other, for all n at once."""
         numbers = torch.zeros(n, self.places, dtype=torch.int64, device=self.bias.device)
+        known = self.bias.new_zeros(n, *self.first.weight.shape[:2])  # of the places so far
         for place in range(self.places):
-            chances = (self.logits(numbers)[:, place] / max(temperature, TINY)).softmax(1)
+            at = slice(place, place + 1)
+            known[:, place] = self.first(F.embedding(numbers, self.seen).flatten(1), at)
+            hidden = known[:, place] + self.second(known.flatten(1).relu(), at)
+            logits = hidden.relu() @ self.weight.t() + self.bias[place]
+            chances = (logits / max(temperature, TINY)).softmax(1)
             drawn = torch.multinomial(chances.to(generator.device), 1, generator=generator)
             numbers[:, place] = drawn.squeeze(1).to(numbers.device)
         return self.codes(numbers).to(generator.device)
@@ -85,8 +90,11 @@ class _Masked(nn.Module):
         self.bias = nn.Parameter(torch.zeros(places * units))
         self.diagonal = 0 if itself else -1
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, at: slice = slice(None)) -> Tensor:
+        """The units of all places side by side, or of some alone."""
         places, units = self.weight.shape[:2]
-        seen = self.weight.new_ones(places, places).tril(self.diagonal)
-        weight = self.weight * seen[:, None, :, None]
-        return F.linear(x, weight.reshape(places * units, -1), self.bias)
+        seen = self.weight.new_ones(places, places).tril(self.diagonal)[at]
+        weight = self.weight[at] * seen[:, None, :, None]
+        return F.linear(
+            x, weight.flatten(0, 1).flatten(1), self.bias.view(places, units)[at].flatten()
+        )

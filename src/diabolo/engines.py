@@ -14,6 +14,7 @@ from diabolo.data.files import why
 from diabolo.data.mapped import Each, streamed
 from diabolo.errors import InputError
 
+LIMITS, RESTARTS = ("max_restarts", "max_task_retries"), 2  # of a worker; Ray's own: without end
 MISSING = 'The engine ray is not installed: pip install "diabolo[ray]".'
 
 
@@ -52,7 +53,7 @@ def _by_ray(function: Callable[[Any], Any], parts: Sequence[Any]) -> Iterator[An
     except ImportError:
         raise InputError(MISSING) from None
     for name in ("ray", "ray.data"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     began = not ray.is_initialized()
     if began:
         try:
@@ -72,12 +73,18 @@ def _by_ray(function: Callable[[Any], Any], parts: Sequence[Any]) -> Iterator[An
             fn_constructor_args=(function, there),
             compute=ray.data.ActorPoolStrategy(min_size=most, max_size=most),
             num_cpus=1,
+            ray_remote_args_fn=lambda: dict.fromkeys(LIMITS, RESTARTS),
         )
         for row in rows.iter_rows():
             found = pickle.loads(row["found"])
             if isinstance(found, InputError):
                 raise found
             yield found
+    except ray.exceptions.RayError as error:
+        raise InputError(
+            f"A worker of Ray died, also when it was begun again ({type(error).__name__}): it may"
+            " have had too little memory; with fewer processors there are fewer workers."
+        ) from None
     finally:
         if began:
             ray.shutdown()

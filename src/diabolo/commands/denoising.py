@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from diabolo.data.images import Found
     from diabolo.estimator import Estimator
     from diabolo.tasks.comparing import Denoised
+    from diabolo.tasks.filling import Masks
 
 TUNED = 20  # training images that filters are tuned on
 GROUP = 2**22  # bytes of images of a folder that are cleaned at a time
@@ -75,14 +76,13 @@ def denoise(
     ones, and what the classical filters make of some of them. Returns its lines and the paths.
     Raises as `reconstruct` does.
     """
-    import numpy as np
-
     from diabolo.data.sources import find_files
     from diabolo.tasks import comparing, filling, filters, whole
 
     fitted = runs.load_model(model, engine)
     _check(fitted, model, mask, level, corrupt=corrupt, ensemble=ensemble)
     drawn: dict[str, Any] = {"corrupt": corrupt, "seed": seed}
+    asked: dict[str, Any] = {"level": level, "ensemble": ensemble}
     if fitted.image_shape_ is None:
         return _rows(fitted, source, out, **drawn, engine=engine, force=force)
     out = runs.free_for_result(out, source, force=force)
@@ -93,8 +93,8 @@ def denoise(
         and (masks or whole.takes_any_size(fitted))
         and (files := image_files(source, out))
     ):
-        asked = {"masks": masks} if masks else {"level": level, "ensemble": ensemble}
-        return clean_files(fitted, files, out, picture, engine, **asked)
+        of_files = {"masks": masks} if masks else asked
+        return clean_files(fitted, files, out, picture, engine, **of_files)
     plain = not (mask or level is not None or ensemble or whole.takes_level(fitted))
     if plain and not corrupt and engine is None and kind_by_name(out) == "folder":
         many = find_files(source)
@@ -105,17 +105,17 @@ def denoise(
     if parts[0].on_disk:
         if plain:
             return _rows(fitted, source, out, **drawn, engine=engine, force=force)
-        if not (corrupt or masks):
-            both = [out, picture]
-            return _clean_array(fitted, parts[0], both, engine, level, ensemble=ensemble)
-        parts = [replace(parts[0], array=np.asarray(parts[0].array))]
+        if not corrupt:
+            return _clean_array(fitted, parts[0], masks, [out, picture], engine, **asked)
+        parts = [in_memory(parts[0])]
+        runs.tell(parts[0].told[-1:])
     if len(parts) > 1 and kind_by_name(out) != "folder":
         raise InputError(f"{source} has images of different sizes: give a folder as --out.")
     if masks is not None:
         parts = [masks.on(part) for part in parts]
     numbers = _tell_of(fitted, parts, level)
     done, failures = comparing.each(
-        parts, fitted, seed if corrupt else None, level, ensemble=ensemble, engine=engine
+        parts, fitted, seed if corrupt else None, engine=engine, **asked
     )
     table = list[str]()
     if corrupt:
@@ -168,21 +168,28 @@ def _clean_folder(model: "Estimator", files: "Found", out: Path, picture: Path) 
 def _clean_array(
     model: "Estimator",
     samples: Samples,
+    masks: "Masks | None",
     files: list[Path],
     engine: str | None,
-    level: float | None,
-    *,
-    ensemble: bool,
+    **asked: Any,
 ) -> Told:
-    """Images of one size that are on disk, a block at a time; the first of them are shown."""
-    from diabolo.engines import over
-    from diabolo.tasks import comparing, denoising
+    """Images of one size that are on disk, a block at a time; the first of them are shown.
 
-    few = [in_memory(samples, comparing.SHOWN)]
-    numbers = _tell_of(model, few, level)
-    shown, _ = comparing.each(few, model, None, level, ensemble=ensemble)
-    use = partial(denoising.denoise, model, level=level, ensemble=ensemble)
-    data.write(files[0], over(use, samples.array, engine), like=samples)
+    `asked` are the level and the ensemble of `denoising.denoise`.
+    """
+    from diabolo.engines import over
+    from diabolo.tasks import comparing, denoising, filling
+
+    few, array = in_memory(samples, comparing.SHOWN), samples.array
+    few = few if masks is None else masks.on(few)
+    numbers = _tell_of(model, [few], asked["level"])
+    shown, _ = comparing.each([few], model, None, **asked)
+    if masks is None:
+        use = partial(denoising.denoise, model, **asked)
+        output = over(use, array, engine)
+    else:
+        output = over(partial(filling.fill, model), array, engine, masks=masks.of_all(samples))
+    data.write(files[0], output, like=samples)
     return _ended(model, files, shown, samples.failures, **numbers)
 
 

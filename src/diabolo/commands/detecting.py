@@ -155,6 +155,11 @@ def score(
         Usage("--beside NORMAL"),
         "normal samples, such as those of detect fit: the nearest are shown beside each anomaly",
     ] = None,
+    reweigh: Annotated[
+        str | None,
+        Usage("--reweigh NORMAL"),
+        "normal samples that the model never saw: they calibrate, weighed to be mixed as INPUT is",
+    ] = None,
     engine: Engine = None,
     force: Annotated[bool, "replace earlier results in DIR"] = False,
 ) -> Told:
@@ -163,8 +168,8 @@ def score(
     Writes a folder with the scores of INPUT, a picture and a page, of images also the regions that
     are odd, as masks, of a series the intervals of time; returns a summary. With `fdr` the samples
     are judged together, by Benjamini and Hochberg's procedure, and the detector's own false-alarm
-    rate is not used. Raises `InputError` for a mistake, before anything is written, and
-    `IncompleteError` after the work if some files were bad.
+    rate is not used. `reweigh`: see `diabolo.tasks.shift`. Raises `InputError` for a mistake,
+    before anything is written, and `IncompleteError` after the work if some files were bad.
     """
     from diabolo.commands import alarms
 
@@ -175,13 +180,15 @@ def score(
     samples = runs.read_for(judge.model_, source)
     if fdr is not None and samples.series is not None:
         raise InputError("--fdr is for samples that do not depend on each other, not windows.")
-    normal = None if beside is None else replace(runs.read_for(judge.model_, beside), told=[])
-    if normal is not None and normal.series is not None:
-        raise InputError("--beside is for samples, not for the windows of a series.")
-    found = _judge(judge, samples, engine, fdr, normal)
+    if fdr is not None and reweigh is not None:
+        raise InputError("Give --fdr or --reweigh, not both.")
+    normal, others = (
+        _normal(judge, *option) for option in (("beside", beside), ("reweigh", reweigh))
+    )
+    found = _judge(judge, samples, engine, fdr, normal=normal, others=others)
     runs.tell_unlike(judge.model_, samples)
     flagged = found.answers[2]
-    verdict = _verdict(judge, flagged, fdr)
+    verdict = _verdict(judge, flagged, fdr, others)
     with folder_atomically(path) as folder, quietly():
         spans = alarms.write(folder, found, source, engine=engine, count=worst)
         alarms.write_page(folder, found, name=Path(detector).stem, of=source, story=verdict)
@@ -192,7 +199,7 @@ def score(
         samples=len(flagged),
         flagged=int(flagged.sum()),
         **rate,
-        calibrated_on=len(judge.calibration_scores_),
+        calibrated_on=len(judge.calibration_scores_ if others is None else others.array),
         files=written,
     )
     return complete(told, samples.failures)
@@ -321,12 +328,22 @@ def load_detector(file: str | Path, engine: str | None = None) -> "AnomalyDetect
     return loaded
 
 
+def _normal(detector: "AnomalyDetector", option: str, source: str | None) -> "Samples | None":
+    """The normal samples that an option names."""
+    found = None if source is None else replace(runs.read_for(detector.model_, source), told=[])
+    if found is not None and found.series is not None:
+        raise InputError(f"--{option} is for samples, not for the windows of a series.")
+    return found
+
+
 def _judge(
     detector: "AnomalyDetector",
     samples: "Samples",
     engine: str | None,
     fdr: float | None,
+    *,
     normal: "Samples | None",
+    others: "Samples | None",
 ) -> "Found":
     import numpy as np
 
@@ -337,24 +354,39 @@ def _judge(
     scores = over(detector.score_samples, samples.array, engine)
     p_values = detector.p_values_of(scores)
     flagged = scores < detector.offset_ if fdr is None else discoveries(p_values, fdr)
+    if others is not None:
+        from diabolo.tasks import shift
+
+        p_values = shift.p_values(detector, samples.array, others.array)
+        flagged = p_values <= detector.fitted_config_["false_alarm_rate"]
     places = np.arange(len(scores))
     return Found(detector, samples, places, scores, p_values, flagged, normal)
 
 
-def _verdict(detector: "AnomalyDetector", flagged: "np.ndarray", fdr: float | None) -> str:
+def _verdict(
+    detector: "AnomalyDetector",
+    flagged: "np.ndarray",
+    fdr: float | None,
+    others: "Samples | None",
+) -> str:
     """How many were flagged, in a sentence."""
     count, total, rate = int(flagged.sum()), len(flagged), detector.false_alarm_rate
+    flags = f"{count:,} of {total:,} flagged ({100 * count / total:.1f} %)"
+    if others is not None:
+        return (
+            f"{flags}, at a false-alarm rate of {100 * rate:.4g} % as far as the weights of"
+            f" {len(others.array):,} normal samples are right."
+        )
     if fdr is not None:
         sure = "that is not guaranteed" if detector.seen_ else "on average"
         share = f"of which at most {100 * fdr:.4g} % are normal, {sure}"
-        return f"{count:,} of {total:,} flagged ({100 * count / total:.1f} %), {share}."
+        return f"{flags}, {share}."
     if not isfinite(detector.offset_):
         held = len(detector.calibration_scores_)
         return (
             f"0 of {total:,} flagged: the {held} samples that calibrated the detector are too few"
             f" for a false-alarm rate of {100 * rate:.4g} %."
         )
-    flags = f"{count:,} of {total:,} flagged ({100 * count / total:.1f} %)"
     if detector.seen_:
         return (
             f"{flags}, at a false-alarm rate of {100 * rate:.4g} % that is not guaranteed: the"

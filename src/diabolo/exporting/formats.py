@@ -156,16 +156,28 @@ def _hushed(name: str) -> Iterator[None]:
 
 
 def _tidy(model: Any) -> None:
-    """Name the sides that vary; leave out where on this machine each operator came from."""
+    """Name the sides that vary; leave out where on this machine each operator came from.
+
+    And biases that the layers do not have: onnxscript adds zeros, in three dimensions of a shape
+    that no runtime takes.
+    """
     model.producer_name, model.producer_version = "diabolo", __version__
     for node in model.graph:
         node.metadata_props.clear()
+        if node.op_type == "Conv" and _expanded(*node.inputs[2:]):
+            node.replace_input_with(2, None)
     for value in (*model.graph.inputs, *model.graph.outputs):
         last = len(value.shape) - 1
         names = {0: "batch", last - 1: "height", last: "width"} | {0: "batch"}
         for axis, side in enumerate(value.shape):
             if not isinstance(side, int):
                 value.shape[axis] = names[axis]
+
+
+def _expanded(value: Any = None) -> bool:
+    return (
+        value is not None and (made := value.producer()) is not None and made.op_type == "Expand"
+    )
 
 
 def _lacking(error: BaseException) -> InputError:

@@ -67,8 +67,9 @@ class NeighbourCode(Bottleneck):
         z, draw = encoder(x), vars(self).get("draw")
         if generator is None or draw is None:
             return Code(z, z, {})
-        rows = rows_of(len(x), generator)
-        heads, tails = torch.compiler.disable(draw)(rows, generator)
+        if torch.compiler.is_compiling():  # which cannot follow it
+            draw = torch.compiler.disable(draw)
+        heads, tails = draw(rows_of(len(x), generator), generator)
         risen = min(1.0, step / (RISE * self.steps)) if self.training else 1.0
         losses = own(self.cross_entropy(heads.float(), tails.float(), risen), generator)
         return Code(z, z, {"neighbours": (self.weight, losses.to(x.dtype))})

@@ -90,7 +90,8 @@ class Norm(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.beta = nn.Parameter(torch.ones(channels))
-        self.gamma = nn.Parameter(0.01 * torch.eye(channels) + 5e-4)
+        apart = torch.full((channels, channels), 5e-4)
+        self.gamma = nn.Parameter(apart.fill_diagonal_(0.0105))
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(x.abs(), self.gamma.abs()[..., None, None], self.beta.abs() + FLOOR)

@@ -8,6 +8,7 @@ holes that are wider than those there were there, it changes little in the middl
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import PurePath
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 
 from diabolo.data import Samples
+from diabolo.data.mapped import OnDisk, streamed
 from diabolo.data.photofile import Photograph
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
@@ -28,13 +30,18 @@ def fill(model: Estimator, images: Any, masks: Any = None) -> Any:
 
     `images` are as for `denoise`. Gaps are the pixels that are NaN, and those where `masks` are
     true, (H, W) or (N, H, W). Raises `InputError` where a gap is all of an image, or the model has
-    not learnt to fill.
+    not learnt to fill. Images on disk are filled a block at a time.
     """
     if not model.net_.fills:
         raise InputError(
             "The model has not learnt to fill: fit one with corruption='scratches'"
             " (--corruption scratches)."
         )
+    if isinstance(images, OnDisk):
+        every = (
+            masks if masks is None else np.broadcast_to(masks, (len(images), *images.shape[-2:]))
+        )
+        return streamed(partial(fill, model), images, masks=every)
     given = np.asarray(as_rows(images))
     array = given.astype(np.float32) if masks is None else erased(given, np.asarray(masks))
     gaps = np.isnan(array)
@@ -87,10 +94,16 @@ class Masks:
             raise InputError(f"The mask of {name} marks {what} of it: white is what to fill.")
         return mask
 
+    def of_all(self, part: Samples) -> np.ndarray:
+        """The masks (N, H, W) of images of one size."""
+        size, first = part.array.shape[-2:], part.names[0]
+        if len(self.found) == 1:
+            return np.broadcast_to(self.of(first, size), (len(part.array), *size))
+        return np.stack([self.of(name, size) for name in part.names])
+
     def on(self, part: Samples) -> Samples:
         """Images of one size, `noisy` with gaps where their masks are white."""
-        chosen = np.stack([self.of(name, part.array.shape[-2:]) for name in part.names])
-        return replace(part, noisy=erased(part.array, chosen))
+        return replace(part, noisy=erased(part.array, self.of_all(part)))
 
     def filled(self, model: Estimator, photograph: Photograph, name: str) -> Photograph:
         """A photograph filled, in its own form; its mask lies upright, as it is seen."""
