@@ -599,7 +599,7 @@ def test_drop_last_and_large_batches(make_some):
         make_some(batch_size=41, drop_last=True).fit(X)
 
 
-@pytest.mark.parametrize("schedule", ["constant", "one_cycle", "cosine"])
+@pytest.mark.parametrize("schedule", ["constant", "one_cycle", "cosine", "trapezoid"])
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
 def test_every_schedule_and_optimizer_trains(schedule, optimizer):
     model = Autoencoder(**SMALL | {"epochs": 20, "schedule": schedule, "optimizer": optimizer})

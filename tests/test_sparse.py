@@ -83,7 +83,8 @@ def test_atoms_have_length_one_and_a_tied_encoder_is_they(tied):
     model = fitted(TopKSAE, network=Dictionary(tied=tied))
     encoder, atoms = model.net_.encoder[0], model.net_.decoder[0]
     columns = atoms(torch.eye(20)) - atoms.bias
-    torch.testing.assert_close(columns.norm(dim=1), torch.ones(20))
+    for rows in (columns, atoms.weight):
+        torch.testing.assert_close(rows.norm(dim=1), torch.ones(20))
     if tied:
         x = torch.from_numpy(floats(5))
         torch.testing.assert_close(encoder(x), x @ columns.t() + encoder.bias)

@@ -459,7 +459,7 @@ def test_a_form_has_the_bounds_of_the_declaration():
     assert (fields["epochs"].choices, fields["hidden"].type) == (["auto"], "list")
     assert fields["learning_rate"].exclusive_minimum == 0
     assert fields["validation_fraction"].exclusive_maximum == 1
-    assert fields["schedule"].choices == ["constant", "one_cycle", "cosine"]
+    assert fields["schedule"].choices == ["constant", "one_cycle", "cosine", "trapezoid"]
     assert fields["corruption"].parts["gaussian"][0].value == "0.5"
     assert fields["hidden"].value == "32,64"
     assert all(field.help for field in fields.values())

@@ -168,6 +168,8 @@ def test_the_schedules():
     bottom = np.where(t < 0.3, 0.1 / 25, 0)
     expected = 0.1 + (bottom - 0.1) * (1 + np.cos(np.pi * rise)) / 2
     np.testing.assert_allclose(cycle, expected, atol=1e-12)
+    level = np.interp(t, [0, 0.1, 0.8, 1], [0.04, 1, 1, 0])
+    np.testing.assert_allclose(rates("trapezoid"), 0.1 * level, atol=1e-12)
 
 
 def test_a_schedule_spans_the_training_at_hand():

@@ -93,7 +93,8 @@ class Hyperparameters(Parameters):
         Annotated[float, Gt(0)], "Adam's epsilon, for the loss in nats per feature."
     ] = 1e-8
     schedule: Annotated[
-        Literal["constant", "one_cycle", "cosine"], "Learning rate over the whole training."
+        Literal["constant", "one_cycle", "cosine", "trapezoid"],
+        "Learning rate over the whole training.",
     ] = "one_cycle"
     validation_fraction: Annotated[
         Annotated[float, Ge(0), Lt(1)] | Auto,

@@ -327,10 +327,20 @@ def _one_cycle(t: float) -> float:
     return _half_cosine((t - rise) / (1 - rise))
 
 
+def _trapezoid(t: float) -> float:
+    """From 1/25 up to 1 in the first 10 %, then as it is, in the last 20 % down to 0.
+
+    A. Hägele et al., "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations",
+    2024, section 3.
+    """
+    return min(1.0, 0.04 + 0.96 * t / 0.1, (1 - t) / 0.2)
+
+
 RATES: dict[str, Callable[[float], float]] = {  # share of the peak rate, by share of the training
     "constant": lambda t: 1.0,
     "one_cycle": _one_cycle,
     "cosine": _half_cosine,
+    "trapezoid": _trapezoid,
 }
 
 

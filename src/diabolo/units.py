@@ -114,7 +114,10 @@ class SparseCode(Bottleneck):
 
     @torch.no_grad()
     def mend(self, net: Any, generator: Generator, step: int) -> None:
-        """Count how long units are silent, and begin anew with those that were too long."""
+        """Keep atoms short, and begin anew with units that have been silent for too long."""
+        for part in net.decoder.modules():
+            if isinstance(part, Atoms):
+                part.shorten()
         x, active = vars(self).pop("seen")
         self.silent.add_(len(x)).masked_fill_(active, 0)
         ends = _ends(net)

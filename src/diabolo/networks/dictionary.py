@@ -30,6 +30,11 @@ class Atoms(nn.Module):
         """The atoms, (K, D)."""
         return F.normalize(self.weight, dim=1)
 
+    @torch.no_grad()
+    def shorten(self) -> None:
+        """Bring the weight itself to length one, so that a step turns all atoms alike."""
+        self.weight.copy_(self.directions())
+
     def forward(self, z: Tensor) -> Tensor:
         return F.linear(z, self.directions().t(), self.bias)
 
@@ -66,9 +71,10 @@ class Dictionary(Dense, kind="dictionary"):
 
     def begin(self, encoder: nn.Module, decoder: nn.Module) -> None:
         layers, (atoms, *_) = _layers(encoder), _layers(decoder)
+        atoms.shorten()
         last = layers[_last(layers)]
         if isinstance(last, nn.Linear) and last.weight.shape == atoms.weight.shape:
-            last.weight.copy_(atoms.directions())
+            last.weight.copy_(atoms.weight)
 
 
 def _layers(part: nn.Module) -> Any:
