@@ -1,6 +1,7 @@
 """One suite over every model and network, and what each way of using it wrong is answered."""
 
 import copy
+import shutil
 import threading
 
 import numpy as np
@@ -833,3 +834,18 @@ def test_a_failed_fit_leaves_nothing_fitted():
             model.fit(floats(40, 6))
         with pytest.raises(NotFittedError):
             model.transform(floats(40, 6))
+
+
+@pytest.mark.stress
+@pytest.mark.skipif(not shutil.which("g++"), reason="needs a C++ compiler")
+@pytest.mark.parametrize(
+    ("name", "network"),
+    [*((name, "dense") for name in MODELS), ("VAE", "conv"), ("ContractiveAutoencoder", "conv")],
+)
+def test_a_compiled_training_is_that_of_a_plain_one(name, network):
+    given = {"network": network, "corruption": SaltAndPepper(0.2), "validation_fraction": 0.2}
+    plain, compiled = (
+        MODELS[name](**SMALL | given, compile=one).fit(images(40, (8, 8))) for one in (False, True)
+    )
+    np.testing.assert_allclose(compiled.history_["loss"], plain.history_["loss"], rtol=1e-4)
+    assert compiled.net_.encoder._compiled_call_impl is None

@@ -110,7 +110,9 @@ class Hyperparameters(Parameters):
     precision: Annotated[
         Literal["float32", "tf32", "bf16"], "Of the products in training; tf32 on CUDA only."
     ] = "float32"
-    compile: Annotated[bool, "Compile the loss with torch.compile."] = False
+    compile: Annotated[bool, "Compile encoder and decoder with torch.compile for training."] = (
+        False
+    )
     random_state: Annotated[
         Seed | InstanceOf[np.random.RandomState] | InstanceOf[np.random.Generator] | None,
         "Seed of everything random; none: a fresh one.",

@@ -120,12 +120,12 @@ class Training:
         self.losses = torch.empty(rows, device=self.device)
         self.epoch, self.step, self.start = self.first_epoch, 0, 0.0
         self.noise = self._noise()
-        self.loss_of = torch.compile(self.module.loss) if self.compiled else self.module.loss
         _keep_freed_memory()
 
     def __iter__(self) -> Iterator[Epoch]:
-        while self.epoch < self.first_epoch + self.epochs:
-            yield self._epoch()
+        with _compiled(self.module) if self.compiled else nullcontext():
+            while self.epoch < self.first_epoch + self.epochs:
+                yield self._epoch()
 
     @property
     def trained(self) -> int:
@@ -202,7 +202,7 @@ class Training:
         kept = self.losses.split(self.batch_size)
         simple = self.precision != "bf16" and not self.compiled
         learn = (self.module.learner() if simple else None) or _autograd(
-            self.loss_of, self.device, self.precision
+            self.module.loss, self.device, self.precision
         )
         together = None
         if distributed.size() > 1:
@@ -264,6 +264,19 @@ class Best:
         if kept := under(WEIGHTS, state):
             own = self.module.state_dict()
             self.weights = {name: t.clone().copy_(kept[name]) for name, t in own.items()}
+
+
+@contextmanager
+def _compiled(net: Any) -> Iterator[None]:
+    """Encoder and decoder are compiled meanwhile: the whole loss draws, which none can compile."""
+    parts = net.encoder, net.decoder
+    for part in parts:
+        part.compile()
+    try:
+        yield
+    finally:
+        for part in parts:
+            part._compiled_call_impl = None  # as it was before `compile`
 
 
 def _autograd(loss_of: Callable[..., Tensor], device: torch.device, precision: str) -> Learn:

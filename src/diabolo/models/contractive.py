@@ -28,9 +28,7 @@ class ContractiveCode(Bottleneck):
     def forward(
         self, encoder: Encoder, x: Tensor, generator: Generator | None = None, step: int = 0
     ) -> Code:
-        compiling = torch.compiler.is_compiling()  # which takes no second derivatives
-        find = torch.compiler.disable(contracted) if compiling else contracted
-        z, norm = find(encoder, x)
+        z, norm = contracted(encoder, x)
         return Code(z, z, {"jacobian": (self.contraction, norm)})
 
     def probes(self, encoder: Encoder, x: Tensor) -> list[Code]:
@@ -54,7 +52,7 @@ def parted(encoder: Encoder) -> tuple[Encoder, Encoder, Tensor | None]:
 
     As ||JW||^2 = sum(JWW' * J), the wide Jacobian of x is then not needed. With a linear way
     beside the layers, W has its rows above those of the first layer. Other encoders are all rest,
-    after the identity and None.
+    after the identity and None; as they are, for a compiled one has no second derivatives.
     """
     way = [encoder.linear] if isinstance(encoder, Beside) else []
     layers = encoder.layers if isinstance(encoder, Beside) else encoder
@@ -69,7 +67,7 @@ def parted(encoder: Encoder) -> tuple[Encoder, Encoder, Tensor | None]:
                 return sum(beside, start=rest(inner.clone()))
 
             return lambda x: torch.cat([f(x) for f in first], 1), further, weight @ weight.t()
-    return nn.Identity(), encoder, None
+    return nn.Identity(), getattr(encoder, "forward", encoder), None
 
 
 def squared_jacobian(z: Tensor, x: Tensor, gram: Tensor | None, *, learning: bool) -> Tensor:

@@ -67,8 +67,6 @@ class NeighbourCode(Bottleneck):
         z, draw = encoder(x), vars(self).get("draw")
         if generator is None or draw is None:
             return Code(z, z, {})
-        if torch.compiler.is_compiling():  # which cannot follow it
-            draw = torch.compiler.disable(draw)
         heads, tails = draw(rows_of(len(x), generator), generator)
         risen = min(1.0, step / (RISE * self.steps)) if self.training else 1.0
         losses = own(self.cross_entropy(heads.float(), tails.float(), risen), generator)
