@@ -8,6 +8,7 @@ contrast of at least 4.5 with it, and lines of 3. The ten colours are those of M
 import io
 import math
 import threading
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, cast
@@ -159,11 +160,15 @@ def short(value: float) -> str:
 
 def shortened(text: str, width: int) -> str:
     """Text without what cannot be drawn, its middle left out where it is too wide."""
-    kept, short = min(len(text), width // 3), legible(text)
-    while kept > 3 and text_width(short, SMALL) > width:
-        kept -= 1
-        short = legible(f"{text[: kept // 2]}…{text[len(text) - (kept - kept // 2) :]}")
-    return short
+
+    def of(kept: int) -> str:
+        return legible(f"{text[: kept // 2]}…{text[len(text) - (kept - kept // 2) :]}")
+
+    most = min(len(text), width // 3)
+    if most <= 3 or text_width(legible(text), SMALL) <= width:
+        return legible(text)
+    narrow = bisect_right(range(4, most), width, key=lambda kept: text_width(of(kept), SMALL))
+    return of(3 + narrow)
 
 
 def class_legend(
