@@ -837,6 +837,7 @@ def test_a_failed_fit_leaves_nothing_fitted():
 
 
 @pytest.mark.stress
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's own
 @pytest.mark.skipif(not shutil.which("g++"), reason="needs a C++ compiler")
 @pytest.mark.parametrize(
     ("name", "network"),
