@@ -464,6 +464,14 @@ def test_the_validation_loss_is_that_of_the_held_out_rows():
     assert history(held) == history(by_hand)
 
 
+@pytest.fixture
+def make_steady(make_some):
+    """As `make_some`, for a training whose first epochs do not depend on how many there are."""
+    if make_some().kind == "UMAPAutoencoder":
+        pytest.skip("its repulsion grows over the epochs")
+    return make_some
+
+
 def dark_and_bright():
     """Samples to train on, and others that every epoch of that makes worse."""
     random = np.random.default_rng(0)
@@ -472,11 +480,11 @@ def dark_and_bright():
     )
 
 
-def test_early_stopping_puts_the_best_weights_back(make_some):
+def test_early_stopping_puts_the_best_weights_back(make_steady):
     dark, bright = dark_and_bright()
     states = []
     plain = PLAIN | SMALL | {"learning_rate": 1e-2}
-    model = make_some(**plain | {"early_stopping": 2, "epochs": 20}).fit(
+    model = make_steady(**plain | {"early_stopping": 2, "epochs": 20}).fit(
         dark, X_val=bright, callback=lambda m: states.append(weights(m))
     )
     losses = model.history_["val_loss"]
@@ -484,7 +492,7 @@ def test_early_stopping_puts_the_best_weights_back(make_some):
     assert len(losses) == best + 3 < 20
     assert same(weights(model), states[best])
     assert not same(weights(model), states[-1])
-    without = make_some(**plain | {"epochs": len(losses)}).fit(dark, X_val=bright)
+    without = make_steady(**plain | {"epochs": len(losses)}).fit(dark, X_val=bright)
     assert same(weights(without), states[-1])
 
 
@@ -528,15 +536,15 @@ def interrupt_at(epoch):
     return callback
 
 
-def test_an_interrupt_leaves_the_best_model_and_is_raised_again(make_some, tmp_path):
+def test_an_interrupt_leaves_the_best_model_and_is_raised_again(make_steady, tmp_path):
     dark, bright = dark_and_bright()
     plain = PLAIN | SMALL | {"learning_rate": 1e-2}
-    model = make_some(**plain | {"epochs": 20})
+    model = make_steady(**plain | {"epochs": 20})
     with pytest.raises(KeyboardInterrupt):
         model.fit(dark, X_val=bright, callback=interrupt_at(3))
     losses = model.history_["val_loss"]
     assert len(losses) == 3
-    best = make_some(**plain | {"epochs": 1 + int(np.argmin(losses))}).fit(dark)
+    best = make_steady(**plain | {"epochs": 1 + int(np.argmin(losses))}).fit(dark)
     assert same(weights(model), weights(best))
     assert not model.net_.training
     np.testing.assert_array_equal(model.transform(dark), best.transform(dark))
