@@ -29,7 +29,6 @@ from diabolo.tasks.judging import log_likelihood
 
 ROWS: dict[str, tuple[Any, dict[str, Any], float | None]] = {  # with the paper's figure
     "vae": (VAE, {}, -86.76),
-    "vae-warmup": (VAE, {"warmup": 10_000}, -86.76),  # steps, of 60,000
     "iwae-5": (IWAE, {"samples": 5}, -85.54),
     "iwae-50": (IWAE, {"samples": 50}, -84.78),
     "vae-mixture": (VAE, {"prior": "mixture"}, None),
