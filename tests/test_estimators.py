@@ -846,7 +846,7 @@ def test_a_failed_fit_leaves_nothing_fitted():
 
 
 @pytest.mark.stress
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's own
+@pytest.mark.filterwarnings("ignore")  # of the compiler
 @pytest.mark.skipif(not shutil.which("g++"), reason="needs a C++ compiler")
 @pytest.mark.parametrize(
     ("name", "network"),
