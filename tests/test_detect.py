@@ -163,6 +163,8 @@ def test_normal_samples_that_are_mixed_otherwise_are_weighed(place, table, tmp_p
     found = shift.p_values(load(table), X, normal)
     np.testing.assert_array_equal(flagged(tmp_path / "out" / "scores.csv"), found <= 0.1)
     assert found.min() < 0.1 < found.max()
+    X[0, 0] = 1e9  # which no sort of normal samples has
+    assert shift.p_values(load(table), X, normal)[0] < 0.1
 
 
 def test_feedback_calibrates_anew(place, table, tmp_path, capsys):

@@ -352,12 +352,13 @@ def _judge(
     from diabolo.tasks.conformal import discoveries
 
     scores = over(detector.score_samples, samples.array, engine)
-    p_values = detector.p_values_of(scores)
-    flagged = scores < detector.offset_ if fdr is None else discoveries(p_values, fdr)
-    if others is not None:
+    if others is None:
+        p_values = detector.p_values_of(scores)
+        flagged = scores < detector.offset_ if fdr is None else discoveries(p_values, fdr)
+    else:
         from diabolo.tasks import shift
 
-        p_values = shift.p_values(detector, samples.array, others.array)
+        p_values = shift.p_values(detector, samples.array, others.array, scores)
         flagged = p_values <= detector.fitted_config_["false_alarm_rate"]
     places = np.arange(len(scores))
     return Found(detector, samples, places, scores, p_values, flagged, normal)

@@ -22,13 +22,17 @@ from diabolo.tasks.anomaly import AnomalyDetector
 PENALTY = 0.1  # C of the regression
 
 
-def p_values(detector: AnomalyDetector, X: Any, normal: Any) -> np.ndarray:
+def p_values(
+    detector: AnomalyDetector, X: Any, normal: Any, scores: np.ndarray | None = None
+) -> np.ndarray:
     """The p-values (N,) of samples X, among normal ones weighed to be mixed as those in X.
 
     `normal` are samples that the detector's model never saw; they take the place of those that
-    calibrated it. Raises `InputError` where either are none for the detector.
+    calibrated it. `scores` are those of X, where they are known. Raises `InputError` where either
+    are none for the detector.
     """
-    scores, known = (np.asarray(detector.score_samples(some)) for some in (X, normal))
+    scores = np.asarray(detector.score_samples(X)) if scores is None else scores
+    known = np.asarray(detector.score_samples(normal))
     codes, others = (np.asarray(detector.model_.transform(some)) for some in (X, normal))
     own, weights = ratios(codes.reshape(len(codes), -1), others.reshape(len(others), -1))
     return weighted(scores, own, known, weights)
@@ -45,9 +49,14 @@ def weighted(
 
 
 def ratios(codes: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How much likelier each code (N, K) is among these than among others (n, K), and of those."""
+    """How much likelier each code (N, K) is among these than among others (n, K), and of those.
+
+    No more than the likeliest of the others: of a code that is far from them all, which is odd and
+    not shifted, the regression knows nothing.
+    """
     rows = np.concatenate([codes, others])
     here = np.arange(len(rows)) < len(codes)
     told = make_pipeline(StandardScaler(), LogisticRegression(C=PENALTY, max_iter=500))
     odds = np.exp(told.fit(rows, here).decision_function(rows)) * len(others) / len(codes)
-    return odds[: len(codes)], odds[len(codes) :]
+    known = odds[len(codes) :]
+    return odds[: len(codes)].clip(max=known.max()), known
