@@ -5,7 +5,7 @@ FOLDER has tables with known anomalies, an .npz each with X and y (1: anomaly), 
 2024: a random half of the normal rows trains, the other half and all anomalies are tested. What
 is printed is the area under the ROC curve in percent, the mean over the seeds, and the seconds of
 the processor that a table takes. All have their defaults; PyOD's are given rows as they are and
-standardised.
+standardised. `--nets N`: only our own scores that ask a network, of one and of the mean of N.
 """
 
 import argparse
@@ -33,7 +33,8 @@ PYOD = {
     "PCA": "pca",
     "AutoEncoder": "auto_encoder",
 }
-OURS = ("auto", "blend", "near_codes", "reconstruction")
+ASKING = ("blend", "near_codes", "reconstruction")  # a network
+OURS = ("auto", *ASKING)
 
 
 def main() -> None:
@@ -43,12 +44,17 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--only", nargs="+", help="tables with one of these words in their name")
     parser.add_argument("--ways", nargs="+", help="only these columns")
+    parser.add_argument("--nets", type=int, metavar="N")
     parser.add_argument("--json", type=Path, metavar="FOLDER", help="keep the table there")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    ways = {f"diabolo {c}": partial(ours, c) for c in OURS} | pyod(raw=False) | pyod(raw=True)
+    ways = {f"diabolo {c}": partial(ours, c, 1) for c in OURS} | pyod(raw=False) | pyod(raw=True)
+    if options.nets:
+        each = [(c, n) for c in ASKING for n in (1, options.nets)]
+        ways = {f"{c}, {n} net{'s' * (n > 1)}": partial(ours, c, n) for c, n in each}
     ways = {name: way for name, way in ways.items() if name in (options.ways or ways)}
-    table, found = Table("tables", ["AUROC, %", "rows", "columns", *ways], options.json), []
+    name = "nets" if options.nets else "tables"
+    table, found = Table(name, ["AUROC, %", "rows", "columns", *ways], options.json), []
     for path in sorted(options.folder.glob("*.npz")):
         if options.only and not any(word in path.stem for word in options.only):
             continue
@@ -87,9 +93,9 @@ def halves(
         yield X[order[:half]], X[tested], odd[tested]
 
 
-def ours(criterion: Any, train: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
+def ours(criterion: Any, nets: int, train: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
     """A detector as it comes; a fifth of the rows calibrates it."""
-    detector = AnomalyDetector(criterion=criterion, random_state=seed)
+    detector = AnomalyDetector(criterion=criterion, nets=nets, random_state=seed)
     return -np.asarray(detector.fit(train).score_samples(test))
 
 

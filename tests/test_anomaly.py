@@ -314,10 +314,36 @@ def test_the_file_of_a_table_with_categories_and_gaps_gives_it_back(tmp_path):
     np.testing.assert_array_equal(again, found.score_samples(frame))
 
 
+def test_several_networks_judge_by_the_mean_of_each(tmp_path):
+    X = normal(60)
+    found = detector(small(linear=False), nets=3).fit(X)
+    seeds = [model.seed_ for model, _ in found.members_]
+    alone = [small(linear=False, random_state=seed) for seed in seeds]
+    each = [detector(one, criterion="blend").fit(X) for one in alone]
+    found.save(tmp_path / "d.safetensors")
+    again = load(tmp_path / "d.safetensors")
+    for name in ("score_samples", "errors", "shares"):
+        mean = np.mean([getattr(one, name)(X) for one in each], axis=0)
+        np.testing.assert_allclose(getattr(found, name)(X), mean, rtol=1e-5)
+        np.testing.assert_array_equal(getattr(again, name)(X), getattr(found, name)(X))
+    assert len({one.score_samples(X)[0] for one in each}) == len(set(seeds)) == 3
+
+
+@pytest.mark.parametrize("nets", [1, 1 << 40])
+def test_a_file_of_other_networks_than_it_says_is_damaged(tmp_path, nets):
+    path = tmp_path / "d.safetensors"
+    detector(nets=2, criterion="latent").fit(normal(60)).save(path)
+    config, tensors = store.read(path)
+    config["detector"]["nets"] = nets
+    store.write(path, config, tensors)
+    with pytest.raises(InputError, match="is damaged"):
+        load(path)
+
+
 def test_no_more_rows_are_kept_than_said(monkeypatch):
     monkeypatch.setattr(nearby, "MOST", 50)
-    found = detector(criterion="blend").fit(normal())
-    assert len(found._reference["rows"]) == len(found._reference["codes"]) == 50
+    learnt = detector(criterion="blend").fit(normal()).members_[0].learnt
+    assert len(learnt["rows"]) == len(learnt["codes"]) == 50
 
 
 # ---- the scikit-learn face
@@ -552,6 +578,11 @@ BAD = {
     "a criterion": ({"criterion": "mse"}, "criterion must be one of 'auto', "),
     "a seed": ({"random_state": -1}, "random_state must be an integer of at least 0"),
     "prefit": ({"prefit": 1}, "prefit must be True or False"),
+    "several, fitted": ({"prefit": True, "nets": 2}, "the model is fitted already: use nets=1"),
+    "several, unasked": (
+        {"criterion": "neighbours", "nets": 2},
+        "'neighbours' asks no network, so nets=2 are for nothing: use criterion='blend'",
+    ),
     "no model": ({"model": PCA()}, r"model must be an Estimator \(Autoencoder, .*VAE.*\) or None"),
     "the class": ({"model": VAE}, "model must be an Estimator"),
     "within": ({"model": small(epochs=0)}, "epochs must be an integer of at least 1"),

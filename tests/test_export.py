@@ -253,11 +253,11 @@ def test_every_model_with_every_network(name, network, to, digits, tmp_path):
 
 @pytest.mark.stress
 @pytest.mark.parametrize("to", formats.FORMATS)
-@pytest.mark.parametrize("criterion", NEAR)
-def test_distances_to_what_is_kept(criterion, to, digits, tmp_path):
+@pytest.mark.parametrize(("criterion", "nets"), [*((c, 1) for c in NEAR), ("blend", 2)])
+def test_distances_to_what_is_kept(criterion, nets, to, digits, tmp_path):
     X = digits[:, ::2, ::2] if criterion == "edges" else floats(256)
-    model = Autoencoder(**SMALL).fit(X)
-    detector = AnomalyDetector(model, criterion=criterion, prefit=True, random_state=0).fit(X)
+    model = Autoencoder(**SMALL)
+    detector = AnomalyDetector(model, criterion=criterion, nets=nets, random_state=0).fit(X)
     proof = diabolo.export(detector, tmp_path, to, X=X)
     assert len(proof["files"]) == 4
 

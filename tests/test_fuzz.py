@@ -558,7 +558,10 @@ def state(loaded):
     arrays, model = used(loaded), loaded
     if isinstance(loaded, AnomalyDetector):
         model = loaded.model_
-        learnt = [loaded.calibration_scores_, *(t.numpy() for t in loaded._reference.values())]
+        learnt = [
+            loaded.calibration_scores_,
+            *(t.numpy() for t in loaded.members_[0].learnt.values()),
+        ]
         arrays += [*learnt, np.array(loaded.offset_), np.array(str(loaded.fitted_config_))]
     arrays += [t.numpy() for t in model.net_.state_dict().values()]
     arrays += [model.step_loss_, model.code_range_]

@@ -60,6 +60,12 @@ def fit(
         "auto (the default: neighbours for a table, else reconstruction), of images shape, edges,"
         " latent, combined, elbo, neighbours, near_codes, blend or reconstruction",
     ] = "auto",
+    nets: Annotated[
+        int,
+        Ge(1),
+        Usage("--nets N"),
+        "networks of a RECIPE whose scores are averaged; auto is blend then for a table",
+    ] = 1,
     seed: Annotated[int | None, Ge(0), "of split and training"] = None,
     limit: Annotated[int | None, Ge(1), "use the first N samples"] = None,
     window: spec.Window = None,
@@ -83,7 +89,7 @@ def fit(
     out = free_file(out, model, source, force=force)
     page = free_file(out.with_suffix(".html"), model, source, force=force, suffix=".html")
     detector = AnomalyDetector(
-        false_alarm_rate=false_alarm_rate, criterion=criterion, random_state=seed or 0
+        false_alarm_rate=false_alarm_rate, criterion=criterion, nets=nets, random_state=seed or 0
     )
     detector.validated()
     options: dict[str, Any] = {"size": size, "fit": fit, "window": window, "step": step}
@@ -113,7 +119,7 @@ def fit(
         detector.model_.fitted_ = replace(
             record, columns=samples.columns, data={**record.data, **samples.framing}
         )
-    if not force and (why := refusal(detector.model_.findings_)):
+    if not force and (why := refusal(detector.findings_)):
         raise InputError(why[0].replace("The model", "The detector's model"))
     detector.save(out)
     lines = _what_was_done(detector, len(X), model, known=known is not None)
@@ -232,7 +238,7 @@ def _planned(
     """
     from diabolo.estimator import Autoencoder
     from diabolo.networks import takes_images
-    from diabolo.tasks.anomaly import suited
+    from diabolo.tasks.nets import suited
 
     settings: dict[str, Any] = {"random_state": 0, **recipe.model}
     if samples.series is not None:
@@ -286,6 +292,7 @@ def _what_was_done(
     taken = detector.model_.fitted_.intake
     what = "windows" if runs.windows_of(detector.model_) else taken.what
     who = f"the model {model} as it is" if detector.prefit else f"the recipe {model}"
+    who += f", {detector.nets} times" if detector.nets > 1 else ""
     learnt = f", learning from {count - held:,} {what} of {count:,}" if count > held else ""
     new = " that the model has not learnt from" if known and not detector.seen_ else ""
     lines = [f"Fitted a detector with {who}{learnt}.", f"Calibrated on {held:,} {what}{new}."]

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from diabolo.estimator import Estimator
 from diabolo.infer import in_blocks
 from diabolo.net import Net
-from diabolo.tasks import criteria, nearby, whole
+from diabolo.tasks import nearby, nets, whole
 from diabolo.tasks.anomaly import AnomalyDetector
 from diabolo.tasks.denoising import denoise
+from diabolo.tasks.nets import Member
 
 SAME = 1e-6  # scores that differ by less, relatively, are one: runtimes round in other ways
 GRAPHS = ("model", "encoder", "decoder", "detector")
@@ -159,8 +160,10 @@ def _cleaned(model: Estimator) -> Callable[..., tuple[Tensor, ...]]:
 def _judging(net: Net, model: Estimator, detector: AnomalyDetector) -> Use:
     """The graph of a detector: score, p-value and verdict."""
     criterion = detector.fitted_config_["criterion"]
-    seen = model._with(replace(model.fitted_, net=net))
-    score, held = (criteria.scores(criterion, one, detector._reference) for one in (seen, model))
+    first, *others = detector.members_
+    held = [first._replace(model=model), *(Member(alone(one), own) for one, own in others)]
+    seen = [Member(m._with(replace(m.fitted_, net=_without_gaps(m))), own) for m, own in held]
+    score, answer = nets.score(criterion, seen), nets.score(criterion, held)
     calibration = torch.from_numpy(detector.calibration_scores_)
     places = below(calibration)
 
@@ -171,7 +174,7 @@ def _judging(net: Net, model: Estimator, detector: AnomalyDetector) -> Use:
         return found, p, near < detector.offset_
 
     def answers(x: Tensor) -> tuple[Tensor, ...]:
-        scores = in_blocks(model.net_, held, x.flatten(1)).numpy()
+        scores = in_blocks(model.net_, answer, x.flatten(1)).numpy()
         found = scores, detector.p_values_of(scores), scores < detector.offset_
         return tuple(torch.from_numpy(np.asarray(one)) for one in found)
 

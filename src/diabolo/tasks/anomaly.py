@@ -20,31 +20,28 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
 from pydantic import InstanceOf
-from sklearn.base import OutlierMixin, clone
+from sklearn.base import OutlierMixin
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from diabolo import store
 from diabolo.data.series import Windows
-from diabolo.data.source import digest
-from diabolo.doctor import DoctorWarning, tell
+from diabolo.doctor import DoctorWarning, Finding, tell
 from diabolo.errors import InputError
-from diabolo.estimator import Autoencoder, Estimator
+from diabolo.estimator import Estimator
 from diabolo.inputs import as_rows, find_seed, like
-from diabolo.intake import Intake, learn
-from diabolo.likelihood import Gaussian
-from diabolo.likelihood.mixed import Mixed
 from diabolo.names import is_frame
-from diabolo.networks import takes_images
-from diabolo.params import Parameters, Seed, to_config
-from diabolo.tasks import conformal, criteria, nearby, oddness, regions
+from diabolo.params import Count, Parameters, Seed, to_config
+from diabolo.tasks import conformal, criteria, nets, oddness, regions
+from diabolo.tasks.nets import Member
 from diabolo.tasks.oddness import OddCell, errors
 from diabolo.tasks.prefit import Prefit
 from diabolo.train import generator, prefixed
@@ -79,8 +76,12 @@ class AnomalyDetector(OutlierMixin, Prefit, Parameters):
       the reconstruction's error; see `diabolo.tasks.nearby`;
     - edges: of images, the same in the directions of edges, without the model: `tasks.edges`.
 
-    "auto" is neighbours for the rows of a table of up to 512 columns, and reconstruction for all
-    else and with `prefit`: a rule that asks for no anomalies.
+    "auto" is neighbours for the rows of a table of up to 512 columns, or blend where there are
+    several `nets`, and reconstruction for all else and with `prefit`: a rule that asks for no
+    anomalies.
+
+    Several `nets` are alike but for their seeds, and scores and errors are the mean of theirs,
+    which depends less on chance; `model_` is the first, whose odd regions they are.
 
     A fitted model is left as it is with `prefit`; X must then be samples it was not trained on.
     All of them calibrate, but for the share that a score learns from, where it does: neither
@@ -95,6 +96,7 @@ class AnomalyDetector(OutlierMixin, Prefit, Parameters):
     makes p-values of time steps of those of windows, for which the same holds, and `Windows.mean`
     scores.
 
+    >>> from diabolo import Autoencoder
     >>> X = np.random.default_rng(0).normal(size=(400, 4)).astype(np.float32)
     >>> model = Autoencoder(latent_dim=2, hidden=(), epochs=3, scaling="standard")
     >>> detector = AnomalyDetector(model, random_state=0).fit(X)
@@ -126,6 +128,7 @@ class AnomalyDetector(OutlierMixin, Prefit, Parameters):
     calibration_fraction: Annotated[
         conformal.Share, "Share of the samples, drawn by the seed, held out to set the threshold."
     ] = 0.2
+    nets: Annotated[Count, "Networks that are fitted, whose scores are averaged."] = 1
     prefit: Annotated[bool, "Take the model as it is, already fitted."] = False
     random_state: Annotated[
         Seed | InstanceOf[np.random.RandomState] | InstanceOf[np.random.Generator] | None,
@@ -149,38 +152,38 @@ class AnomalyDetector(OutlierMixin, Prefit, Parameters):
         series = X if isinstance(X, Windows) else None
         p, X = self.validated(), X if is_frame(X) else as_rows(X, sure=True)
         seed = find_seed(p.random_state)
+        criteria.check_nets(p)
         if p.prefit:
             model = self._as_it_is()
             tell([finding for finding in model.findings_ if finding.broken], aloud=False)
             with self._named(model):
-                count, seen = _counts(model, X)
+                count, seen = nets.counts(model, X)
         else:
-            model, count = _new_model(self.model, X, seed, series)
+            model, count = nets.new(self.model, X, seed, series)
             seen = 0
-        score = criteria.chosen(p.criterion, model, X, prefit=p.prefit)
-        p.criterion = score
+        p.criterion = score = criteria.chosen(p, model, X)
         criteria.check_images(score, model, X)
         learnt, held = _split(count, p, seed) if series is None else _by_time(series, p)
         if criteria.learns(score):
             criteria.check_code(model.code_size_ if p.prefit else model.planned(X).probe[0])
         normal, others = (_safe_indexing(X, index) for index in (learnt, held))
+        models = [model]
         if not p.prefit:
-            model.fit(normal if series is None else series.only(learnt))
-        reference = criteria.learn(score, model, normal) if len(learnt) else {}
-        scores = model._mapped(others, criteria.scores(score, model, reference))
-        self._set(model, score, reference, np.sort(scores))
+            models = nets.fitted(model, p.nets, normal if series is None else series.only(learnt))
+        known = [criteria.learn(score, one, normal) if len(learnt) else {} for one in models]
+        members = [Member(*pair) for pair in zip(models, known, strict=True)]
+        scores = model._mapped(others, nets.score(score, members))
+        self._set(members, score, np.sort(scores))
         self.seen_, self.held_out_, self.held_out_scores_ = seen, held, scores
         self.calibration_peaks_ = regions.peaks(model, others)
         self._tell_if_too_few()
         return self
 
-    def _set(
-        self, model: Estimator, score: str, reference: dict[str, Tensor], scores: np.ndarray
-    ) -> None:
+    def _set(self, members: list[Member], score: str, scores: np.ndarray) -> None:
         """Become the detector of these, and of the parameters as they are."""
         config = {name: value for name, value in to_config(self).items() if name != "model"}
         config["criterion"] = score
-        self.model_, self.fitted_config_, self._reference = model, config, reference
+        self.members_, self.fitted_config_ = members, config
         self._calibrate(scores)
 
     def _calibrate(self, scores: np.ndarray) -> None:
@@ -199,6 +202,16 @@ class AnomalyDetector(OutlierMixin, Prefit, Parameters):
             warnings.warn(text, DoctorWarning, stacklevel=3)
 
     @property
+    def model_(self) -> Estimator:
+        """The fitted model, of several networks the first."""
+        return self.members_[0].model
+
+    @property
+    def findings_(self) -> list[Finding]:
+        """What the doctor finds of its models."""
+        return [finding for model, _ in self.members_ for finding in model.findings_]
+
+    @property
     def n_features_in_(self) -> int:
         """D, the number of values in a sample."""
         return int(self.model_.n_features_in_)
@@ -214,8 +227,7 @@ class AnomalyDetector(OutlierMixin, Prefit, Parameters):
     def score_samples(self, X: Any) -> Any:
         """How normal each sample is, (N,) float64: larger is more normal. Deterministic."""
         check_is_fitted(self)
-        score = self.fitted_config_["criterion"]
-        return self._mapped(X, criteria.scores(score, self.model_, self._reference))
+        return self._mapped(X, nets.score(self.fitted_config_["criterion"], self.members_))
 
     def decision_function(self, X: Any) -> Any:
         """`score_samples` minus the threshold `offset_`, (N,): below 0 for anomalies."""
@@ -270,9 +282,10 @@ class AnomalyDetector(OutlierMixin, Prefit, Parameters):
         """
         check_is_fitted(self)
         top = torch.finfo(torch.float32).max
+        mean = nets.mean([partial(errors, model.net_) for model, _ in self.members_])
 
         def found(x: Tensor) -> Tensor:
-            return errors(self.model_.net_, x).nan_to_num(top, top).clamp(max=top).float()
+            return mean(x).nan_to_num(top, top).clamp(max=top).float()
 
         return self._mapped(X, found, keep_shape=self.model_.fitted_.intake.table is None)
 
@@ -312,7 +325,8 @@ class AnomalyDetector(OutlierMixin, Prefit, Parameters):
         if self.model_.image_shape_ is not None:
             raise InputError("Images have no columns: look at the heatmaps of errors(X).")
         with self._named(self.model_):
-            return oddness.shares(self.model_, X)
+            shares = [oddness.shares(model, X) for model, _ in self.members_]
+        return np.asarray(np.mean(shares, axis=0))
 
     def odd_cells(self, X: Any, shares: np.ndarray | None = None) -> list[OddCell]:
         """The oddest cell of each row of a table, by its `shares`, and what would be normal."""
@@ -323,7 +337,7 @@ class AnomalyDetector(OutlierMixin, Prefit, Parameters):
         """Write detector and model to one .safetensors file; `diabolo.load` reads it."""
         check_is_fitted(self)
         config, tensors = self.model_.fitted_.contents()
-        learnt = self._reference | {
+        learnt = nets.contents(self.members_) | {
             CALIBRATION: torch.from_numpy(self.calibration_scores_),
             PEAKS: torch.from_numpy(self.calibration_peaks_),
             SEEN: torch.tensor(float(self.seen_), dtype=torch.float64),
@@ -340,24 +354,15 @@ class AnomalyDetector(OutlierMixin, Prefit, Parameters):
         scores = tensors.pop(CALIBRATION, torch.empty(0))
         seen = tensors.pop(SEEN, torch.zeros((), dtype=torch.float64))
         peaks = tensors.pop(PEAKS, torch.empty(0, dtype=torch.float64))
-        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-        kept = max(
-            (len(tensors[name]) for name in ("rows", "codes", "edges") if shapes.get(name)),
-            default=1,
-        )
-        wanted = criteria.shapes(p.criterion, model, min(kept, nearby.MOST))
-        if shapes != wanted or scores.ndim != 1 or not len(scores) or seen.ndim:
+        members = nets.read(model, p, tensors)
+        if scores.ndim != 1 or not len(scores) or seen.ndim:
             raise ValueError("the tensors of its detector do not fit its score.")
         if peaks.ndim != 1 or (len(peaks) and model.image_shape_ is None):
             raise ValueError("the errors of its detector's images do not fit it.")
-        for tensor in (scores, seen, peaks, *tensors.values()):
-            if tensor.dtype != torch.float64 or not tensor.isfinite().all():
-                raise ValueError("its detector has values that are none.")
+        criteria.check_values([scores, seen, peaks])
         if (scores.diff() < 0).any():
             raise ValueError("the scores of its detector are not in order.")
-        if any((tensors[name] <= 0).any() for name in criteria.POSITIVE & tensors.keys()):
-            raise ValueError("the scales of its detector are not positive.")
-        self._set(model, p.criterion, tensors, scores.numpy())
+        self._set(members, p.criterion, scores.numpy())
         self.model, self.prefit, self.seen_ = model, True, int(seen)
         self.calibration_peaks_ = peaks.numpy()
 
@@ -382,68 +387,3 @@ def _by_time(series: Windows, p: Any) -> tuple[np.ndarray, np.ndarray]:
         return np.empty(0, int), series.apart(np.arange(len(series)))
     learnt, held = series.parted(p.calibration_fraction)
     return learnt, series.apart(held)
-
-
-# ---- the model
-
-PLAIN = {
-    "linear": False,
-    "activation": "relu",
-    "batch_size": 128,
-    "learning_rate": 1e-3,
-    "schedule": "constant",
-    "validation_fraction": 0.0,
-    "early_stopping": None,
-}
-
-
-def _counts(model: Estimator, X: Any) -> tuple[int, int]:
-    """How many samples X has, and on how many the model is known to be trained; warns of such."""
-    rows = model.rows(X)
-    if model.data_.get("sha256") != digest(rows.numpy()):
-        return len(rows), 0
-    warnings.warn(
-        "The model was trained on these samples, so the false-alarm rate is not guaranteed:"
-        " fit the detector on others.",
-        DoctorWarning,
-        stacklevel=3,
-    )
-    return len(rows), len(rows)
-
-
-def _new_model(
-    model: Estimator | None, X: Any, seed: int, series: Windows | None
-) -> tuple[Estimator, int]:
-    """The model to fit, seeded, and the number of samples in X, which must suit it."""
-    new: Estimator = clone(Autoencoder() if model is None else model)
-    if series is not None:
-        new.set_params(dimensions=1)
-    taken, source = learn(new, X, image_shape=new.image_shape, dimensions=new.dimensions)
-    if model is None:
-        new.set_params(**_suited(new, taken, len(source)))
-    plain = isinstance(new.validated().likelihood, Gaussian)
-    if taken.table is not None and plain:  # the samples to learn from may have no gaps
-        new.set_params(likelihood=Mixed())
-    seeded = new if new.random_state is not None else new.set_params(random_state=seed)
-    return seeded, len(source)
-
-
-def suited(model: Estimator, X: Any) -> dict[str, Any]:
-    """The parameters of the model that a detector of samples like X has of its own."""
-    taken, source = learn(model, X, image_shape=model.image_shape, dimensions=model.dimensions)
-    return _suited(model, taken, len(source))
-
-
-def _suited(model: Estimator, taken: Intake, count: int) -> dict[str, Any]:
-    """Parameters for such samples: passes for a thousand steps, a narrow code for a table.
-
-    A plain network: one that begins at PCA also learns to reconstruct what is odd.
-    """
-    found: dict[str, Any] = PLAIN | {"epochs": min(max(20, 200_000 // count), 200)}
-    images = taken.pooled
-    if not takes_images(model.validated().network):
-        found["hidden"] = (256, 128) if images else (64, 32)
-    if images:
-        return found | {"latent_dim": 32}
-    code = min(max(taken.features // 3, 1), 32)
-    return found | {"scaling": "standard", "latent_dim": code}

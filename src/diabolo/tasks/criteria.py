@@ -1,6 +1,6 @@
 """The scores of `AnomalyDetector`, whose formulas it has: what each learns and gives."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -46,18 +46,32 @@ def scores(score: str, model: Estimator, learnt: dict[str, Tensor]) -> Callable[
     return lambda x: score_of(x).nan_to_num(nan=WORST, neginf=WORST, posinf=-WORST)
 
 
-def chosen(score: str, model: Estimator, X: Any, *, prefit: bool) -> str:
-    """The score that "auto" is for samples like X: "neighbours" for rows of a table.
+def chosen(p: Any, model: Estimator, X: Any) -> str:
+    """The score that "auto" is for samples like X: of the rows of a table that of neighbours.
 
     For images, windows, wide rows, and a model that is taken as it is, whose samples all
-    calibrate then, "reconstruction".
+    calibrate then, "reconstruction". Of several networks that which asks them, too: "blend".
     """
-    if score != "auto":
-        return score
+    if p.criterion != "auto":
+        return str(p.criterion)
     shape = getattr(model, "image_shape_", None) or model.image_shape
     rows = shape is None and model.dimensions != 1 and len(X.shape) == 2
-    fits = rows and not prefit and X.shape[1] <= WIDEST
-    return "neighbours" if fits else "reconstruction"
+    if p.prefit or not rows or X.shape[1] > WIDEST:
+        return "reconstruction"
+    return "neighbours" if p.nets == 1 else "blend"
+
+
+def check_nets(p: Any) -> None:
+    """Refuse several networks where there is one, or where the score asks none."""
+    if p.nets > 1 and p.prefit:
+        raise InputError(
+            f"nets={p.nets} are to be fitted, and the model is fitted already: use nets=1."
+        )
+    if p.nets > 1 and "code" not in nearby.SPACES.get(p.criterion, ("code",)):
+        raise InputError(
+            f"criterion={p.criterion!r} asks no network, so nets={p.nets} are for nothing: use"
+            " criterion='blend', or nets=1."
+        )
 
 
 def check_images(score: str, model: Estimator, X: Any) -> None:
@@ -81,7 +95,7 @@ def learns(score: str) -> bool:
     return score in GAUSSIAN or score in nearby.SPACES
 
 
-def shapes(score: str, model: Estimator, kept: int) -> dict[str, tuple[int, ...]]:
+def _shapes(score: str, model: Estimator, kept: int) -> dict[str, tuple[int, ...]]:
     """The shapes of what a score learns, by name; `kept` is the number of rows that it keeps."""
     k = model.code_size_
     if score in nearby.SPACES:
@@ -90,6 +104,24 @@ def shapes(score: str, model: Estimator, kept: int) -> dict[str, tuple[int, ...]
         return {}
     gaussian: dict[str, tuple[int, ...]] = {"mean": (k,), "whitening": (k, k)}
     return gaussian | ({"scales": (2,)} if score == "combined" else {})
+
+
+def check_learnt(score: str, model: Estimator, learnt: dict[str, Tensor]) -> None:
+    """Raise ValueError, in a sentence, where this is not what a score learns with a model."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in learnt.items()}
+    rows = [len(learnt[name]) for name in ("rows", "codes", "edges") if shapes.get(name)]
+    if shapes != _shapes(score, model, min(max(rows, default=1), nearby.MOST)):
+        raise ValueError("the tensors of its detector do not fit its score.")
+    check_values(learnt.values())
+    if any((learnt[name] <= 0).any() for name in POSITIVE & learnt.keys()):
+        raise ValueError("the scales of its detector are not positive.")
+
+
+def check_values(tensors: Iterable[Tensor]) -> None:
+    """Raise ValueError where a detector's tensors are not float64 and finite."""
+    for tensor in tensors:
+        if tensor.dtype != torch.float64 or not tensor.isfinite().all():
+            raise ValueError("its detector has values that are none.")
 
 
 def check_code(k: int) -> None:
