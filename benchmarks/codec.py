@@ -1,6 +1,15 @@
-"""Raw MNIST without loss: bits a pixel of the 10,000 test digits.
+"""Images without loss: bits a value of files.
 
     python -m benchmarks.codec [--limit N] [--json FOLDER]
+    python -m benchmarks.codec --images [--json FOLDER]
+    python -m benchmarks.codec --binarised MODEL [--json FOLDER]
+
+With --images: photographs of scikit-image and scikit-learn by `photo-lossless`, and digits of
+8 x 8, all in one file, by a model trained on others. Beside them PNG, WebP and JPEG XL, which see
+the digits as one sheet. With --binarised: test digits of 0 and 1 by a model of such, which
+`benchmarks.train_digits --binarised` trained.
+
+Without: raw MNIST, bits a pixel of the 10,000 test digits.
 
 Ours is the file on disk, all counted, read back and compared. Beside it: gzip and lzma, 100
 digits a stream or all in one; a table of counts given 8 neighbours that were coded before, each
@@ -15,20 +24,44 @@ import lzma
 import resource
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import skimage
+from PIL import Image
+from sklearn.datasets import load_digits
 
+from benchmarks.lossy import photographs
 from benchmarks.table import Table
-from diabolo import Codec, data, load, shipped
+from benchmarks.train_digits import binarised
+from diabolo import Autoencoder, Codec, data, load, shipped
 from diabolo.codec import entropy
 from diabolo.codec.coder import Images
+from diabolo.likelihood.causal import Causal
 
 PUBLISHED = {
     "Bit-Swap, with initial bits (published)": 1.291,
     "Residual Flow, a bound and no codec (published)": 0.97,
+}
+FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
+    "PNG": ("PNG", {"optimize": True}),
+    "WebP": ("WEBP", {"lossless": True, "quality": 100, "method": 6}),
+    "JPEG XL": ("JXL", {"lossless": True, "effort": 9}),
+}
+HELD = 360  # of the 8 x 8 digits
+SMALL: dict[str, Any] = {
+    "latent_dim": 8,
+    "hidden": (),
+    "scaling": "unit",
+    "likelihood": Causal(units=96, layers=2, hidden=64, reach=4),
+    "epochs": 60,
+    "batch_size": 16,
+    "learning_rate": 2e-3,
+    "random_state": 0,
+    "device": "cpu",
 }
 NEAR = ((0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0), (-1, 2), (-1, -2))
 ORDERS = (0, 4, 8)  # neighbours that a table knows
@@ -39,13 +72,63 @@ TOGETHER = 100  # digits in a stream
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--limit", type=int, default=10_000)
+    arguments.add_argument("--images", action="store_true")
+    arguments.add_argument("--binarised", type=Path, metavar="MODEL")
     arguments.add_argument("--json", type=Path)
     given = arguments.parse_args()
+    if given.images:
+        return beside(given.json)
     test = np.array(data.read("mnist:test").array)[: given.limit]
+    if given.binarised:
+        return of_two_values(binarised(test), given.binarised, given.json)
     train = np.array(data.read("mnist:train").array)
     table = Table("lossless", (f"{len(test):,} test digits", "bits a pixel"), given.json)
     for name, found in (baselines(train, test) | ours(test)).items():
         table.row(name, f"{found:.3f}" if isinstance(found, float) else found)
+    return None
+
+
+def of_two_values(test: np.ndarray, path: Path, folder: Path | None) -> None:
+    """The table of binarised digits; others are given 8 of them in a byte."""
+    table = Table("lossless-binarised", ("binarised test digits", "bits a pixel"), folder)
+    packed, codec = np.packbits(test).tobytes(), Codec(load(path, device="cpu"))
+    content = codec.compress(test)
+    assert np.array_equal(codec.decompress(content), test)
+    for name, made in (
+        ("gzip", gzip.compress(packed, 9)),
+        ("lzma", lzma.compress(packed, preset=9)),
+    ):
+        table.row(f"{name}, one stream", f"{bits([made], test):.4f}")
+    table.row(f"ours, model of {path.stat().st_size:,} bytes", f"{bits([content], test):.4f}")
+
+
+def beside(folder: Path | None) -> None:
+    """The table of images of other kinds than MNIST's."""
+    import pillow_jxl  # noqa: F401 - a plugin of Pillow
+
+    table = Table("lossless-images", ("bits a value", *FORMATS, "ours"), folder)
+    codec, bits = Codec(load("photo-lossless", device="cpu")), list[list[float]]()
+    for name, photo in (photographs(None) | {"camera, gray": skimage.data.camera()}).items():
+        images = np.atleast_3d(photo).transpose(2, 0, 1)[None]
+        content = codec.compress(images)
+        assert np.array_equal(codec.decompress(content), images)
+        bits.append([*by_pillow(photo), 8 * len(content) / photo.size])
+        table.row(name, *(f"{one:.3f}" for one in bits[-1]))
+    table.row("mean", *(f"{one:.3f}" for one in np.mean(bits, 0)))
+    digits = load_digits().images.astype(np.uint8)
+    train, test = digits[:-HELD], digits[-HELD:]
+    content = Codec(Autoencoder(**SMALL).fit(train)).compress(test)
+    sheet = test.reshape(-1, 20, 8, 8).transpose(0, 2, 1, 3).reshape(-1, 160)
+    found = [*by_pillow(sheet), 8 * len(content) / test.size]
+    table.row(f"{HELD} digits of 8 x 8", *(f"{one:.3f}" for one in found))
+
+
+def by_pillow(pixels: np.ndarray) -> Iterator[float]:
+    """Bits a value in each of `FORMATS`."""
+    for kind, options in FORMATS.values():
+        file = BytesIO()
+        Image.fromarray(pixels).save(file, kind, **options)
+        yield 8 * len(file.getvalue()) / pixels.size
 
 
 def baselines(train: np.ndarray, test: np.ndarray) -> dict[str, Any]:

@@ -57,6 +57,7 @@ def main() -> None:
     parser.add_argument("--held", action="store_true")
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--rate", type=float, default=6e-3)
+    parser.add_argument("--precision", default="float32", help="of the products: bf16, float32")
     parser.add_argument("--judged", type=int, default=10_000)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--json", type=Path, metavar="FOLDER", help="keep the table there")
@@ -72,6 +73,7 @@ def main() -> None:
     for name in options.rows:
         model, more, paper = ROWS[name]
         given = NET | more | {"epochs": options.epochs, "learning_rate": options.rate}
+        given["precision"] = options.precision
         kept = options.out and options.out / f"{name}.safetensors"
         begun = time.process_time()
         fitted = load(kept) if kept and kept.exists() else model(**given).fit(x)

@@ -6,7 +6,7 @@ Of the 60,000 training images the last 5,000 are held out. A batch is of single 
 them "warm", those that are not 0 or have such a one among the four next before them (28 of 100,
 with nine tenths of the bits), the rest of all others; each kind weighs as it is frequent. Adam,
 its rate falling to 0 with the time that is given. The law is given no code. The autoencoder beside
-it is linear, and of 8 numbers.
+it is linear, and of 8 numbers. `--binarised`: of digits of 0 and 1, drawn once by their grays.
 """
 
 import argparse
@@ -38,19 +38,26 @@ def main() -> None:
     arguments.add_argument("--minutes", type=float, default=50.0)
     arguments.add_argument("--rate", type=float, default=RATE)
     arguments.add_argument("--start", type=Path, help="go on with the law of this model")
+    arguments.add_argument("--binarised", action="store_true")
     arguments.add_argument("--out", type=Path, default=Path("digits.safetensors"))
     given = arguments.parse_args()
-    images = torch.from_numpy(np.array(data.read("mnist:train").array)).view(-1, 1, 28, 28)
+    found = np.array(data.read("mnist:train").array)
+    images = torch.from_numpy(binarised(found) if given.binarised else found).view(-1, 1, 28, 28)
     model = new_model(images[:-HELD].numpy())
     law = model.net_.likelihood.network
     if given.start:
         law.load_state_dict(load(given.start).net_.likelihood.network.state_dict())
     saved = time.monotonic()
-    for line in train(law, images, 60 * given.minutes, given.rate):
+    for line in train(law, drawn(law, images[:-HELD]), 60 * given.minutes, given.rate):
         if time.monotonic() - saved > EVERY or "done" in line:
             print(line, f"{held_out(law, images[-HELD:][:CHECKED]):.4f} held out", flush=True)
             save(model, given.out)
             saved = time.monotonic()
+
+
+def binarised(images: np.ndarray) -> np.ndarray:
+    """Images (...) of 0 and 1, as uint8, drawn by the grays with seed 0."""
+    return (np.random.RandomState(0).random_sample(images.shape) < images / 255).astype(np.uint8)
 
 
 def new_model(images: np.ndarray) -> Any:
@@ -59,17 +66,17 @@ def new_model(images: np.ndarray) -> Any:
     return model.set_params(random_state=0).fit(images[:64, 0])
 
 
-def train(law: Neighbours, images: Tensor, seconds: float, rate: float) -> Iterator[str]:
-    """Train for so long; how far it is, after each step."""
-    pixels, draw = Pixels(images[:-HELD]), torch.Generator().manual_seed(1)
-    padded = law.padded(images)
+def train(
+    law: Neighbours, batches: Iterator[tuple[Tensor, Places, Tensor]], seconds: float, rate: float
+) -> Iterator[str]:
+    """Train for so long on padded images, pixels and weights; how far it is, after each step."""
     optimiser = torch.optim.Adam(law.parameters(), rate, betas=(0.9, 0.99))
     start, losses, step = time.monotonic(), list[float](), 0
     while (share := (time.monotonic() - start) / seconds) < 1:
         for group in optimiser.param_groups:
             group["lr"] = rate * min(1.0, (step + 1) / WARMING) * (1 - share)
-        at, weight = pixels.drawn(draw)
-        loss = (law.nll(padded, at, torch.zeros(BATCH)) * weight).sum()
+        padded, at, weight = next(batches)
+        loss = (law.nll(padded, at, torch.zeros(len(weight))) * weight).sum()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -77,6 +84,14 @@ def train(law: Neighbours, images: Tensor, seconds: float, rate: float) -> Itera
         losses = [*losses[-999:], loss.item() / math.log(2)]
         yield f"{step} steps, {share:.0%}, {np.mean(losses):.4f} bits a pixel in training,"
     yield f"{step} steps, done, {time.process_time():.0f} s of a processor,"
+
+
+def drawn(law: Neighbours, images: Tensor) -> Iterator[tuple[Tensor, Places, Tensor]]:
+    """Padded images, pixels of them, and what each weighs."""
+    pixels, draw = Pixels(images), torch.Generator().manual_seed(1)
+    padded = law.padded(images)
+    while True:
+        yield padded, *pixels.drawn(draw)
 
 
 class Pixels:

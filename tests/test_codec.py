@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import plain_codec
 import pytest
 import torch
 from conftest import failed, run
+from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from diabolo import Autoencoder, Codec, data, load, shipped
@@ -20,6 +22,7 @@ from diabolo.codec.lossless import Lossless
 from diabolo.errors import InputError
 from diabolo.integers import EXACT, Whole, stepped, unit
 from diabolo.likelihood.causal import Causal, every
+from diabolo.likelihood.guessed import Guessed
 from diabolo.likelihood.neighbours import Neighbours, Places
 
 
@@ -27,14 +30,26 @@ def draw(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def law_of(shape, seed=0, **more):
+def law_of(shape, seed=0, kind=Neighbours, **more):
     sizes = {"units": 16, "layers": 1, "hidden": 16, "reach": 2} | more
-    law = Neighbours(shape, **sizes, generator=draw(seed))
+    law = kind(shape, **sizes, generator=draw(seed))
     for shift in (law.rows, law.columns, law.channels):
         torch.nn.init.normal_(shift, generator=draw(seed))
     with torch.no_grad():
         law.first.weight[:, -1] = 0
     return law
+
+
+def tensors_of(law):
+    """As a file has them."""
+    tensors = {name: t.numpy().astype(float) for name, t in law.state_dict().items()}
+    weights = {
+        n: stepped(m.weight).detach() for n, m in law.named_modules() if isinstance(m, Whole)
+    }
+    tensors |= {f"{name}.weight": t.numpy().astype(float) for name, t in weights.items()}
+    for name in ("rows", "columns", "channels"):
+        tensors[name] = np.rint(tensors[name] * 32) / 32
+    return tensors
 
 
 def some_images(n, *shape, seed=0):
@@ -123,31 +138,70 @@ def test_the_coder_is_told_exactly_the_tables_and_takes_as_many_bits_as_they_say
 
 @pytest.mark.parametrize("shape", [(1, 5, 7), (3, 6, 5), (1, 1, 9), (3, 4, 1)])
 @pytest.mark.parametrize("n", [1, 3])
-def test_images_come_back_by_both_decoders(shape, n):
-    law, images = law_of(shape), some_images(n, *shape)
+@pytest.mark.parametrize("kind", [Neighbours, Guessed])
+def test_images_come_back_by_both_decoders(shape, n, kind):
+    law, images = law_of(shape, kind=kind), some_images(n, *shape)
     codec = Lossless(law)
     content = codec.encode(images)
     (found,) = codec.decode([content], [n], shape)
     assert np.array_equal(found, images)
-    tensors = {name: t.numpy().astype(float) for name, t in law.state_dict().items()}
-    weights = {
-        n: stepped(m.weight).detach() for n, m in law.named_modules() if isinstance(m, Whole)
-    }
-    tensors |= {f"{name}.weight": t.numpy().astype(float) for name, t in weights.items()}
-    for name in ("rows", "columns", "channels"):
-        tensors[name] = np.rint(tensors[name] * 32) / 32
+    tensors = tensors_of(law)
     assert np.array_equal(plain_codec.Law(tensors).images(content, n, *shape), images)
 
 
-def test_without_places_images_of_any_size_come_back():
-    codec = Lossless(law_of((3, 4, 4), placed=False))
-    for shape in ((3, 9, 5), (3, 1, 2)):
+@pytest.mark.parametrize("kind", [Neighbours, Guessed])
+def test_without_places_images_of_any_size_come_back_and_gray_ones(kind):
+    law = law_of((3, 4, 4), kind=kind, placed=False)
+    codec, tensors = Lossless(law), tensors_of(law)
+    for shape in ((3, 9, 5), (3, 1, 2), (1, 5, 4)):
         images = some_images(2, *shape)
         codec.check(shape)
-        (found,) = codec.decode([codec.encode(images)], [2], shape)
+        content = codec.encode(images)
+        (found,) = codec.decode([content], [2], shape)
         assert np.array_equal(found, images)
+        assert np.array_equal(plain_codec.Law(tensors).images(content, 2, *shape), images)
     with pytest.raises(InputError, match="of 3 channels"):
-        codec.check((1, 4, 4))
+        codec.check((4, 4, 4))
+
+
+def test_a_guess_follows_edges_and_slopes_and_the_other_colours():
+    law = law_of((3, 6, 6), kind=Guessed)
+    row, column = np.indices((1, 1, 6, 6), np.uint8)[2:]
+    slope, edge = 60 + column - 2 * row, 90 * (column > 2)
+    colours = np.concatenate([slope, 2 * slope + edge, edge], 1)
+    images = torch.from_numpy(colours.astype(np.uint8))
+    at = every(1, (3, 6, 6), images.device)
+    padded = law.padded(images)
+    near = law.near(padded, at)
+    symbols = law.symbols(law.pixels(padded, at), near)
+    inside = (at.row > 0) & (at.column > 0) & (at.column < 4)
+    assert not symbols[inside].any()
+    assert torch.equal(law.values(symbols, near), law.pixels(padded, at))
+
+
+def test_photographs_are_smaller_than_webp_makes_them():
+    photo = np.ascontiguousarray(load_sample_images().images[1][120:148, 220:252])
+    images, webp = photo.transpose(2, 0, 1)[None], BytesIO()
+    Image.fromarray(photo).save(webp, "WEBP", lossless=True, method=6)
+    codec = Codec(load("photo-lossless", device="cpu"), name="photo-lossless")
+    content = codec.compress(images)
+    assert np.array_equal(codec.decompress(content), images)
+    assert len(content) < len(webp.getvalue())
+    model = shipped.find("photo-lossless").read_bytes()
+    assert np.array_equal(plain_codec.decode(content, model)[0], images)
+
+
+def test_differences_and_symbols_are_one_to_one():
+    law = law_of((1, 2, 2), kind=Guessed)
+    values, guesses = (
+        t.flatten() for t in torch.meshgrid(*2 * [torch.arange(256)], indexing="ij")
+    )
+    near = guesses[:, None].to(torch.uint8)
+    symbols = law.symbols(values, near)
+    assert torch.equal(law.values(symbols, near), values.to(torch.uint8))
+    assert symbols[values == guesses].max() == 0
+    near_by = (values - guesses).abs() == 1
+    assert set(symbols[near_by].tolist()) == {1, 2}
 
 
 def test_the_file_is_as_long_as_the_likelihood_says(digits, images):
@@ -201,7 +255,7 @@ KERNELS = [
 
 @pytest.mark.stress
 @pytest.mark.parametrize("other", KERNELS)
-@pytest.mark.parametrize("name", ["digits", "photo-codec"])
+@pytest.mark.parametrize("name", ["digits", "photo-lossless", "photo-codec"])
 def test_other_kernels_make_the_same_bytes_and_images(name, other, images, tmp_path):
     china = load_sample_images().images[0].transpose(2, 0, 1)
     x = images if name == "digits" else np.array(china[None, :, 100:180, 100:220])

@@ -63,6 +63,7 @@ def test_recipes_lists_and_prints(capsys):
         "photo",
         "photo-codec",
         "photo-dae",
+        "photo-lossless",
         "vae",
         "watermark",
         "watermark-photo",

@@ -394,7 +394,7 @@ def test_earlier_results_are_replaced_only_by_force(place, zeros, tmp_path, caps
 
 ABSENT = (
     "does not exist: give a .safetensors file, a run folder or a model that comes with diabolo"
-    " (digits, photo, photo-codec)."
+    " (digits, photo, photo-codec, photo-lossless)."
 )
 MISTAKES = {
     "": "The following arguments are required: fit|score|feedback; see diabolo detect --help.",

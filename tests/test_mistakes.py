@@ -879,11 +879,11 @@ ONE_IMAGE = "o.png is one image and there are {} samples: give a folder, a path 
 RECIPES = (
     "ae, ae-32, ae-32-fast, ae-36, ae-36-fast, conv-dae, dae, dae-32, dae-32-fast, dae-64,"
     " dae-64-fast, digits, digits-lossy, embed-2, embed-32, map, one-class, photo, photo-codec,"
-    " photo-dae, vae, vae-conv, watermark, watermark-photo."
+    " photo-dae, photo-lossless, vae, vae-conv, watermark, watermark-photo."
 )
 ABSENT = (
     "does not exist: give a .safetensors file, a run folder or a model that comes with diabolo"
-    " (digits, photo, photo-codec)."
+    " (digits, photo, photo-codec, photo-lossless)."
 )
 FOREIGN = "is not a model file of diabolo, or is cut off."
 OTHER = "X has 3 features, but Autoencoder is expecting 784 features as input."

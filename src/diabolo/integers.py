@@ -42,7 +42,7 @@ def snapped(x: Tensor) -> Tensor:
 
 def rectified(x: Tensor) -> Tensor:
     """Multiples of 1/32 cut to what an activation can be: at least 0, at most 255/32."""
-    return x.clamp(0, LARGEST / GRID)
+    return F.hardtanh(x, 0, LARGEST / GRID)
 
 
 def unit(weight: Tensor) -> Tensor:

@@ -75,7 +75,7 @@ class Codec:
         if coder is None:
             raise InputError(
                 "This model is no codec: train one with likelihood='causal', or a Compressive one,"
-                " or take digits or photo-codec, which come with diabolo."
+                " or take digits, photo-lossless or photo-codec, which come with diabolo."
             )
         if isinstance(coder, Lossy):
             coder.ask(quality, bits_per_pixel)

@@ -77,9 +77,9 @@ class Lossless:
         return self.law.shape
 
     def check(self, shape: tuple[int, ...]) -> None:
-        """Refuse images of a shape (C, H, W) that the law is not of."""
+        """Refuse images of a shape (C, H, W) that the law is not of; gray ones may be."""
         c, h, w = self.law.shape
-        if not self.law.placed and shape[0] != c:
+        if not self.law.placed and shape[0] not in (1, c):
             raise InputError(f"This model is of images of {c} channels, not of {shape[0]}.")
         if self.law.placed and shape != self.law.shape:
             raise InputError(f"This model is of images of {c} x {h} x {w}, not {shape}.")
@@ -87,31 +87,29 @@ class Lossless:
     @torch.inference_mode()
     def encode(self, images: np.ndarray) -> bytes:
         """The bytes of images (N, C, H, W)."""
-        padded = self.law.padded(torch.tensor(images))
-        return entropy.encode_backwards(self._backwards(padded)) + _checks(images)
+        return entropy.encode_backwards(self._backwards(torch.tensor(images))) + _checks(images)
 
-    def _backwards(self, padded: Tensor) -> Iterator[entropy.Step]:
+    def _backwards(self, images: Tensor) -> Iterator[entropy.Step]:
         """What the coder is told of images, from the last step to the first."""
-        n, c, h, w = padded.shape
-        reach = self.law.reach
-        for some in _blocks(self._steps((c, h - reach, w - 2 * reach)), n):
+        padded = self.law.padded(images.expand(-1, self.law.shape[0], -1, -1))
+        for some in _blocks(self._steps(tuple(images.shape[1:])), len(images)):
             at = Places(*(torch.cat(parts) for parts in zip(*some, strict=True)))
-            truth = padded[at.image, at.channel, at.row + reach, at.column + reach]
-            last, flags = self._asked(padded, at)
+            near = self.law.near(padded, at)
+            truth = self.law.symbols(self.law.pixels(padded, at), near)
+            last, flags = self._asked(near, at)
             there = (truth > 0).nonzero()[:, 0]
-            values = values_of(self.exact, last[there]).numpy()
+            values = entropy.tables(values_of(self.exact, last[there]).numpy())
             symbols, stop, end = truth.numpy().astype(np.int64), len(truth), len(there)
             for one in reversed(some):
                 start = stop - len(one.row)
                 found = symbols[start:stop]
                 begin = end - int(np.count_nonzero(found))
-                yield found[found > 0] - 1, entropy.tables(values[begin:end])
-                yield found > 0, entropy.tables(flags[start:stop])
+                yield found[found > 0] - 1, values[begin:end]
+                yield found > 0, flags[start:stop]
                 stop, end = start, begin
 
-    def _asked(self, padded: Tensor, at: Places) -> tuple[Tensor, np.ndarray]:
-        """Of pixels the last activations (M, units), and logits (M, 2) of being 0, and not."""
-        near = self.law.near(padded, at)
+    def _asked(self, near: Tensor, at: Places) -> tuple[Tensor, np.ndarray]:
+        """Of pixels the last activations (M, units), and tables (M, 2) of being 0, and not."""
         some = near.amax(1).nonzero()[:, 0]
         blank_last, blank_flag = self._blank
         at = self.law.told(at)
@@ -121,7 +119,7 @@ class Lossless:
         last[some] = last_of(self.exact, self.law.seen(near[some]), _only(at, some))
         logit[some] = summed(last[some], self.exact.flag)
         flag = logit.numpy().astype(np.int32)
-        return last, np.concatenate([np.zeros_like(flag), flag], 1)
+        return last, entropy.tables(np.concatenate([np.zeros_like(flag), flag], 1))
 
     @cached_property
     def _blank(self) -> tuple[Tensor, Tensor]:
@@ -155,26 +153,29 @@ class Lossless:
     def _decode(
         self, coders: list[entropy.Decoder], counts: Sequence[int], shape: tuple[int, int, int]
     ) -> np.ndarray:
-        padded = self.law.padded(torch.zeros(sum(counts), *shape, dtype=torch.uint8))
-        reach = self.law.reach
+        blank = torch.zeros(sum(counts), self.law.shape[0], *shape[1:], dtype=torch.uint8)
+        padded, reach = self.law.padded(blank), self.law.reach
         for step in self._steps(shape):
             at = _places(step, len(padded))
             ends = np.cumsum(counts)[:-1] * len(step.row)
-            last, flags = self._asked(padded, at)
+            near = self.law.near(padded, at)
+            last, flags = self._asked(near, at)
             there = [
-                coder.take(flag)
-                for coder, flag in zip(coders, np.split(entropy.tables(flags), ends), strict=True)
+                coder.take(flag) for coder, flag in zip(coders, np.split(flags, ends), strict=True)
             ]
             where = torch.from_numpy(np.flatnonzero(np.concatenate(there)))
             tables = entropy.tables(values_of(self.exact, last[where]).numpy())
             parts = np.split(tables, np.cumsum([one.sum() for one in there])[:-1])
             values = [coder.take(part) for coder, part in zip(coders, parts, strict=True)]
-            found = torch.from_numpy(np.concatenate(values) + 1).to(torch.uint8)
-            image, channel, row, column = _only(at, where)
-            padded[image, channel, row + reach, column + reach] = found
+            symbols = torch.zeros(len(near), dtype=torch.uint8)
+            symbols[where] = torch.from_numpy(np.concatenate(values) + 1).to(torch.uint8)
+            found, place = self.law.values(symbols, near), (at.row + reach, at.column + reach)
+            padded[at.image, at.channel, *place] = found
+            if shape[0] == 1:  # gray, which has all colours
+                padded[at.image, :, *place] = found[:, None]
         if not all(coder.empty for coder in coders):
             raise InputError("The stream is damaged.")
-        return padded[:, :, reach:, reach:-reach].numpy()
+        return padded[:, : shape[0], reach:, reach:-reach].numpy()
 
     def _steps(self, shape: tuple[int, ...]) -> list[_Step]:
         """The steps in which pixels come, channel after channel."""
@@ -183,11 +184,8 @@ class Lossless:
         number = (row * (self.law.reach + 1) + column).flatten()
         order = number.argsort(stable=True)
         sizes = number.bincount()
-        return [
-            _Step(channel, some // w, some % w)
-            for some in order.split(sizes[sizes > 0].tolist())
-            for channel in range(c)
-        ]
+        steps = [(some // w, some % w) for some in order.split(sizes[sizes > 0].tolist())]
+        return [_Step(channel, *places) for places in steps for channel in range(c)]
 
 
 def _blocks(steps: list[_Step], images: int) -> Iterator[list[Places]]:

@@ -20,6 +20,7 @@ from torch.distributions import Distribution
 
 from diabolo.errors import InputError
 from diabolo.likelihood.base import Likelihood
+from diabolo.likelihood.guessed import Guessed
 from diabolo.likelihood.neighbours import Neighbours, Places
 from diabolo.params import Count
 from diabolo.scaling import Scaling
@@ -41,6 +42,7 @@ class Causal(Likelihood, kind="causal"):
     hidden: Annotated[Count, Le(4096), "Units of the layer before the values."] = 64
     reach: Annotated[int, Ge(1), Le(32), "How far it sees, in pixels."] = 4
     placed: Annotated[bool, "Tell it row and column; without, it compresses any size."] = True
+    guessed: Annotated[bool, "By differences to a guess, as suits photographs."] = False
     told: Annotated[bool, "Tell it of the reconstruction; files are made without."] = False
 
     def of_images(self, shape: tuple[int, int, int] | None, scaling: Scaling) -> Self:
@@ -61,7 +63,7 @@ class Causal(Likelihood, kind="causal"):
 
     def behind(self, decoder: nn.Module, draw: Generator | None = None) -> nn.Module:
         with torch.device("cpu" if draw else "meta"):
-            law = Neighbours(
+            law = (Guessed if self.guessed else Neighbours)(
                 self.shape,
                 units=self.units,
                 layers=self.layers,

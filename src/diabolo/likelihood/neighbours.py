@@ -10,7 +10,7 @@ h = W f + row + column + channel, h <- h + W relu(h) for each block, and of relu
 so that most of the work is left out where nothing is.
 """
 
-from typing import NamedTuple, cast
+from typing import ClassVar, NamedTuple, cast
 
 import torch
 from torch import Generator, Tensor, nn
@@ -44,17 +44,18 @@ class Exact(NamedTuple):
     channels: Tensor
 
 
-def plain_table() -> Tensor:
-    """What is seen of a value, (256, 5): how large, whether not 0, whether one of the ends."""
-    value = torch.arange(VALUES)
-    seen = [value, (value > 0) * LARGEST, *((value == end) * LARGEST for end in ENDS)]
-    return torch.stack(seen, 1).to(torch.uint8)
-
-
 class Neighbours(nn.Module):
     """The laws of pixels (N,) of images (B, C, H, W), which have values 0 to 255."""
 
     table: Tensor
+    MORE: ClassVar[int] = 0  # values that are near beside those of pixels
+
+    @staticmethod
+    def lookup() -> Tensor:
+        """What is seen of a value, (256, 5): how large, whether not 0, whether one of the ends."""
+        value = torch.arange(VALUES)
+        seen = [value, (value > 0) * LARGEST, *((value == end) * LARGEST for end in ENDS)]
+        return torch.stack(seen, 1).to(torch.uint8)
 
     def __init__(
         self,
@@ -70,8 +71,8 @@ class Neighbours(nn.Module):
         super().__init__()
         self.shape, self.reach, self.placed = shape, reach, placed
         c, h, w = shape if placed else (shape[0], 1, 1)
-        self.register_buffer("table", plain_table())
-        values = c * 2 * reach * (reach + 1) + c - 1
+        self.register_buffer("table", self.lookup())
+        values = c * 2 * reach * (reach + 1) + c - 1 + self.MORE
         self.first = Whole(self.table.shape[1] * values + 1, units, bias=False)
         self.flag = Whole(units, 1)
         self.blocks = nn.ModuleList(Whole(units, units) for _ in range(layers))
@@ -109,6 +110,10 @@ class Neighbours(nn.Module):
         before = at.channel[:, None] > torch.arange(channels - 1, device=padded.device)
         return torch.cat([found, here * before], 1)
 
+    def pixels(self, padded: Tensor, at: Places) -> Tensor:
+        """The values (N,) of pixels."""
+        return padded[at.image, at.channel, at.row + self.reach, at.column + self.reach]
+
     def seen(self, near: Tensor) -> Tensor:
         """What the network is given of values (N, V), as whole numbers (N, M) up to 255."""
         return F.embedding(near.int(), self.table.float()).flatten(1)
@@ -119,9 +124,17 @@ class Neighbours(nn.Module):
             return at
         return Places(at.image, at.channel, torch.zeros_like(at.row), torch.zeros_like(at.row))
 
-    def features(self, padded: Tensor, at: Places, hint: Tensor) -> Tensor:
+    def symbols(self, values: Tensor, near: Tensor) -> Tensor:
+        """What the law is of, from 0 to 255: values (N,), each with what is near it."""
+        return values
+
+    def values(self, symbols: Tensor, near: Tensor) -> Tensor:
+        """The inverse of `symbols`."""
+        return symbols
+
+    def features(self, near: Tensor, at: Places, hint: Tensor) -> Tensor:
         """The last activations (N, units), for training."""
-        seen = torch.cat([self.seen(self.near(padded, at)), hint.unsqueeze(1)], 1)
+        seen = torch.cat([self.seen(near), hint.unsqueeze(1)], 1)
         at = self.told(at)
         h = self.first(seen / (LARGEST + 1)) + snapped(self.rows)[at.row]
         h = h + snapped(self.columns)[at.column] + snapped(self.channels)[at.channel]
@@ -134,8 +147,9 @@ class Neighbours(nn.Module):
 
         `hint` (N,): what else is known of each, a whole number up to 255.
         """
-        target = padded[at.image, at.channel, at.row + self.reach, at.column + self.reach].long()
-        last = self.features(padded, at, hint)
+        near = self.near(padded, at)
+        target = self.symbols(self.pixels(padded, at), near).long()
+        last = self.features(near, at, hint)
         there = (target > 0).nonzero()[:, 0]
         flag = F.softplus(torch.where(target > 0, -1, 1) * self.flag(last)[:, 0])
         logits = self.value(rectified(self.hidden(last[there])))
@@ -146,11 +160,13 @@ class Neighbours(nn.Module):
     @torch.no_grad()
     def draw(self, padded: Tensor, at: Places, hint: Tensor, generator: Generator) -> Tensor:
         """Values (N,) of pixels, drawn from their law."""
-        last = self.features(padded, at, hint)
+        near = self.near(padded, at)
+        last = self.features(near, at, hint)
         logits = self.value(rectified(self.hidden(last)))
         value = torch.multinomial(logits.softmax(1).cpu(), 1, generator=generator) + 1
         there = torch.rand(len(last), 1, generator=generator) < self.flag(last).sigmoid().cpu()
-        return torch.where(there, value, 0)[:, 0].to(last.device, torch.uint8)
+        symbols = torch.where(there, value, 0)[:, 0].to(last.device, torch.uint8)
+        return self.values(symbols, near)
 
     @property
     def hinted(self) -> bool:

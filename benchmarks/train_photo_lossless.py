@@ -1,0 +1,83 @@
+"""The training of the model `photo-lossless`, which comes with the package.
+
+    python -m benchmarks.train_photo_lossless PHOTOS --minutes 60 --out photo-lossless.safetensors
+
+PHOTOS is as for `benchmarks.train_photo`, whose pieces these are, small ones: one of eight gray,
+one of four with noise of up to `NOISE`. Of each a few single pixels are learnt, one of sixteen
+of them at the piece's edge, as if it were the photograph's. The rest is as in
+`benchmarks.train_digits`.
+"""
+
+import argparse
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.train_digits import EVERY, save, train
+from benchmarks.train_photo import Photos, read
+from diabolo import load, recipes
+from diabolo.commands import training
+from diabolo.likelihood.neighbours import Neighbours, Places
+
+PIECES, PIXELS, SIDE = 256, 8, 12
+GRAY, NOISY, NOISE = 8, 4, 8.0  # one of so many, of 255
+EDGE = 1 / 16
+RATE = 4e-3
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("photos", type=Path)
+    arguments.add_argument("--minutes", type=float, default=60.0)
+    arguments.add_argument("--rate", type=float, default=RATE)
+    arguments.add_argument("--start", type=Path, help="go on with the law of this model")
+    arguments.add_argument("--out", type=Path, default=Path("photo-lossless.safetensors"))
+    given = arguments.parse_args()
+    photos = Photos(read(given.photos), "cpu")
+    model = new_model(photos)
+    law = model.net_.likelihood.network
+    if given.start:
+        law.load_state_dict(load(given.start).net_.likelihood.network.state_dict())
+    saved = time.monotonic()
+    for line in train(law, drawn(law, photos), 60 * given.minutes, given.rate):
+        if time.monotonic() - saved > EVERY or "done" in line:
+            print(line, flush=True)
+            save(model, given.out)
+            saved = time.monotonic()
+
+
+def new_model(photos: Photos) -> Any:
+    """The model of the recipe, whose law has hardly been trained."""
+    model = training.new_model(replace(recipes.read("photo-lossless"), start=""))
+    few = (photos.pieces(64, 8) * 255).round().to(torch.uint8).numpy()
+    return model.set_params(random_state=0).fit(few)
+
+
+def drawn(law: Neighbours, photos: Photos) -> Iterator[tuple[Tensor, Places, Tensor]]:
+    """Padded pieces, pixels of them, and what each weighs."""
+    n, reach, draw = PIECES * PIXELS, law.reach, photos.draw
+    image = torch.arange(PIECES).repeat_interleave(PIXELS)
+    weight = torch.full((n,), 1 / n)
+    while True:
+        pieces = 255 * photos.pieces(PIECES, SIDE, gray=PIECES // GRAY)
+        some = pieces[::NOISY]
+        level = NOISE * torch.rand(len(some), 1, 1, 1, generator=draw)
+        noise = torch.randn(some.shape, generator=draw)
+        noise[: len(some) // GRAY] = noise[: len(some) // GRAY, :1]
+        some += level * noise
+        padded = law.padded(pieces.round().clamp(0, 255).to(torch.uint8))
+        place = torch.rand(3, n, generator=draw)
+        anywhere = torch.rand(n, generator=draw) < EDGE
+        inner = torch.tensor([[SIDE - reach], [SIDE - 2 * reach]])
+        row, column = torch.where(anywhere, place[:2] * SIDE, reach + place[:2] * inner).long()
+        channel = torch.where(image < PIECES // GRAY, 0, place[2] * 3).long()
+        yield padded, Places(image, channel, row, column), weight
+
+
+if __name__ == "__main__":
+    main()
