@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # in the workers: nobody waits by spinning
+# One thread, the nets here are tiny; and none waits by spinning. It is read as numpy is imported.
+os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 
 import numpy as np
 import pytest
@@ -25,8 +26,6 @@ from diabolo.cli import main
 from diabolo.data.mnist import read_split
 from diabolo.models import MODELS
 from diabolo.report import alarms, gallery
-
-torch.set_num_threads(1)  # the nets here are tiny
 
 NETWORKS = ("dense", "conv", "subpixel")
 TOGETHER = [("VAE", "conv")]  # a model and a network that an article has together
