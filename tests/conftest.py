@@ -39,6 +39,7 @@ FEW = ("--test", "mnist:test:200")  # as many digits as the numbers of a small r
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 ARGUMENTS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run"
+    " --force-prefers-reduced-motion"
     " --disable-background-networking --disable-component-update --disable-sync"
 )
 SMALL = {
