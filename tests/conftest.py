@@ -12,31 +12,34 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # in the workers: nobody waits by spinning
+# One thread, the nets here are tiny; and none waits by spinning. It is read as numpy is imported.
+os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from diabolo import doctor
+from diabolo import doctor, figures
 from diabolo.cli import main
 from diabolo.data.mnist import read_split
 from diabolo.models import MODELS
 from diabolo.report import alarms, gallery
 
-torch.set_num_threads(1)  # the nets here are tiny
-
 NETWORKS = ("dense", "conv", "subpixel")
 TOGETHER = [("VAE", "conv")]  # a model and a network that an article has together
 BROKEN = doctor.BROKEN  # see `judged`
 GALLERIES = {"diabolo.report.gallery": gallery, "diabolo.report.alarms._gallery": alarms._gallery}
+PICTURES = GALLERIES | {"diabolo.figures.to_png": figures.to_png}
 ALLOWANCE = 32 << 20  # bytes, see `limited`
 FEW = ("--test", "mnist:test:200")  # as many digits as the numbers of a small run need
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 ARGUMENTS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run"
+    " --force-prefers-reduced-motion"
     " --disable-background-networking --disable-component-update --disable-sync"
 )
 SMALL = {
@@ -101,9 +104,13 @@ def make_some(request):
     return maker(*request.param)
 
 
+gc.disable()  # nothing of what is imported and collected becomes garbage
+
+
 def pytest_collection_finish():
     """The garbage collector passes over modules and tests: each command `fit` would look there."""
     gc.freeze()
+    gc.enable()
 
 
 def run(*words):
@@ -158,12 +165,20 @@ def _untouched() -> Iterator[None]:
     assert torch.equal(torch.get_rng_state(), tensors)
 
 
+def _blank(figure):
+    """A PNG as large as a figure, of nothing."""
+    width, height = figure.get_size_inches() * figures.DPI
+    Image.new("RGB", (int(width), int(height))).save(png := BytesIO(), "png")
+    return png.getvalue()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def few_steps_will_do(tmp_path_factory):
     """Models of the tests are saved however bad they are: most have had a few steps, not more.
 
-    What they keep of images is not in the user's cache, and reports have no pictures: drawing
-    them takes most of the time of a small run (see `drawing`). Filters are tuned on one image.
+    What they keep of images is not in the user's cache. Reports have no pictures, and others are
+    blank: drawing them takes most of the time of a small run (see `drawing`). Filters are tuned
+    on one image.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
@@ -171,6 +186,7 @@ def few_steps_will_do(tmp_path_factory):
         patch.setattr("diabolo.tasks.comparing.TUNING_PIXELS", 1)
         for name in GALLERIES:
             patch.setattr(name, lambda *_: [])
+        patch.setattr(figures, "to_png", _blank)
         yield
 
 
@@ -188,9 +204,9 @@ def judged(monkeypatch):
 
 @contextmanager
 def drawing():
-    """Reports have their pictures, as users' do."""
+    """Reports have their pictures, as users' do, and pictures show what they should."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, pictures in GALLERIES.items():
+        for name, pictures in PICTURES.items():
             patch.setattr(name, pictures)
         yield
 

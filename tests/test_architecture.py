@@ -253,9 +253,8 @@ def test_the_test_above_lets_pass_what_is_right(tmp_path):
 def modules_after(code: str) -> set[str]:
     """The modules that are loaded once a fresh interpreter has run `code`."""
     code += "\nimport json, sys; print(json.dumps(sorted(sys.modules)))"
-    found = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    command = [sys.executable, "-c", code]
+    found = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return set(json.loads(found.stdout.splitlines()[-1]))
 
 
@@ -266,7 +265,7 @@ def test_the_package_imports_nothing_heavy():
     assert not modules_after("import diabolo; dir(diabolo); diabolo.__version__") & HEAVY
 
 
-def test_a_recipes_help_imports_nothing_heavy_and_is_that_of_the_classes():
+def test_a_recipes_help_imports_nothing_heavy():
     code = """
 from diabolo.cli import main
 try:
@@ -275,10 +274,6 @@ except SystemExit:
     print()
 """
     assert not modules_after(code) & HEAVY
-    compared = "from diabolo.commands import parameters as p; assert p.in_words() == {}, 'stale'"
-    words = "p.WRITTEN.read_text(encoding='utf-8')"
-    stale = [sys.executable, "-c", compared.format(words)]
-    assert subprocess.run(stale, check=False).returncode == 0, "make parameters"
 
 
 def test_recipes_and_a_files_header_are_read_without_torch_and_sklearn(tmp_path):
@@ -293,15 +288,24 @@ except errors.InputError:
     assert not modules_after(code) & {"torch", "sklearn", "matplotlib"}
 
 
-def test_the_public_names_come_when_asked_for():
-    loaded = modules_after(
-        "import numpy as np; from diabolo import VAE, Autoencoder, UMAPAutoencoder, load;"
-        "X = np.zeros((8, 8, 8), np.uint8); X[::2] = 1;"
-        "UMAPAutoencoder(latent_dim=2, epochs=1, device='cpu').fit(X);"
-        "Autoencoder(network='gdn', epochs=1, device='cpu').fit(X)"
-    )
+def test_the_public_names_come_when_asked_for_and_help_is_that_of_the_classes(tmp_path):
+    code = f"""
+import numpy as np
+from diabolo import VAE, Autoencoder, load
+from diabolo.commands import parameters as p
+from diabolo.models import MODELS
+X = np.zeros((8, 8, 8), np.uint8)
+X[::2] = 1
+small = {{"latent_dim": 2, "epochs": 1, "device": "cpu"}}
+models = [model(**small) for name, model in MODELS.items() if name != "ContractiveAutoencoder"]
+for model in [*models, Autoencoder(network="gdn", **small)]:
+    model.fit(X).save({str(tmp_path / "model.safetensors")!r})
+    load({str(tmp_path / "model.safetensors")!r})
+assert p.in_words() == p.WRITTEN.read_text(encoding="utf-8"), "stale: make parameters"
+"""
+    loaded = modules_after(code)
     assert {"torch", "sklearn"} <= loaded
-    assert not loaded & {"matplotlib", "torch._dynamo"}
+    assert not loaded & {"matplotlib", "torch._dynamo", "sympy"}
     assert set(diabolo.__all__) == set(diabolo._HOMES)
     assert set(diabolo.__all__) <= set(dir(diabolo))
     for name in diabolo.__all__:

@@ -15,10 +15,9 @@ from diabolo.tasks.evaluation import evaluate
 TEXT = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
 SMALL = {"latent_dim": 3, "hidden": (8,), "epochs": 4, "random_state": 0, "device": "cpu"}
 USE = """
-import numpy as np, torch
+import numpy as np
 import sparse
 from diabolo import load
-torch.set_num_threads(1)
 X = np.random.default_rng(0).random((40, 6), dtype=np.float32)
 print(load("model.safetensors", device="cpu").transform(X).tobytes().hex())
 """

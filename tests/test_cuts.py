@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from test_resume import same_run
 
 from diabolo.cli import main
@@ -40,13 +39,10 @@ def command(tmp_path_factory):
 
 @pytest.fixture(scope="module", autouse=True)
 def plain():
-    """The loss is not drawn; one thread, as processes fork."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    """The loss is not drawn."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("diabolo.report.draw_loss", lambda *_: None)
         yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ import time
 
 import numpy as np
 import pytest
-import torch
 from conftest import floats
 
 from diabolo import VAE, VQVAE, Autoencoder, UMAPAutoencoder
@@ -45,7 +44,6 @@ def started(work, count):
 
     def run(rank):
         os.environ.update(shared, RANK=str(rank), LOCAL_RANK=str(rank))
-        torch.set_num_threads(1)
         work(rank)
 
     processes = [CONTEXT.Process(target=run, args=(rank,)) for rank in range(count)]

@@ -88,6 +88,7 @@ def test_more_neighbours_than_samples_are_refused(tables):
         neighbours(tables, ROWS[:1], ROWS, n=0)
 
 
+@pytest.mark.usefixtures("drawn")
 def test_neighbours_of_a_file_are_named_and_drawn(room, capsys):
     words = ["neighbours", "gray.safetensors", "photos/b/3.png", "--in", "photos"]
     assert run(*words, "-n", 4, "--json") == 0
@@ -280,6 +281,7 @@ def test_tsne_is_seeded_keeps_clusters_and_global_states(untouched):
         plane(np.ones((9, 3)), "tsne")
 
 
+@pytest.mark.usefixtures("drawn")
 @pytest.mark.parametrize(
     "words",
     [

@@ -20,6 +20,7 @@ RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.random((12, 28, 28))
 COLOUR = RANDOM.random((12, 3, 16, 20))
 CODES = RANDOM.standard_normal((12, 32))
+pytestmark = pytest.mark.usefixtures("drawn")
 
 
 @dataclass(frozen=True)

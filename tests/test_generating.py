@@ -162,6 +162,7 @@ def generate(*words):
     return main(["generate", *map(str, words)])
 
 
+@pytest.mark.usefixtures("drawn")
 def test_a_run_without_a_prior_is_sampled_by_a_mixture(run_folder, tmp_path, capsys):
     one, two, three = (tmp_path / f"{name}.png" for name in "abc")
     assert generate(run_folder, "-n", 9, "--out", one, "--nearest") == 0

@@ -30,8 +30,6 @@ VIEWS = [
     ("photo.safetensors", "photo"),
 ]
 COLUMNS = ["height", "width", "depth", "a colour, with a longer name"]
-HASH = "return [...arguments[0].getContext('2d').getImageData(0, 0, arguments[0].width,"
-HASH += " arguments[0].height).data].join()"
 pytestmark = [pytest.mark.filterwarnings("ignore::ResourceWarning"), needs_browser]
 
 
@@ -123,7 +121,7 @@ class Page:
         return wait.until(lambda _: condition())
 
     def pixels(self, selector):
-        return self.browser.execute_script(HASH, self.one(selector))
+        return self.browser.execute_script("return arguments[0].toDataURL()", self.one(selector))
 
     def changes(self, selector, act):
         """Act, and wait until a canvas shows something else."""

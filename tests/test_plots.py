@@ -68,6 +68,7 @@ def test_what_cannot_be_drawn_gets_a_sentence(fitted):
         plot_loss(Autoencoder())
 
 
+@pytest.mark.usefixtures("drawn")
 def test_the_loss_is_drawn_while_training_in_a_notebook(monkeypatch, capsys):
     IPython = pytest.importorskip("IPython")
     shown = []

@@ -387,6 +387,7 @@ def test_use_before_fit(linear, blobs, use):
 # ---- the command line
 
 
+@pytest.mark.usefixtures("drawn")
 def test_the_temperature_and_the_arc_reach_the_pictures(vae, digits, tmp_path, capsys):
     model, out = tmp_path / "m.safetensors", tmp_path / "new.npy"
     vae.save(model)

@@ -112,14 +112,12 @@ EXTRA_CHECKS = [  # those that scikit-learn makes of its own estimators only
 EVERY_CHECK = """
 import sys
 import warnings
-import torch
 from sklearn.utils.estimator_checks import check_estimator
 from diabolo.doctor import DoctorWarning
 from diabolo.models import MODELS
 
 warnings.simplefilter("error")
 warnings.simplefilter("ignore", DoctorWarning)
-torch.set_num_threads(1)
 epochs, *names = sys.argv[1:]
 for name in names:
     for check in check_estimator(MODELS[name](epochs=int(epochs)), on_fail=None, on_skip=None):

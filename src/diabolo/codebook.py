@@ -21,7 +21,8 @@ class Codebook(nn.Module):
 
     def __init__(self, size: int, dim: int, generator: Generator | None) -> None:
         super().__init__()
-        self.vectors = nn.Buffer(torch.randn(size, dim, generator=generator))
+        vectors = torch.empty(size, dim)
+        self.vectors = nn.Buffer(vectors.normal_(generator=generator) if generator else vectors)
         self.counts = nn.Buffer(torch.zeros(size))  # N; m is N e
 
     def nearest(self, z: Tensor) -> Tensor:

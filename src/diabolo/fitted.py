@@ -351,7 +351,7 @@ class Fitted:
         if len(plan.p.hidden or ()) > len(tensors):
             raise ValueError("it has more layers than tensors.")
         net = plan.net(intake, read_scaling(tensors, intake.features, table), None)
-        with torch.device("cpu" if plan.own else "meta"):
+        with torch.device("cpu" if plan.own else "meta"):  # to compute there takes the compiler
             shape = (plan.bottleneck.outputs * codes.shape[-1],) if codes.ndim else ()
             plan.bottleneck.build(shape, torch.Generator() if plan.own else None)
         _check_alike(net, tensors)

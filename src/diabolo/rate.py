@@ -126,8 +126,8 @@ def first_steps(weight: float, qualities: int, channels: int) -> Tensor:
 
     A step between two qualities is the root of 2.
     """
-    finer = 2.0 ** (0.5 * (qualities // 2 - torch.arange(float(qualities))))
-    return math.sqrt(12 * weight) * finer[:, None].repeat(1, channels)
+    finer = 2.0 ** (0.5 * (qualities // 2 - torch.arange(float(qualities), device="cpu")))
+    return torch.empty(qualities, channels).copy_(math.sqrt(12 * weight) * finer[:, None])
 
 
 def some_quality(like: Tensor, qualities: int, generator: Generator) -> Tensor:

@@ -287,7 +287,7 @@ def _autograd(loss_of: Callable[..., Tensor], device: torch.device, precision: s
             device.type, torch.bfloat16, enabled=precision == "bf16", cache_enabled=False
         ):
             loss = loss_of(batch, generator, step)
-        loss.backward(torch.full_like(loss, weight))
+        (loss.sum() * weight).backward()
         return loss.detach()
 
     return learn

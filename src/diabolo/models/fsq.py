@@ -37,7 +37,8 @@ class Rounding(nn.Module):
         super().__init__()
         self.levels = levels
         self.places = [math.prod(levels[:i]) for i in range(len(levels))]
-        self.each = nn.Buffer(torch.tensor(levels).repeat(size // len(levels)).float())
+        part = torch.tensor(levels, dtype=torch.float32, device="cpu")
+        self.each = nn.Buffer(part.repeat(size // len(levels)))
 
     def forward(self, y: Tensor) -> Tensor:
         reach = (self.each - 1) / 2 * (1 + EDGE)

@@ -28,7 +28,7 @@ class Jump(Units):
         self.bandwidth = bandwidth
 
     def build(self, size: int) -> None:
-        self.log_threshold = nn.Parameter(torch.full((size,), self.bandwidth).log())
+        self.log_threshold = nn.Parameter(torch.full((size,), self.bandwidth, device="cpu").log())
 
     def threshold(self, y: Tensor) -> Tensor:
         return self.log_threshold.exp()
