@@ -27,6 +27,7 @@ LARGE = 2**18  # values of an image that is fast alone
 VECTOR = 32  # values
 VALUES = 2**20  # of a wide block: so many that what a call costs hardly counts
 TINY = 64  # numbers of a matrix whose product with a wide block is shared among threads otherwise
+LONG = 128  # inputs; of more, the parts of a sum depend on the rows and the threads
 FEW, LANES = 16, 8  # outputs, which several threads share out unless they are whole lanes
 _BLOCKS: WeakKeyDictionary[Net, int] = WeakKeyDictionary()
 
@@ -123,11 +124,20 @@ def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     if input.ndim != 2:
         y = input @ weight.t()
     elif weight.numel() > TINY or len(input) <= BLOCK:
-        y = (weight @ input.t()).t().contiguous()
+        y = _product(weight, input.t()).t().contiguous()
     else:
-        y = torch.cat([(weight @ part.t()).t() for part in input.split(BLOCK)])
+        y = torch.cat([_product(weight, part.t()).t() for part in input.split(BLOCK)])
     y = y[..., :few]
     return y if bias is None else y.add_(bias)
+
+
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    """A B of matrices, summed over `LONG` at a time."""
+    first, *others = zip(a.split(LONG, 1), b.split(LONG, 0), strict=True)
+    y = torch.mm(*first)
+    for parts in others:
+        y.addmm_(*parts)
+    return y
 
 
 def _padded(part: Tensor, rows: int) -> Tensor:
