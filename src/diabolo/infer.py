@@ -131,6 +131,17 @@ def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     return y if bias is None else y.add_(bias)
 
 
+@contextmanager
+def in_threads(count: int) -> Iterator[None]:
+    """Let torch compute in `count` threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _product(a: Tensor, b: Tensor) -> Tensor:
     """A B of matrices, summed over `LONG` at a time."""
     first, *others = zip(a.split(LONG, 1), b.split(LONG, 0), strict=True)

@@ -21,11 +21,13 @@ from torch import Tensor
 
 from diabolo.codec import entropy
 from diabolo.errors import InputError
+from diabolo.infer import in_threads
 from diabolo.integers import summed
 from diabolo.likelihood.causal import Causal
 from diabolo.likelihood.neighbours import Neighbours, Places, last_of, values_of
 
 ROWS = 2048  # pixels that the network is asked for at a time
+FEW = 512  # pixels of a step, which more than one thread would only slow
 
 
 class _Step(NamedTuple):
@@ -142,7 +144,10 @@ class Lossless:
         streams = [
             content[: -size or None] for content, size in zip(contents, checks, strict=True)
         ]
-        images = self._decode([entropy.Decoder(stream) for stream in streams], counts, shape)
+        _, h, w = shape
+        many = sum(counts) * h * w > FEW * ((h - 1) * (self.law.reach + 1) + w)
+        with in_threads(torch.get_num_threads() if many else 1):
+            images = self._decode([entropy.Decoder(stream) for stream in streams], counts, shape)
         found = np.split(images, np.cumsum(counts)[:-1])
         for content, some in zip(contents, found, strict=True):
             if not content.endswith(_checks(some)):

@@ -24,13 +24,11 @@ import math
 import os
 import signal
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from joblib import Parallel, delayed
 from sklearn.base import clone
 
@@ -38,6 +36,7 @@ from diabolo import metrics
 from diabolo.doctor import DoctorWarning
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
+from diabolo.infer import in_threads
 from diabolo.inputs import as_rows, find_device, find_seed
 from diabolo.networks import takes_images
 from diabolo.tasks.embedding import knn_accuracy
@@ -285,22 +284,11 @@ def _one(model: Estimator, size: int, samples: Held, threads: int, parent: int) 
     """Train and test a model of one size; an interrupt is the business of the first process."""
     if os.getpid() != parent:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with _threads(threads), warnings.catch_warnings():
+    with in_threads(threads), warnings.catch_warnings():
         warnings.simplefilter("ignore", DoctorWarning)
         fitted = clone(model).set_params(latent_dim=size, verbose=False)
         fitted.fit(samples.train, X_val=samples.validation)
         return Trained(fitted, *_tested(fitted, samples))
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Let torch compute in `count` threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _tested(model: Estimator, samples: Held) -> tuple[float, float, float | None]:
