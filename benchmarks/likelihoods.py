@@ -20,6 +20,7 @@ from scipy.special import logsumexp
 from sklearn.cluster import MiniBatchKMeans
 
 from benchmarks.table import Table
+from benchmarks.train_digits import binarised
 from diabolo import load
 from diabolo.data.mnist import read_split
 from diabolo.likelihood import Bernoulli
@@ -66,7 +67,7 @@ def main() -> None:
     x, t, draws = (
         (x[:50_000], x[50_000:51_000], 500) if options.held else (x, t[: options.judged], 5_000)
     )
-    t = 255 * (np.random.RandomState(0).random_sample(t.shape) < t / 255).astype(np.uint8)
+    t = 255 * binarised(t)
     table = Table("likelihoods", ["model", "log p(x)", "paper", "minutes"], options.json)
     for groups in (10, 500):
         table.row(f"{groups} groups of pixels", f"{in_groups(x, t, groups):.2f}", "", "")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.train_digits import EVERY, save, train
 from benchmarks.train_photo import Photos, read
@@ -25,6 +25,7 @@ from diabolo.commands import training
 from diabolo.likelihood.neighbours import Neighbours, Places
 
 PIECES, PIXELS, SIDE = 256, 8, 12
+RECORD = 32  # pixels a side of the recipe's patches
 GRAY, NOISY, NOISE = 8, 4, 8.0  # one of so many, of 255
 EDGE = 1 / 16
 RATE = 4e-3
@@ -52,10 +53,28 @@ def main() -> None:
 
 
 def new_model(photos: Photos) -> Any:
-    """The model of the recipe, whose law has hardly been trained."""
+    """The model of the recipe: principal components, and a law that has hardly been trained."""
     model = training.new_model(replace(recipes.read("photo-lossless"), start=""))
-    few = (photos.pieces(64, 8) * 255).round().to(torch.uint8).numpy()
-    return model.set_params(random_state=0).fit(few)
+    pieces = photos.pieces(2048, RECORD)
+    few = (pieces[:64] * 255).round().to(torch.uint8).numpy()
+    model.set_params(random_state=0, learning_rate=1e-6).fit(few)
+    begin(model.net_, pieces.flatten(1))
+    return model
+
+
+@torch.no_grad()
+def begin(net: Any, x: Tensor) -> None:
+    """Let the linear autoencoder be that of the principal components of x (N, D) in [0, 1]."""
+    encoder, decoder = (
+        next(m for m in part.modules() if isinstance(m, nn.Linear))
+        for part in (net.encoder, net.decoder)
+    )
+    mean = x.mean(0)
+    directions = torch.linalg.svd(x - mean, full_matrices=False).Vh[: len(encoder.weight)]
+    encoder.weight.copy_(directions)
+    encoder.bias.copy_(-directions @ mean)
+    decoder.weight.copy_((directions / (mean * (1 - mean))).t())  # of the sigmoid's slope
+    decoder.bias.copy_(mean.logit())
 
 
 def drawn(law: Neighbours, photos: Photos) -> Iterator[tuple[Tensor, Places, Tensor]]:

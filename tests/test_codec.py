@@ -16,7 +16,7 @@ from conftest import failed, run
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from diabolo import Autoencoder, Codec, data, load, shipped
+from diabolo import Autoencoder, Codec, data, load, recipes, shipped
 from diabolo.codec import entropy
 from diabolo.codec.lossless import Lossless
 from diabolo.errors import InputError
@@ -187,6 +187,7 @@ def test_photographs_are_smaller_than_webp_makes_them():
     content = codec.compress(images)
     assert np.array_equal(codec.decompress(content), images)
     assert len(content) < len(webp.getvalue())
+    assert codec.coder.law.shape[1] == recipes.read("photo-lossless").data["patch_size"]
     model = shipped.find("photo-lossless").read_bytes()
     assert np.array_equal(plain_codec.decode(content, model)[0], images)
 

@@ -11,7 +11,8 @@ import copy
 import hashlib
 import math
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -89,12 +90,14 @@ class Lossless:
     @torch.inference_mode()
     def encode(self, images: np.ndarray) -> bytes:
         """The bytes of images (N, C, H, W)."""
-        return entropy.encode_backwards(self._backwards(torch.tensor(images))) + _checks(images)
+        with self._threads(len(images), images.shape[1:]):
+            made = entropy.encode_backwards(self._backwards(torch.tensor(images)))
+        return made + _checks(images)
 
     def _backwards(self, images: Tensor) -> Iterator[entropy.Step]:
         """What the coder is told of images, from the last step to the first."""
         padded = self.law.padded(images.expand(-1, self.law.shape[0], -1, -1))
-        for some in _blocks(self._steps(tuple(images.shape[1:])), len(images)):
+        for some in _blocks(self._steps(images.shape[1:], backwards=True), len(images)):
             at = Places(*(torch.cat(parts) for parts in zip(*some, strict=True)))
             near = self.law.near(padded, at)
             truth = self.law.symbols(self.law.pixels(padded, at), near)
@@ -112,14 +115,17 @@ class Lossless:
 
     def _asked(self, near: Tensor, at: Places) -> tuple[Tensor, np.ndarray]:
         """Of pixels the last activations (M, units), and tables (M, 2) of being 0, and not."""
-        some = near.amax(1).nonzero()[:, 0]
-        blank_last, blank_flag = self._blank
-        at = self.law.told(at)
-        sides = len(self.exact.rows), len(self.exact.columns)
-        place = (at.channel * sides[0] + at.row) * sides[1] + at.column
-        last, logit = blank_last[place], blank_flag[place]
-        last[some] = last_of(self.exact, self.law.seen(near[some]), _only(at, some))
-        logit[some] = summed(last[some], self.exact.flag)
+        some, at = near.amax(1).nonzero()[:, 0], self.law.told(at)
+        if len(some) == len(near):
+            last = last_of(self.exact, self.law.seen(near), at)
+            logit = summed(last, self.exact.flag)
+        else:
+            blank_last, blank_flag = self._blank
+            sides = len(self.exact.rows), len(self.exact.columns)
+            place = (at.channel * sides[0] + at.row) * sides[1] + at.column
+            last, logit = blank_last[place], blank_flag[place]
+            last[some] = last_of(self.exact, self.law.seen(near[some]), _only(at, some))
+            logit[some] = summed(last[some], self.exact.flag)
         flag = logit.numpy().astype(np.int32)
         return last, entropy.tables(np.concatenate([np.zeros_like(flag), flag], 1))
 
@@ -144,9 +150,7 @@ class Lossless:
         streams = [
             content[: -size or None] for content, size in zip(contents, checks, strict=True)
         ]
-        _, h, w = shape
-        many = sum(counts) * h * w > FEW * ((h - 1) * (self.law.reach + 1) + w)
-        with in_threads(torch.get_num_threads() if many else 1):
+        with self._threads(sum(counts), shape):
             images = self._decode([entropy.Decoder(stream) for stream in streams], counts, shape)
         found = np.split(images, np.cumsum(counts)[:-1])
         for content, some in zip(contents, found, strict=True):
@@ -182,21 +186,32 @@ class Lossless:
             raise InputError("The stream is damaged.")
         return padded[:, : shape[0], reach:, reach:-reach].numpy()
 
-    def _steps(self, shape: tuple[int, ...]) -> list[_Step]:
-        """The steps in which pixels come, channel after channel."""
+    def _steps(self, shape: Sequence[int], *, backwards: bool = False) -> Iterator[_Step]:
+        """The steps in which pixels come, channel after channel; or the last first."""
         c, h, w = shape
-        row, column = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
-        number = (row * (self.law.reach + 1) + column).flatten()
-        order = number.argsort(stable=True)
-        sizes = number.bincount()
-        steps = [(some // w, some % w) for some in order.split(sizes[sizes > 0].tolist())]
-        return [_Step(channel, *places) for places in steps for channel in range(c)]
+        apart = self.law.reach + 1
+        for number in range(self._last(shape) + 1)[:: -1 if backwards else 1]:
+            first = max(0, -((w - 1 - number) // apart))
+            row = torch.arange(first, min(h - 1, number // apart) + 1)
+            if len(row):
+                for channel in range(c)[:: -1 if backwards else 1]:
+                    yield _Step(channel, row, number - row * apart)
+
+    def _last(self, shape: Sequence[int]) -> int:
+        """The number of the last step."""
+        _, h, w = shape
+        return (h - 1) * (self.law.reach + 1) + w - 1
+
+    def _threads(self, images: int, shape: Sequence[int]) -> AbstractContextManager[None]:
+        """One thread, where a step has few pixels."""
+        few = images * shape[1] * shape[2] < FEW * (self._last(shape) + 1)
+        return in_threads(1 if few else torch.get_num_threads())
 
 
-def _blocks(steps: list[_Step], images: int) -> Iterator[list[Places]]:
-    """Steps in blocks of about `ROWS` pixels, from the last block to the first."""
+def _blocks(steps: Iterable[_Step], images: int) -> Iterator[list[Places]]:
+    """Steps that come backwards, in blocks of about `ROWS` pixels."""
     some, size = list[Places](), 0
-    for step in reversed(steps):
+    for step in steps:
         some.append(_places(step, images))
         size += len(some[-1].row)
         if size >= ROWS:

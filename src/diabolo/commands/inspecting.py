@@ -217,7 +217,10 @@ def _of_detector(config: Any) -> list[str]:
         raise ValueError
     if not (criterion.isidentifier() and len(criterion) < 20):
         raise ValueError
-    return [f"detector of anomalies: {criterion} score, false-alarm rate {100 * rate:.4g} %"]
+    nets = config.get("nets", 1)
+    mean = f" (mean of {nets} networks)" if type(nets) is int and nets > 1 else ""
+    rates = f"false-alarm rate {100 * rate:.4g} %"
+    return [f"detector of anomalies: {criterion} score{mean}, {rates}"]
 
 
 def _can_be_shown(layer: layers.Layer) -> bool:

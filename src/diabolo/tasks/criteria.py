@@ -65,7 +65,8 @@ def check_nets(p: Any) -> None:
     """Refuse several networks where there is one, or where the score asks none."""
     if p.nets > 1 and p.prefit:
         raise InputError(
-            f"nets={p.nets} are to be fitted, and the model is fitted already: use nets=1."
+            f"nets={p.nets} are to be fitted, and the model is fitted already: use nets=1, which"
+            " takes it as it is, of a detector its first."
         )
     if p.nets > 1 and "code" not in nearby.SPACES.get(p.criterion, ("code",)):
         raise InputError(

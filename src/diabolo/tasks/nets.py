@@ -61,10 +61,12 @@ def mean(functions: Sequence[Callable[[Tensor], Tensor]]) -> Callable[[Tensor], 
 
 
 def contents(members: Sequence[Member]) -> dict[str, Tensor]:
-    """All that `read` needs beside the file of the first model."""
-    found = dict(members[0].learnt)
+    """All that `read` needs beside the file of the first model; once, where it is alike in all."""
+    first = members[0].learnt
+    found = dict(first)
     for i, (model, learnt) in enumerate(members[1:], 1):
-        found |= prefixed(f"{i} ", learnt) | prefixed(f"{i} {NET}", model.fitted_.contents()[1])
+        own = {n: t for n, t in learnt.items() if not (n in first and torch.equal(t, first[n]))}
+        found |= prefixed(f"{i} ", own) | prefixed(f"{i} {NET}", model.fitted_.contents()[1])
     return found
 
 
@@ -74,13 +76,14 @@ def read(model: Estimator, p: Any, tensors: dict[str, Tensor]) -> list[Member]:
     Raises ValueError, in a sentence, where the tensors are not theirs.
     """
     config = Header(**model.fitted_.contents()[0]).model_dump()
-    found, rest = list[Member](), tensors
-    for i in range(1, p.nets):
-        own = under(f"{i} ", tensors)
+    each = [under(f"{i} ", tensors) for i in range(1, p.nets)]
+    others = {f"{i} {name}" for i, own in enumerate(each, 1) for name in own}
+    first = {name: tensor for name, tensor in tensors.items() if name not in others}
+    members = [Member(model, first)]
+    for own in each:
         other = copy.copy(model).load_record(config, under(NET, own))
-        found.append(Member(other, {n: t for n, t in own.items() if not n.startswith(NET)}))
-        rest = {name: tensor for name, tensor in rest.items() if not name.startswith(f"{i} ")}
-    members = [Member(model, rest), *found]
+        learnt = first | {n: t for n, t in own.items() if not n.startswith(NET)}
+        members.append(Member(other, learnt))
     for member in members:
         criteria.check_learnt(p.criterion, *member)
     return members
