@@ -330,7 +330,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Pushed, Hyper
         """
         X = brought(X)
         if isinstance(X, OnDisk):  # of which as many are looked at as of samples in memory
-            few = np.linspace(0, len(X) - 1, min(len(X), unlike.LOOKED)).astype(np.int64)
+            few = unlike.some_of(len(X))
             condition = condition if np.ndim(condition) == 0 else np.asarray(condition)[few]
             X = np.asarray(X[few])
         rows = self.rows(X)

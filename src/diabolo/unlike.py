@@ -78,10 +78,15 @@ def unlike(known: Usual, seen: np.ndarray) -> Finding | None:
     )
 
 
+def some_of(count: int) -> np.ndarray:
+    """Which of so many samples are looked at: `LOOKED` evenly, or all if they are fewer."""
+    return np.linspace(0, count - 1, min(count, LOOKED)).astype(np.int64)
+
+
 def looked(known: Usual, net: Net, rows: Tensor, *given: Tensor) -> list[Finding]:
     """What is unlike in stored rows (N, D), of which some are looked at."""
-    index = torch.linspace(0, len(rows) - 1, min(len(rows), LOOKED)).long()
-    some = torch.from_numpy(rows.numpy()[index.numpy()])  # uint16, too, which old torch lacks
+    index = some_of(len(rows))
+    some = torch.from_numpy(rows.numpy()[index])  # uint16, too, which old torch lacks
     scaled = net.scaling(some.to(net.device))
     return found(unlike(known, signs(net, scaled, *(part[index] for part in given))))
 
