@@ -107,19 +107,19 @@ def beside(folder: Path | None) -> None:
     import pillow_jxl  # noqa: F401 - a plugin of Pillow
 
     table = Table("lossless-images", ("bits a value", *FORMATS, "ours"), folder)
-    codec, bits = Codec(load("photo-lossless", device="cpu")), list[list[float]]()
+    codec, rows = Codec(load("photo-lossless", device="cpu")), list[list[float]]()
     for name, photo in (photographs(None) | {"camera, gray": skimage.data.camera()}).items():
         images = np.atleast_3d(photo).transpose(2, 0, 1)[None]
         content = codec.compress(images)
         assert np.array_equal(codec.decompress(content), images)
-        bits.append([*by_pillow(photo), 8 * len(content) / photo.size])
-        table.row(name, *(f"{one:.3f}" for one in bits[-1]))
-    table.row("mean", *(f"{one:.3f}" for one in np.mean(bits, 0)))
+        rows.append([*by_pillow(photo), bits([content], photo)])
+        table.row(name, *(f"{one:.3f}" for one in rows[-1]))
+    table.row("mean", *(f"{one:.3f}" for one in np.mean(rows, 0)))
     digits = load_digits().images.astype(np.uint8)
     train, test = digits[:-HELD], digits[-HELD:]
     content = Codec(Autoencoder(**SMALL).fit(train)).compress(test)
     sheet = test.reshape(-1, 20, 8, 8).transpose(0, 2, 1, 3).reshape(-1, 160)
-    found = [*by_pillow(sheet), 8 * len(content) / test.size]
+    found = [*by_pillow(sheet), bits([content], test)]
     table.row(f"{HELD} digits of 8 x 8", *(f"{one:.3f}" for one in found))
 
 
@@ -128,7 +128,7 @@ def by_pillow(pixels: np.ndarray) -> Iterator[float]:
     for kind, options in FORMATS.values():
         file = BytesIO()
         Image.fromarray(pixels).save(file, kind, **options)
-        yield 8 * len(file.getvalue()) / pixels.size
+        yield bits([file.getvalue()], pixels)
 
 
 def baselines(train: np.ndarray, test: np.ndarray) -> dict[str, Any]:

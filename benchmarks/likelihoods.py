@@ -73,8 +73,8 @@ def main() -> None:
         table.row(f"{groups} groups of pixels", f"{in_groups(x, t, groups):.2f}", "", "")
     for name in options.rows:
         model, more, paper = ROWS[name]
-        given = NET | more | {"epochs": options.epochs, "learning_rate": options.rate}
-        given["precision"] = options.precision
+        named = {"learning_rate": options.rate, "precision": options.precision}
+        given = NET | more | named | {"epochs": options.epochs}
         kept = options.out and options.out / f"{name}.safetensors"
         begun = time.process_time()
         fitted = load(kept) if kept and kept.exists() else model(**given).fit(x)

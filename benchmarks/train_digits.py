@@ -32,26 +32,40 @@ HELD, CHECKED = 5000, 1000
 RATE, WARMING, BATCH, WARM = 4e-3, 200, 2048, 0.85
 EVERY = 180.0  # seconds between two files
 
+Drawn = tuple[Tensor, Places, Tensor]  # padded images, pixels of them, and what each weighs
+
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--minutes", type=float, default=50.0)
-    arguments.add_argument("--rate", type=float, default=RATE)
-    arguments.add_argument("--start", type=Path, help="go on with the law of this model")
+    arguments = asking(__doc__, "digits")
     arguments.add_argument("--binarised", action="store_true")
-    arguments.add_argument("--out", type=Path, default=Path("digits.safetensors"))
     given = arguments.parse_args()
     found = np.array(data.read("mnist:train").array)
     images = torch.from_numpy(binarised(found) if given.binarised else found).view(-1, 1, 28, 28)
     model = new_model(images[:-HELD].numpy())
     law = model.net_.likelihood.network
+    for line in kept(model, drawn(law, images[:-HELD]), given):
+        print(line, f"{held_out(law, images[-HELD:][:CHECKED]):.4f} held out", flush=True)
+
+
+def asking(what: str | None, name: str) -> argparse.ArgumentParser:
+    """The arguments that `kept` takes."""
+    arguments = argparse.ArgumentParser(description=what)
+    arguments.add_argument("--minutes", type=float, default=50.0)
+    arguments.add_argument("--rate", type=float, default=RATE)
+    arguments.add_argument("--start", type=Path, help="go on with the law of this model")
+    arguments.add_argument("--out", type=Path, default=Path(f"{name}.safetensors"))
+    return arguments
+
+
+def kept(model: Any, batches: Iterator[Drawn], given: argparse.Namespace) -> Iterator[str]:
+    """Train a model's law as asked, and write the model every few minutes; how far it is then."""
+    law, saved = model.net_.likelihood.network, time.monotonic()
     if given.start:
         law.load_state_dict(load(given.start).net_.likelihood.network.state_dict())
-    saved = time.monotonic()
-    for line in train(law, drawn(law, images[:-HELD]), 60 * given.minutes, given.rate):
+    for line in train(law, batches, 60 * given.minutes, given.rate):
         if time.monotonic() - saved > EVERY or "done" in line:
-            print(line, f"{held_out(law, images[-HELD:][:CHECKED]):.4f} held out", flush=True)
             save(model, given.out)
+            yield line
             saved = time.monotonic()
 
 
@@ -66,9 +80,7 @@ def new_model(images: np.ndarray) -> Any:
     return model.set_params(random_state=0).fit(images[:64, 0])
 
 
-def train(
-    law: Neighbours, batches: Iterator[tuple[Tensor, Places, Tensor]], seconds: float, rate: float
-) -> Iterator[str]:
+def train(law: Neighbours, batches: Iterator[Drawn], seconds: float, rate: float) -> Iterator[str]:
     """Train for so long on padded images, pixels and weights; how far it is, after each step."""
     optimiser = torch.optim.Adam(law.parameters(), rate, betas=(0.9, 0.99))
     start, losses, step = time.monotonic(), list[float](), 0
@@ -86,7 +98,7 @@ def train(
     yield f"{step} steps, done, {time.process_time():.0f} s of a processor,"
 
 
-def drawn(law: Neighbours, images: Tensor) -> Iterator[tuple[Tensor, Places, Tensor]]:
+def drawn(law: Neighbours, images: Tensor) -> Iterator[Drawn]:
     """Padded images, pixels of them, and what each weighs."""
     pixels, draw = Pixels(images), torch.Generator().manual_seed(1)
     padded = law.padded(images)

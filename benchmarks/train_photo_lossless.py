@@ -8,8 +8,6 @@ of them at the piece's edge, as if it were the photograph's. The rest is as in
 `benchmarks.train_digits`.
 """
 
-import argparse
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,44 +16,32 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.train_digits import EVERY, save, train
+from benchmarks.train_digits import Drawn, asking, kept
 from benchmarks.train_photo import Photos, read
-from diabolo import load, recipes
+from diabolo import recipes
 from diabolo.commands import training
 from diabolo.likelihood.neighbours import Neighbours, Places
 
 PIECES, PIXELS, SIDE = 256, 8, 12
-RECORD = 32  # pixels a side of the recipe's patches
 GRAY, NOISY, NOISE = 8, 4, 8.0  # one of so many, of 255
 EDGE = 1 / 16
-RATE = 4e-3
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments = asking(__doc__, "photo-lossless")
     arguments.add_argument("photos", type=Path)
-    arguments.add_argument("--minutes", type=float, default=60.0)
-    arguments.add_argument("--rate", type=float, default=RATE)
-    arguments.add_argument("--start", type=Path, help="go on with the law of this model")
-    arguments.add_argument("--out", type=Path, default=Path("photo-lossless.safetensors"))
     given = arguments.parse_args()
     photos = Photos(read(given.photos), "cpu")
     model = new_model(photos)
-    law = model.net_.likelihood.network
-    if given.start:
-        law.load_state_dict(load(given.start).net_.likelihood.network.state_dict())
-    saved = time.monotonic()
-    for line in train(law, drawn(law, photos), 60 * given.minutes, given.rate):
-        if time.monotonic() - saved > EVERY or "done" in line:
-            print(line, flush=True)
-            save(model, given.out)
-            saved = time.monotonic()
+    for line in kept(model, drawn(model.net_.likelihood.network, photos), given):
+        print(line, flush=True)
 
 
 def new_model(photos: Photos) -> Any:
     """The model of the recipe: principal components, and a law that has hardly been trained."""
-    model = training.new_model(replace(recipes.read("photo-lossless"), start=""))
-    pieces = photos.pieces(2048, RECORD)
+    recipe = recipes.read("photo-lossless")
+    model = training.new_model(replace(recipe, start=""))
+    pieces = photos.pieces(2048, recipe.data["patch_size"])
     few = (pieces[:64] * 255).round().to(torch.uint8).numpy()
     model.set_params(random_state=0, learning_rate=1e-6).fit(few)
     begin(model.net_, pieces.flatten(1))
@@ -77,7 +63,7 @@ def begin(net: Any, x: Tensor) -> None:
     decoder.bias.copy_(mean.logit())
 
 
-def drawn(law: Neighbours, photos: Photos) -> Iterator[tuple[Tensor, Places, Tensor]]:
+def drawn(law: Neighbours, photos: Photos) -> Iterator[Drawn]:
     """Padded pieces, pixels of them, and what each weighs."""
     n, reach, draw = PIECES * PIXELS, law.reach, photos.draw
     image = torch.arange(PIECES).repeat_interleave(PIXELS)
