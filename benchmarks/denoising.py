@@ -1,25 +1,28 @@
 """Denoisers side by side: classical filters, the best linear map, and this library.
 
     python -m benchmarks.denoising [--only mnist photographs digits8] [--corruption gaussian]
-        [--epochs N] [--limit N] [--patches N]
+        [--epochs N] [--limit N] [--patches N] [--json FOLDER]
     python -m benchmarks.denoising MODEL FOLDER    (see `benchmarks.photographs`)
 
 MNIST: recipe conv-dae, with the corruption replaced; the classical filters on the first 1,000 test
 images, their strengths chosen on 50 training images; the linear map, fitted on corrupted training
 images, and the network on all 10,000 as well. scikit-learn's photographs: recipe photo-dae,
 trained on patches of flower.jpg, on parts of which its settings were chosen; china.jpg denoised in
-tiles. scikit-learn's 8 x 8 digits: the last 500 for testing. Prints tables in Markdown.
+tiles. scikit-learn's 8 x 8 digits: the last 500 for testing. Prints a table of each in Markdown:
+PSNR in dB, SSIM in brackets, and the seconds that an image took, in the mean of the corruptions.
 """
 
 import argparse
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from benchmarks.photographs import main as benchmark_photographs
+from benchmarks.table import Table
 from diabolo import Autoencoder, data, metrics, recipes
 from diabolo.corruption import Corruption, GaussianNoise, Masking, SaltAndPepper
 from diabolo.linear import fit_linear
@@ -29,6 +32,7 @@ from diabolo.tasks.denoising import corrupt, denoise, in_tiles
 from diabolo.tasks.evaluation import best_linear
 from diabolo.tasks.filters import GRIDS, apply, tune
 
+OURS = "ours"
 TUNED = 50
 SIDE = 16
 MNIST = {
@@ -45,13 +49,11 @@ class Row(NamedTuple):
     name: str
     mse: float
     ssim: float | None
-    seconds: float | None = None
+    seconds: float = 0.0
 
     def __str__(self) -> str:
-        ssim = "-" if self.ssim is None else f"{self.ssim:.3f}"
-        seconds = "-" if self.seconds is None else f"{self.seconds:.2g}"
-        psnr = metrics.psnr(self.mse)
-        return f"| {self.name} | {self.mse:.4f} | {psnr:.2f} | {ssim} | {seconds} |"
+        ssim = "" if self.ssim is None else f" ({self.ssim:.3f})"
+        return f"{metrics.psnr(self.mse):.2f}{ssim}"
 
 
 def measured(
@@ -76,9 +78,7 @@ def classical_rows(
     strengths = tune(train, noisy_train)
     rows = [Row("corrupted", metrics.mse(noisy, clean), metrics.ssim(noisy, clean))]
     for name in GRIDS:
-        strength = strengths[name]
-        label = f"{name} ({strength:g})"
-        rows.append(measured(label, clean, noisy, partial(apply, name, strength=strength)))
+        rows.append(measured(name, clean, noisy, partial(apply, name, strength=strengths[name])))
     return rows
 
 
@@ -88,28 +88,21 @@ def linear_map(model: Any, train: np.ndarray) -> Callable[[np.ndarray], np.ndarr
     return lambda x: best(x.reshape(len(x), -1)).reshape(x.shape).clip(0, 1)
 
 
-def small_images(
-    train: np.ndarray, test: np.ndarray, model: Any, first: int
-) -> tuple[list[Row], list[Row]]:
-    """Rows on the `first` test images, and of the fast methods on all."""
+def small_images(train: np.ndarray, test: np.ndarray, model: Any, first: int) -> list[Row]:
+    """Rows on the `first` test images, and of the fast methods on all, where there are more."""
     noisy = model.corrupt(test, random_state=0)
-    few = train[:TUNED]
-    linear = linear_map(model, train)
+    few, linear = train[:TUNED], linear_map(model, train)
+    tuning = unit(few), unit(model.corrupt(few, random_state=1))
+    rows = classical_rows(unit(test[:first]), unit(noisy[:first]), *tuning)
 
     def network(x: np.ndarray) -> np.ndarray:
         return unit(model.reconstruct(x * 255))
 
-    tables = []
-    for count in (first, len(test)):
-        clean, seen = unit(test[:count]), unit(noisy[:count])
-        rows = [
-            measured("best linear denoiser, full rank", clean, seen, linear),
-            measured("**diabolo**", clean, seen, network),
-        ]
-        tables.append(rows)
-    tuning = unit(few), unit(model.corrupt(few, random_state=1))
-    classic = classical_rows(unit(test[:first]), unit(noisy[:first]), *tuning)
-    return classic + tables[0], tables[1]
+    for count in sorted({first, len(test)}):
+        which = "" if count == first else f", all {count:,}"
+        for name, method in (("best linear denoiser, full rank", linear), (OURS, network)):
+            rows.append(measured(name + which, unit(test[:count]), unit(noisy[:count]), method))
+    return rows
 
 
 def planned(recipe: str, corruption: Corruption, epochs: int | None) -> Any:
@@ -119,19 +112,18 @@ def planned(recipe: str, corruption: Corruption, epochs: int | None) -> Any:
     return model if epochs is None else model.set_params(epochs=epochs)
 
 
-def mnist(corruption: Corruption, epochs: int | None, limit: int | None) -> None:
-    """The tables of MNIST."""
+def mnist(corruption: Corruption, epochs: int | None, limit: int | None) -> list[Row]:
+    """The rows of MNIST."""
     (train, _), (test, _) = data.load_mnist()
     train = train[:limit]
     model = planned("conv-dae", corruption, epochs)
     model.fit(train)
-    rows, whole = small_images(train, test, model, 1000)
-    print_table(f"first 1,000 test images, {model.epochs} epochs on {len(train):,}", rows)
-    print_table("all 10,000 test images", whole)
+    print(f"{model.epochs} epochs on {len(train):,} digits", flush=True)
+    return small_images(train, test, model, 1000)
 
 
-def digits8(corruption: Corruption, epochs: int) -> None:
-    """The table of scikit-learn's 8 x 8 digits, whose 17 levels become bytes."""
+def digits8(corruption: Corruption) -> list[Row]:
+    """The rows of scikit-learn's 8 x 8 digits, whose 17 levels become bytes."""
     from sklearn.datasets import load_digits
 
     images = np.rint(load_digits().images * (255 / 16)).astype(np.uint8)
@@ -141,18 +133,18 @@ def digits8(corruption: Corruption, epochs: int) -> None:
         latent_dim=None,
         corruption=corruption,
         likelihood="bernoulli",
-        epochs=epochs,
+        epochs=60,
         batch_size=32,
         schedule="one_cycle",
         learning_rate=2e-3,
         random_state=0,
     )
     model.fit(train)
-    print_table(f"500 test images, {epochs} epochs", small_images(train, test, model, 500)[0])
+    return small_images(train, test, model, 500)
 
 
-def photographs(corruption: Corruption, epochs: int | None, patches: int) -> None:
-    """The table of scikit-learn's photographs: trained on flower.jpg, tested on china.jpg."""
+def photographs(corruption: Corruption, epochs: int | None, patches: int) -> list[Row]:
+    """The rows of scikit-learn's photographs: trained on flower.jpg, tested on china.jpg."""
     from sklearn.datasets import load_sample_images
 
     china, flower = (image.transpose(2, 0, 1)[None] for image in load_sample_images().images)
@@ -161,6 +153,7 @@ def photographs(corruption: Corruption, epochs: int | None, patches: int) -> Non
     started = time.perf_counter()
     model.fit(data.patches(flower, recipe.patches["size"], patches, random_state=0))
     trained = time.perf_counter() - started
+    print(f"trained for {trained:.0f} s on {patches:,} patches, {model.epochs} epochs", flush=True)
     linear = linear_in_tiles(model, flower)
     noisy = corrupt(model, china, random_state=0)
     piece = flower[..., 85:341, 192:448]
@@ -168,14 +161,9 @@ def photographs(corruption: Corruption, epochs: int | None, patches: int) -> Non
     rows = classical_rows(unit(china), unit(noisy), *tuning)
     methods: dict[str, Callable[[np.ndarray], Any]] = {
         f"best linear denoiser of {SIDE} x {SIDE} pixels": linear,
-        "**diabolo**": lambda x: unit(denoise(model, x * 255)),
+        OURS: lambda x: unit(denoise(model, x * 255)),
     }
-    rows += [measured(name, unit(china), unit(noisy), one) for name, one in methods.items()]
-    print_table(
-        f"china.jpg, trained for {trained:.0f} s on {patches:,} patches of flower.jpg,"
-        f" {model.epochs} epochs",
-        rows,
-    )
+    return rows + [measured(name, unit(china), unit(noisy), one) for name, one in methods.items()]
 
 
 def linear_in_tiles(model: Any, photograph: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
@@ -191,10 +179,11 @@ def linear_in_tiles(model: Any, photograph: np.ndarray) -> Callable[[np.ndarray]
     return lambda x: in_tiles(tiles, x, (SIDE, SIDE), overlap=0.8).clip(0, 1)
 
 
-def print_table(title: str, rows: list[Row]) -> None:
-    """A table in Markdown."""
-    print(f"\n{title}\n\n| | MSE | PSNR, dB | SSIM | seconds an image |\n|---|---|---|---|---|")
-    print(*rows, sep="\n", flush=True)
+def table(name: str, found: dict[str, list[Row]], folder: Path | None) -> None:
+    """The table of a set of images: a row of each method, a column of each corruption."""
+    kept = Table(f"denoising-{name}", ["", *found, "seconds an image"], folder)
+    for rows in zip(*found.values(), strict=True):
+        kept.row(rows[0].name, *rows, f"{np.mean([row.seconds for row in rows]):.2g}")
 
 
 def main() -> None:
@@ -206,6 +195,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="on MNIST and photographs")
     parser.add_argument("--limit", type=int, help="MNIST training images, or of a folder (all)")
     parser.add_argument("--patches", type=int, default=20_000, help="of flower.jpg (20000)")
+    parser.add_argument("--json", type=Path, metavar="DIR", help="keep the tables there")
     parser.add_argument("model", nargs="?", help="a denoiser of photographs, such as photo")
     parser.add_argument("folder", nargs="?", help="of clean images to measure it on")
     parser.add_argument("--side", type=int, help="pixels of the middle of each (all)")
@@ -215,18 +205,15 @@ def main() -> None:
     if given.folder:
         benchmark_photographs(given)
         return
-    if "digits8" in given.only:
-        print("\n## scikit-learn's digits, Gaussian noise 0.3")
-        digits8(GaussianNoise(0.3), 60)
-    if "photographs" in given.only:
-        for name, corruption in PHOTOGRAPHS.items():
-            print(f"\n## Photographs, {name}")
-            photographs(corruption, given.epochs, given.patches)
-    if "mnist" in given.only:
-        chosen = {name: c for name, c in MNIST.items() if c.kind in given.corruption}
-        for name, corruption in chosen.items():
-            print(f"\n## MNIST, {name}")
-            mnist(corruption, given.epochs, given.limit)
+    mnists = {name: c for name, c in MNIST.items() if c.kind in given.corruption}
+    makers: dict[str, tuple[dict[str, Any], Callable[[Any], list[Row]]]] = {
+        "digits8": ({"Gaussian noise 0.3": GaussianNoise(0.3)}, digits8),
+        "photographs": (PHOTOGRAPHS, lambda c: photographs(c, given.epochs, given.patches)),
+        "mnist": (mnists, lambda c: mnist(c, given.epochs, given.limit)),
+    }
+    for name, (corruptions, rows) in makers.items():
+        if name in given.only:
+            table(name, {title: rows(one) for title, one in corruptions.items()}, given.json)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """A denoiser of photographs beside BM3D and non-local means, on a folder of clean images.
 
     python -m benchmarks.denoising MODEL FOLDER [--limit N] [--side N] [--levels 15 25 50]
-        [--without bm3d]
+        [--without bm3d] [--json FOLDER]
 
 Noise is Gaussian, drawn by a seed for each image, and not clipped (sigma on 0-255). The model is
 told the level, and is blind; BM3D is told it (`bm3d` from PyPI; K. Dabov, A. Foi, V. Katkovnik,
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from benchmarks.table import Table
 from diabolo import load, metrics, noise
 from diabolo.tasks.denoising import denoise
 from diabolo.tasks.filters import GRIDS, apply
@@ -104,10 +105,12 @@ def main(given: Any) -> None:
         images = read(Path(given.folder), gray=gray, limit=given.limit, side=given.side)
         if not images:
             continue
-        print(f"\n## {len(images)} images, {'gray' if gray else 'in colour'}\n")
+        kind = "gray" if gray else "colour"
+        print(f"\n## {len(images)} images, {kind}\n")
         for number, level in enumerate([*given.levels, 0]):
             found = rows(model, images, level, given.without)
             if not number:
-                print("| sigma |", " | ".join(found), "|\n|---" * 1 + "|---" * len(found) + "|")
-                names = list(found)
-            print(f"| {level:g} |", " | ".join(found.get(n, "-") for n in names), "|", flush=True)
+                names = [*found]
+                title = f"photographs-{Path(given.folder).name}-{kind}"
+                table = Table(title, ["sigma", *names], given.json)
+            table.row(f"{level:g}", *(found.get(name, "-") for name in names))

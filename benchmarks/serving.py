@@ -24,10 +24,12 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.table import Table
 from diabolo.data import load_mnist
 
 RECIPES = ("ae-32-fast", "vae-conv")
 CLIENTS = (1, 8, 64)
+HEAD = ("model", "clients", "joined", "answers/s", "median ms", "90 %", "95 %", "99 %", "errors")
 SCRIPT = """
 local file = io.open({body!r}, "rb")
 wrk.method, wrk.body = "POST", file:read("*a")
@@ -87,12 +89,16 @@ def loaded(address: str, script: Path, clients: int, seconds: int) -> dict[str, 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=int, default=10, help="of each row (10)")
+    parser.add_argument("--json", type=Path, metavar="FOLDER", help="keep the table there")
     parser.add_argument("--runs", type=Path, help="where trained runs of the recipes are")
     given = parser.parse_args()
     if shutil.which("wrk") is None:
         sys.exit("wrk is not there: apt-get install wrk.")
     with tempfile.TemporaryDirectory() as folder:
-        measure(given.runs or trained(Path(folder)), Path(folder), given.seconds)
+        found = measure(given.runs or trained(Path(folder)), Path(folder), given.seconds)
+        table = Table("serving", HEAD, given.json)
+        for row in found:
+            table.row(*row)
 
 
 def trained(folder: Path) -> Path:
@@ -104,30 +110,24 @@ def trained(folder: Path) -> Path:
     return folder
 
 
-def measure(root: Path, folder: Path, seconds: int) -> None:
-    """Print the table."""
+def measure(root: Path, folder: Path, seconds: int) -> Iterator[tuple[object, ...]]:
+    """The rows of the table."""
     stream = io.BytesIO()
     np.save(stream, load_mnist()[1][0][:1])
     (folder / "body.npy").write_bytes(stream.getvalue())
     script = folder / "load.lua"
     script.write_text(SCRIPT.format(body=str(folder / "body.npy")))
-    print("| model | clients | joined | answers/s | median ms | 90 % | 95 % | 99 % | errors |")
-    print("|---|---:|---|---:|---:|---:|---:|---:|---:|", flush=True)
     for name in RECIPES:
         for clients in CLIENTS:
             for join in (True, False):
                 with serving(root, join=join) as address:
                     place = f"{address}reconstruct?model={name}"
                     loaded(place, script, clients, 2)
-                    row(name, clients, join, loaded(place, script, clients, seconds))
-
-
-def row(name: str, clients: int, join: bool, found: dict[str, float]) -> None:
-    rate = found["answers"] / found["seconds"]
-    times = " | ".join(f"{found[key]:.1f}" for key in ("p50", "p90", "p95", "p99"))
-    words = "yes" if join else "no"
-    print(f"| {name} | {clients} | {words} | {rate:.0f} | {times} | {found['errors']:.0f} |")
-    sys.stdout.flush()
+                    found = loaded(place, script, clients, seconds)
+                    times = (f"{found[key]:.1f}" for key in ("p50", "p90", "p95", "p99"))
+                    rate = f"{found['answers'] / found['seconds']:.0f}"
+                    said = "yes" if join else "no"
+                    yield name, clients, said, rate, *times, f"{found['errors']:.0f}"
 
 
 if __name__ == "__main__":
