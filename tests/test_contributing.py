@@ -16,7 +16,7 @@ TEXT = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8
 SMALL = {"latent_dim": 3, "hidden": (8,), "epochs": 4, "random_state": 0, "device": "cpu"}
 USE = """
 import numpy as np
-import sparse
+import few_units
 from diabolo import load
 X = np.random.default_rng(0).random((40, 6), dtype=np.float32)
 print(load("model.safetensors", device="cpu").transform(X).tobytes().hex())
@@ -25,12 +25,15 @@ print(load("model.safetensors", device="cpu").transform(X).tobytes().hex())
 
 @pytest.fixture
 def kind(tmp_path, monkeypatch):
-    """The class that the example defines, in a module of the working folder."""
+    """The class that the example defines, in a module of the working folder.
+
+    The module stays imported: named `sparse`, scipy would take it for that package.
+    """
     (example,) = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
-    (tmp_path / "sparse.py").write_text(example)
+    (tmp_path / "few_units.py").write_text(example)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    from sparse import SparseAutoencoder
+    from few_units import SparseAutoencoder
 
     return SparseAutoencoder
 
