@@ -545,8 +545,13 @@ def test_columns_of_a_table_are_kept_and_checked(tmp_path, capsys):
     assert run("encode", out, table, "--out", tmp_path / "z.npy") == 0
     assert run("decode", out, tmp_path / "z.npy", "--out", tmp_path / "back.csv") == 0
     assert (tmp_path / "back.csv").read_text().splitlines()[0] == "a,b,c"
-    words = ["encode", out, turned, "--out", tmp_path / "x.npy"]
-    assert "column 'b' where the model has the column 'a'" in failed(capsys, *words)
+    more = np.column_stack([rows[:, 1], rows])
+    np.savetxt(turned, more[:, [0, 1, 2, 3]], delimiter=",", header="b,a,x,c", comments="")
+    assert run("encode", out, turned, "--out", tmp_path / "x.npy") == 0
+    assert np.array_equal(*(np.load(tmp_path / name) for name in ("x.npy", "z.npy")))
+    np.savetxt(turned, rows, delimiter=",", header="b,a,x", comments="")
+    words = ["encode", out, turned, "--out", tmp_path / "y.npy"]
+    assert "u.csv lacks 'c' and has 'x', which the model does not know" in failed(capsys, *words)
     title = tomllib.loads((out / "config.toml").read_text())["title"]
     assert title.endswith("changed: data, hidden, latent_dim")
 

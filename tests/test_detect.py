@@ -430,8 +430,8 @@ MISTAKES = {
     "score D benign.csv --out o": "X has 30 features, but AnomalyDetector is expecting 64"
     " features as input.",
     "score D wide.npy --out o": "The model was fitted on samples of shape (8, 8), not (9, 9).",
-    "score T few.csv --out o": "few.csv has no column where the model has the column 'worst"
-    " fractal dimension': give its columns.",
+    "score T few.csv --out o": "The table few.csv lacks 'worst fractal dimension': give the"
+    " columns of the training.",
     "score D mixed.npz --out mixed.npz --force": "mixed.npz is a file: give the name of a folder.",
     "score D green --out green --force": "green holds the input: give another --out.",
 }

@@ -176,6 +176,16 @@ def test_a_table_comes_back_with_its_time_stamps_a_row_for_each_step(trained, tm
     assert (trained / "run" / "figures" / "reconstructions.png").exists()
 
 
+def test_columns_of_a_series_come_in_any_order(trained, tmp_path):
+    given = pandas.read_csv(trained / "odd.csv")
+    given.assign(word="more")[["word", "c0", "time", "volt"]].to_csv(
+        tmp_path / "t.csv", index=False
+    )
+    for source, out in ((trained / "odd.csv", "a.npy"), (tmp_path / "t.csv", "b.npy")):
+        assert run("encode", trained / "run", source, "--out", tmp_path / out) == 0
+    assert np.array_equal(np.load(tmp_path / "a.npy"), np.load(tmp_path / "b.npy"))
+
+
 def test_codes_have_the_ends_of_their_windows(trained, tmp_path):
     assert run("encode", trained / "run", trained / "odd.csv", "--out", tmp_path / "c.csv") == 0
     codes = pandas.read_csv(tmp_path / "c.csv")

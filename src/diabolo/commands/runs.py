@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
-from itertools import count, zip_longest
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -353,13 +353,8 @@ def read_for(model: "Estimator", source: str | Path, limit: int | None = None) -
         return samples
     if is_frame(samples.array) and samples.frame is not None:
         samples = replace(samples, array=samples.frame.array())
-    if model.columns_ and samples.columns and samples.columns != model.columns_:
-        pairs = zip_longest(samples.columns, model.columns_)
-        given, wanted = next((a, b) for a, b in pairs if a != b)
-        found, expected = (
-            "no column" if name is None else f"the column {name!r}" for name in (given, wanted)
-        )
-        raise InputError(f"{source} has {found} where the model has {expected}: give its columns.")
+    if model.columns_ and samples.columns:
+        check_names(f"The table {source}", samples.columns, model.columns_)
     return samples
 
 

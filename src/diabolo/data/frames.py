@@ -101,7 +101,15 @@ class Frame:
         """The frame with the columns that have none of these names set aside."""
         apart = [name for name in self.columns if name not in names]
         aside = self.aside.assign(**{name: self.table[name] for name in apart})
-        return replace(self, table=self.table.drop(columns=apart), aside=aside)
+        kinds = {name: kind for name, kind in self.kinds.items() if name in names}
+        return replace(self, table=self.table.drop(columns=apart), aside=aside, kinds=kinds)
+
+    def like(self, names: Collection[str]) -> "Frame":
+        """The frame with the columns of these names in their order; as it is if it lacks some."""
+        if not names or not {*names} <= {*self.columns}:
+            return self
+        found = self.only(names)
+        return replace(found, table=found.table[[*names]])
 
     def rows(self, index: Any) -> "Frame":
         """The rows of an index or a slice."""

@@ -247,7 +247,7 @@ def read_dataset(path: Path, known: Mapping[str, Any]) -> Samples | None:
         return None
     if count * len(data.schema) * 4 < mapped.LARGE:
         return None
-    head = read_frame(path, **{**known, "limit": HEAD})
+    head = read_frame(path, **{**known, "limit": HEAD}).like(known["kinds"] or ())
     if not head.numeric or head.renamed or mixed(head.table):
         _check_room(path, head, count, len(data.schema))
         return None

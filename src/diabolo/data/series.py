@@ -4,7 +4,7 @@ A window is a sample (C, W): W steps of C channels. No window goes across a gap,
 or values are missing. What windows say of a step that several of them cover is averaged.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from itertools import pairwise
@@ -291,7 +291,7 @@ def read_series(
     frame, stamps = None, None
     if kind in TABLES:
         frame = read_frame(path, index=index, label=label, kinds=kinds)
-        frame, stamps = _timed(frame, path)
+        frame, stamps = _timed(frame, path, kinds or ())
         values: np.ndarray = frame.array()
     else:
         values, stamps = FORMS[kind](path)
@@ -313,8 +313,8 @@ def read_series(
     )
 
 
-def _timed(frame: Frame, path: Path) -> tuple[Frame, Any]:
-    """A table with its time stamps aside, and these where it has some."""
+def _timed(frame: Frame, path: Path, known: Collection[str]) -> tuple[Frame, Any]:
+    """A table with its time stamps aside, of columns that are known, and these if it has some."""
     name = frame.index
     if name is None:
         dates = [n for n in frame.columns if frame.kinds[n] == "date"]
@@ -326,10 +326,10 @@ def _timed(frame: Frame, path: Path) -> tuple[Frame, Any]:
         column = frame.aside[name] if name in frame.aside else frame.table[name]
         stamps = _stamps(column, name, path)
         frame = frame.only([n for n in frame.columns if n != name])
-        frame = replace(frame, kinds={n: frame.kinds[n] for n in frame.columns})
         told = f'Taken as the time stamps, and not learnt: "{name}".'
         notes = [note for note in frame.notes if not note.startswith("Taken as the index")]
         frame = replace(frame, notes=[*notes, told])
+    frame = frame.like(known)
     odd = [n for n in frame.columns if frame.kinds[n] not in ("number", "boolean")]
     if odd or not frame.columns:
         words = f'its column "{odd[0]}" is none' if odd else "it has no other column"

@@ -270,7 +270,7 @@ def _read_table(path: Path, kind: Kind, **known: Any) -> Samples:
 
         if (found := read_dataset(path, known)) is not None:
             return found
-    frame = read_frame(path, **known)
+    frame = read_frame(path, **known).like(known["kinds"] or ())
     array = frame.table if mixed(frame.table) else checked(path, frame.array())
     names = _numbers(0, len(array))
     return Samples(array, names, kind, frame.labels, frame.columns, frame=frame)
