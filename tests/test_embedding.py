@@ -121,6 +121,21 @@ def test_neighbours_of_a_row_need_no_picture(room, capsys):
     assert not (room / "near.png").exists()
 
 
+def test_a_row_with_more_than_numbers_is_found_among_others(tmp_path, capsys):
+    """In whatever order its columns are, and by codes in a file."""
+    frame = pd.DataFrame(ROWS[:20, :2], columns=["a", "b"]).assign(c=["x", "y", None, "x"] * 5)
+    Autoencoder(**SMALL).fit(frame).save(tmp_path / "mixed.safetensors")
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    frame[["c", "b", "a"]].iloc[[2]].to_csv(tmp_path / "row.csv", index=False)
+    model, rows, codes = (tmp_path / name for name in ("mixed.safetensors", "rows.csv", "z.npy"))
+    assert run("encode", model, rows, "--out", codes) == 0
+    for more in ((), ("--codes", codes)):
+        capsys.readouterr()
+        assert run("neighbours", model, tmp_path / "row.csv", "--in", rows, "--json", *more) == 0
+        first, second, *_ = json.loads(capsys.readouterr().out)
+        assert (first["number"], first["same"], second["same"]) == ("2", True, False)
+
+
 def test_neighbours_among_codes_in_a_file_are_those_among_the_samples(room, capsys):
     """Of a file on disk too, with as many queries as there may be."""
     assert run("encode", "gray.safetensors", "photos", "--out", "kept.npy") == 0

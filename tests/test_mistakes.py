@@ -1242,6 +1242,10 @@ COMMANDS |= {
         "The following arguments are required: C; see diabolo arithmetic --help."
     ),
     "arithmetic vae one.png one.png small.png --out small.png --force": (
+    "size kinds.csv --out o": (
+        "Sizes of the code are tried on numbers alone, and this table has categories, dates or"
+        " gaps: fit it with --latent-dim of each size, and compare the runs."
+    ),
         "small.png holds the input: give another --out."
     ),
     "arithmetic vae one.png one.png one.png --out o.jpg": (
@@ -1309,6 +1313,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for folder in ("empty", "text", "broken", "folder.toml", "dae", "vae", "tab"):
     "other": "a,b,d\n1,2,3\n",
         (room / folder).mkdir()
+    "kinds": "a,b,c\n" + "1,x,3\n2,y,4\n" * 9,
     small = SMALL | {"hidden": (4,)}
     model = Autoencoder(**small, corruption=GaussianNoise(0.1)).fit(digits)
     model.save(room / "dae/model.safetensors")

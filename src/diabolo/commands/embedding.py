@@ -10,6 +10,7 @@ from diabolo.arguments import Usage
 from diabolo.commands import Force, Input, Model, command, runs
 from diabolo.data.spec import INPUT
 from diabolo.errors import InputError, complete
+from diabolo.names import is_frame
 
 if TYPE_CHECKING:
     import numpy as np
@@ -164,7 +165,7 @@ def _codes(model: "Estimator", samples: "Samples | None", file: str | None) -> A
     same = len(codes) == len(samples.array)
     few = [0, len(codes) // 2, len(codes) - 1]
     if same and codes.shape[1:] == (model.code_size_,):
-        own = model.transform(np.asarray(samples.array[few]))
+        own = model.transform(samples.rows(np.array(few)).array)
         same = np.allclose(np.asarray(codes[few]), own, rtol=1e-3, atol=1e-3)
     if not same:
         raise InputError(f"{file} has other codes than those of the samples: encode them again.")
@@ -192,9 +193,20 @@ def _ranked(
         row: dict[str, Any] = {"rank": rank, kind: samples.names[i]}
         if samples.labels is not None:
             row["label"] = samples.labels[i].item()
-        same = np.array_equal(samples.array[i].ravel(), query.ravel())
+        same = _alike(samples.rows(slice(i, i + 1)).array, query)
         rows.append(row | {"distance": float(distance), "same": same})
     return rows
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two samples (1, ...) are the same value by value; of a table also in their gaps."""
+    import numpy as np
+
+    if is_frame(one):
+        one, other = (
+            row.astype(object).where(row.notna(), None).sort_index(axis=1) for row in (one, other)
+        )
+    return np.array_equal(np.ravel(one), np.ravel(other))
+
+
 
 
 def _caption(row: dict[str, Any]) -> str:

@@ -51,7 +51,7 @@ def size(
     table, and the suggestion.
     """
     from diabolo.doctor import DoctorWarning
-    from diabolo.tasks.sizing import check_sizes, code_sizes
+    from diabolo.tasks.sizing import check_sizes, code_sizes, features
 
     given = {"epochs": epochs, "random_state": seed}
     parameters = {name: value for name, value in given.items() if value is not None}
@@ -61,7 +61,7 @@ def size(
     sources = [source, *([test] if test else [])]
     folder = runs.free_folder(out, sources, (TABLE, NUMBERS, PICTURE), force=force)
     split = runs.load_split(plan, seed)
-    wanted = check_sizes(sizes, split.train[0].size)
+    wanted = check_sizes(sizes, features(split.train))
     _say(f"{len(split.train)} samples to train on, {len(split.test.array)} to test on")
     runs.tell(split.notes)
     with warnings.catch_warnings():

@@ -33,6 +33,7 @@ from joblib import Parallel, delayed
 from sklearn.base import clone
 
 from diabolo import metrics
+from diabolo.columns import mixed
 from diabolo.doctor import DoctorWarning
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
@@ -137,7 +138,7 @@ def code_sizes(
     train, test = as_rows(X), as_rows(X_test)
     _check(model, train, test, n_jobs)
     labels = _labels(y, y_test, train, test)
-    wanted = check_sizes(sizes, math.prod(train.shape[1:]))
+    wanted = check_sizes(sizes, features(train))
     seed = find_seed(model.random_state if random_state is None else random_state)
     planned = clone(model).set_params(random_state=seed)
     planned.validated()
@@ -155,6 +156,16 @@ def code_sizes(
         sample_bytes=_bytes(found[0].model),
         models=[one.model for one in found],
     )
+
+
+def features(X: Any) -> int:
+    """How many numbers a sample has; refuses a table that has more than numbers."""
+    if mixed(X):
+        raise InputError(
+            "Sizes of the code are tried on numbers alone, and this table has categories, dates or"
+            " gaps: fit it with --latent-dim of each size, and compare the runs."
+        )
+    return math.prod(X.shape[1:])
 
 
 def check_sizes(sizes: Sequence[int] | None, features: int) -> list[int]:
