@@ -102,6 +102,11 @@ def test_where_there_is_no_noise_next_to_none_is_found(china):
         noise.estimate(np.zeros((15, 90)))
 
 
+def test_noise_is_no_more_than_values_of_a_range_can_have(china):
+    dots = np.asarray(Image.fromarray(china[0].astype(np.uint8)).convert("1"))
+    assert noise.estimate(255.0 * dots).level <= 127.5
+
+
 def test_the_transform_makes_noise_of_one_level_and_its_inverse_is_unbiased():
     counts = torch.tensor([3.0, 10.0, 60.0]).expand(200_000, 3)
     draw = torch.Generator().manual_seed(0)

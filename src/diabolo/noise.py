@@ -93,14 +93,16 @@ def estimate(image: np.ndarray) -> Noise:
 
 
 def _estimate(planes: np.ndarray) -> Noise:
-    """The noise of channels (C, N, H, W), the same for all."""
+    """The noise of channels (C, N, H, W), the same for all: no more than half of their range."""
     blocks = [_blocks(plane) for plane in planes]
     ends = _ends(blocks)
     parts = [_flat(part, ends) for part in blocks]
     found = _unclipped(_Flat(*(np.concatenate(p) for p in zip(*parts, strict=True))), ends)
     slope, floor = _line(found)
     mean = float(np.mean([part.mean(dtype=np.float64) for part in blocks]))
-    return Noise(slope, floor, math.sqrt(max(slope * mean + floor, 0.0)))
+    level = math.sqrt(max(slope * mean + floor, 0.0))
+    most = max(float(np.ptp(part)) for part in blocks) / 2
+    return Noise(slope, floor, level) if level <= most else Noise(0.0, most**2, most)
 
 
 def _blocks(plane: np.ndarray) -> np.ndarray:
