@@ -205,7 +205,7 @@ def test_what_the_codec_does_not_take_is_said(models):
         Codec(models["dense"], quality=2, bits_per_pixel=1)
     with pytest.raises(InputError, match="more than 0, not 0"):
         Codec(models["dense"], bits_per_pixel=0)
-    with pytest.raises(InputError, match="between 1 and 3 for this model, not 4"):
+    with pytest.raises(InputError, match=r"between 1 and 3 for this model, not 4\."):
         Lossy.of(models["dense"], 4)
     with pytest.raises(InputError, match=r"of 3 x 24 x 20, not \(3, 8, 8\)"):
         Lossy.of(models["a vector"]).check((3, 8, 8))

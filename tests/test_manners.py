@@ -47,6 +47,15 @@ def test_help_is_a_word_too(capsys):
     assert said[0] == said[1]
 
 
+@pytest.mark.parametrize(
+    "usage", ["decompress FILE [MODEL] --out PATH [options]", "compare MODEL ... [options]"]
+)
+def test_what_has_a_place_is_shown_in_it(capsys, usage):
+    with pytest.raises(SystemExit):
+        main([usage.split()[0], "--help"])
+    assert capsys.readouterr().out.startswith(f"usage: diabolo {usage}\n")
+
+
 def test_version(capsys):
     with pytest.raises(SystemExit):
         main(["-V"])

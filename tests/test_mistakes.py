@@ -30,7 +30,7 @@ from torch import nn
 
 from diabolo import VAE, Autoencoder, load
 from diabolo.cli import main
-from diabolo.commands.training import RESUMED
+from diabolo.commands.training import RESUMED, WHICH
 from diabolo.corruption import Corruption, GaussianNoise, SaltAndPepper
 from diabolo.data import load_mnist, read, write
 from diabolo.errors import InputError
@@ -896,7 +896,19 @@ COMMANDS = {
     "": "The following arguments are required: COMMAND; see diabolo --help.",
     "fti": "There is no command 'fti'; did you mean 'fit'?",
     "--foo recipes": "There is no option '--foo'; known are --help, --version, -V, -h.",
-    "fit": "Say which RECIPE to fit (see diabolo recipes), or --resume DIR.",
+    "fit": WHICH,
+    "fit --data t.csv --out o": WHICH,
+    "fit --data t.csv --epochs 3": WHICH,
+    "detect score dae d.npy --out o --fdr 5": (
+        "--fdr must be a number between 0 and 1, but is '5'; see diabolo detect score --help."
+    ),
+    "completion basch": (
+        "bash|zsh|fish must be one of bash, zsh, fish, but is 'basch'; see diabolo completion"
+        " --help."
+    ),
+    "compare tab tab --out o.png --data t.csv": (
+        "tab takes no images, so nothing is drawn: leave --out away."
+    ),
     "fit --resume": "Argument --resume: a value is missing; see diabolo fit --help.",
     "fit --resume none": "none holds no run to resume: it has no config.toml.",
     "fit --resume none --epochs 3": RESUMED,
@@ -1123,7 +1135,7 @@ COMMANDS = {
         " columns of the training."
     ),
     "denoise vae d.npy --out o.npy": (
-        "vae was not trained to denoise: use reconstruct, or fit dae-32."
+        "vae was not trained to denoise: use reconstruct, or fit dae."
     ),
     "reconstruct vae d.npy --out o.npy --corrupt": (
         "The model was trained without a corruption: there is none to apply."
@@ -1230,6 +1242,10 @@ COMMANDS |= {
     "size d.npy --sizes 2,0 --out o": (
         "--sizes must be an integer of at least 1, but is '0'; see diabolo size --help."
     ),
+    "size kinds.csv --out o": (
+        "Sizes of the code are tried on numbers alone, and this table has categories, dates or"
+        " gaps: fit it with --latent-dim of each size, and compare the runs."
+    ),
     "size row.csv --out o": (
         "One sample is too few to train and to test on: give more, or --test."
     ),
@@ -1242,10 +1258,6 @@ COMMANDS |= {
         "The following arguments are required: C; see diabolo arithmetic --help."
     ),
     "arithmetic vae one.png one.png small.png --out small.png --force": (
-    "size kinds.csv --out o": (
-        "Sizes of the code are tried on numbers alone, and this table has categories, dates or"
-        " gaps: fit it with --latent-dim of each size, and compare the runs."
-    ),
         "small.png holds the input: give another --out."
     ),
     "arithmetic vae one.png one.png one.png --out o.jpg": (
@@ -1296,10 +1308,12 @@ CSV = {
     "words": "a,b,c\n1,two,3\n1,2,3\n1,2,x\n1,2,3\n",
     "dates": "a,b,c\n2020-01-01,2,3\n2020-01-02,2,3\nsoon,2,3\n",
     "ragged": "a,b,c\n1,2,3\n1,2,3,4\n",
+    "other": "a,b,d\n1,2,3\n",
     "wide": "a,b,c,d\n1,2,3,4\n5,6,7,8\n",
     "empty": "",
     "header": "a,b,c\n",
     "row": "a,b,c\n1,2,3\n",
+    "kinds": "a,b,c\n" + "1,x,3\n2,y,4\n" * 9,
     "gap": "a,b,c\n" + "1,,3\n1,2,3\n" * 9,
     "infinite": "a,b,c\n" + "1,inf,3\n" * 9,
 }
@@ -1311,9 +1325,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     room = tmp_path_factory.mktemp("room")
     digits = load_mnist()[1][0][:60]
     for folder in ("empty", "text", "broken", "folder.toml", "dae", "vae", "tab"):
-    "other": "a,b,d\n1,2,3\n",
         (room / folder).mkdir()
-    "kinds": "a,b,c\n" + "1,x,3\n2,y,4\n" * 9,
     small = SMALL | {"hidden": (4,)}
     model = Autoencoder(**small, corruption=GaussianNoise(0.1)).fit(digits)
     model.save(room / "dae/model.safetensors")

@@ -105,7 +105,8 @@ class Argument:
     def _in_words(self, kind: type, bounds: tuple[Any, ...]) -> str:
         match bounds:
             case (at.Gt(low), at.Lt(high)):
-                return f"a number between {low} and {high}, such as {self.default}"
+                such = "" if self.default is None else f", such as {self.default}"
+                return f"a number between {low} and {high}{such}"
             case (at.Ge(low), at.Le(high)):
                 return f"a number from {low} to {high}"
         if self.choices:

@@ -183,7 +183,8 @@ def _value(argument: Argument, text: Any, prog: str) -> Any:
             return [value for word in text for value in argument.read(word)]
         return argument.read(text) if isinstance(text, str) else text
     except InputError as error:
-        raise InputError(f"{argument.flag} {error}; see {prog} --help.".lstrip()) from None
+        name = argument.flag or argument.metavar
+        raise InputError(f"{name} {error}; see {prog} --help.") from None
 
 
 def _plain(words: Sequence[str]) -> list[str]:
@@ -206,11 +207,12 @@ def _parser(command: Command, declared: list[Argument]) -> _Parser:
     """The parser of a command: first what it needs, then what it can be given, and an example."""
     prog = f"diabolo {command.name}"
     needed = [a for a in declared if a.required]
-    usual = [f"{a.flag} {a.metavar}".strip() for a in needed]
-    first = [f"[{a.metavar}]" for a in declared if not a.required and not a.flag]
+    named = [f"{a.flag} {a.metavar}" for a in needed if a.flag]
+    placed = [f"{a.metavar} ..." if a.many else a.metavar for a in needed if not a.flag]
+    placed += [f"[{a.metavar}]" for a in declared if not a.required and not a.flag]
     parser = _Parser(
         prog,
-        " ".join([prog, *usual, *first, "[options]"]),
+        " ".join([prog, *placed, *named, "[options]"]),
         command.words,
         _example(command) + (BEYOND.format(command.name) if command.further else ""),
         formatter_class=_Help,

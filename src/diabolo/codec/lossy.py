@@ -77,7 +77,9 @@ class Lossy:
         if quality is not None and bits_per_pixel is not None:
             raise InputError("Give a quality or the bits per pixel, not both.")
         if quality is not None and not 1 <= quality <= most:
-            raise InputError(f"The quality is between 1 and {most} for this model, not {quality}.")
+            raise InputError(
+                f"The quality is between 1 and {most} for this model, not {quality:g}."
+            )
         if bits_per_pixel is not None and not bits_per_pixel > 0:
             raise InputError(f"The bits per pixel are more than 0, not {bits_per_pixel}.")
         self.quality = round(SIXTEENTHS * (most // 2 if quality is None else quality - 1))

@@ -39,10 +39,13 @@ def compress(
     *,
     quality: Annotated[
         float | None,
+        Usage("--quality N"),
         "of a model that loses some, as photo-codec: 1 to 5, also between two; default: 3",
     ] = None,
     bits_per_pixel: Annotated[
-        float | None, "in place of a quality: the best that takes no more, of each image"
+        float | None,
+        Usage("--bits-per-pixel N"),
+        "in place of a quality: the best that takes no more, of each image",
     ] = None,
     force: Force = False,
 ) -> dict[str, Any]:

@@ -226,7 +226,7 @@ def _check(
 
     fills = model.net_.fills
     if model.corruption is None and not model.paired_:
-        raise InputError(f"{name} was not trained to denoise: use reconstruct, or fit dae-32.")
+        raise InputError(f"{name} was not trained to denoise: use reconstruct, or fit dae.")
     check_corrupt(model, name, corrupt=corrupt)
     if fills and not (mask or corrupt):
         raise InputError(f"{name} was trained to fill holes: give --mask, white where they are.")

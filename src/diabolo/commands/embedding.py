@@ -40,7 +40,7 @@ def _table(rows: list[dict[str, Any]]) -> None:
 def neighbours(
     model: Model,
     image: Annotated[str, Usage("IMAGE"), "one image, such as mnist:test:3-3"],
-    among: Annotated[str | None, Usage("--in INPUT"), INPUT] = None,
+    among: Annotated[str | None, Usage("--in INPUT"), f"where to look: {INPUT}"] = None,
     out: Annotated[str | Path | None, Usage("--out PNG"), "draw them into this picture"] = None,
     *,
     codes: Annotated[
@@ -182,11 +182,9 @@ def _check_pictured(model: "Estimator", else_do: str) -> None:
 
 
 def _ranked(
-    query: "np.ndarray", samples: "Samples", indices: "np.ndarray", distances: "np.ndarray"
+    query: Any, samples: "Samples", indices: "np.ndarray", distances: "np.ndarray"
 ) -> list[dict[str, Any]]:
     """What is told of each neighbour, the nearest first."""
-    import numpy as np
-
     kind = "file" if samples.kind in ("image", "folder") else "number"
     rows = []
     for rank, (i, distance) in enumerate(zip(indices, distances, strict=True), start=1):
@@ -196,6 +194,8 @@ def _ranked(
         same = _alike(samples.rows(slice(i, i + 1)).array, query)
         rows.append(row | {"distance": float(distance), "same": same})
     return rows
+
+
 def _alike(one: Any, other: Any) -> bool:
     """Whether two samples (1, ...) are the same value by value; of a table also in their gaps."""
     import numpy as np
@@ -205,8 +205,6 @@ def _alike(one: Any, other: Any) -> bool:
             row.astype(object).where(row.notna(), None).sort_index(axis=1) for row in (one, other)
         )
     return np.array_equal(np.ravel(one), np.ravel(other))
-
-
 
 
 def _caption(row: dict[str, Any]) -> str:

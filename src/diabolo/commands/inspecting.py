@@ -178,7 +178,7 @@ def _draw(path: Path, models: dict[str, str], source: str | None) -> None:
     for name, model in models.items():
         fitted = runs.load_model(model)
         if not pictured(fitted):
-            raise InputError(f"{model} takes no images, so nothing is drawn: leave --out out.")
+            raise InputError(f"{model} takes no images, so nothing is drawn: leave --out away.")
         given = corrupted(fitted, test, fitted.seed_)
         rows += [] if rows else [("original", shown(fitted, test))]
         rows += [] if given is test else [(f"given to {name}", shown(fitted, given))]

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +88,10 @@ def further(words: Sequence[str]) -> tuple[str, list[Argument]]:
     """An argument for every hyperparameter of the recipe that is among the words of `fit`."""
     plain = [word for word in words if not word.startswith("-")]
     shipped = recipes.names()
-    named = [w for w in plain if w.endswith(".toml") or w in shipped] or plain
+    named = [w for w in plain if w.endswith(".toml") or w in shipped]
+    named = named or [  # what is no value of an option
+        w for before, w in pairwise(["", *words]) if w in plain and not before.startswith("-")
+    ]
     if not named:
         return "", []
     model = recipes.read(named[0]).model

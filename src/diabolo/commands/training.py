@@ -23,6 +23,7 @@ COMPARED, SIDE, TUNED = 5, 256, 80  # photographs, their middles; patches that f
 HELD_OUT = "The middle of photographs held out, corrupted as in training:"
 LIVE_SECONDS = 10.0  # between two drawings of the loss while training
 RESUMED = "--resume goes on with the run as it was begun: give nothing else."
+WHICH = "Say which RECIPE to fit (see diabolo recipes), or --resume DIR."
 Say = Callable[[str], object]
 Watch = Callable[[Any, Any], object]  # a model and the samples it is tested on
 
@@ -30,11 +31,13 @@ Watch = Callable[[Any, Any], object]  # a model and the samples it is tested on
 def _hyperparameters(words: Sequence[str]) -> tuple[str, list[Argument]]:
     """The arguments for the hyperparameters of the recipe; of a run that is resumed none."""
     resumed = [n for n, word in enumerate(words) if word.split("=")[0] == "--resume"]
-    if not resumed:
-        return further(words)
-    if len(words) > 2 - ("=" in words[resumed[0]]) and not {"-h", "--help"} & set(words):
-        raise InputError(RESUMED)
-    return "", []
+    title, found = ("", []) if resumed else further(words)
+    if not {"-h", "--help"} & set(words):
+        if words and not (resumed or found):
+            raise InputError(WHICH)
+        if resumed and len(words) > 2 - ("=" in words[resumed[0]]):
+            raise InputError(RESUMED)
+    return title, found
 
 
 def _numbers(folder: Path) -> dict[str, Any]:
@@ -87,7 +90,7 @@ def fit(
             raise InputError(RESUMED)
         return _resume(Path(resume), say)
     if recipe is None:
-        raise InputError("Say which RECIPE to fit (see diabolo recipes), or --resume DIR.")
+        raise InputError(WHICH)
     original = recipes.read(recipe)
     plan = changed(original, given(original.model, parameters or {}), spec.table(options))
     if start is not None:
