@@ -140,11 +140,15 @@ def test_a_new_category_counts_as_a_gap_and_is_told(model):
             TABLE.assign(age="old", since="soon"),
             "Column 'age' holds 'old', which is no number; column 'since' holds 'soon', which",
         ),
+        (
+            TABLE.assign(since="05.01.2024"),  # or the first of May
+            "Column 'since' holds '05.01.2024', which is no date such as 2020-0",
+        ),
         (TABLE.assign(income=np.inf), "Column 'income' holds infinity"),
         (TABLE.to_numpy(), "X must be a table with the columns of the training, 'age', 'income'"),
         (TABLE[:0], "0 sample"),
     ],
-    ids=["missing", "extra", "other kinds", "infinite", "an array", "empty"],
+    ids=["missing", "extra", "other kinds", "dates", "infinite", "an array", "empty"],
 )
 def test_what_does_not_fit_is_named_all_at_once(model, frame, message):
     with pytest.raises(InputError, match=message):

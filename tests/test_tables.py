@@ -182,6 +182,14 @@ def test_columns_whose_kinds_are_known(tmp_path):
     frame = read_frame(path, kinds=kinds | {"size": "category"})
     assert frame.table["grade"].tolist() == ["1", "2"]
     assert frame.table["smokes"].tolist() == [True, True]
+    texts = pd.DataFrame(
+        {"smokes": ["nein", "ja"], "day": ["05.01.2024", "13.01.2024"], "size": ["3", "x"]}
+    )
+    texts.to_parquet(tmp_path / "t.parquet")
+    table = read_frame(tmp_path / "t.parquet", kinds=kinds).table
+    assert table["smokes"].tolist() == [False, True]
+    assert table["day"].dt.day.tolist() == [5, 13]
+    assert table["size"].tolist() == ["3", "x"], "which the model refuses"
 
 
 DATES = {  # as text: day and hour of the first

@@ -159,7 +159,9 @@ class Columns(tuple[Column, ...]):
         for i, (name, column) in enumerate(zip(names, self, strict=True)):
             rows[:, i], odd = column.values(frame[name])
             if odd and column.categories is None:
-                problems.append(f"column {name!r} holds {odd[0]!r}, which is no {column.kind}")
+                such = f" such as {column.first}" if column.first else ""
+                words = f"column {name!r} holds {odd[0]!r}, which is no {column.kind}{such}"
+                problems.append(words)
             elif odd and column.categories:
                 words = f"Column {name!r} has values that are new and count as gaps: {some(odd)}."
                 warnings.warn(words, DoctorWarning, stacklevel=2)
@@ -344,8 +346,8 @@ def _first(cells: Any) -> str:
 
 
 def _dates(cells: Any) -> Any:
-    pandas = _pandas()
-    return pandas.to_datetime(cells, errors="coerce", utc=True)
+    """Dates; of texts those in ISO form alone, since others may be read in two ways."""
+    return _pandas().to_datetime(cells, errors="coerce", utc=True, format="ISO8601")
 
 
 def _as_type(cells: Any, dtype: str) -> Any:

@@ -77,9 +77,14 @@ def _ambiguous(written: Mapping[str, Written]) -> list[str]:
 
 
 def _parsed(column: Any, form: Form | None, place: int, kind: ColumnKind | None) -> Parsed:
-    """A column in the type of its kind; only text has to be read."""
+    """A column in the type of its kind; only text has to be read.
+
+    Text in a binary file is what it is, unless it is known to be of another kind.
+    """
     if form is None:
-        return Parsed(column)
+        texts = kind not in (None, "category") and kind_of(column) == "category"
+        read = parse(column.astype("str").where(column.notna()), kind=kind) if texts else None
+        return read if read and read.strays is None else Parsed(column)
     found = kind_of(column)
     if found == "number" and kind in (None, "number"):
         return Parsed(_whole(column, form.column(place)))
