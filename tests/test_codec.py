@@ -423,7 +423,17 @@ def test_the_commands_keep_names_and_say_the_size_on_disk(images, tmp_path, caps
     (tmp_path / "in" / "rubbish.png").write_bytes(b"no")
     said = failed(capsys, "compress", "digits", tmp_path / "in", "--out", tmp_path / "a.dia")
     assert said == "rubbish.png is not an image that can be read"
-    (tmp_path / "in" / "rubbish.png").unlink()
+    (tmp_path / "in" / "rubbish.png").rename(tmp_path / "rubbish")
+    clear = tmp_path / "in" / "clear.png"
+    Image.fromarray(images[0]).convert("LA").save(tmp_path / "in" / "opaque.png")
+    half = np.stack([images[0], images[0] // 2 + 99], axis=-1)
+    Image.fromarray(half).save(clear)
+    words = ("compress", "digits", tmp_path / "in", "--out", tmp_path / "a.dia", "--force")
+    lost = "clear.png has transparency, which would be lost: give a copy without"
+    assert failed(capsys, *words) == lost
+    assert failed(capsys, "compress", "digits", clear, "--out", tmp_path / "b.dia") == f"{lost}."
+    assert not (tmp_path / "b.dia").exists()
+    clear.unlink()
     capsys.readouterr()
     words = ("compress", "digits", tmp_path / "in", "--out", tmp_path / "a.dia", "--force")
     assert run(*words, "--json") == 0

@@ -101,6 +101,7 @@ def test_a_folder_of_everything_becomes_one_array_and_all_is_said(mixed):
         "1 of 24 images has transparency: laid on white.",
         "2 of 24 images have several frames or pages: the first is read.",
         "1 of 24 images is gray of 16 bits: reduced to 8, as the others have.",
+        "1 of 24 images is in CMYK or the like: turned to RGB.",
     ]
     assert samples.framing == {"size": "48x48", "fit": "crop"}
     deep = samples.array[samples.names.index("deep.png")]

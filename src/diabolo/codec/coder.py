@@ -84,6 +84,11 @@ class Codec:
         self.coder: Coder = coder
         self.name = name
 
+    @property
+    def lossless(self) -> bool:
+        """Whether images come back as they were."""
+        return isinstance(self.coder, Lossless)
+
     def compress(self, X: Any) -> bytes:
         """The file of images: (N, H, W), (N, C, H, W), or (N, D) of the model's own shape.
 

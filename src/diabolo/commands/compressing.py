@@ -25,7 +25,8 @@ CODEC = "a .safetensors file, a run folder, or a model that comes with diabolo, 
 def _told(found: dict[str, Any]) -> None:
     """Print what a file takes, in a line."""
     print(
-        f"{found['file']}: {found['bytes']:,} bytes for {found['images']:,} images,"
+        f"{found['file']}: {found['bytes']:,} bytes for {found['images']:,}"
+        f" image{'' if found['images'] == 1 else 's'},"
         f" {found['bits_per_value']:.4f} bits a value, all counted"
         f" (and once for all, the model: {found['model_bytes']:,} bytes)"
     )
@@ -51,6 +52,7 @@ def compress(
 ) -> dict[str, Any]:
     """Write images as one small file that any machine can open.
 
+    By a model that loses nothing an image is left out, and said, of which not all can be read.
     Returns the `file`, its `bytes`, how many `images` it has, the `bits_per_value` of the file on
     disk, and `model_bytes`, what the model takes beside it. Raises `InputError` for a mistake,
     and `IncompleteError` after the work if some files were bad.
@@ -60,7 +62,7 @@ def compress(
     path = runs.free_to_write(out, force=force)
     runs.check_apart(path, [source])
     codec = _codec(model, quality=quality, bits_per_pixel=bits_per_pixel)
-    groups = read_each(source)
+    groups = read_each(source, whole=codec.lossless)
     failures = [*groups[0].failures]
     runs.tell(groups[0].told)
     good = _good(codec, groups, source, failures)

@@ -26,6 +26,7 @@ from diabolo.errors import InputError
 
 DEEP = {"I", "I;16", "I;16L", "I;16B", "I;16N", "F"}
 GRAY = {"1", "L", "LA", "La"} | DEEP
+OTHER_SPACES = {"CMYK", "LAB", "HSV", "YCbCr"}
 FRAMED = {"GIF", "PNG", "WEBP", "TIFF", "AVIF"}
 UINT8, UINT16, FLOAT32 = np.dtype("uint8"), np.dtype("uint16"), np.dtype("float32")
 LUMA = 0.299, 0.587, 0.114  # of red, green and blue in gray
@@ -153,6 +154,7 @@ def lost(image: Image.Image) -> frozenset[str]:
         "transparency": image.has_transparency_data,
         "frames": image.format in FRAMED and getattr(image, "is_animated", False),
         "depth": image.mode not in DEEP and ";16" in str(getattr(image, "tile", "")),
+        "space": image.mode in OTHER_SPACES,
     }
     return frozenset(name for name, there in found.items() if there)
 
@@ -171,6 +173,12 @@ def _upright_size(image: Image.Image) -> Size:
 def is_gray(image: Image.Image) -> bool:
     """Whether an image is gray; one with a palette is, if all its colours are."""
     return image.mode in GRAY or (image.mode in ("P", "PA") and _gray_palette(image))
+
+
+def is_opaque(path: Path) -> bool:
+    """Whether no pixel of an image file lets anything through."""
+    with opened(path) as image:
+        return image.convert("RGBA").getchannel("A").getextrema() == (255, 255)
 
 
 def _gray_palette(image: Image.Image) -> bool:

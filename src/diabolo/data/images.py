@@ -5,6 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,16 @@ import numpy as np
 from PIL import Image
 
 from diabolo.data import framing
-from diabolo.data.decoding import FLOAT32, UINT8, UINT16, Form, attempt, read_form, read_pixels
+from diabolo.data.decoding import (
+    FLOAT32,
+    UINT8,
+    UINT16,
+    Form,
+    attempt,
+    is_opaque,
+    read_form,
+    read_pixels,
+)
 from diabolo.data.files import quietly
 from diabolo.data.framing import HOW, Fit, Size
 from diabolo.data.samples import IMAGE_SUFFIXES, OTHER_IMAGES, Samples
@@ -24,6 +34,7 @@ LOST = {  # what is said of one image, and of many
     "frames": ("has", "have", "several frames or pages: the first is read"),
     "depth": ("is", "are", "in colour of 16 bits: reduced to 8"),
     "bits": ("is", "are", "gray of 16 bits: reduced to 8, as the others have"),
+    "space": ("is", "are", "in CMYK or the like: turned to RGB"),
     "colour": ("is", "are", "in colour: turned to gray, as the model takes them"),
 }
 
@@ -116,12 +127,21 @@ def read_images(
     return Images(array, kept, failures, notes + _lost(read, target), frame)
 
 
-def read_parts(folder: Path, names: Sequence[str]) -> tuple[list[Samples], list[str], list[str]]:
+def read_parts(
+    folder: Path, names: Sequence[str], *, whole: bool = False
+) -> tuple[list[Samples], list[str], list[str]]:
     """Read the images `names` in `folder`, each in its own size, colours and depth.
 
-    Those that share these are one array. Then the failures and the notes, of all.
+    Those that share these are one array. Then the failures and the notes, of all. `whole`: those
+    that have more than is read are failures.
     """
     found, failed = headers(folder, names)
+    if whole:
+        more = {name: attempt(name, _more, folder / name, name, found[name]) for name in found}
+        failed |= {name: words for name, words in more.items() if words}
+        found = {
+            name: replace(form, lost=frozenset()) for name, form in found.items() if not more[name]
+        }
     parts, broken = decoded(folder, found)
     failed |= broken
     return parts, [failed[name] for name in names if name in failed], notes_on(found, failed)
@@ -163,6 +183,14 @@ def decoded(folder: Path, found: Mapping[str, Form]) -> tuple[list[Samples], dic
 def notes_on(found: Mapping[str, Form], failed: Mapping[str, str]) -> list[str]:
     """What images had, but those that failed, that their pixels have not."""
     return _lost([form for name, form in found.items() if name not in failed])
+
+
+def _more(path: Path, name: str, form: Form) -> str:
+    """The sentence on an image of which not all is read, if it has transparent pixels or more."""
+    opaque = form.lost == {"transparency"} and is_opaque(path)
+    has = [f"{LOST[kind][0]} {LOST[kind][2].partition(':')[0]}" for kind in sorted(form.lost)]
+    lost = f"{name} {' and '.join(has)}, which would be lost: give a copy without"
+    return "" if opaque or not form.lost else lost
 
 
 def _odd(name: str, *, real: bool) -> str:

@@ -16,7 +16,16 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
-from diabolo.data.decoding import DEEP, attempt, deep_pixels, in_bytes, is_gray, lost, opened
+from diabolo.data.decoding import (
+    DEEP,
+    OTHER_SPACES,
+    attempt,
+    deep_pixels,
+    in_bytes,
+    is_gray,
+    lost,
+    opened,
+)
 from diabolo.data.encoding import OPTIONS, file_names
 from diabolo.data.files import atomically, quietly
 from diabolo.data.images import LOST
@@ -39,10 +48,9 @@ PILLOW = {  # modes that hold as much, in the formats of `encoding`
     **{"L": "L", "RGB": "RGB", "16-bit L": "I;16", "float L": "F"},
     **dict.fromkeys(("LA", "RGBA", "16-bit LA", "16-bit RGB", "16-bit RGBA"), "RGB"),
 }
-OTHER_SPACES = {"CMYK", "LAB", "HSV", "YCbCr"}
 DEEP_COLOUR = re.compile(r"(RGBA?|LA);16[BLN]")
 PALETTE = "has a palette: it is written without one"
-SPACE = "is in {}: it is written as RGB, without its colour profile"
+SPACE = "is in {}: it is written as RGB"
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +169,8 @@ def _read(path: Path) -> Photograph:
             told += [PALETTE] if space in ("P", "PA") else []
             pixels = np.asarray(_plain(image))
     if space in OTHER_SPACES:
-        told, profile = [*told, SPACE.format(space)], None
+        without = ", without its colour profile" if profile else ""
+        told, profile = [*told, SPACE.format(space) + without], None
     if pixels.dtype.kind == "i":
         pixels = pixels.astype(np.uint16)
     exif = exif and MARK + exif.removeprefix(MARK)

@@ -123,18 +123,23 @@ def read_codes(source: str | Path) -> np.ndarray:
     return read(source).array
 
 
-def read_each(source: str | Path) -> list[Samples]:
+def read_each(source: str | Path, *, whole: bool = False) -> list[Samples]:
     """Read `source` as `read` does, but its images each in its own size, colours and depth.
 
     Those of one size, colours and depth are in one array. Every other kind of source is one
-    array. The failures are those of the first.
+    array. The failures are those of the first. `whole`: images of which something would be lost,
+    as transparency, are failures.
     """
-    files = find_files(source)
-    if files is None:
+    files, path = find_files(source), Path(source)
+    alone = files is None and whole and kind_by_name(path) == "image" and path.is_file()
+    if files is None and not alone:
         return [read(source)]
-    from diabolo.data.images import read_parts
+    from diabolo.data.images import Found, read_parts
 
-    parts, failures, notes = read_parts(files.folder, files.names)
+    files = files or Found(path.parent, [path.name], [], [])
+    parts, failures, notes = read_parts(files.folder, files.names, whole=whole)
+    if not parts and alone:
+        raise InputError(f"{failures[0]}.")
     if not parts:
         raise _none_usable(files, failures)
     failures, notes = files.failures + failures, files.notes + notes
