@@ -218,6 +218,8 @@ def test_mistakes_with_levels_and_units(photo, small):
         denoise(small, np.full((1, 3, 20, 20), 5000.0))
     with pytest.raises(InputError, match="X contains NaN"):
         denoise(small, np.full((1, 3, 20, 20), np.nan))
+    with pytest.raises(InputError, match=r"shape \(20, 24, 3\), which is that of one with its"):
+        denoise(photo, np.zeros((20, 24, 3), np.uint8))
     with pytest.raises(InputError, match="images of 3 channels, these have 2"):
         denoise(small, np.zeros((1, 2, 20, 20), np.uint8))
     if not whole.takes_level(small):

@@ -74,9 +74,10 @@ def test_arrays_go_through_pipes(pipe):
     np.testing.assert_array_equal(np.load(io.BytesIO(out)), load(MODEL).transform(X))
 
 
-def test_a_suffix_is_the_form_of_what_goes_out(pipe):
+def test_a_suffix_is_the_form_of_what_goes_out(pipe, capfd):
     status, out = pipe(as_npy(X), "encode", MODEL, "-", "--out", "-.csv")
     assert status == 0
+    assert "result.csv" not in capfd.readouterr().err, "which does not stay"
     assert out.decode().splitlines()[0].endswith("code_0,code_1")
     assert len(out.decode().splitlines()) == 21
 

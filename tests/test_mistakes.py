@@ -631,7 +631,9 @@ PYTHON = {
     "a model file that is not there": (
         lambda: load("none.safetensors"),
         InputError,
-        "none.safetensors cannot be read: No such file or directory.",
+        about(
+            "none.safetensors does not exist: give a .safetensors file, a run folder or a model"
+        ),
     ),
     "a folder for a model file": (
         lambda: load("."),
@@ -745,6 +747,11 @@ PYTHON |= {
     "a number": (lambda: fit(3.0), InputError, DIMENSIONS.format(())),
     "a series": (lambda: fit(pd.Series([1.0, 2.0])), InputError, DIMENSIONS.format((2,))),
     "None": (lambda: fit(None), InputError, "X must be an array of numbers, but is None."),
+    "one image": (
+        lambda: fit(Image.fromarray(IMAGES[0])),
+        InputError,
+        "X is one image of Pillow: give a list of images, or an array.",
+    ),
     "a name of a folder": (
         lambda: fit("photos/"),
         InputError,

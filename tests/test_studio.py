@@ -779,7 +779,8 @@ def test_a_training_becomes_the_run_that_the_command_line_makes(tmp_path, digits
         assert (ended["epoch"], ended["epochs"]) == (2, 2)
         assert len(ended["pictures"]["output"]) == 10
         assert ended["said"][0] == "Number of images in the dataset: 205"  # a fifth validates
-        assert ended["said"][1].startswith("Its reconstructions of the test samples have")
+        assert ended["said"][1].startswith("Held out beside these, to test on: ")
+        assert ended["said"][2].startswith("Its reconstructions of the test samples have")
         assert client.get("/api/recipes/ae").json()["files"] == ["x.npy"]
         assert client.get("/api/models").json()["default"] == folder
     out = tmp_path / "own"

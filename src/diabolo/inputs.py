@@ -147,6 +147,8 @@ def _regular(X: Any) -> Any:
         raise InputError(
             "X is a masked array with masked values: fill them in, such as X.filled(0)."
         )
+    if hasattr(X, "getbands"):
+        raise InputError("X is one image of Pillow: give a list of images, or an array.")
     try:
         return X if hasattr(X, "shape") else np.asarray(X)
     except ValueError:

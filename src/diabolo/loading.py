@@ -34,6 +34,8 @@ def load(path: str | Path, *, device: str = "auto", network: Any = None) -> Any:
     """
     find_device(check("device", str, device))
     path = hub.find(path) or shipped.find(path) or Path(path)
+    if not path.exists():
+        raise InputError(shipped.absent(path))
     path = path / store.MODEL if path.is_dir() else path
     config, tensors = store.read(path)
     header = Header.checked(path, config)

@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -36,7 +37,8 @@ INSIDE = {b"WEBP": ".webp", b"WAVE": ".wav"}  # of a RIFF file
 def piped(declared: Mapping[str, Argument], values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The values of a command, with files where `-` stands; at the end the result is written.
 
-    What the command prints goes to standard error then. Raises `InputError` where two read from
+    What the command prints goes to standard error then, but for the names of files that do not
+    stay. Raises `InputError` where two read from
     standard input, or the result is not one file.
     """
     inputs = [name for name in values if values[name] == PIPE and _is_read(declared[name])]
@@ -54,8 +56,13 @@ def piped(declared: Mapping[str, Argument], values: Mapping[str, Any]) -> Iterat
         own, form = str(values[OUT])[1:], _form(declared, given)
         given[OUT] = str(Path(folder) / "out" / f"result{own or form}")
         Path(given[OUT]).parent.mkdir()
-        with redirect_stdout(sys.stderr):
-            yield given
+        said = StringIO()
+        try:
+            with redirect_stdout(said):
+                yield given
+        finally:
+            lines = said.getvalue().splitlines(keepends=True)
+            sys.stderr.writelines(line for line in lines if not line.startswith(folder))
         _write(Path(given[OUT]))
 
 

@@ -426,10 +426,7 @@ def model_file(path: str | Path) -> Path:
     path = hub.find(path) or shipped.find(path) or Path(path)
     if not path.is_dir():
         if not path.exists():
-            raise InputError(
-                f"{path} does not exist: give a .safetensors file, a run folder or a model that"
-                f" comes with diabolo ({', '.join(shipped.names())})."
-            )
+            raise InputError(shipped.absent(path))
         if is_special(path):
             raise InputError(f"{path} is neither a file nor a folder.")
         return path

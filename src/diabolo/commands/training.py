@@ -174,6 +174,8 @@ def _train(
     pairs = "pairs of " if plan.pairs else ""
     what = "patches" if plan.patches else _what(split.learnt, plan)
     say(f"Number of {pairs}{what} in the dataset: {len(split.learnt)}")
+    if plan.test in (spec.HELD_OUT, spec.HELD_OUT_FIRST):
+        say(f"Held out beside these, to test on: {len(split.test.array)}")
     for note in split.notes:
         say(note)
     plan = replace(plan, data=plan.data | split.framing)

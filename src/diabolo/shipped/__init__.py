@@ -10,6 +10,14 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob(f"*{SUFFIX}"))
 
 
+def absent(path: str | Path) -> str:
+    """The sentence on a model that is not there."""
+    return (
+        f"{path} does not exist: give a .safetensors file, a run folder or a model that comes with"
+        f" diabolo ({', '.join(names())})."
+    )
+
+
 def find(name: str | Path) -> Path | None:
     """The file of the model of that name; None where there is none, or a path has the name."""
     known = str(name) in names() and not Path(name).exists()

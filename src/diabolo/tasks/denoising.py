@@ -77,6 +77,11 @@ def denoise(
     if level is not None and not told:
         raise InputError(whole.TAKES_NONE)
     any_size = whole.takes_any_size(model)
+    if any_size and array.ndim == 3 and array.shape[2] in (3, 4):
+        raise InputError(
+            f"The images have shape {array.shape}, which is that of one with its channels last:"
+            " give X.transpose(2, 0, 1)[None]."
+        )
     if ensemble and not any_size:
         raise InputError("The network works on one size alone: leave ensemble out.")
     if _fits(model, array) and not (told or ensemble):
