@@ -420,6 +420,10 @@ MISTAKES = {
     "fit D zeros.npy --out D --force": "zeros.safetensors holds the input: give another --out.",
     "fit small.toml zeros.npy --out o.safetensors --limit 1": "X has n_samples=1: give two or"
     " more, of which some are held out.",
+    "fit small.toml zeros.npy --out o.safetensors --index id": "zeros.npy is no table: leave the"
+    " names of its index and label out.",
+    "fit M zeros.npy --out o.safetensors --index id --label y": "--index and --label go with a"
+    " RECIPE: a MODEL has its own.",
     "fit D empty --out o.safetensors": "empty is a folder without images",
     "score none.safetensors mixed.npz --out o": f"none.safetensors {ABSENT}",
     "score D mixed.npz --out o --fdr 0.1 --reweigh fresh.npy": "Give --fdr or --reweigh, not"

@@ -291,8 +291,8 @@ MISTAKES = {
     " and --fit out.",
     "fit bad.toml": "bad.toml: A size is a number of pixels, such as 64, or width x height, such"
     " as 64x48, but is 'large'.",
-    "detect fit RUN MIXED --size 16 --out d.safetensors": "--size, --fit and --window go with a"
-    " RECIPE: a MODEL has its own.",
+    "detect fit RUN MIXED --size 16 --out d.safetensors": "--size goes with a RECIPE: a MODEL"
+    " has its own.",
     "reconstruct RUN MIXED/a.HEIC --out o.png": "a.HEIC cannot be read: convert it to .png or"
     " .jpg.",
     "reconstruct RUN drawn --out o": PASSED.replace("2 .heic, 1", "1"),

@@ -250,7 +250,7 @@ MISTAKES = {
     "fit ae --data mnist --window 9": "mnist is no series: with a window, give a table with a row"
     " for each time step, .npy or .npz of shape (T,) or (T, C), or .wav.",
     "fit ae --data a.wav": "a.wav is a sound, one long series: give a window.",
-    "detect fit run series.csv --out d.safetensors --window 9": "--size, --fit and --window go"
+    "detect fit run series.csv --out d.safetensors --window 9": "--window goes"
     " with a RECIPE: a MODEL has its own.",
 }  # fmt: skip
 

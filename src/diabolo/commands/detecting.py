@@ -72,6 +72,8 @@ def fit(
     step: spec.Step = None,
     size: spec.Size = None,
     fit: spec.Fit = None,
+    index: spec.Index = None,
+    label: spec.Label = None,
     force: Annotated[bool, "replace what is there, and save even a broken detector"] = False,
 ) -> Told:
     """Learn what is normal from normal samples.
@@ -93,13 +95,14 @@ def fit(
     )
     detector.validated()
     options: dict[str, Any] = {"size": size, "fit": fit, "window": window, "step": step}
+    options |= {"index": index, "label": label}
     if runs.is_recipe(str(model)):
         recipe = recipes.read(model)
         spec.check({k: v for k, v in options.items() if v is not None})
         samples = data.read(source, limit=limit, **options)
         detector.set_params(model=_planned(recipe, seed, samples, source))
     elif any(options.values()):
-        raise InputError("--size, --fit and --window go with a RECIPE: a MODEL has its own.")
+        raise InputError(f"{_flags(options)} with a RECIPE: a MODEL has its own.")
     else:
         fitted = runs.load_model(model)
         samples = replace(runs.read_for(fitted, source, limit), told=[])
@@ -227,6 +230,12 @@ def free_file(
     if real(path) in (real(named), real(source)):
         raise InputError(f"{path} holds the input: give another --out.")
     return path
+
+
+def _flags(options: dict[str, Any]) -> str:
+    """Options that are given, in words."""
+    given = [f"--{name}" for name, value in options.items() if value is not None]
+    return f"{' and '.join(given)} {'goes' if len(given) == 1 else 'go'}"
 
 
 def _planned(

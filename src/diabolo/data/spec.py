@@ -46,6 +46,12 @@ Step = Annotated[
     Usage("--step STEPS"),
     "from the beginning of one window to that of the next (a sixth of the window)",
 ]
+Index = Annotated[
+    str | None, Usage("--index NAME"), "the column that numbers the rows of a table, or none"
+]
+Label = Annotated[
+    str | None, Usage("--label NAME"), "the column of labels in a table, or none; not learnt"
+]
 Turn = Literal["none", "mirror", "all"]
 Fit = Annotated[
     framing.Fit | None,
@@ -80,12 +86,8 @@ class Options(TypedDict, total=False):
     step: Step
     size: Size
     fit: Fit
-    index: Annotated[
-        str | None, Usage("--index NAME"), "the column that numbers the rows of a table, or none"
-    ]
-    label: Annotated[
-        str | None, Usage("--label NAME"), "the column of labels in a table, or none; not learnt"
-    ]
+    index: Index
+    label: Label
     patches: Annotated[
         int | None,
         Ge(1),
