@@ -433,7 +433,10 @@ def test_the_commands_keep_names_and_say_the_size_on_disk(images, tmp_path, caps
     assert failed(capsys, *words) == lost
     assert failed(capsys, "compress", "digits", clear, "--out", tmp_path / "b.dia") == f"{lost}."
     assert not (tmp_path / "b.dia").exists()
-    clear.unlink()
+    data.write(tmp_path / "bad", images[:1, :20])
+    clear.rename(tmp_path / "bad" / "clear.png")
+    said = failed(capsys, "compress", "digits", tmp_path / "bad", "--out", tmp_path / "b.dia")
+    assert said.endswith(f"has no image that this model takes; {lost}")
     capsys.readouterr()
     words = ("compress", "digits", tmp_path / "in", "--out", tmp_path / "a.dia", "--force")
     assert run(*words, "--json") == 0

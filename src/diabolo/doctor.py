@@ -108,7 +108,7 @@ def constant_columns(x: Array, names: Sequence[str] | None = None) -> Finding | 
     constant = (rows == rows[:1]).all(0).nonzero().flatten().tolist()
     if len(rows) < 2 or not constant:
         return None
-    verb = "has" if len(constant) == 1 else "have"
+    verb, them = ("has", "it") if len(constant) == 1 else ("have", "them")
     count = f"{len(constant)} of the {rows.shape[1]} columns {verb}"
     which = [names[i] if names else f"number {i}" for i in constant[:SHOWN]]
     more = f" and {len(constant) - SHOWN} more" if len(constant) > SHOWN else ""
@@ -116,7 +116,7 @@ def constant_columns(x: Array, names: Sequence[str] | None = None) -> Finding | 
     return Finding(
         "constant columns",
         f"{count} the same value in all {len(rows):,} rows: {', '.join(which)}{more}{counted}.",
-        "Leave them out: there is nothing in them to learn.",
+        f"Leave {them} out: there is nothing in {them} to learn.",
     )
 
 

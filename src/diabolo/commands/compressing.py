@@ -143,7 +143,7 @@ def _good(
         try:
             codec.check(group.array)
         except InputError as error:
-            if len(groups) == 1:
+            if len(groups) == 1 and not failures:
                 raise
             failures += [f"{name}: {error}" for name in group.names]
             continue
