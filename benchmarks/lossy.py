@@ -85,12 +85,12 @@ def by_pillow(kind: str, photo: np.ndarray) -> list[Point]:
     return found
 
 
-def by_model(model: Any, name: str, photo: np.ndarray) -> list[Point]:
+def by_model(model: Any, name: str, photo: np.ndarray, effort: int = 0) -> list[Point]:
     """A photograph in all qualities of a model."""
     images = np.atleast_3d(photo).transpose(2, 0, 1)[None]
     found = []
     for quality in np.arange(1, model.qualities + FINEST, FINEST):
-        codec = Codec(model, name=name, quality=float(quality))
+        codec = Codec(model, name=name, quality=float(quality), effort=effort)
         content = codec.compress(images)
         pixels = codec.decompress(content)[0].transpose(1, 2, 0).reshape(photo.shape)
         found.append(point(photo, len(content), pixels))

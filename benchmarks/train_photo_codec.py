@@ -40,7 +40,9 @@ def main() -> None:
     arguments.add_argument("photos", type=Path)
     arguments.add_argument("--minutes", type=float, default=60.0)
     arguments.add_argument("--batch", type=int, default=BATCH)
+    arguments.add_argument("--rate", type=float, default=RATE)
     arguments.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    arguments.add_argument("--precision", default="float32", help="of the convolutions: or bf16")
     arguments.add_argument("--start", type=Path, help="go on from this model")
     arguments.add_argument("--out", type=Path, default=Path("photo-codec.safetensors"))
     given = arguments.parse_args()
@@ -55,7 +57,9 @@ def main() -> None:
         model = load(given.start, device=given.device)
         model.set_params(epochs=1, learning_rate=1e-6)
     saved = time.monotonic()
-    for line, mean in train(model.net_, photos, 60 * given.minutes, given.batch):
+    fast = given.precision == "bf16"
+    named = {"batch": given.batch, "rate": given.rate, "fast": fast}
+    for line, mean in train(model.net_, photos, 60 * given.minutes, **named):
         print(line, flush=True)
         if mean is None or time.monotonic() - saved > EVERY:
             keep(model, mean, images, given.out)
@@ -87,24 +91,28 @@ def begin(net: Any, x: Tensor) -> None:
 
 
 def train(
-    net: Any, photos: Photos, seconds: float, batch: int = BATCH
+    net: Any, photos: Photos, seconds: float, *, batch: int, rate: float, fast: bool
 ) -> Iterator[tuple[str, list[Tensor] | None]]:
     """Train for so long, at a rate that falls with the time; says how it goes, and the mean."""
     code, parameters = net.bottleneck, list(net.parameters())
-    optimizer = torch.optim.Adam(parameters, lr=RATE, betas=(0.9, 0.99))
+    optimizer = torch.optim.Adam(parameters, lr=rate, betas=(0.9, 0.99), fused=True)
+    transforms = torch.autocast(photos.device, torch.bfloat16, enabled=fast)
     mean = copy.deepcopy(parameters)
     net.to(memory_format=torch.channels_last)
     begun, step, score = time.monotonic(), 0, torch.zeros((), device=photos.device)
     while (gone := (time.monotonic() - begun) / seconds) < 1:
-        rate = RATE * (0.5 * (1 + math.cos(math.pi * gone)) + 0.002)
-        optimizer.param_groups[0]["lr"] = rate * min(1.0, step / WARM + 0.01)
+        falling = rate * (0.5 * (1 + math.cos(math.pi * gone)) + 0.002)
+        optimizer.param_groups[0]["lr"] = falling * min(1.0, step / WARM + 0.01)
         x = 2 * photos.pieces(batch, SIDE, gray=batch * (step % 2) // 4) - 1
         x = x.contiguous(memory_format=torch.channels_last)
         quality = torch.randint(code.qualities, (batch,), generator=photos.draw, device=x.device)
-        y = net.encoder[1](x)
+        with transforms:
+            y = net.encoder[1](x).float()
         noise = torch.rand(y.shape, generator=photos.draw, device=x.device) - 0.5
         z, nats = code.rated(y, quality.float(), noise)
-        squared = 0.5 * (net.decoder[1](z) - x).square().flatten(1).sum(1)
+        with transforms:
+            output = net.decoder[1](z)
+        squared = 0.5 * (output.float() - x).square().flatten(1).sum(1)
         coarse = 2.0 ** (code.middle - quality)
         losses = (squared / code.weight + coarse * nats) / coarse.sqrt() / SIDE**2
         optimizer.zero_grad()

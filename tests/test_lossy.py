@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import SMALL
+from sklearn.datasets import load_sample_images
 from torch import nn
 
-from diabolo import Autoencoder, Codec, Compressive
+from diabolo import Autoencoder, Codec, Compressive, load
 from diabolo.codec import entropy, laws
 from diabolo.codec.lossy import BESIDE, STRIP, Lossy, _noted, _taken
 from diabolo.errors import InputError
@@ -148,7 +149,7 @@ def test_a_tall_image_in_strips_is_that_in_one_piece(models, monkeypatch):
 def test_more_quality_is_more_bytes_and_less_error(models):
     X, sizes, errors = images(8), [], []
     for quality in (1, 2.5, 3):
-        codec = Lossy.of(models["a map"], quality)
+        codec = Lossy.of(models["a map"], quality=quality)
         content = codec.encode(X)
         (found,) = codec.decode([content], [len(X)], X.shape[1:])
         sizes.append(len(content))
@@ -159,6 +160,23 @@ def test_more_quality_is_more_bytes_and_less_error(models):
     target = 8 * (sizes[1] + BESIDE) / X[:, 0].size
     within = Lossy.of(models["a map"], bits_per_pixel=target).encode(X)
     assert sizes[0] < len(within) <= sizes[1]
+
+
+def test_effort_makes_files_better_by_the_loss_of_the_model(models, monkeypatch):
+    monkeypatch.setattr("diabolo.codec.lossy.STRIP", 2)
+    flower = load_sample_images().images[1][150:215, 250:310].transpose(2, 0, 1)[None]
+    vector, photo = models["a vector"], load("photo-codec", device="cpu")
+    for model, X, share in ((vector, images(3), 1), (photo, flower, 0.97)):
+        losses = []
+        for effort in (0, 10):
+            codec = Lossy.of(model, effort=effort)
+            content = codec.encode(X)
+            (found,) = codec.decode([content], [len(X)], X.shape[1:])
+            squared = (((found.astype(float) - X) / 127.5) ** 2).sum()
+            losses.append(squared / 2 + model.rate_weight * 8 * len(content) * math.log(2))
+        assert losses[1] < share * losses[0]
+    room = 8 * (len(content) + BESIDE) / X[:, 0].size
+    assert len(Lossy.of(model, bits_per_pixel=room, effort=1).encode(X)) <= len(content)
 
 
 def test_numbers_beyond_a_table_come_back():
@@ -205,8 +223,10 @@ def test_what_the_codec_does_not_take_is_said(models):
         Codec(models["dense"], quality=2, bits_per_pixel=1)
     with pytest.raises(InputError, match="more than 0, not 0"):
         Codec(models["dense"], bits_per_pixel=0)
+    with pytest.raises(InputError, match="a number of steps, 0 or more, not -1"):
+        Codec(models["dense"], effort=-1)
     with pytest.raises(InputError, match=r"between 1 and 3 for this model, not 4\."):
-        Lossy.of(models["dense"], 4)
+        Lossy.of(models["dense"], quality=4)
     with pytest.raises(InputError, match=r"of 3 x 24 x 20, not \(3, 8, 8\)"):
         Lossy.of(models["a vector"]).check((3, 8, 8))
     with pytest.raises(InputError, match="3 channels, not 4"):

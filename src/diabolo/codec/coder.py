@@ -58,8 +58,8 @@ class Codec:
     """Compresses images by a fitted model, and gives them back.
 
     Without loss by a causal likelihood, `Autoencoder(likelihood="causal")`; with loss by a
-    `Compressive` model, of a `quality` or of so many `bits_per_pixel`, see `Lossy`; or by one that
-    comes with the package. Raises `InputError` for others.
+    `Compressive` model, of a `quality` or of so many `bits_per_pixel`, with some `effort`, see
+    `Lossy`; or by one that comes with the package. Raises `InputError` for others.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class Codec:
         name: str = "",
         quality: float | None = None,
         bits_per_pixel: float | None = None,
+        effort: int = 0,
     ) -> None:
         found = (kind.of(getattr(model, "model_", model)) for kind in CODERS)
         coder = next((one for one in found if one is not None), None)
@@ -78,9 +79,11 @@ class Codec:
                 " or take digits, photo-lossless or photo-codec, which come with diabolo."
             )
         if isinstance(coder, Lossy):
-            coder.ask(quality, bits_per_pixel)
-        elif (quality, bits_per_pixel) != (None, None):
-            raise InputError("This model loses nothing: leave out quality and bits_per_pixel.")
+            coder.ask(quality, bits_per_pixel, effort)
+        elif (quality, bits_per_pixel, effort) != (None, None, 0):
+            raise InputError(
+                "This model loses nothing: leave out quality, bits_per_pixel and effort."
+            )
         self.coder: Coder = coder
         self.name = name
 

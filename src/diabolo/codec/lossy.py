@@ -6,9 +6,10 @@ memory beside itself and its code.
 """
 
 import hashlib
+import math
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import Any, Self, cast
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from diabolo.codec import laws
+from diabolo.codec.effort import bettered
 from diabolo.codec.entropy import Decoder, Step, encode_backwards
 from diabolo.errors import InputError
 from diabolo.exact import exact, settled
@@ -37,28 +39,25 @@ class Lossy:
     """The codec of a compressive model: images (N, C, H, W) of uint8 <-> bytes.
 
     `quality` from 1 to as many as the model has, also between two; or the `bits_per_pixel` that
-    the bytes of each call come nearest to from below, where the model reaches so low. Images may
-    be of any size where the code is the map of a `Transform`, and gray where the model's are in
-    colour. Raises `InputError` where its layers are not the same everywhere.
+    the bytes of each call come nearest to from below, where the model reaches so low. With
+    `effort`, a number of steps, the code of each image is first bettered, see `bettered`. Images
+    may be of any size where the code is the map of a `Transform`, and gray where the model's are
+    in colour. Raises `InputError` where its layers are not the same everywhere.
     """
 
     name = "lossy"
 
     @classmethod
-    def of(
-        cls, model: Any, quality: float | None = None, bits_per_pixel: float | None = None
-    ) -> Self | None:
-        """The codec of a fitted model; None where its code has no rate."""
+    def of(cls, model: Any, **asked: Any) -> Self | None:
+        """The codec of a fitted model, which is to `ask`; None where its code has no rate."""
         net = model.net_
         if not isinstance(net.bottleneck, RatedCode):
             return None
         if model.dtype_ != "uint8" or net.image_shape is None:
             raise InputError("A model must be trained on images of 8 bits to compress some.")
-        return cls(net, quality, bits_per_pixel)
+        return cls(net, **asked)
 
-    def __init__(
-        self, net: Net, quality: float | None = None, bits_per_pixel: float | None = None
-    ) -> None:
+    def __init__(self, net: Net, **asked: Any) -> None:
         self._shape = cast(tuple[int, int, int], net.image_shape)
         encoder, decoder = (_transform(part) for part in (net.encoder, net.decoder))
         self.net, self.any_size = net, encoder is not None
@@ -66,13 +65,18 @@ class Lossy:
         self.step = 1 if encoder is None else encoder.step
         self.encoder = net.encoder if encoder is None else encoder
         self.code = cast(Any, exact(net.bottleneck))
-        last = net.likelihood.layer()
-        self.decoder = exact(nn.Sequential(net.decoder if decoder is None else decoder, last))
+        self.output = net.decoder if decoder is None else decoder
+        self.decoder = exact(nn.Sequential(self.output, net.likelihood.layer()))
         self.finest = SIXTEENTHS * (len(self.code.step) - 1)
-        self.ask(quality, bits_per_pixel)
+        self.ask(**asked)
 
-    def ask(self, quality: float | None, bits_per_pixel: float | None) -> None:
-        """Take a quality, or bits per pixel, from now on; none: the middle quality."""
+    def ask(
+        self,
+        quality: float | None = None,
+        bits_per_pixel: float | None = None,
+        effort: int = 0,
+    ) -> None:
+        """Take a quality, or bits per pixel, from now on, none: the middle one; and an effort."""
         most = len(self.code.step)
         if quality is not None and bits_per_pixel is not None:
             raise InputError("Give a quality or the bits per pixel, not both.")
@@ -82,8 +86,10 @@ class Lossy:
             )
         if bits_per_pixel is not None and not bits_per_pixel > 0:
             raise InputError(f"The bits per pixel are more than 0, not {bits_per_pixel}.")
+        if effort < 0:
+            raise InputError(f"The effort is a number of steps, 0 or more, not {effort}.")
         self.quality = round(SIXTEENTHS * (most // 2 if quality is None else quality - 1))
-        self.bits_per_pixel = bits_per_pixel
+        self.bits_per_pixel, self.effort = bits_per_pixel, effort
 
     @cached_property
     def sha256(self) -> str:
@@ -112,11 +118,40 @@ class Lossy:
 
     def encode(self, images: np.ndarray) -> bytes:
         """The bytes of images (N, C, H, W)."""
-        latent = self.latent(images)
-        if self.bits_per_pixel is None:
-            return self.written(latent, self.quality)
-        room = self.bits_per_pixel * images[:, 0].size / 8 - BESIDE
-        return _finest_within(room, partial(self.written, latent), self.finest)
+        latent, quality, room = self.latent(images), self.quality, math.inf
+        plain = cache(lambda at: self.written(self._values(latent, at), at))
+        if self.bits_per_pixel is not None:
+            room = self.bits_per_pixel * images[:, 0].size / 8 - BESIDE
+            quality = _finest_within(room, plain, self.finest)
+        if not self.effort:
+            return plain(quality)
+        while True:
+            content = self.written(self._bettered(latent, images, quality), quality)
+            if len(content) <= room or not quality:
+                return content
+            quality -= 1
+
+    @torch.no_grad()
+    def _values(self, latent: Tensor, quality: int) -> Tensor:
+        """What is rounded at a quality, of what `latent` gave."""
+        return self.code.scaled(latent.double(), torch.tensor([quality / SIXTEENTHS]))
+
+    def _bettered(self, latent: Tensor, images: np.ndarray, quality: int) -> Tensor:
+        """The same after `effort` steps towards fewer nats and less error, by the model's loss."""
+        net, code = self.net, cast(RatedCode, self.net.bottleneck)
+        at = torch.tensor([quality / SIXTEENTHS], device=net.device)
+        x, weight = self._scaled(images), code.weight * 2 ** (code.middle - at)
+        value = self._values(latent, quality).float().to(net.device)
+
+        def cost(first: int, window: Tensor) -> Tensor:
+            found = self._by(self.output, window * between(code.step, at))
+            pixels = x[:, :, first * self.step :][:, :, : found.shape[2]]
+            found = found[:, :, : pixels.shape[2], : pixels.shape[3]]
+            nats = code.law(window, window, at).flatten(1).sum(1)
+            return net.likelihood.nll(found.flatten(1), pixels.flatten(1)) + weight * nats
+
+        rows = STRIP if self.any_size else value.shape[2]
+        return bettered(value, cost, self.effort, rows).cpu()
 
     def decode(
         self, contents: Sequence[bytes], counts: Sequence[int], shape: tuple[int, int, int]
@@ -148,22 +183,24 @@ class Lossy:
     @torch.inference_mode()
     def latent(self, images: np.ndarray) -> Tensor:
         """What becomes the code when it is rounded, at any quality: maps (B, M, h, w)."""
-        coloured = np.broadcast_to(images, (len(images), self.channels, *images.shape[2:]))
-        x = torch.from_numpy(coloured.astype(np.float32)).to(self.net.device)
-        flat = self.net.scaling(x.flatten(1))
+        x = self._scaled(images)
         if not self.any_size:
-            y = cast(Tensor, self.encoder(self.net.shaped(flat)))
+            y = cast(Tensor, self.encoder(self.net.shaped(x.flatten(1))))
             return y.view(self._map(images.shape)).cpu()
         height, width = (-side % self.step for side in x.shape[2:])
-        ends = (0, width, 0, height)
-        whole = nn.functional.pad(flat.view(x.shape), ends, mode="replicate")
+        whole = nn.functional.pad(x, (0, width, 0, height), mode="replicate")
         return torch.cat([*_strips(self.encoder, whole, self.step, 1)], 2).cpu()
 
+    def _scaled(self, images: np.ndarray) -> Tensor:
+        """Images as the network takes them, in all its channels."""
+        coloured = np.broadcast_to(images, (len(images), self.channels, *images.shape[2:]))
+        x = torch.from_numpy(coloured.astype(np.float32)).to(self.net.device)
+        return self.net.scaling(x.flatten(1)).view(x.shape)
+
     @torch.inference_mode()
-    def written(self, latent: Tensor, quality: int) -> bytes:
-        """The bytes of what `latent` gave."""
-        at, steps = torch.tensor([quality / SIXTEENTHS]), list[Step]()
-        code = self.code.scaled(latent.double(), at).round().clamp(1 - BEYOND, BEYOND - 1)
+    def written(self, value: Tensor, quality: int) -> bytes:
+        """The bytes of values (B, M, h, w) before they are rounded."""
+        steps, code = list[Step](), value.double().round().clamp(1 - BEYOND, BEYOND - 1)
         self._walk(code.numpy(), quality, partial(_noted, steps))
         return bytes([quality]) + _check(code.numpy()) + encode_backwards(reversed(steps))
 
@@ -173,15 +210,22 @@ class Lossy:
         steps = between(self.code.step, torch.tensor([quality / SIXTEENTHS]))
         z = settled(code * steps)
         if self.any_size:
-            z = torch.cat([*_strips(self.decoder, z, 1, self.step)], 2)
+            found = torch.cat([*_strips(self.decoder, z, 1, self.step)], 2)
         else:
-            z = self.decoder(z.flatten(1)).view(len(z), *self._shape)
-        found = z[:, :, : shape[2], : shape[3]]
+            found = self._by(self.decoder, z)
+        found = found[:, :, : shape[2], : shape[3]]
         if shape[1] != self.channels:
             found = sum(found.unbind(1), torch.zeros(())).unsqueeze(1) / self.channels
         scaling = self.net.scaling
         stored = found * scaling.scale.double().cpu() + scaling.shift.double().cpu()
         return (stored + 0.5).floor().clamp(0, 255).to(torch.uint8).numpy()
+
+    def _by(self, decoder: nn.Module, z: Tensor) -> Tensor:
+        """The images of maps, by one of the decoders."""
+        return cast(
+            Tensor,
+            decoder(z) if self.any_size else decoder(z.flatten(1)).view(len(z), *self._shape),
+        )
 
     @torch.inference_mode()
     def _walk(self, code: np.ndarray, quality: int, turn: Turn) -> None:
@@ -223,17 +267,13 @@ def _check(code: np.ndarray) -> bytes:
     return zlib.crc32(code.astype("<i4").tobytes()).to_bytes(4, "little")
 
 
-def _finest_within(room: float, written: Callable[[int], bytes], finest: int) -> bytes:
-    """The longest bytes that are within so many, by halving; those of quality 0 where none is."""
-    low, high, best = 0, finest, written(0)
+def _finest_within(room: float, written: Callable[[int], bytes], finest: int) -> int:
+    """The finest quality whose bytes are within so many, by halving; 0 where none is."""
+    low, high = 0, finest
     while low < high:
         middle = (low + high + 1) // 2
-        found = written(middle)
-        if len(found) <= room:
-            low, best = middle, found
-        else:
-            high = middle - 1
-    return best
+        low, high = (middle, high) if len(written(middle)) <= room else (low, middle - 1)
+    return low
 
 
 def _noted(steps: list[Step], kind: int, numbers: np.ndarray) -> np.ndarray:
