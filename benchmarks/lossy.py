@@ -1,12 +1,16 @@
 """A codec of photographs beside JPEG, WebP and AVIF, as Pillow writes them.
 
     python -m benchmarks.lossy MODEL [FOLDER] --out curves [--json FOLDER]
+    python -m benchmarks.lossy MODEL --digits [--json FOLDER]
 
 Writes curves.png, and curves-crops.png with a piece of each photograph near half a bit per pixel;
 prints what each codec reaches at some rates. Without a FOLDER the photographs are those of
 scikit-image and scikit-learn. Bits per pixel are those of whole files, headers included. A curve
 goes through the means over the photographs of bits per pixel and of what is measured, quality by
 quality.
+
+With --digits: MNIST's test digits in one file of a model that `diabolo fit digits-lossy` trained,
+beside WebP, which sees them as one sheet.
 """
 
 import argparse
@@ -22,6 +26,7 @@ from PIL import Image
 
 from benchmarks.table import Table
 from diabolo import Codec, load, metrics
+from diabolo.data import read
 
 RATES = np.round(np.arange(0.15, 1.501, 0.05), 2)
 SAID = (0.25, 0.5, 0.75, 1.0)
@@ -31,6 +36,7 @@ OTHERS: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     "AVIF": ((12, 20, 28, 36, 44, 52, 60, 68, 76, 84, 90), {}),
 }
 FINEST = 1.0  # between our qualities
+EFFORT = 50  # steps, in a row of their own
 PLACES = {"psnr": 1, "ms_ssim": 4}  # of what is measured
 CROP, NEAR = 160, 0.5
 
@@ -86,7 +92,7 @@ def by_pillow(kind: str, photo: np.ndarray) -> list[Point]:
 
 
 def by_model(model: Any, name: str, photo: np.ndarray, effort: int = 0) -> list[Point]:
-    """A photograph in all qualities of a model."""
+    """A photograph in all qualities of a model, with some effort."""
     images = np.atleast_3d(photo).transpose(2, 0, 1)[None]
     found = []
     for quality in np.arange(1, model.qualities + FINEST, FINEST):
@@ -152,17 +158,41 @@ def crops(
     figure.savefig(path, dpi=160)
 
 
+def digits(model: Any, folder: Path | None) -> None:
+    """The table of test digits."""
+    test = np.array(read("mnist:test").array)
+    table = Table("lossy-digits", ("test digits", "bytes each", "mse"), folder)
+    sheet = test.reshape(100, 100, 28, 28).transpose(0, 2, 1, 3).reshape(2800, 2800)
+    for quality in (0, 5, 10):
+        file = BytesIO()
+        Image.fromarray(sheet).save(file, "WEBP", quality=quality, method=6)
+        error = metrics.mse(np.asarray(Image.open(file).convert("L")) / 255, sheet / 255)
+        table.row(f"WebP, quality {quality}", f"{file.tell() / len(test):.1f}", f"{error:.5f}")
+    for quality in (1, 3, 5):
+        for effort in (0, EFFORT):
+            codec = Codec(model, quality=quality, effort=effort)
+            content = codec.compress(test)
+            error = metrics.mse(codec.decompress(content) / 255, test / 255)
+            size = f"{len(content) / len(test):.1f}"
+            table.row(f"ours, quality {quality}, effort {effort}", size, f"{error:.5f}")
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("model")
     arguments.add_argument("folder", type=Path, nargs="?")
+    arguments.add_argument("--digits", action="store_true")
     arguments.add_argument("--out", type=Path, default=Path("lossy"))
     arguments.add_argument("--json", type=Path)
     given = arguments.parse_args()
-    model, photos = load(given.model), photographs(given.folder)
+    model = load(given.model)
+    if given.digits:
+        return digits(model, given.json)
+    photos = photographs(given.folder)
     name = Path(given.model).stem
     makers: dict[str, Callable[[np.ndarray], list[Point]]] = {
-        name: lambda photo: by_model(model, name, photo)
+        name: lambda photo: by_model(model, name, photo),
+        f"{name}, effort {EFFORT}": lambda photo: by_model(model, name, photo, EFFORT),
     }
     makers |= {kind: lambda photo, kind=kind: by_pillow(kind, photo) for kind in OTHERS}
     found, curves = {}, {}
@@ -182,6 +212,7 @@ def main() -> None:
         table.row(codec, *said, f"{spent:.0f}")
     picture(curves, given.out.with_suffix(".png"))
     crops(found, photos, given.out.with_name(f"{given.out.name}-crops.png"))
+    return None
 
 
 if __name__ == "__main__":
