@@ -3,11 +3,15 @@
     python -m benchmarks.codec [--limit N] [--json FOLDER]
     python -m benchmarks.codec --images [--json FOLDER]
     python -m benchmarks.codec --binarised MODEL [--json FOLDER]
+    python -m benchmarks.codec --code [--json FOLDER]
 
 With --images: photographs of scikit-image and scikit-learn by `photo-lossless`, and digits of
 8 x 8, all in one file, by a model trained on others. Beside them PNG, WebP and JPEG XL, which see
 the digits as one sheet. With --binarised: test digits of 0 and 1 by a model of such, which
-`benchmarks.train_digits --binarised` trained.
+`benchmarks.train_digits --binarised` trained. With --code: whether a code beside the pixels pays,
+by small models trained alike: without one; with one whose bits are got back (J. Townsend, T. Bird,
+D. Barber, "Practical Lossless Compression with Latent Variables Using Bits Back Coding", 2019),
+where the bits are a VAE's bound; and with one of whole numbers that the file holds.
 
 Without: raw MNIST, bits a pixel of the 10,000 test digits.
 
@@ -21,6 +25,7 @@ Kingma et al., 2019), and Residual Flow, a bound and no codec (R. T. Q. Chen et 
 import argparse
 import gzip
 import lzma
+import math
 import resource
 import tempfile
 import time
@@ -37,10 +42,11 @@ from sklearn.datasets import load_digits
 from benchmarks.lossy import photographs
 from benchmarks.table import Table
 from benchmarks.train_digits import binarised
-from diabolo import Autoencoder, Codec, data, load, shipped
+from diabolo import VAE, Autoencoder, Codec, Compressive, data, load, shipped
 from diabolo.codec import entropy
 from diabolo.codec.coder import Images
 from diabolo.likelihood.causal import Causal
+from diabolo.tasks.evaluation import evaluate
 
 PUBLISHED = {
     "Bit-Swap, with initial bits (published)": 1.291,
@@ -63,6 +69,27 @@ SMALL: dict[str, Any] = {
     "random_state": 0,
     "device": "cpu",
 }
+CODED: dict[str, tuple[Any, dict[str, Any]]] = {
+    "no code": (Autoencoder, {"hidden": ()}),
+    "a code whose bits are got back": (VAE, {}),
+    "a code in the file": (Compressive, {"rate_weight": 1.0, "qualities": 1}),
+}
+LEARNT, JUDGED = 15_000, 1000  # digits of the training set, the first and the last
+BESIDE: dict[str, Any] = {
+    "latent_dim": 16,
+    "hidden": (256,),
+    "activation": "relu",
+    "scaling": "unit",
+    "epochs": 4,
+    "batch_size": 32,
+    "learning_rate": 2e-3,
+    "schedule": "cosine",
+    "validation_fraction": 0.0,
+    "early_stopping": None,
+    "linear": False,
+    "random_state": 0,
+    "device": "cpu",
+}
 NEAR = ((0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0), (-1, 2), (-1, -2))
 ORDERS = (0, 4, 8)  # neighbours that a table knows
 BACKED = 8.0  # counts that the smaller table is worth
@@ -74,10 +101,13 @@ def main() -> None:
     arguments.add_argument("--limit", type=int, default=10_000)
     arguments.add_argument("--images", action="store_true")
     arguments.add_argument("--binarised", type=Path, metavar="MODEL")
+    arguments.add_argument("--code", action="store_true")
     arguments.add_argument("--json", type=Path)
     given = arguments.parse_args()
     if given.images:
         return beside(given.json)
+    if given.code:
+        return with_codes(given.json)
     test = np.array(data.read("mnist:test").array)[: given.limit]
     if given.binarised:
         return of_two_values(binarised(test), given.binarised, given.json)
@@ -100,6 +130,20 @@ def of_two_values(test: np.ndarray, path: Path, folder: Path | None) -> None:
     ):
         table.row(f"{name}, one stream", f"{bits([made], test):.4f}")
     table.row(f"ours, model of {path.stat().st_size:,} bytes", f"{bits([content], test):.4f}")
+
+
+def with_codes(folder: Path | None) -> None:
+    """The table of models with and without a code."""
+    digits = np.array(data.read("mnist:train").array)
+    train, held = digits[:LEARNT], digits[-JUDGED:]
+    table = Table("lossless-code", ("held-out digits", "bits a pixel", "of the code"), folder)
+    for name, (kind, more) in CODED.items():
+        law = Causal(units=64, layers=1, hidden=64, reach=4, told=kind is not Autoencoder)
+        model = kind(**BESIDE | more, likelihood=law).fit(train)
+        found = evaluate(model, held)["test"]
+        code = found.get("kl", found.get("rate", 0.0))
+        in_bits = held[0].size * math.log(2)
+        table.row(name, f"{(found['nll'] + code) / in_bits:.4f}", f"{code / in_bits:.4f}")
 
 
 def beside(folder: Path | None) -> None:
