@@ -322,7 +322,7 @@ def test_rows_of_a_file_are_walked_and_one_is_pasted(page, root, tmp_path):
     opened = page.one("[data-view=row] input[type=file]")
     (tmp_path / "other.csv").write_text("height,wide\n1,2\n")
     opened.send_keys(str(tmp_path / "other.csv"))
-    page.until(lambda: page.one("#status").text.startswith("other.csv has"))
+    page.until(lambda: page.one("#status").text.startswith("The table other.csv lacks"))
     assert all("422" in entry["message"] for entry in page.browser.get_log("browser"))
     opened.send_keys(str(root / "table.csv"))
     page.until(lambda: page.one(".which").text == "Row 1 of table.csv")

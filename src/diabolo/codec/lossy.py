@@ -31,6 +31,7 @@ BEYOND = 1 << 15  # the numbers of a code are less than that
 BYTE = np.full(256, laws.TOTAL / 256)
 HEAD, BESIDE = 5, 256  # bytes: the quality and a check of the code; what a file has beside
 STRIP, MARGIN = 32, 2  # rows of a map that are worked on at once, and those around that matter
+PLACES = 1 << 12  # of a map, the numbers at which are bettered at once
 
 Turn = Callable[[int, np.ndarray], np.ndarray]
 
@@ -150,7 +151,7 @@ class Lossy:
             nats = code.law(window, window, at).flatten(1).sum(1)
             return net.likelihood.nll(found.flatten(1), pixels.flatten(1)) + weight * nats
 
-        rows = STRIP if self.any_size else value.shape[2]
+        rows = max(1, PLACES // value.shape[3]) if self.any_size else value.shape[2]
         return bettered(value, cost, self.effort, rows).cpu()
 
     def decode(
