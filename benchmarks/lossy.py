@@ -80,15 +80,17 @@ def point(photo: np.ndarray, size: int, pixels: np.ndarray) -> Point:
 
 def by_pillow(kind: str, photo: np.ndarray) -> list[Point]:
     """A photograph in all qualities of a format."""
-    qualities, options = OTHERS[kind]
-    found = []
-    for quality in qualities:
-        file = BytesIO()
-        Image.fromarray(photo).save(file, kind, quality=quality, **options)
-        with Image.open(file) as image:
-            pixels = np.asarray(image.convert("L" if photo.ndim == 2 else "RGB"))
-        found.append(point(photo, len(file.getvalue()), pixels))
-    return found
+    sizes = (saved(kind, photo, quality) for quality in OTHERS[kind][0])
+    return [point(photo, size, pixels) for size, pixels in sizes]
+
+
+def saved(kind: str, photo: np.ndarray, quality: int) -> tuple[int, np.ndarray]:
+    """The bytes of a photograph in a format, and what comes back of them."""
+    file = BytesIO()
+    Image.fromarray(photo).save(file, kind, quality=quality, **OTHERS[kind][1])
+    with Image.open(file) as image:
+        pixels = np.asarray(image.convert("L" if photo.ndim == 2 else "RGB"))
+    return len(file.getvalue()), pixels
 
 
 def by_model(model: Any, name: str, photo: np.ndarray, effort: int = 0) -> list[Point]:
@@ -164,10 +166,9 @@ def digits(model: Any, folder: Path | None) -> None:
     table = Table("lossy-digits", ("test digits", "bytes each", "mse"), folder)
     sheet = test.reshape(100, 100, 28, 28).transpose(0, 2, 1, 3).reshape(2800, 2800)
     for quality in (0, 5, 10):
-        file = BytesIO()
-        Image.fromarray(sheet).save(file, "WEBP", quality=quality, method=6)
-        error = metrics.mse(np.asarray(Image.open(file).convert("L")) / 255, sheet / 255)
-        table.row(f"WebP, quality {quality}", f"{file.tell() / len(test):.1f}", f"{error:.5f}")
+        size, pixels = saved("WEBP", sheet, quality)
+        error = metrics.mse(pixels / 255, sheet / 255)
+        table.row(f"WebP, quality {quality}", f"{size / len(test):.1f}", f"{error:.5f}")
     for quality in (1, 3, 5):
         for effort in (0, EFFORT):
             codec = Codec(model, quality=quality, effort=effort)

@@ -36,10 +36,8 @@ def bettered(
     found, draw = value.clone(), generator(0, "effort", device=value.device.type)
     for start in range(0, value.shape[2], strip):
         first = max(0, start - AROUND)
-        window, rows = (
-            found[:, :, first : start + strip + AROUND],
-            slice(start - first, start - first + strip),
-        )
+        window = found[:, :, first : start + strip + AROUND]
+        rows = slice(start - first, start - first + strip)
         window[:, :, rows] = _rows(window, rows, partial(cost, first), steps, draw)
     return found
 
@@ -66,8 +64,6 @@ def softly(value: Tensor, heat: float, draw: Generator) -> Tensor:
     """Values drawn between the whole numbers around them, nearly whole where heat is small."""
     low = value.detach().floor()
     above = (value - low).clamp(EDGE, 1 - EDGE)
-    noise = (
-        torch.rand(value.shape, generator=draw, device=value.device).clamp_min(EDGE).logit(EDGE)
-    )
+    noise = torch.rand(value.shape, generator=draw, device=value.device).logit(EDGE)
     logit = above.atanh() - (1 - above).atanh()
     return low + ((logit / heat + noise) / heat).sigmoid()

@@ -223,10 +223,9 @@ class Lossy:
 
     def _by(self, decoder: nn.Module, z: Tensor) -> Tensor:
         """The images of maps, by one of the decoders."""
-        return cast(
-            Tensor,
-            decoder(z) if self.any_size else decoder(z.flatten(1)).view(len(z), *self._shape),
-        )
+        if self.any_size:
+            return cast(Tensor, decoder(z))
+        return cast(Tensor, decoder(z.flatten(1))).view(len(z), *self._shape)
 
     @torch.inference_mode()
     def _walk(self, code: np.ndarray, quality: int, turn: Turn) -> None:

@@ -38,8 +38,7 @@ def piped(declared: Mapping[str, Argument], values: Mapping[str, Any]) -> Iterat
     """The values of a command, with files where `-` stands; at the end the result is written.
 
     What the command prints goes to standard error then, but for the names of files that do not
-    stay. Raises `InputError` where two read from
-    standard input, or the result is not one file.
+    stay. Raises `InputError` where two read from standard input, or the result is not one file.
     """
     inputs = [name for name in values if values[name] == PIPE and _is_read(declared[name])]
     writes = str(values.get(OUT, "")).partition(".")[0] == PIPE
