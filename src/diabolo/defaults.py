@@ -128,7 +128,7 @@ class Given:
         return RATE * min(1.0, math.sqrt(WIDE / self.features))
 
     def validation_fraction(self) -> float:
-        """None where samples to validate on are given, or there are few."""
+        """0 where samples to validate on are given, or there are fewer than `FEW`."""
         if self.validation or self.samples < FEW:
             return 0.0
         return SOME if self.samples < MANY else HELD

@@ -87,7 +87,7 @@ class Hyperparameters(Parameters):
     optimizer: Annotated[Literal["adam", "adamw", "sgd"], "SGD has momentum 0.9."] = "adam"
     learning_rate: Annotated[
         Annotated[float, Gt(0)] | Auto,
-        "Step size; the peak of a schedule that varies. auto: 0.001, less for wide samples.",
+        "Step size; the peak of a schedule that varies. auto: 0.003, less for wide samples.",
     ] = "auto"
     epsilon: Annotated[
         Annotated[float, Gt(0)], "Adam's epsilon, for the loss in nats per feature."
@@ -98,7 +98,8 @@ class Hyperparameters(Parameters):
     ] = "one_cycle"
     validation_fraction: Annotated[
         Annotated[float, Ge(0), Lt(1)] | Auto,
-        "Share of the samples, drawn by the seed, for validation; auto: a tenth, of 30 or more.",
+        "Share of the samples, drawn by the seed, for validation; auto: a tenth; of fewer than"
+        " 1,000 a fifth, of fewer than 8 none.",
     ] = "auto"
     early_stopping: Annotated[
         Count | Auto | None,
