@@ -112,10 +112,9 @@ class Columns(tuple[Column, ...]):
 
     def header(self) -> list[dict[str, Any]]:
         """As a model file has them."""
-        plain = [{k: v for k, v in asdict(column).items() if v is not None} for column in self]
         return [
-            entry | {"categories": list(entry["categories"])} if "categories" in entry else entry
-            for entry in plain
+            {k: list(v) if k == "categories" else v for k, v in asdict(c).items() if v is not None}
+            for c in self
         ]
 
     @property
@@ -297,13 +296,9 @@ def _categories(cells: Any) -> tuple[Any, ...]:
 
 def _plain(value: Any) -> Any:
     """A category as JSON can have it."""
-    return (
-        value.item()
-        if isinstance(value, np.generic)
-        else value
-        if isinstance(value, str | int | float | bool)
-        else str(value)
-    )
+    if isinstance(value, np.generic):
+        return value.item()
+    return value if isinstance(value, str | int | float) else str(value)
 
 
 def _places(cells: Any, categories: Sequence[Any]) -> tuple[np.ndarray, list[Any]]:
@@ -335,14 +330,11 @@ def _days(cells: Any, first: str) -> np.ndarray:
 
 def _first(cells: Any) -> str:
     dates = _dates(cells).dropna()
-    whole = (dates == dates.dt.normalize()).all()
     first = dates.min().tz_convert(None)
-    seconds = bool((dates == dates.dt.floor("s")).all())
-    return str(
-        first.date().isoformat()
-        if whole
-        else first.isoformat(timespec="seconds" if seconds else "microseconds")
-    )
+    if (dates == dates.dt.normalize()).all():
+        return str(first.date().isoformat())
+    seconds = (dates == dates.dt.floor("s")).all()
+    return str(first.isoformat(timespec="seconds" if seconds else "microseconds"))
 
 
 def _dates(cells: Any) -> Any:

@@ -56,12 +56,12 @@ def is_free(cells: Any) -> bool:
 
 
 def parse(column: Any, decimal: str = ".", kind: ColumnKind | None = None) -> Parsed:
-    """What a column of text (N,) from a file holds, of a kind that is found or given.
+    """What the texts of a column (N,) from a file hold, of a kind that is found or given.
 
     Each different text is read once.
     """
     pandas = import_module("pandas")
-    codes, texts = pandas.factorize(column)
+    codes, texts = pandas.factorize(column.astype("str").where(column.notna()))
     texts = pandas.Series(texts, dtype="str").str.strip()
     counts = np.bincount(codes[codes >= 0], minlength=len(texts))
     gaps = texts.isin(("", *GAPS)) | ((texts == "-") & ~texts.isin(["+"]).any())

@@ -15,19 +15,8 @@ KEPT = ("bool", "uint8", "uint16", "float16", "float32", "float64")
 NONE = "none"  # asks for no index or label
 NAMED = 10  # rows from which on a first column of different texts is an index
 INDICES = (
-    "id",
-    "index",
-    "idx",
-    "no",
-    "no.",
-    "nr",
-    "nr.",
-    "#",
-    "key",
-    "row",
-    "番号",
-    "번호",
-    "순번",
+    *("id", "index", "idx", "no", "no.", "nr", "nr.", "#", "key", "row"),
+    *("番号", "번호", "순번"),
 )
 LABELS = (
     *("label", "labels", "class", "target", "y", "species", "klasse", "classe"),
@@ -77,10 +66,10 @@ class Frame:
         if self.label is None:
             return None
         found = self.aside[self.label]
-        if kind_of(found) in ("number", "boolean"):
-            whole = not found.isna().any() and kind_of(found) == "number"
-            if whole:
-                return found.to_numpy(dtype="int64")
+        kind = kind_of(found)
+        if kind == "number" and not found.isna().any():
+            return found.to_numpy(dtype="int64")
+        if kind in ("number", "boolean"):
             return found.to_numpy(dtype="float64", na_value=np.nan)
         return found.astype(object).where(found.notna(), "").to_numpy().astype(str)
 

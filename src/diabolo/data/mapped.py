@@ -14,7 +14,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from importlib import import_module
 from itertools import islice
@@ -108,7 +108,7 @@ class OnDisk:
 
     map: Map
     sample: tuple[int, ...]
-    index: np.ndarray | None = field(default=None)
+    index: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -1,6 +1,8 @@
 """Samples from the bytes of a file, and back, as the files themselves are read and written."""
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,6 +51,13 @@ def npy_bytes(array: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
+@contextmanager
+def _image() -> Iterator[Path]:
+    """Where an image file can be for a while; what it is is found from its content."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder) / "image.png"
+
+
 def read_image_bytes(
     body: bytes, image_shape: tuple[int, int, int] | None = None, fit: str | None = None
 ) -> np.ndarray:
@@ -56,8 +65,7 @@ def read_image_bytes(
 
     Without an `image_shape` in its own size.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "image.png"  # what it is is found from its content
+    with _image() as path:
         path.write_bytes(body)
         try:
             return read(path, image_shape=image_shape, fit=fit).array
@@ -68,8 +76,7 @@ def read_image_bytes(
 
 def png_bytes(array: np.ndarray, dtype: np.dtype) -> bytes:
     """A PNG file of one image (1, ...), rounded to `dtype`."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "image.png"
+    with _image() as path:
         write(path, array, dtype=dtype)
         return path.read_bytes()
 
@@ -78,8 +85,7 @@ def read_photograph_bytes(body: bytes) -> "Photograph":
     """The photograph that the body is a file of."""
     from diabolo.data.photofile import read_photograph
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "image.png"
+    with _image() as path:
         path.write_bytes(body)
         return read_photograph(path, "The body")
 
@@ -88,7 +94,6 @@ def photograph_bytes(photograph: "Photograph") -> bytes:
     """A PNG file of a photograph."""
     from diabolo.data.photofile import write_photograph
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "image.png"
+    with _image() as path:
         write_photograph(path, photograph)
         return path.read_bytes()

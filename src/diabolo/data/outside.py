@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
 from itertools import chain
@@ -175,10 +176,7 @@ def _plain(item: Any) -> Any:
 
 
 def _of_hdf5(X: Any) -> Any:
-    if not hasattr(X, "shape"):
-        raise InputError(
-            f"X is a {type(X).__name__} of HDF5: give one of its arrays, {_names(X)}."
-        )
+    _check_array(X, "HDF5")
     place = X.id.get_offset() if X.chunks is None and not X.external else None
     large = X.nbytes >= mapped.LARGE
     if place is not None and X.file.driver == "sec2" and large and X.ndim > 1:
@@ -188,15 +186,15 @@ def _of_hdf5(X: Any) -> Any:
 
 
 def _of_zarr(X: Any) -> Any:
-    if not hasattr(X, "shape"):
-        raise InputError(
-            f"X is a {type(X).__name__} of Zarr: give one of its arrays, {_names(X)}."
-        )
+    _check_array(X, "Zarr")
     return decoded(_of_slices(X), what=f"The array {X.name}")
 
 
-def _names(group: Any) -> str:
-    return ", ".join(map(str, group)) or "of which it has none"
+def _check_array(X: Any, form: str) -> None:
+    """Refuse a group, whose arrays have names."""
+    if not hasattr(X, "shape"):
+        names = ", ".join(map(str, X)) or "of which it has none"
+        raise InputError(f"X is a {type(X).__name__} of {form}: give one of its arrays, {names}.")
 
 
 def _of_slices(X: Any, limit: int | None = None) -> Iterator[np.ndarray]:
@@ -248,12 +246,11 @@ def read_dataset(path: Path, known: Mapping[str, Any]) -> Samples | None:
     if count * len(data.schema) * 4 < mapped.LARGE:
         return None
     head = read_frame(path, **{**known, "limit": HEAD}).like(known["kinds"] or ())
-    if not head.numeric or head.renamed or mixed(head.table):
-        _check_room(path, head, count, len(data.schema))
-        return None
-    try:
-        array = decoded(_of_columns(data, head), what=str(path))
-    except _GapError:
+    array = None
+    if head.numeric and not head.renamed and not mixed(head.table):
+        with suppress(_GapError):
+            array = decoded(_of_columns(data, head), what=str(path))
+    if array is None:
         _check_room(path, head, count, len(data.schema))
         return None
     if head.label is not None:

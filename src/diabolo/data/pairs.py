@@ -10,6 +10,7 @@ from diabolo.data.files import real
 from diabolo.data.framing import Fit, Size, as_fit, in_words, read_size
 from diabolo.data.samples import Samples
 from diabolo.data.sources import NO_IMAGES, files_in, read
+from diabolo.data.spec import is_mnist
 from diabolo.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def are_folders(noisy: str | Path, clean: str | Path) -> bool:
 
 
 def _is_folder(source: str | Path) -> bool:
-    return str(source).partition(":")[0] != "mnist" and Path(source).is_dir()
+    return not is_mnist(str(source)) and Path(source).is_dir()
 
 
 def _by_row(noisy: str | Path, clean: str | Path, limit: int | None) -> Samples:

@@ -53,9 +53,7 @@ class Photographs:
     channels: int
     noisy: Tensor | None = None
     device: torch.device = CPU
-    originals: int | None = (
-        None  # photographs, where each is there both ways, one after all others
-    )
+    originals: int | None = None  # photographs, where all come again, the other way round
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -122,7 +122,6 @@ class Samples:
 
     def rows(self, index: "np.ndarray | slice") -> "Samples":
         """The samples of an index or a slice."""
-
         series, frame = self.series, self.frame
         return replace(
             self,
@@ -138,11 +137,9 @@ class Samples:
         import numpy as np
 
         if isinstance(self.names, Numbers) and (isinstance(index, slice) or self.on_disk):
-            return Numbers(
-                len(range(*index.indices(len(self.names))))
-                if isinstance(index, slice)
-                else len(index)
-            )
+            if isinstance(index, slice):
+                return Numbers(len(range(len(self.names))[index]))
+            return Numbers(len(index))
         return [self.names[i] for i in np.arange(len(self.names))[index]]
 
     @property

@@ -25,7 +25,7 @@ from diabolo.errors import InputError
 STEPS = 6  # windows that cover a time step where no step is given
 FEWEST, HELD = 30, 0.1  # windows of which some validate; share of a series held out, its end
 JUMP = 1.5  # of the usual distance of two time stamps is a gap
-TIMES = {*("time", "timestamp", "datetime", "date", "t", "seconds", "step")}
+TIMES = {"time", "timestamp", "datetime", "date", "t", "seconds", "step"}
 
 
 @dataclass(frozen=True, eq=False)

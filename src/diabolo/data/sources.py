@@ -23,6 +23,7 @@ from diabolo.data.samples import (
     channels_last,
     kind_by_name,
 )
+from diabolo.data.spec import is_mnist
 from diabolo.data.tables import dataset_form, read_code_columns, read_frame
 from diabolo.errors import InputError
 
@@ -92,7 +93,7 @@ def read(
         raise InputError(f"The name of the source is empty: {FORMS}")
     if limit is not None and limit < 1:
         raise InputError(f"A limit is at least 1, but is {limit}.")
-    digits = text == "mnist" or text.startswith("mnist:")
+    digits = is_mnist(text)
     path = Path(source)
     path, inner = (path, "") if digits else _inside(text)
     kind = "mnist" if digits else _kind_of(path)
@@ -117,10 +118,9 @@ def read_codes(source: str | Path) -> np.ndarray:
     Of a table with the columns code_0, code_1, ... all others are left aside.
     """
     path = Path(source)
-    if kind_by_name(path) in TABLES and path.is_file():
-        codes = read_code_columns(path)
-        return read(source).array if codes is None else checked(path, codes)
-    return read(source).array
+    table = kind_by_name(path) in TABLES and path.is_file()
+    codes = read_code_columns(path) if table else None
+    return read(source).array if codes is None else checked(path, codes)
 
 
 def read_each(source: str | Path, *, whole: bool = False) -> list[Samples]:
@@ -149,7 +149,7 @@ def read_each(source: str | Path, *, whole: bool = False) -> list[Samples]:
 def find_files(source: str | Path) -> "Found | None":
     """The image files of a folder; None for another source."""
     path = Path(source)
-    if str(source).startswith("mnist") or not path.exists() or _kind_of(path) != "folder":
+    if is_mnist(str(source)) or not path.exists() or _kind_of(path) != "folder":
         return None
     return files_in(path)
 

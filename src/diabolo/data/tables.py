@@ -83,7 +83,7 @@ def _parsed(column: Any, form: Form | None, place: int, kind: ColumnKind | None)
     """
     if form is None:
         texts = kind not in (None, "category") and kind_of(column) == "category"
-        read = parse(column.astype("str").where(column.notna()), kind=kind) if texts else None
+        read = parse(column, kind=kind) if texts else None
         return read if read and read.strays is None else Parsed(column)
     found = kind_of(column)
     if found == "number" and kind in (None, "number"):
@@ -95,7 +95,7 @@ def _parsed(column: Any, form: Form | None, place: int, kind: ColumnKind | None)
         return Parsed(values, Written(words))
     if found == "number":
         column = _whole(column, form.column(place))
-    return parse(column.astype("str").where(column.notna()), form.decimal, kind)
+    return parse(column, form.decimal, kind)
 
 
 def _whole(column: Any, sample: list[str]) -> Any:
@@ -327,23 +327,18 @@ def _arrow(path: Path, limit: int | None) -> Any:
 
 
 def write_frame(
-    path: str | Path,
-    table: Any,
-    like: Frame | None = None,
-    *,
-    rounded: bool = True,
-    aside: bool = True,
+    path: str | Path, table: Any, like: Frame | None = None, *, rounded: bool = True
 ) -> None:
     """Write a table under its own columns, atomically, in the form that the suffix asks for.
 
     With `like`, its columns have the types and words that they have there, integers `rounded`,
-    with what was set `aside` (if there are as many rows) in their old order.
+    with what was set aside (if there are as many rows) in their old order.
     """
     path = Path(path)
     pandas = _pandas(path)
     frame = table.to_pandas() if hasattr(table, "to_pandas") else table
     if like is not None:
-        frame = _dressed(pandas, frame, like, rounded=rounded, aside=aside)
+        frame = _dressed(pandas, frame, like, rounded=rounded)
     with atomically(path) as temporary:
         match path.suffix.lower():
             case ".csv" | ".tsv" | ".txt":
@@ -356,10 +351,10 @@ def write_frame(
                 frame.to_feather(temporary)
 
 
-def _dressed(pandas: Any, frame: Any, like: Frame, *, rounded: bool, aside: bool) -> Any:
+def _dressed(pandas: Any, frame: Any, like: Frame, *, rounded: bool) -> Any:
     """The table with the types of another, and what is set aside there in its old place."""
     found = {name: _typed(frame[name], like, rounded=rounded) for name in frame.columns}
-    if aside and len(like) == len(frame):
+    if len(like) == len(frame):
         found |= {name: like.aside[name].set_axis(frame.index) for name in like.aside.columns}
     order = [name for name in like.order if name in found]
     return pandas.DataFrame({name: found[name] for name in (*order, *found)})
