@@ -503,7 +503,7 @@ def test_a_command_interrupted_in_a_library_ends_with_its_code(tmp_path):
 def test_an_interrupted_report_says_how_to_make_it(tmp_path, monkeypatch, capsys):
     from diabolo.commands import training
 
-    def interrupted(self, model, test):
+    def interrupted(self):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(training._Run, "_report", interrupted)

@@ -1,6 +1,5 @@
 """What `detect fit` and `detect score` leave: scores, regions, neighbours, intervals, a page."""
 
-import csv
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import chain
@@ -8,6 +7,7 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from diabolo.data.files import write_csv
 from diabolo.names import is_frame
 
 if TYPE_CHECKING:
@@ -103,10 +103,7 @@ def _write_scores(
     if found.samples.labels is not None:
         header.append("label")
         columns.append(zip(found.samples.labels, strict=True))
-    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(chain.from_iterable(line) for line in zip(*columns, strict=True))
+    write_csv(path, header, map(chain.from_iterable, zip(*columns, strict=True)))
 
 
 def _in_file(found: "Found", i: int, source: str) -> tuple[int, ...]:
@@ -138,17 +135,14 @@ def _write_beside(path: Path, found: "Found") -> None:
     from diabolo.report.alarms import cell_texts
     from diabolo.tasks.oddness import column_names
 
-    assert found.normal is not None
-    picks = found.flagged.nonzero()[0]
+    normal = found.normal
+    assert normal is not None
+    picks, rows = found.flagged.nonzero()[0], list[list[str]]()
     X, columns = found.rows(picks), column_names(found.detector.model_)
-    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file)
-        writer.writerow(["row", "nearest", *columns])
-        for k, (i, places) in enumerate(zip(picks.tolist(), found.near.tolist(), strict=True)):
-            writer.writerow([found.name(i), "", *cell_texts(X, k)])
-            for place in places:
-                values = cell_texts(found.normal.array, place)
-                writer.writerow([found.name(i), found.normal.names[place], *values])
+    for k, (i, places) in enumerate(zip(picks.tolist(), found.near.tolist(), strict=True)):
+        near = [[normal.names[p], *cell_texts(normal.array, p)] for p in places]
+        rows += [[found.name(i), *row] for row in [["", *cell_texts(X, k)], *near]]
+    write_csv(path, ["row", "nearest", *columns], rows)
 
 
 def _write_masks(folder: Path, found: "Found") -> None:
@@ -172,11 +166,8 @@ def _write_spans(folder: Path, found: "Found") -> list[str]:
     assert series is not None
     _, p_values, flagged = found.answers
     spans, times = series.spans(flagged), series.times
-    with (folder / SPANS).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["from", "to", "steps", "smallest_p_value"])
-        for a, b in spans:
-            writer.writerow([times[a], times[b], b - a + 1, f"{p_values[a : b + 1].min():.6g}"])
+    rows = ([times[a], times[b], b - a + 1, f"{p_values[a : b + 1].min():.6g}"] for a, b in spans)
+    write_csv(folder / SPANS, ["from", "to", "steps", "smallest_p_value"], rows)
     alarms.draw_spans(folder / TIMELINE, found.samples, spans)
     if not spans:
         return []

@@ -65,7 +65,7 @@ def neighbours(
     from diabolo import figures
     from diabolo.report import write_picture
     from diabolo.tasks import embedding
-    from diabolo.tasks.evaluation import shown
+    from diabolo.tasks.evaluation import pictured, shown
 
     if among is None and (codes is None or out is not None):
         raise InputError("Give --in INPUT: without it there are only numbers, of a file --codes.")
@@ -73,8 +73,11 @@ def neighbours(
         out = runs.free_for_result(out, image, force=force)
         out = runs.png(runs.free_for_result(out, str(among), force=force))
     fitted = runs.load_model(model)
-    if out is not None:
-        _check_pictured(fitted, "leave --out away for the table alone")
+    if out is not None and not pictured(fitted):
+        raise InputError(
+            "There is no picture of this model's samples, which are no images: leave --out away"
+            " for the table alone."
+        )
     query = runs.read_one(fitted, image)
     samples = None if among is None else runs.read_for(fitted, among)
     z = _codes(fitted, samples, codes)
@@ -170,15 +173,6 @@ def _codes(model: "Estimator", samples: "Samples | None", file: str | None) -> A
     if not same:
         raise InputError(f"{file} has other codes than those of the samples: encode them again.")
     return codes
-
-
-def _check_pictured(model: "Estimator", else_do: str) -> None:
-    from diabolo.tasks.evaluation import pictured
-
-    if not pictured(model):
-        raise InputError(
-            f"There is no picture of this model's samples, which are no images: {else_do}."
-        )
 
 
 def _ranked(

@@ -1,6 +1,5 @@
 """`diabolo cluster`: groups of samples, without labels."""
 
-import csv
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +8,7 @@ from annotated_types import Ge
 
 from diabolo.arguments import Usage
 from diabolo.commands import Input, Told, command, runs
-from diabolo.data.files import folder_atomically, quietly
+from diabolo.data.files import folder_atomically, quietly, write_csv
 from diabolo.errors import InputError, complete
 
 if TYPE_CHECKING:
@@ -103,10 +102,7 @@ def _write_table(
     if samples.labels is not None:
         header.append("label")
         columns.append(samples.labels)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(header)
-        rows.writerows(zip(*columns, strict=True))
+    write_csv(path, header, zip(*columns, strict=True))
 
 
 def _draw(

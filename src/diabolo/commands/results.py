@@ -1,12 +1,11 @@
 """What a run leaves in its folder: the recipe that repeats it, its history and its numbers."""
 
-import csv
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diabolo.commands.runs import CONFIG, HISTORY, METRICS, Split, condition_of
-from diabolo.data import atomically
+from diabolo.data.files import atomically, write_csv
 from diabolo.recipes import Recipe
 
 if TYPE_CHECKING:
@@ -35,15 +34,13 @@ def write_config(folder: Path, recipe: Recipe) -> None:
 
 def write_history(folder: Path, history: dict[str, list[Any]]) -> None:
     """Write `history.csv`: a line per epoch."""
-    with atomically(folder / HISTORY) as temporary, temporary.open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(history)
-        rows.writerows(zip(*history.values(), strict=True))
+    with atomically(folder / HISTORY) as temporary:
+        write_csv(temporary, history, zip(*history.values(), strict=True))
 
 
 def write_metrics(folder: Path, numbers: dict[str, Any]) -> None:
     """Write `metrics.json`."""
-    write_text(folder / METRICS, json.dumps(numbers, indent=2, allow_nan=False) + "\n")
+    write_json(folder / METRICS, numbers)
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
@@ -90,6 +87,11 @@ def costs(model: "Estimator", recipe: Recipe, samples: int) -> dict[str, Any]:
         "device": str(model.net_.device),
         **method,
     }
+
+
+def write_json(path: Path, numbers: dict[str, Any]) -> None:
+    """Write numbers whole or not at all."""
+    write_text(path, json.dumps(numbers, indent=2, allow_nan=False) + "\n")
 
 
 def write_text(path: Path, text: str, *, lasting: bool = False) -> None:

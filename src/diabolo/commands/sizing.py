@@ -1,8 +1,5 @@
 """`diabolo size`: how large the code should be."""
 
-import csv
-import json
-import sys
 import warnings
 from math import log2
 from pathlib import Path
@@ -15,7 +12,7 @@ from diabolo.arguments import Usage
 from diabolo.commands import Told, command, results, runs
 from diabolo.commands.training import changed, new_model
 from diabolo.data import spec
-from diabolo.data.files import atomically, folder_atomically
+from diabolo.data.files import folder_atomically, write_csv
 from diabolo.errors import complete
 from diabolo.recipes import Recipe
 
@@ -62,8 +59,8 @@ def size(
     folder = runs.free_folder(out, sources, (TABLE, NUMBERS, PICTURE), force=force)
     split = runs.load_split(plan, seed)
     wanted = check_sizes(sizes, features(split.train))
-    _say(f"{len(split.train)} samples to train on, {len(split.test.array)} to test on")
-    runs.tell(split.notes)
+    counts = {"train": len(split.train), "test": len(split.test.array)}
+    runs.tell(["{train} samples to train on, {test} to test on".format(**counts), *split.notes])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DoctorWarning)
         found = code_sizes(
@@ -77,32 +74,23 @@ def size(
             n_jobs=jobs,
             callback=_trained,
         )
-    numbers = _numbers(found, plan, {"train": len(split.train), "test": len(split.test.array)})
+    numbers = _numbers(found, plan, counts)
     _write(folder, found, numbers)
     lines = [*_table(found), "", *_notes(plan, found), suggestion(found), str(folder / PICTURE)]
     return complete(Told(lines, **numbers), split.failures)
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
 def _trained(size: int, one: "Trained") -> None:
     """Show that a size is done, and what the doctor says of it."""
     seconds = sum(one.model.history_["seconds"])
-    _say(f"size {size}  mse {one.mse:.5g}  {seconds:.1f} s of training")
-    for finding in one.model.findings_:
-        _say(f"Warning: code of {size}: {finding}")
-
-
-def _rows(found: "CodeSizes") -> list[dict[str, Any]]:
-    columns = found.columns()
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    warned = [f"Warning: code of {size}: {finding}" for finding in one.model.findings_]
+    runs.tell([f"size {size}  mse {one.mse:.5g}  {seconds:.1f} s of training", *warned])
 
 
 def _numbers(found: "CodeSizes", plan: Recipe, samples: dict[str, int]) -> dict[str, Any]:
     """What `sizes.json` has."""
-    model = found.models[0]
+    model, columns = found.models[0], found.columns()
+    rows = zip(*columns.values(), strict=True)
     return {
         "recipe": plan.name,
         "data": plan.source,
@@ -111,7 +99,7 @@ def _numbers(found: "CodeSizes", plan: Recipe, samples: dict[str, int]) -> dict[
         "samples": samples,
         "sample_bytes": found.sample_bytes,
         "suggested": found.suggested,
-        "sizes": _rows(found),
+        "sizes": [dict(zip(columns, row, strict=True)) for row in rows],
     }
 
 
@@ -120,11 +108,9 @@ def _write(folder: Path, found: "CodeSizes", numbers: dict[str, Any]) -> None:
     from diabolo.report import write_picture
 
     with folder_atomically(folder) as new:
-        with atomically(new / TABLE) as temporary, temporary.open("w", newline="") as file:
-            table = csv.DictWriter(file, list(found.columns()))
-            table.writeheader()
-            table.writerows(numbers["sizes"])
-        results.write_text(new / NUMBERS, json.dumps(numbers, indent=2, allow_nan=False) + "\n")
+        columns = found.columns()
+        write_csv(new / TABLE, columns, zip(*columns.values(), strict=True))
+        results.write_json(new / NUMBERS, numbers)
         write_picture(new / PICTURE, lambda: picture(found))
 
 

@@ -16,7 +16,6 @@ from diabolo.recipes import Recipe
 from diabolo.store import Checkpoints, Contents
 
 if TYPE_CHECKING:
-    from diabolo.data import Samples
     from diabolo.estimator import Estimator
 
 COMPARED, SIDE, TUNED = 5, 256, 80  # photographs, their middles; patches that filters are tuned on
@@ -327,16 +326,15 @@ class _Run:
         from diabolo.train import give_back_memory
 
         self.begin()
-        model, test = self.model, self.split.test
         self._save()
         give_back_memory()
         try:
-            self._report(model, test)
+            self._report()
         except KeyboardInterrupt:
             if not self.refusal():
                 say(f"The model is saved; diabolo report {self.folder} makes its report.")
             raise
-        for line in [*self._compared(), report.verdict(self.numbers, model.net_)]:
+        for line in [*self._compared(), report.verdict(self.numbers, self.model.net_)]:
             say(line)
         say(f"Report: {self.folder / runs.REPORT}")
 
@@ -373,9 +371,10 @@ class _Run:
         else:
             self.model.save(path)
 
-    def _report(self, model: "Estimator", test: "Samples") -> None:
+    def _report(self) -> None:
         from diabolo import report
 
+        model, test = self.model, self.split.test
         results.write_history(self.folder, model.history_)
         self.numbers, outcome = results.measure(model, self.plan, self.split)
         model.fitted_ = replace(model.fitted_, metrics=self.numbers)

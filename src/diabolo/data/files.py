@@ -1,5 +1,6 @@
 """Writing a file or a folder whole or not at all, and what libraries say put in one line."""
 
+import csv
 import errno
 import os
 import secrets
@@ -7,10 +8,11 @@ import shutil
 import tempfile
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
+from typing import Any
 
 from diabolo.errors import InputError
 
@@ -140,6 +142,14 @@ def folder_atomically(path: str | Path) -> Iterator[Path]:
                 raise
     finally:
         shutil.rmtree(room, ignore_errors=True)
+
+
+def write_csv(path: Path, header: Iterable[Any], rows: Iterable[Iterable[Any]]) -> None:
+    """Write lines of cells; the names of files among them may be no text."""
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)
 
 
 def why(error: BaseException) -> str:
