@@ -276,7 +276,9 @@ def test_a_photograph_of_any_size(file, gray, tmp_path):
     assert read(tmp_path / "clean.png-comparison.png").array.shape[-1] == 840
 
 
-def test_a_folder_of_several_sizes_keeps_names_and_names_the_bad(file, gray, tmp_path, capsys):
+def test_a_folder_of_several_sizes_keeps_names_and_names_the_bad(
+    file, gray, tmp_path, monkeypatch, capsys
+):
     images = {"a": pixels(3, 20, 30), "b": pixels(12, 16), "c": pixels(3, 20, 30, seed=1)}
     folder = folder_of(tmp_path, **images)
     (folder / "bad.png").write_bytes(b"no image")
@@ -287,6 +289,8 @@ def test_a_folder_of_several_sizes_keeps_names_and_names_the_bad(file, gray, tmp
         written = read(tmp_path / "out" / f"{name}.png").array
         np.testing.assert_array_equal(written, np.rint(denoise(gray, image[None])))
     assert [len(part.array) for part in read_each(folder)] == [2, 1]
+    monkeypatch.chdir(folder.rename(tmp_path / "mnist-like").parent)
+    assert [len(part.array) for part in read_each("mnist-like")] == [2, 1]
 
 
 def test_a_folder_is_cleaned_and_written_in_parts(file, tmp_path, monkeypatch, capsys):

@@ -1,7 +1,6 @@
 """VQVAE and AdversarialAutoencoder: against formulas, and as models like every other."""
 
 import io
-import itertools
 import json
 import math
 import pickle
@@ -12,6 +11,7 @@ import torch
 from conftest import PLAIN, run
 from fastapi.testclient import TestClient
 from scipy.spatial.distance import cdist
+from test_resume import Stop, state, stopping
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -22,7 +22,6 @@ from diabolo.errors import InputError
 from diabolo.models import MODELS
 from diabolo.models.adversarial import AdversarialAutoencoder, AdversarialCode
 from diabolo.models.vqvae import VQVAE, QuantisedCode
-from diabolo.store import Checkpoints
 from diabolo.studio.app import create_app
 from diabolo.studio.service import Service
 from diabolo.tasks.evaluation import evaluate
@@ -322,11 +321,6 @@ def make(request):
     )
 
 
-def state(model):
-    weights = {name: tensor.numpy().tobytes() for name, tensor in model.net_.state_dict().items()}
-    return model.history_["loss"], weights, model.step_loss_.tobytes()
-
-
 def test_evaluation_has_the_names_of_the_model(make, digits):
     model = make().fit(digits)
     numbers = evaluate(model, digits, digits)
@@ -356,28 +350,12 @@ def test_it_is_saved_and_loaded_to_the_bit(make, digits, tmp_path, untouched):
     )
 
 
-class Stop(Exception):  # noqa: N818
-    """Ends a training."""
-
-
-@pytest.mark.parametrize(
-    ("at", "precision"),
-    [(14, "float32"), (3, "bf16")],
-)
+@pytest.mark.parametrize(("at", "precision"), [(14, "float32"), (3, "bf16")])
 def test_an_interrupted_training_goes_on_to_the_bit(make, digits, tmp_path, at, precision):
-    asked = itertools.count(1)
-
-    class Stopping(Checkpoints):
-        def due(self, *, within_epoch):
-            number = next(asked)
-            if number == at:
-                raise Stop
-            return number % 4 == 2
-
     options = {"validation_fraction": 0.2, "early_stopping": 3, "precision": precision}
     expected = state(make(**options).fit(digits))
     with pytest.raises(Stop):
-        make(**options).fit(digits, checkpoint=Stopping(tmp_path))
+        make(**options).fit(digits, checkpoint=stopping(at, every=4)(tmp_path))
     assert state(make(**options).fit(digits, checkpoint=tmp_path)) == expected
 
 

@@ -232,11 +232,16 @@ def test_an_odd_drawing_is_flagged(page):
     assert page.one(".histogram").is_displayed()
 
 
-def test_a_training_is_started_watched_and_stopped(page, root):
+def choose_fast(page):
+    """Show what to train, with the fields of a quick recipe."""
     page.show("train")
     page.until(lambda: page.one("#recipe option"))
     Select(page.one("#recipe")).select_by_value("ae-32-fast")
     page.until(lambda: page.field("epochs").get_attribute("value") == "3")
+
+
+def test_a_training_is_started_watched_and_stopped(page, root):
+    choose_fast(page)
     page.fill("epochs", "0")
     page.one("#start").click()
     page.until(lambda: "at least 1" in page.one("#mistake").text)
@@ -256,10 +261,7 @@ def test_a_training_is_started_watched_and_stopped(page, root):
 
 @pytest.mark.stress
 def test_a_broken_model_is_called_so(page, root):
-    page.show("train")
-    page.until(lambda: page.one("#recipe option"))
-    Select(page.one("#recipe")).select_by_value("ae-32-fast")
-    page.until(lambda: page.field("epochs").get_attribute("value") == "3")
+    choose_fast(page)
     page.fill("epochs", "1")
     page.fill("limit", "200")
     page.one("#start").click()

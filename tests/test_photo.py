@@ -8,6 +8,7 @@ import pytest
 import torch
 from conftest import drawing, failed, run
 from PIL import Image
+from test_damage import waves
 from torch import nn
 
 from diabolo import VAE, Autoencoder, data, load, metrics, recipes
@@ -24,15 +25,6 @@ from diabolo.train import generator
 def pair(shape, hidden=(4, 5), seed=0, init="glorot"):
     sizes = Sizes(shape, hidden, None, activation="relu", code_activation="identity")
     return build(Residual(), sizes, init, generator(seed, "init"))
-
-
-def smooth(n, *shape, seed=0):
-    """Waves of random directions and colours, uint8."""
-    random = np.random.default_rng(seed)
-    y, x = np.mgrid[: shape[-2], : shape[-1]]
-    a, b, c = random.uniform(-0.3, 0.3, (3, n, *(1,) * len(shape)))
-    amplitude = random.uniform(40, 90, (n, *shape[:-2], 1, 1))
-    return (128 + amplitude * np.sin(a * y + b * x + 20 * c)).astype(np.uint8)
 
 
 def new(**parameters):
@@ -102,8 +94,8 @@ def test_a_texture_that_a_code_loses_comes_back():
 
 
 def test_a_network_of_patches_cleans_photographs_in_colour_and_is_saved(tmp_path):
-    model = new(epochs=8, learning_rate=3e-3).fit(smooth(200, 1, 16, 16))
-    photo = smooth(1, 3, 45, 70, seed=2)
+    model = new(epochs=8, learning_rate=3e-3).fit(waves(200, 1, 16, 16))
+    photo = waves(1, 3, 45, 70, seed=2)
     noisy = corrupt(model, photo, random_state=0)
     clean = denoise(model, noisy)
     assert clean.shape == photo.shape
@@ -128,16 +120,16 @@ IMPOSSIBLE = {
 def test_what_it_cannot_be_combined_with(what):
     parameters, message = IMPOSSIBLE[what]
     with pytest.raises(InputError, match=message):
-        new(**parameters).fit(smooth(8, 8, 8))
+        new(**parameters).fit(waves(8, 8, 8))
 
 
 def test_it_needs_images_and_is_no_vae():
     with pytest.raises(InputError, match="A residual network needs images"):
         new().fit(np.zeros((8, 9), np.uint8))
     with pytest.raises(InputError, match="A VAE needs a latent_dim"):
-        VAE(network="residual", latent_dim=None).fit(smooth(8, 8, 8))
+        VAE(network="residual", latent_dim=None).fit(waves(8, 8, 8))
     with pytest.raises(InputError, match="A residual network has no narrow code"):
-        VAE(network="residual", latent_dim=4).fit(smooth(8, 8, 8))
+        VAE(network="residual", latent_dim=4).fit(waves(8, 8, 8))
 
 
 # ---- patches of a folder
@@ -199,7 +191,7 @@ def test_a_folder_of_everything_becomes_patches_of_one_kind(tmp_path):
 
 
 def test_arrays_and_digits_become_patches_too(tmp_path):
-    np.save(tmp_path / "a.npy", smooth(20, 2, 12, 12))
+    np.save(tmp_path / "a.npy", waves(20, 2, 12, 12))
     train, test = data.split_patches(str(tmp_path / "a.npy"), "mnist:test:9", size=8, n=50, seed=0)
     assert (train.array.shape, test.array.shape) == ((50, 2, 8, 8), (5, 2, 8, 8))
 
@@ -213,7 +205,7 @@ def trained(tmp_path_factory):
     path = tmp_path_factory.mktemp("photo")
     sizes = {"a.png": (40, 60), "b.png": (50, 30), "c.jpg": (64, 48)}
     photos = {
-        name: smooth(1, 3, *size, seed=n)[0].transpose(1, 2, 0)
+        name: waves(1, 3, *size, seed=n)[0].transpose(1, 2, 0)
         for n, (name, size) in enumerate(sizes.items())
     }
     folder_of(path / "photos", photos)
