@@ -201,9 +201,7 @@ def _mark(axes: Axes, values: np.ndarray) -> None:
         )
 
 
-def score_histogram(
-    scores: Mapping[str, np.ndarray], threshold: float, *, on: Axes | None = None
-) -> Figure:
+def score_histogram(scores: Mapping[str, np.ndarray], threshold: float) -> Figure:
     """How normal samples are, several sets of them by name, and where anomalies begin.
 
     The first set is that which calibrates; what is far below it is counted in the first bar.
@@ -216,7 +214,7 @@ def score_histogram(
     high = max(float(np.percentile(values, 99.5)) for values in sets.values())
     count = int(np.clip(2 * math.sqrt(len(first)), 12, 60))
     bins = np.linspace(low, max(high, float(first.max())), count + 1)
-    figure, axes = new_plot(460, on=on)
+    figure, axes = new_plot(460)
     for (name, values), colour in zip(sets.items(), (MUTED, COLOURS[0]), strict=False):
         inside = values.clip(bins[0], bins[-1])
         weights = np.full(len(values), 100 / len(values))
@@ -238,18 +236,13 @@ def score_histogram(
 
 
 def calibration(
-    rates: np.ndarray,
-    shares: np.ndarray,
-    band: np.ndarray | None = None,
-    *,
-    asked: float,
-    on: Axes | None = None,
+    rates: np.ndarray, shares: np.ndarray, band: np.ndarray | None = None, *, asked: float
 ) -> Figure:
     """The share of alarms that is observed at each false-alarm rate asked for.
 
     `band` (2, R) is where it lies in 95 of 100 cases if nothing but chance parts the two.
     """
-    figure, axes = new_plot(520, on=on)
+    figure, axes = new_plot(520)
     if band is not None:
         label = "95 of 100 sets of normal samples"
         axes.fill_between(

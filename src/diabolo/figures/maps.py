@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgba
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
@@ -125,13 +127,19 @@ def _heat_map(figure: Figure, axes: Axes, name: str, values: np.ndarray) -> None
         high = min(float(np.fmax.reduce(np.abs(values), axis=None)), 1.0) or 1.0
         low = -high
     image = axes.imshow(values, cmap=colours, vmin=low, vmax=high, aspect="auto")
-    bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02)
-    bar.ax.spines[:].set_visible(False)
-    bar.ax.tick_params(labelsize=SMALL)
-    axes.set_title(name, size=NORMAL, pad=6)
     axes.set(xticks=[], yticks=[])
+    _explain(figure, axes, image, name)
+
+
+def _explain(figure: Figure, axes: Axes, image: AxesImage, title: str) -> Colorbar:
+    """Bare axes under a title, and beside them a bar that says what colours mean."""
+    bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02)
+    bar.ax.tick_params(labelsize=SMALL)
+    axes.set_title(title, size=NORMAL, pad=6)
     axes.grid(False)
-    axes.spines[:].set_visible(False)
+    for one in (bar.ax, axes):
+        one.spines[:].set_visible(False)
+    return bar
 
 
 def odd_columns(
@@ -162,17 +170,12 @@ def odd_columns(
             (-0.5, -0.5), len(names), len(labels), fill=False, ec=MUTED, lw=0.6, clip_on=False
         )
     )
-    bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02)
+    bar = _explain(figure, axes, image, title or "")
     bar.set_label("share of error" if len(labels) < 10 else SHARE, size=SMALL)
-    bar.ax.spines[:].set_visible(False)
-    bar.ax.tick_params(labelsize=SMALL)
     axes.set_xticks(range(len(names)), names, rotation=90, **PLAIN)
     lines = ["\n".join(shortened(line, 300) for line in label.split("\n")) for label in labels]
     axes.set_yticks(range(len(labels)), lines, **PLAIN)
-    axes.set_title(title or "", size=NORMAL, pad=6)
     axes.tick_params(length=0)
-    axes.grid(False)
-    axes.spines[:].set_visible(False)
     return figure
 
 

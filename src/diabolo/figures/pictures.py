@@ -121,19 +121,9 @@ def panels(
     return figure
 
 
-def traversal(
-    images: np.ndarray,
-    labels: Sequence[str],
-    *,
-    captions: Sequence[str] | None = None,
-    title: str | None = None,
-) -> Figure:
-    """What each dimension of the code does: (K, S, H, W) or (K, S, C, H, W), one row each.
-
-    `captions` stand under the last row: the S values that the dimension takes.
-    """
-    below = {labels[-1]: captions} if captions else None
-    return rows(list(zip(labels, images, strict=True)), captions=below, title=title)
+def traversal(images: np.ndarray, labels: Sequence[str]) -> Figure:
+    """What each dimension of the code does: (K, S, H, W) or (K, S, C, H, W), one row each."""
+    return rows(list(zip(labels, images, strict=True)))
 
 
 def grid(images: np.ndarray, *, title: str | None = None) -> Figure:

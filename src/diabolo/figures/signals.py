@@ -40,9 +40,7 @@ def signals(
     shown, across = min(channels, CHANNELS), min(count, COLUMNS)
     down = -(-count // across)
     lines = max((caption.count("\n") + 1 for caption in captions), default=0)
-    height = HEIGHT * shown * down + 60 + 22 * lines * down + (38 if title else 0)
-    layout = ConstrainedLayoutEngine(w_pad=MARGIN / DPI, h_pad=MARGIN / 2 / DPI)
-    figure = Figure(figsize=(WIDTH / DPI, height / DPI), dpi=DPI, layout=layout)
+    figure = _sheet(HEIGHT * shown * down + 60 + 22 * lines * down, title)
     grid = figure.subplots(shown * down, across, squeeze=False, sharex=True)
     for number in range(across * down):
         for channel in range(shown):
@@ -58,8 +56,6 @@ def signals(
                 axes.set_ylabel(shortened(str(names[channel]), HEIGHT), size=SMALL)
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
-    if title:
-        figure.suptitle(title, x=MARGIN / WIDTH, ha="left", weight="bold")
     return figure
 
 
@@ -74,9 +70,7 @@ def timeline(
     """A whole series (T, C), the first channels, with spans of steps (first, last) shaded."""
     values = np.asarray(series, float).reshape(len(series), -1)
     shown, steps = min(values.shape[1], CHANNELS), np.arange(len(values))
-    height = HEIGHT * shown + 70 + (38 if title else 0)
-    layout = ConstrainedLayoutEngine(w_pad=MARGIN / DPI, h_pad=MARGIN / 2 / DPI)
-    figure = Figure(figsize=(WIDTH / DPI, height / DPI), dpi=DPI, layout=layout)
+    figure = _sheet(HEIGHT * shown + 70, title)
     for channel, axes in enumerate(figure.subplots(shown, 1, squeeze=False, sharex=True)[:, 0]):
         axes.plot(steps, values[:, channel], color=COLOURS[0], lw=1)
         for first, last in spans:
@@ -88,6 +82,14 @@ def timeline(
     if len(times):
         chosen = np.linspace(0, len(values) - 1, TICKS).round().astype(int)
         axes.set_xticks(chosen, [times[step].replace(" ", "\n") for step in chosen])
+    return figure
+
+
+def _sheet(height: int, title: str | None) -> Figure:
+    """An empty figure, so many pixels high below its title."""
+    layout = ConstrainedLayoutEngine(w_pad=MARGIN / DPI, h_pad=MARGIN / 2 / DPI)
+    height += 38 if title else 0
+    figure = Figure(figsize=(WIDTH / DPI, height / DPI), dpi=DPI, layout=layout)
     if title:
         figure.suptitle(title, x=MARGIN / WIDTH, ha="left", weight="bold")
     return figure

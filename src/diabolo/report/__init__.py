@@ -76,10 +76,8 @@ def embedded(picture: Picture, png: bytes | None = None) -> dict[str, str]:
     """What a page needs of a picture, with all its bytes."""
     content = figures.to_png(picture.figure) if png is None else png
     source = "data:image/png;base64," + base64.b64encode(content).decode()
-    return {"name": picture.name, "heading": picture.heading} | {
-        "caption": picture.caption,
-        "source": source,
-    }
+    words = {"heading": picture.heading, "caption": picture.caption}
+    return {"name": picture.name, **words, "source": source}
 
 
 def _findings(model: Estimator, numbers: dict[str, Any]) -> list[Finding]:

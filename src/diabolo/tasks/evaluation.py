@@ -303,14 +303,12 @@ def decibels(pictures: np.ndarray, clean: np.ndarray) -> list[str]:
     return [f"{metrics.psnr(error):.1f} dB" for error in metrics.mse_per_sample(pictures, clean)]
 
 
-def errors(
-    model: Estimator, X: Any, seed: int | torch.Generator = 0, noisy: Any = None
-) -> np.ndarray:
+def errors(model: Estimator, X: Any, seed: int | torch.Generator = 0) -> np.ndarray:
     """Squared error of each sample's reconstruction, (N,), mean over its features."""
-    if isinstance(X, OnDisk) and noisy is None and isinstance(seed, int):
+    if isinstance(X, OnDisk) and isinstance(seed, int):
         draw = generator(seed, "corrupt", device=model.net_.device.type)
         return np.asarray(streamed(lambda block: errors(model, block, draw), X))
-    output = model.reconstruct(corrupted(model, X, seed, noisy))
+    output = model.reconstruct(corrupted(model, X, seed))
     return _squared_errors(in_units(model, X), in_units(model, output))
 
 
