@@ -75,7 +75,7 @@ class Causal(Likelihood, kind="causal"):
         if draw and not self.told:
             nn.init.zeros_(law.first.weight[:, -1])
         self.__dict__["network"] = law
-        return nn.Sequential(decoder, Beside(law))
+        return nn.Sequential(decoder, Behind(law))
 
     def before(self, decoder: nn.Module) -> nn.Module:
         assert isinstance(decoder, nn.Sequential)
@@ -104,7 +104,7 @@ class Causal(Likelihood, kind="causal"):
         return mean + (mean.round() - mean).detach()
 
 
-class Beside(nn.Module):
+class Behind(nn.Module):
     """A network that lies behind a decoder and leaves what it gives as it is."""
 
     def __init__(self, law: Neighbours) -> None:

@@ -26,7 +26,7 @@ CALIBRATING = 2000  # test samples that set the threshold of a model without one
 LEARNING = 10_000  # training samples whose codes teach a law
 RATE = 0.05
 MNIST = "ae"  # whose data a model of its images, outside a run folder, is shown
-NO_DATA = InputError("The data of this model are not there: open one of a run folder.")
+NO_DATA = "The data of this model are not there: open one of a run folder."
 
 
 def _once(make: Callable[[Any], Any]) -> Any:
@@ -68,7 +68,7 @@ class Opened:
         """As `split`. Raises `InputError` where there is none."""
         split: runs.Split | None = self.split
         if split is None:
-            raise NO_DATA
+            raise InputError(NO_DATA)
         return split
 
     @_once
@@ -103,7 +103,7 @@ class Opened:
         """The detector. Raises `InputError` where there is none."""
         detector: AnomalyDetector | None = self.detector
         if detector is None:
-            raise NO_DATA
+            raise InputError(NO_DATA)
         return detector
 
     @_once

@@ -41,11 +41,8 @@ class Service:
         self, root: Path, model: Path | None = None, *, join: bool = True, uploads: bool = False
     ) -> None:
         self.root, self.uploads = root, uploads
-        self.shelf, self.batch, self.trainer = (
-            Shelf(root, model),
-            Batcher(join=join),
-            Trainer(root),
-        )
+        self.shelf, self.trainer = Shelf(root, model), Trainer(root)
+        self.batch = Batcher(join=join)
         self.jobs: dict[str, float] = {}  # name -> the share that is done
         self._heavy = CapacityLimiter(HEAVY)
 

@@ -50,7 +50,7 @@ class State(BaseModel):
     run: str | None = None
     recipe: str | None = None
     epoch: int = 0
-    epochs: int = 0  # as long as they are not known
+    epochs: int = 0
     seconds: float = 0.0
     history: dict[str, list[float | None]] = {}
     message: str = ""
