@@ -101,6 +101,17 @@ def blockwise(
     return out
 
 
+@contextmanager
+def in_threads(count: int) -> Iterator[None]:
+    """Let torch compute in `count` threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 class _AlikeRows(TorchFunctionMode):
     """Computes linear layers as W X', whose rows are worked in full vectors.
 
@@ -129,17 +140,6 @@ def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
         y = torch.cat([_product(weight, part.t()).t() for part in input.split(BLOCK)])
     y = y[..., :few]
     return y if bias is None else y.add_(bias)
-
-
-@contextmanager
-def in_threads(count: int) -> Iterator[None]:
-    """Let torch compute in `count` threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:

@@ -100,6 +100,16 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
     return max(float(gap @ gap + np.trace(c) + np.trace(d) - 2 * root), 0.0)
 
 
+def mean_max_cosine(known: np.ndarray, found: np.ndarray) -> float:
+    """How well a known dictionary (M, D) is found again among atoms (K, D): 1 where all of it is.
+
+    The mean over the known directions of the largest cosine with an atom (L. Sharkey, D. Braun,
+    B. Millidge, "Taking Features out of Superposition with Sparse Autoencoders", 2022).
+    """
+    a, b = (one / np.linalg.norm(one, axis=1, keepdims=True) for one in (known, found))
+    return float((a @ b.T).max(1).mean())
+
+
 def _root(covariance: np.ndarray) -> np.ndarray:
     """The symmetric square root of a covariance (F, F)."""
     values, vectors = np.linalg.eigh(covariance)
@@ -144,16 +154,6 @@ def _window_means(images: np.ndarray) -> np.ndarray:
     sums = np.cumsum(sums[..., WINDOW - 1 :, :], axis=-1)
     sums[..., WINDOW:] -= sums[..., :-WINDOW].copy()
     return sums[..., WINDOW - 1 :] / WINDOW**2
-
-
-def mean_max_cosine(known: np.ndarray, found: np.ndarray) -> float:
-    """How well a known dictionary (M, D) is found again among atoms (K, D): 1 where all of it is.
-
-    The mean over the known directions of the largest cosine with an atom (L. Sharkey, D. Braun,
-    B. Millidge, "Taking Features out of Superposition with Sparse Autoencoders", 2022).
-    """
-    a, b = (one / np.linalg.norm(one, axis=1, keepdims=True) for one in (known, found))
-    return float((a @ b.T).max(1).mean())
 
 
 def _multi_scale(a: np.ndarray, b: np.ndarray) -> np.ndarray:
