@@ -113,10 +113,8 @@ def _best(basis: _Basis, x: np.ndarray, missing: np.ndarray) -> tuple[float, boo
     scores, left = (x - basis.mean) @ basis.directions, missing - basis.missing
     linear = (basis.cross * (scores.T @ left)).sum(axis=1) / len(x)
     square = (scores.T @ scores / len(x)) * (basis.cross @ basis.cross.T)
-    errors = {}
-    for ridge in RIDGES:
-        f = basis.shrunk(ridge)
-        errors[ridge, True] = f @ square @ f - 2 * f @ linear
+    shrunk = {ridge: basis.shrunk(ridge) for ridge in RIDGES}
+    errors = {(ridge, True): f @ square @ f - 2 * f @ linear for ridge, f in shrunk.items()}
     nothing = 2 * missing.mean(axis=0) @ basis.missing - basis.missing @ basis.missing
     errors[math.inf, False] = nothing
     return min(errors, key=lambda choice: float(errors[choice]))

@@ -102,7 +102,7 @@ class Plan:
         """
         p, shape = self.p, intake.shape
         given = 0 if intake.condition is None else intake.condition.size
-        likelihood = self._likelihood(intake, scaling, shape)
+        likelihood = self._likelihood(intake, scaling)
         pair = self._own() if self.own else self._pair(shape, likelihood.per_value, given, draw)
         encoder, decoder = pair
         net = Net(
@@ -177,9 +177,9 @@ class Plan:
         )
         return networks.build(network, sizes, p.init, draw)
 
-    def _likelihood(self, intake: Intake, scaling: Scaling, shape: tuple[int, ...]) -> Likelihood:
+    def _likelihood(self, intake: Intake, scaling: Scaling) -> Likelihood:
         """With its output activation; both must suit each other, the scaling and the network."""
-        p, linear, likelihood = self.p, self.linear(shape), self.p.likelihood
+        p, linear, likelihood = self.p, self.linear(intake.shape), self.p.likelihood
         if intake.table is not None:
             likelihood = likelihood.of_table(scaling)
         likelihood = likelihood.of_images(intake.image_shape, scaling)

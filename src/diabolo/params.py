@@ -276,8 +276,7 @@ def named(what: str, name: Any, known: dict[str, T]) -> T:
 
 def describe(hint: Any) -> str:
     """A type with its range in words: "an integer of at least 1"."""
-    words = [_describe_one(alternative) for alternative in alternatives(hint)]
-    return " or ".join(words)
+    return " or ".join(map(_describe_one, alternatives(hint)))
 
 
 def describe_written(hint: Any) -> str:
@@ -298,11 +297,8 @@ def _describe_one(hint: Any) -> str:
     if typing.get_origin(base) is tuple:
         items = [a for a in typing.get_args(base) if a is not Ellipsis]
         inner = _describe_one(items[0])
-        return (
-            f"a list, each {inner}"
-            if Ellipsis in typing.get_args(base)
-            else (f"{len(items)} values, each {inner}")
-        )
+        many = "a list" if Ellipsis in typing.get_args(base) else f"{len(items)} values"
+        return f"{many}, each {inner}"
     plain = {int: "an integer", float: "a number", bool: "True or False", str: "a text"}
     plain[types.NoneType] = "None"
     if inspect.isclass(base) and issubclass(base, Parameters):

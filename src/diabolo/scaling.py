@@ -263,8 +263,7 @@ def read_scaling(
     if any(tensor.dtype != torch.float32 for tensor in found):
         raise ValueError("the scaling has a wrong type.")
     low, high = bounds.tolist()
-    table = columns is not None and (shift.shape, scale.shape) == ((features,),) * 2
-    if columns is not None and not table:
+    if columns is not None and (shift.shape, scale.shape) != ((features,),) * 2:
         raise ValueError("the scaling does not fit the columns.")
     if not (shift.isfinite().all() and scale.isfinite().all() and scale.all() and low < high):
         raise ValueError("the scaling has values that are none.")

@@ -37,11 +37,7 @@ SERIES = (
 family("detect", "use", "find anomalies at a known rate of false alarms")
 
 
-@command(
-    "use",
-    "diabolo detect fit ae normal/ --out detector.safetensors",
-    name="detect fit",
-)
+@command("use", "diabolo detect fit ae normal/ --out detector.safetensors", name="detect fit")
 def fit(
     model: ModelOrRecipe,
     source: Annotated[str, Usage("DATA"), f"normal samples only: {INPUT}"],
@@ -142,9 +138,7 @@ def fit(
 
 
 @command(
-    "use",
-    "diabolo detect score detector.safetensors parts/ --out found/",
-    name="detect score",
+    "use", "diabolo detect score detector.safetensors parts/ --out found/", name="detect score"
 )
 def score(
     detector: Detector,
@@ -191,9 +185,7 @@ def score(
         raise InputError("--fdr is for samples that do not depend on each other, not windows.")
     if fdr is not None and reweigh is not None:
         raise InputError("Give --fdr or --reweigh, not both.")
-    normal, others = (
-        _normal(judge, *option) for option in (("beside", beside), ("reweigh", reweigh))
-    )
+    normal, others = _normal(judge, "beside", beside), _normal(judge, "reweigh", reweigh)
     found = _judge(judge, samples, engine, fdr, normal=normal, others=others)
     runs.tell_unlike(judge.model_, samples)
     flagged = found.answers[2]

@@ -33,9 +33,7 @@ def _table(rows: list[dict[str, Any]]) -> None:
 
 
 @command(
-    "use",
-    "diabolo neighbours runs/ae photo.png --in photos/ --out neighbours.png",
-    show=_table,
+    "use", "diabolo neighbours runs/ae photo.png --in photos/ --out neighbours.png", show=_table
 )
 def neighbours(
     model: Model,

@@ -11,9 +11,7 @@ from diabolo.errors import complete
 
 
 @command(
-    "use",
-    "diabolo detect feedback detector.safetensors --normal fine.csv",
-    name="detect feedback",
+    "use", "diabolo detect feedback detector.safetensors --normal fine.csv", name="detect feedback"
 )
 def feedback(
     detector: Detector,

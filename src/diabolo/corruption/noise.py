@@ -1,8 +1,8 @@
 """Corruptions of single values, and of blocks of pixels.
 
-Vincent, Larochelle, Lajoie, Bengio and Manzagol, "Stacked
-Denoising Autoencoders", JMLR 2010, section 3.3; blocks as in Pathak, Krahenbuhl, Donahue, Darrell
-and Efros, "Context Encoders: Feature Learning by Inpainting", 2016.
+Vincent, Larochelle, Lajoie, Bengio and Manzagol, "Stacked Denoising Autoencoders", JMLR 2010,
+section 3.3; blocks as in Pathak, Krahenbuhl, Donahue, Darrell and Efros, "Context
+Encoders: Feature Learning by Inpainting", 2016.
 """
 
 import math
@@ -128,11 +128,8 @@ class Masking(Corruption, kind="masking"):
     block: Annotated[int, Ge(1), "Side of the erased squares, in pixels; 1: single values."] = 1
 
     def corrupt(self, x: Tensor, generator: Generator, low: float, high: float) -> Corrupted:
-        if self.block == 1:
-            erased = uniform(x, generator) < self.p
-        else:
-            need_images("Masking in blocks", x.shape[1:], "a block of 1")
-            erased = self._squares(x, generator)
+        self.check(x.shape[1:], low, high)
+        erased = self._squares(x, generator) if self.block > 1 else uniform(x, generator) < self.p
         return Corrupted(x.masked_fill(erased, low if math.isfinite(low) else 0.0))
 
     def check(self, shape: tuple[int, ...], low: float, high: float) -> None:

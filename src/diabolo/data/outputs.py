@@ -17,6 +17,7 @@ from diabolo.data.samples import TABLES, Samples, kind_by_name
 from diabolo.data.tables import table_of, write_frame, write_table
 from diabolo.errors import InputError
 
+UNLIKE = "cannot hold images of different sizes: give a folder, a path without suffix"
 BYTES, PART = 2**24, 2**16  # of an array, and rows of a table, that are written at a time
 
 
@@ -133,9 +134,7 @@ def write_each(path: str | Path, arrays: Sequence[np.ndarray], like: Sequence[Sa
         return
     path = Path(path)
     if kind_by_name(path) != "folder":
-        raise InputError(
-            f"{path} cannot hold images of different sizes: give a folder, a path without suffix"
-        )
+        raise InputError(f"{path} {UNLIKE}")
     from diabolo.data import encoding
 
     pictures, names = list[np.ndarray](), list[str]()
@@ -229,10 +228,7 @@ def _alike(
     """The blocks, which must be of the shape and type of the first."""
     for block in blocks:
         if (block.shape[1:], block.dtype) != (first.shape[1:], first.dtype):
-            raise InputError(
-                f"{path} cannot hold images of different sizes: give a folder, a path without"
-                " suffix"
-            )
+            raise InputError(f"{path} {UNLIKE}")
         yield block
 
 

@@ -86,8 +86,8 @@ def export(
 
 def _about(model: Estimator, detector: AnomalyDetector | None) -> dict[str, Any]:
     """What the numbers that graphs take and give mean."""
-    taken, found = model.fitted_.intake, {"diabolo": __version__, "kind": model.kind}
-    about: dict[str, Any] = found
+    taken = model.fitted_.intake
+    about: dict[str, Any] = {"diabolo": __version__, "kind": model.kind}
     if taken.table is not None:
         about["table"] = taken.table.header()
     elif names := model.columns_ or list(taken.names):

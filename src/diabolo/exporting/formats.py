@@ -168,7 +168,7 @@ def _tidy(model: Any) -> None:
             node.replace_input_with(2, None)
     for value in (*model.graph.inputs, *model.graph.outputs):
         last = len(value.shape) - 1
-        names = {0: "batch", last - 1: "height", last: "width"} | {0: "batch"}
+        names = {last - 1: "height", last: "width", 0: "batch"}
         for axis, side in enumerate(value.shape):
             if not isinstance(side, int):
                 value.shape[axis] = names[axis]

@@ -54,11 +54,11 @@ def denoise(
     tiles, neighbours of which have at least the share `overlap` of their sides in common, and
     smaller images continued by their mirror image.
 
-    A network for gray images is given each channel for itself; one for colour is
-    given a gray image as three equal channels, whose outputs are averaged. For images of the
-    network's size this is `model.reconstruct`, to the bit. `ensemble`, of a network that works on
-    any size: the mean of eight ways, see `whole.clean`. `progress` is told, now and then, the
-    share of the tiles that is done. Images on disk are cleaned a block at a time.
+    A network for gray images is given each channel for itself; one for colour is given a gray
+    image as three equal channels, whose outputs are averaged. For images of the network's size
+    this is `model.reconstruct`, to the bit. `ensemble`, of a network that works on any size: the
+    mean of eight ways, see `whole.clean`. `progress` is told, now and then, the share of the tiles
+    that is done. Images on disk are cleaned a block at a time.
 
     >>> from diabolo import Autoencoder
     >>> patches = np.random.default_rng(0).random((50, 8, 8))
