@@ -9,12 +9,13 @@ import torch
 from conftest import failed, run
 from PIL import Image
 
-from diabolo import Autoencoder
+from diabolo import Autoencoder, load
 from diabolo.corruption import Blur, GaussianNoise, Jpeg, Scratches, jpeg
 from diabolo.data import mapped, read
 from diabolo.data.photofile import Photograph, read_photograph, write_photograph
 from diabolo.errors import InputError
 from diabolo.gaps import smoothed
+from diabolo.tasks import whole
 from diabolo.tasks.filling import fill
 from diabolo.train import generator
 
@@ -154,6 +155,25 @@ def test_gaps_are_filled_smoothly():
     assert not smoothed(torch.full((1, 2, 5, 7), torch.nan)).any()
 
 
+def test_photo_fills_holes_without_having_learnt_to(tmp_path, monkeypatch):
+    monkeypatch.setattr(whole, "PART", 16)
+    y, x = np.mgrid[:48, :64]
+    stripes = np.where((x + y // 2) % 16 < 8, 60, 190).astype(np.uint8)
+    mask = np.zeros((48, 64), bool)
+    mask[20:24, 10:30] = True
+    damaged = save(tmp_path / "damaged.png", np.where(mask, 255, stripes).astype(np.uint8))
+    words = ("--mask", save(tmp_path / "mask.png", np.uint8(255 * mask)))
+    assert run("denoise", "photo", damaged, *words, "--out", tmp_path / "filled.png") == 0
+    filled = read_photograph(tmp_path / "filled.png").pixels
+    np.testing.assert_array_equal(filled[~mask], stripes[~mask])
+    smooth = smoothed(torch.from_numpy(np.where(mask, np.nan, stripes))[None, None])[0, 0].numpy()
+    errors = [np.square(found[mask] - 1.0 * stripes[mask]).mean() for found in (filled, smooth)]
+    assert errors[0] < 0.2 * errors[1]
+    monkeypatch.undo()
+    whole_image = fill(load("photo", device="cpu"), stripes[None], mask)[0]
+    np.testing.assert_allclose(whole_image[mask], filled[mask], atol=2)
+
+
 def test_a_hole_wider_than_a_tile_is_filled_from_its_rim(filler):
     photo = np.full((1, 60, 60), 90, np.uint8)
     mask = np.zeros((60, 60), bool)
@@ -257,6 +277,9 @@ MISTAKES = {
     ),
     "--mask masks": "photo.png has no mask of its name: give one for each, or one for all.",
     "--mask masks/black.png --corrupt": "Give --mask or --corrupt, not both.",
+    "--mask masks/small.png --level 5": (
+        "Holes are filled without --level and --ensemble: leave them out."
+    ),
 }
 
 
@@ -279,4 +302,4 @@ def test_a_mask_needs_a_model_that_fills(tmp_path, capsys):
     photo = save(tmp_path / "photo.png", waves(1, 30, 45)[0])
     words = ("denoise", tmp_path / "m.safetensors", photo, "--mask", photo)
     said = failed(capsys, *words, "--out", tmp_path / "out.png")
-    assert "was not trained to fill holes: fit one with --corruption scratches." in said
+    assert "not trained to fill holes: take photo, or fit one with --corruption scr" in said

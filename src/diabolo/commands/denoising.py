@@ -54,8 +54,8 @@ def denoise(
     mask: Annotated[
         str | None,
         Usage("--mask INPUT"),
-        "fill only what is white here, by a model trained to: of one image, or of the names of"
-        " those in a folder",
+        "fill only what is white here, by photo or a model trained to: of one image, or of the"
+        " names of those in a folder",
     ] = None,
     level: Level = None,
     ensemble: Annotated[
@@ -113,7 +113,7 @@ def denoise(
         raise InputError(f"{source} has images of different sizes: give a folder as --out.")
     if masks is not None:
         parts = [masks.on(part) for part in parts]
-    numbers = _tell_of(fitted, parts, level)
+    numbers = {} if masks else _tell_of(fitted, parts, level)
     done, failures = comparing.each(
         parts, fitted, seed if corrupt else None, engine=engine, **asked
     )
@@ -182,7 +182,7 @@ def _clean_array(
 
     few, array = in_memory(samples, comparing.SHOWN), samples.array
     few = few if masks is None else masks.on(few)
-    numbers = _tell_of(model, [few], asked["level"])
+    numbers = {} if masks else _tell_of(model, [few], asked["level"])
     shown, _ = comparing.each([few], model, None, **asked)
     if masks is None:
         use = partial(denoising.denoise, model, **asked)
@@ -222,20 +222,22 @@ def _check(
     ensemble: bool,
 ) -> None:
     """Refuse what a model cannot be asked for."""
-    from diabolo.tasks import whole
+    from diabolo.tasks import filling, whole
 
-    fills = model.net_.fills
     if model.corruption is None and not model.paired_:
         raise InputError(f"{name} was not trained to denoise: use reconstruct, or fit dae.")
     check_corrupt(model, name, corrupt=corrupt)
-    if fills and not (mask or corrupt):
+    if model.net_.fills and not (mask or corrupt):
         raise InputError(f"{name} was trained to fill holes: give --mask, white where they are.")
     if mask is not None and corrupt:
         raise InputError("Give --mask or --corrupt, not both.")
-    if mask is not None and not fills:
+    if mask is not None and not filling.fills(model):
         raise InputError(
-            f"{name} was not trained to fill holes: fit one with --corruption scratches."
+            f"{name} was not trained to fill holes: take photo, or fit one with --corruption"
+            " scratches."
         )
+    if mask is not None and (level is not None or ensemble):
+        raise InputError("Holes are filled without --level and --ensemble: leave them out.")
     if level is not None and not whole.takes_level(model):
         raise InputError(f"{name} takes no level of the noise: leave --level out.")
     if ensemble and not whole.takes_any_size(model):

@@ -138,7 +138,7 @@ def _cleaned(
         if masks is None:
             after, noise, words = whole.cleaned(model, before, progress=progress, **asked)
         else:
-            after, noise, words = masks.filled(model, before, name), None, ""
+            after, noise, words = masks.filled(model, before, name, progress), None, ""
     except InputError as error:
         return _Cleaned([], str(error))
     said = [f"{name}: {note}" for note in (*before.told, words) if note]

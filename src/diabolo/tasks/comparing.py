@@ -144,8 +144,8 @@ def _denoised(
         seen = denoising.corrupt(model, clean, random_state=seed)
         marks = denoising.marks(model, clean, random_state=seed)
     started = time.perf_counter()
-    if model.net_.fills:
-        output = filling.fill(model, clean, filling.holes(seen))
+    if (gaps := np.isnan(seen)).any():
+        output = filling.fill(model, clean, filling.holes(gaps))
     else:
         output = over(partial(denoising.denoise, model), seen, engine, **asked)
     ended = time.perf_counter()

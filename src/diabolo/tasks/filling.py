@@ -1,9 +1,18 @@
-"""Filling holes of images, as of scratches, texts and stains, by a model that was trained to.
+"""Filling holes of images, as of scratches, texts and stains.
 
     y = x where m = 0,  f(s(x, m)) where m = 1
 
-s fills the holes smoothly (`diabolo.gaps`), as the network f knows them from its training. Of
-holes that are wider than those there were there, it changes little in the middle.
+s fills the holes smoothly (`diabolo.gaps`), as the network f knows them from its training to fill.
+Of holes that are wider than those there were there, it changes little in the middle.
+
+A network D that was trained to take away noise of any level t fills them, too, as what it knows of
+images is what is missing. From s(x, m) on, while t falls:
+
+    y <- y + a (D(y, t) - y) where m = 1
+
+K. Zhang, Y. Li, W. Zuo, L. Zhang, L. Van Gool and R. Timofte, "Plug-and-Play Image Restoration
+with Deep Denoiser Prior", 2021, algorithm 1, where what is known is without noise; with steps
+that go further than the whole way.
 """
 
 from collections.abc import Sequence
@@ -22,20 +31,37 @@ from diabolo.errors import InputError
 from diabolo.estimator import Estimator
 from diabolo.gaps import smoothed
 from diabolo.inputs import as_rows, like
+from diabolo.noise import Noise
+from diabolo.tasks import whole
 from diabolo.tasks.denoising import denoise
+from diabolo.tasks.whole import Progress, Units
+
+MOST, LEAST, STEPS, FURTHER = 60.0, 2.0, 20, 1.5  # levels, of 255, of how many steps; and a
 
 
-def fill(model: Estimator, images: Any, masks: Any = None) -> Any:
+def fills(model: Estimator) -> bool:
+    """Whether a fitted model can fill holes of images."""
+    return model.net_.fills or (whole.takes_level(model) and whole.takes_any_size(model))
+
+
+def fill(
+    model: Estimator,
+    images: Any,
+    masks: Any = None,
+    *,
+    progress: Progress = lambda share: None,
+) -> Any:
     """Images with their gaps filled and nothing else changed, float32 in the units of the input.
 
     `images` are as for `denoise`. Gaps are the pixels that are NaN, and those where `masks` are
     true, (H, W) or (N, H, W). Raises `InputError` where a gap is all of an image, or the model has
-    not learnt to fill. Images on disk are filled a block at a time.
+    neither learnt to fill nor to take away noise of any level. `progress` is told, now and then,
+    the share that is done. Images on disk are filled a block at a time.
     """
-    if not model.net_.fills:
+    if not fills(model):
         raise InputError(
-            "The model has not learnt to fill: fit one with corruption='scratches'"
-            " (--corruption scratches)."
+            "The model has not learnt to fill: take load('photo'), or fit one with"
+            " corruption='scratches' (--corruption scratches)."
         )
     if isinstance(images, OnDisk):
         every = (
@@ -49,10 +75,28 @@ def fill(model: Estimator, images: Any, masks: Any = None) -> Any:
         raise InputError("There is nothing to fill an image from: the mask is all of it.")
     planes = torch.from_numpy(array.reshape(len(array), -1, *array.shape[-2:]))
     smooth = smoothed(planes).numpy().reshape(array.shape)
+    if not model.net_.fills:
+        units = whole.units_of(model, given)
+        filled = partial(_denoised, model, units=units, progress=progress)
+        return like(images, torch.from_numpy(np.stack(list(map(filled, smooth, gaps)))))
     if given.dtype.kind in "bu":
         smooth = np.rint(smooth).astype(given.dtype)
-    output = np.where(gaps, denoise(model, smooth), array)
+    output = np.where(gaps, denoise(model, smooth, progress=progress), array)
     return like(images, torch.from_numpy(output))
+
+
+def _denoised(
+    model: Estimator, smooth: np.ndarray, gaps: np.ndarray, units: Units, progress: Progress
+) -> np.ndarray:
+    """An image whose gaps are filled smoothly with these as a denoiser likes them best."""
+    image, where = smooth.copy(), holes(gaps[None])[0]
+    most = min(MOST, whole.strongest(model))
+    for step, level in enumerate(np.geomspace(most, LEAST, STEPS) / whole.LEVELS, 1):
+        noise = Noise(0.0, level**2, level)
+        cleaned = whole.clean(model, image, noise, units=units, where=where)
+        image[gaps] += FURTHER * (cleaned - image)[gaps]
+        progress(step / STEPS)
+    return image
 
 
 def erased(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
@@ -105,13 +149,16 @@ class Masks:
         """Images of one size, `noisy` with gaps where their masks are white."""
         return replace(part, noisy=erased(part.array, self.of_all(part)))
 
-    def filled(self, model: Estimator, photograph: Photograph, name: str) -> Photograph:
+    def filled(
+        self, model: Estimator, photograph: Photograph, name: str, progress: Progress
+    ) -> Photograph:
         """A photograph filled, in its own form; its mask lies upright, as it is seen."""
         mask = self.of(name, photograph.upright)
         pixels = photograph.pixels
-        output = fill(model, pixels[None], photograph.as_stored(mask))[0]
+        where = photograph.as_stored(mask)
+        output = fill(model, pixels[None], where, progress=progress)[0]
         if pixels.dtype.kind == "u":
-            output = np.rint(output)
+            output = np.rint(output).clip(0, np.iinfo(pixels.dtype).max)
         return replace(photograph, pixels=output.astype(pixels.dtype))
 
 
@@ -127,10 +174,9 @@ def _white(mask: np.ndarray) -> np.ndarray:
     return white
 
 
-def holes(images: np.ndarray) -> np.ndarray:
+def holes(gaps: np.ndarray) -> np.ndarray:
     """Which pixels have a gap in some channel, (N, H, W)."""
-    gaps = np.isnan(images)
-    return gaps.any(1) if gaps.ndim == 4 else gaps
+    return np.asarray(gaps.any(1)) if gaps.ndim == 4 else gaps
 
 
 def _like(masks: np.ndarray, images: np.ndarray) -> np.ndarray:

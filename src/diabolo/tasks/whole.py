@@ -29,7 +29,7 @@ from diabolo.net import Net
 from diabolo.networks import Network
 from diabolo.noise import Noise
 
-TILE = 1024  # side of a tile, in pixels, without its margins
+TILE, PART = 1024, 256  # side of a tile, in pixels, without its margins; where not all is wanted
 LEVELS = 255.0  # the range in which a level is said, whatever that of the values
 UNSEEN = 0.29 / LEVELS  # deviation of the rounding to 8 bits, below which there is nothing to do
 SMALL, LARGE = 4.0, 1024.0  # floats up to the one are in [0, 1] but for noise, to the other 8-bit
@@ -137,11 +137,13 @@ def clean(
     dtype: DTypeLike = np.float32,
     ensemble: bool = False,
     units: Units | None = None,
+    where: np.ndarray | None = None,
     progress: Progress = lambda share: None,
 ) -> np.ndarray:
     """An image (H, W) or (C, H, W) of any size without its noise, in its own units.
 
-    `found` is what `noise_of` says; where it is next to nothing, the image is left as it is.
+    `found` is what `noise_of` says; where it is next to nothing, the image is left as it is, and
+    so may be what is far from all that `where` (H, W) is true of.
     Integers are rounded. `ensemble`: the mean of its eight turned and mirrored ways, eight times
     as slow (R. Timofte, R. Rothe, L. Van Gool, "Seven Ways to Improve Example-Based Single Image
     Super Resolution", 2016). `progress` is told the share of the pixels that is done.
@@ -161,7 +163,11 @@ def clean(
     function = partial(_in_all_ways, function) if ensemble else function
     step, margin = reach(model.net_)
     whole, done = math.prod(image.shape[-2:]), 0
-    for place, around, inside in _tiles(image.shape[-2], image.shape[-1], step, margin):
+    side = TILE if where is None else PART
+    for place, around, inside in _tiles(image.shape[-2:], side, step, margin):
+        if where is not None and not where[place].any():
+            cleaned[:, *place] = planes[:, *place]
+            continue
         scaled = (torch.from_numpy(planes[:, *around].astype(np.float32)) - black) / span
         values = function(scaled)[:, *inside].numpy() * span + black
         if output.dtype.kind in "bu":
@@ -218,9 +224,11 @@ def _traced(net: Net) -> tuple[int, int]:
 Box = tuple[slice, slice]
 
 
-def _tiles(height: int, width: int, step: int, margin: int) -> Iterator[tuple[Box, Box, Box]]:
+def _tiles(
+    size: tuple[int, ...], side: int, step: int, margin: int
+) -> Iterator[tuple[Box, Box, Box]]:
     """Where tiles are in the image, with their margins, and where they are within these."""
-    side = max(step, TILE // step * step)
+    (height, width), side = size, max(step, side // step * step)
     for y in range(0, height, side):
         for x in range(0, width, side):
             spans = [_span(start, side, margin, end) for start, end in ((y, height), (x, width))]
