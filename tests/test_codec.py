@@ -141,10 +141,12 @@ def test_the_coder_is_told_exactly_the_tables_and_takes_as_many_bits_as_they_say
 @pytest.mark.parametrize("kind", [Neighbours, Guessed])
 def test_images_come_back_by_both_decoders(shape, n, kind):
     law, images = law_of(shape, kind=kind), some_images(n, *shape)
-    codec = Lossless(law)
-    content = codec.encode(images)
-    (found,) = codec.decode([content], [n], shape)
+    codec, told, heard = Lossless(law), [], []
+    content = codec.encode(images, told.append)
+    (found,) = codec.decode([content], [n], shape, heard.append)
     assert np.array_equal(found, images)
+    assert told == heard == sorted(told)
+    assert told[-1] == 1
     tensors = tensors_of(law)
     assert np.array_equal(plain_codec.Law(tensors).images(content, n, *shape), images)
 

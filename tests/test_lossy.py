@@ -170,7 +170,10 @@ def test_effort_makes_files_better_by_the_loss_of_the_model(models, monkeypatch)
         losses = []
         for effort in (0, 10):
             codec = Lossy.of(model, effort=effort)
-            content = codec.encode(X)
+            told = [0.0]
+            content = codec.encode(X, told.append)
+            assert told == sorted(told)
+            assert told[-1] == bool(effort)
             (found,) = codec.decode([content], [len(X)], X.shape[1:])
             squared = (((found.astype(float) - X) / 127.5) ** 2).sum()
             losses.append(squared / 2 + model.rate_weight * 8 * len(content) * math.log(2))

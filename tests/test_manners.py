@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from diabolo import __version__, load
+from diabolo.arguments import Argument
 from diabolo.cli import main
+from diabolo.commands.piping import piped
 
 MODEL = str(Path(__file__).parent / "files" / "format-2.safetensors")
 X = (np.random.default_rng(0).random((20, 2, 3)) * 255).astype(np.uint8)
@@ -80,6 +82,17 @@ def test_a_suffix_is_the_form_of_what_goes_out(pipe, capfd):
     assert "result.csv" not in capfd.readouterr().err, "which does not stay"
     assert out.decode().splitlines()[0].endswith("code_0,code_1")
     assert len(out.decode().splitlines()) == 21
+
+
+def test_what_is_said_beside_a_pipe_is_said_at_once(capfd):
+    with piped({"out": Argument("out", str, "", "--out")}, {"out": "-.txt"}) as given:
+        print("first", end=" ")
+        print("line")
+        assert capfd.readouterr().err == "first line\n"
+        print(given["out"])  # which does not stay
+        print("last")
+        Path(given["out"]).touch()
+    assert capfd.readouterr().err == "last\n"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from tqdm import tqdm
 LINES = 20  # about so many, of a training of more epochs that are fast
 SLOW = 10.0  # seconds without a line
 SHARE = 20.0  # of the time, one part for drawing
+Tell = Callable[[float], None]  # is told the share of some work that is done
 BAR = "{desc}  |{bar:16}| {elapsed} elapsed, {remaining} left"
 
 
@@ -113,7 +114,7 @@ def _in_notebook() -> Any:
 
 
 @contextmanager
-def shares(what: str) -> Iterator[Callable[[float], None]]:
+def shares(what: str) -> Iterator[Tell]:
     """Gives a function that is told the share of some work that is done, and shows it."""
     start = told = time.perf_counter()
     with tqdm(
@@ -131,6 +132,15 @@ def shares(what: str) -> Iterator[Callable[[float], None]]:
                 )
 
         yield tell
+
+
+def untold(share: float) -> None:
+    """Nobody is told."""
+
+
+def within(tell: Tell, start: float, size: float, whole: float) -> Tell:
+    """As `tell`, which is told of the whole, for a part of it."""
+    return lambda share: tell((start + share * size) / whole)
 
 
 def _clock(seconds: float) -> str:

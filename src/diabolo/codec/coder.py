@@ -1,6 +1,6 @@
 """Images <-> the file `.dia`, by whatever codec a model makes: `Codec(model)`."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO
 from itertools import groupby
 from math import prod
@@ -12,6 +12,7 @@ from diabolo.codec import file
 from diabolo.codec.lossless import Lossless
 from diabolo.codec.lossy import Lossy
 from diabolo.errors import InputError
+from diabolo.progress import Tell, untold, within
 
 VALUES = 1 << 17  # in a chunk, unless one image has more
 TOGETHER = 1 << 20  # that are decoded at once
@@ -35,11 +36,15 @@ class Coder(Protocol):
     def check(self, shape: tuple[int, int, int]) -> None:
         """Raise `InputError` where images of a shape are none of the model's."""
 
-    def encode(self, images: np.ndarray) -> bytes:
-        """The bytes of images of one shape."""
+    def encode(self, images: np.ndarray, tell: Tell) -> bytes:
+        """The bytes of images of one shape; where that is slow, `tell` is told how far it is."""
 
     def decode(
-        self, contents: Sequence[bytes], counts: Sequence[int], shape: tuple[int, int, int]
+        self,
+        contents: Sequence[bytes],
+        counts: Sequence[int],
+        shape: tuple[int, int, int],
+        tell: Tell,
     ) -> list[np.ndarray]:
         """The images of several chunks of one shape; `InputError` where one is wrong."""
 
@@ -113,7 +118,7 @@ class Codec:
         self,
         to: BinaryIO,
         groups: Sequence[Images],
-        tell: Callable[[float], None] = lambda share: None,
+        tell: Tell = untold,
     ) -> None:
         """Write the file of groups of images, and `tell` of the share that is done."""
         shapes = [self._shape(group.array) for group in groups]
@@ -135,7 +140,7 @@ class Codec:
         file.write(to, header, self._chunks(header, groups, tell))
 
     def _chunks(
-        self, header: file.Header, groups: Sequence[Images], tell: Callable[[float], None]
+        self, header: file.Header, groups: Sequence[Images], tell: Tell
     ) -> Iterator[file.Chunk]:
         done = 0
         for array, names in groups:
@@ -150,9 +155,10 @@ class Codec:
                     said["rank"] = array.ndim - 1
                 if names is not None:
                     said["names"] = list(names[start : start + size])
-                yield file.Chunk(said, self.coder.encode(some.reshape(-1, *shape)))
+                told = within(tell, done, len(some), header.count)
+                yield file.Chunk(said, self.coder.encode(some.reshape(-1, *shape), told))
+                told(1)
                 done += len(some)
-                tell(done / header.count)
 
     def check(self, array: np.ndarray) -> None:
         """Raise `InputError` where images (N, ...) cannot be compressed."""
@@ -179,7 +185,7 @@ class Codec:
         self,
         of: BinaryIO,
         name: str = "This",
-        tell: Callable[[float], None] = lambda share: None,
+        tell: Tell = untold,
     ) -> Iterator[Images]:
         """The images of a file, chunk by chunk; those before a damage come before its error.
 
@@ -196,10 +202,12 @@ class Codec:
         for batch in self._batches(header, chunks, name):
             if isinstance(batch, InputError):
                 raise batch
-            for images in self._decoded(header, batch, name):
+            count = sum(one.images for one in batch)
+            told = within(tell, done, count, max(header.count, done + count))
+            for images in self._decoded(header, batch, name, told):
                 yield images
                 done += len(images.array)
-                tell(done / max(header.count, done))
+            told(1)
         if done != header.count:
             raise file.DamagedError(
                 f"{name} is cut off: {done} of {header.count} images are there."
@@ -239,13 +247,16 @@ class Codec:
         self.coder.check((c, h, w))
         return _Part(number, (c, h, w), images, int(rank or 0), names, chunk.content)
 
-    def _decoded(self, header: file.Header, batch: "list[_Part]", name: str) -> Iterable[Images]:
+    def _decoded(
+        self, header: file.Header, batch: "list[_Part]", name: str, tell: Tell
+    ) -> Iterable[Images]:
         counts, shape = [part.images for part in batch], batch[0].shape
         try:
-            found = self.coder.decode([part.content for part in batch], counts, shape)
+            found = self.coder.decode([part.content for part in batch], counts, shape, tell)
         except InputError as error:
             if len(batch) > 1:
-                return (one for part in batch for one in self._decoded(header, [part], name))
+                alone = (self._decoded(header, [part], name, untold) for part in batch)
+                return (one for images in alone for one in images)
             raise file.DamagedError(
                 f"{name} is damaged in chunk {batch[0].number + 1}: {error}"
             ) from None

@@ -16,6 +16,7 @@ from functools import partial
 import torch
 from torch import Generator, Tensor
 
+from diabolo.progress import Tell, untold, within
 from diabolo.train import generator
 
 RATE = 0.02  # of Adam, in steps of the rounding
@@ -27,22 +28,30 @@ Cost = Callable[[Tensor], Tensor]
 
 
 def bettered(
-    value: Tensor, cost: Callable[[int, Tensor], Tensor], steps: int, strip: int
+    value: Tensor,
+    cost: Callable[[int, Tensor], Tensor],
+    steps: int,
+    strip: int,
+    tell: Tell = untold,
 ) -> Tensor:
     """Values (B, M, h, w) near those given, the rounding of which costs no more.
 
-    So many rows at once. `cost` is that of each image, (B,), for rows from a given one on.
+    So many rows at once. `cost` is that of each image, (B,), for rows from a given one on; `tell`
+    is told how much is done, step by step.
     """
     found, draw = value.clone(), generator(0, "effort", device=value.device.type)
-    for start in range(0, value.shape[2], strip):
-        first = max(0, start - AROUND)
+    starts = range(0, value.shape[2], strip)
+    for number, start in enumerate(starts):
+        first, told = max(0, start - AROUND), within(tell, number, 1, len(starts))
         window = found[:, :, first : start + strip + AROUND]
         rows = slice(start - first, start - first + strip)
-        window[:, :, rows] = _rows(window, rows, partial(cost, first), steps, draw)
+        window[:, :, rows] = _rows(window, rows, partial(cost, first), steps, draw, tell=told)
     return found
 
 
-def _rows(window: Tensor, rows: slice, cost: Cost, steps: int, draw: Generator) -> Tensor:
+def _rows(
+    window: Tensor, rows: slice, cost: Cost, steps: int, draw: Generator, *, tell: Tell
+) -> Tensor:
     """Some rows of a window of the map, bettered."""
     old, fixed = window[:, :, rows], window.round()
 
@@ -55,6 +64,7 @@ def _rows(window: Tensor, rows: slice, cost: Cost, steps: int, draw: Generator) 
         heat = HEAT * math.exp(-COOLING * step / steps)
         (value.grad,) = torch.autograd.grad(whole(softly(value, heat, draw)).sum(), value)
         optimiser.step()
+        tell((step + 1) / steps)
     with torch.no_grad():
         better = whole(value.round()) < whole(old.round())
         return torch.where(better.view(-1, 1, 1, 1), value, old)

@@ -26,6 +26,7 @@ from diabolo.infer import in_threads
 from diabolo.integers import summed
 from diabolo.likelihood.causal import Causal
 from diabolo.likelihood.neighbours import Neighbours, Places, last_of, values_of
+from diabolo.progress import Tell, untold
 
 ROWS = 2048  # pixels that the network is asked for at a time
 FEW = 512  # pixels of a step, which more than one thread would only slow
@@ -88,16 +89,17 @@ class Lossless:
             raise InputError(f"This model is of images of {c} x {h} x {w}, not {shape}.")
 
     @torch.inference_mode()
-    def encode(self, images: np.ndarray) -> bytes:
+    def encode(self, images: np.ndarray, tell: Tell = untold) -> bytes:
         """The bytes of images (N, C, H, W)."""
         with self._threads(len(images), images.shape[1:]):
-            made = entropy.encode_backwards(self._backwards(torch.tensor(images)))
+            made = entropy.encode_backwards(self._backwards(torch.tensor(images), tell))
         return made + _checks(images)
 
-    def _backwards(self, images: Tensor) -> Iterator[entropy.Step]:
+    def _backwards(self, images: Tensor, tell: Tell) -> Iterator[entropy.Step]:
         """What the coder is told of images, from the last step to the first."""
         padded = self.law.padded(images.expand(-1, self.law.shape[0], -1, -1))
-        for some in _blocks(self._steps(images.shape[1:], backwards=True), len(images)):
+        steps = self._steps(images.shape[1:], tell, backwards=True)
+        for some in _blocks(steps, len(images)):
             at = Places(*(torch.cat(parts) for parts in zip(*some, strict=True)))
             near = self.law.near(padded, at)
             truth = self.law.symbols(self.law.pixels(padded, at), near)
@@ -140,7 +142,11 @@ class Lossless:
         return last, summed(last, self.exact.flag)
 
     def decode(
-        self, contents: Sequence[bytes], counts: Sequence[int], shape: tuple[int, int, int]
+        self,
+        contents: Sequence[bytes],
+        counts: Sequence[int],
+        shape: tuple[int, int, int],
+        tell: Tell = untold,
     ) -> list[np.ndarray]:
         """The images (N, C, H, W) of several chunks at once, of so many images of one shape.
 
@@ -151,7 +157,8 @@ class Lossless:
             content[: -size or None] for content, size in zip(contents, checks, strict=True)
         ]
         with self._threads(sum(counts), shape):
-            images = self._decode([entropy.Decoder(stream) for stream in streams], counts, shape)
+            coders = [entropy.Decoder(stream) for stream in streams]
+            images = self._decode(coders, counts, shape, tell)
         found = np.split(images, np.cumsum(counts)[:-1])
         for content, some in zip(contents, found, strict=True):
             if not content.endswith(_checks(some)):
@@ -160,11 +167,15 @@ class Lossless:
 
     @torch.inference_mode()
     def _decode(
-        self, coders: list[entropy.Decoder], counts: Sequence[int], shape: tuple[int, int, int]
+        self,
+        coders: list[entropy.Decoder],
+        counts: Sequence[int],
+        shape: tuple[int, int, int],
+        tell: Tell,
     ) -> np.ndarray:
         blank = torch.zeros(sum(counts), self.law.shape[0], *shape[1:], dtype=torch.uint8)
         padded, reach = self.law.padded(blank), self.law.reach
-        for step in self._steps(shape):
+        for step in self._steps(shape, tell):
             at = _places(step, len(padded))
             ends = np.cumsum(counts)[:-1] * len(step.row)
             near = self.law.near(padded, at)
@@ -186,16 +197,20 @@ class Lossless:
             raise InputError("The stream is damaged.")
         return padded[:, : shape[0], reach:, reach:-reach].numpy()
 
-    def _steps(self, shape: Sequence[int], *, backwards: bool = False) -> Iterator[_Step]:
+    def _steps(
+        self, shape: Sequence[int], tell: Tell, *, backwards: bool = False
+    ) -> Iterator[_Step]:
         """The steps in which pixels come, channel after channel; or the last first."""
         c, h, w = shape
         apart = self.law.reach + 1
-        for number in range(self._last(shape) + 1)[:: -1 if backwards else 1]:
+        steps = range(self._last(shape) + 1)[:: -1 if backwards else 1]
+        for done, number in enumerate(steps, 1):
             first = max(0, -((w - 1 - number) // apart))
             row = torch.arange(first, min(h - 1, number // apart) + 1)
             if len(row):
                 for channel in range(c)[:: -1 if backwards else 1]:
                     yield _Step(channel, row, number - row * apart)
+            tell(done / len(steps))
 
     def _last(self, shape: Sequence[int]) -> int:
         """The number of the last step."""

@@ -24,6 +24,7 @@ from diabolo.exact import exact, settled
 from diabolo.models.compressive import RatedCode
 from diabolo.net import Net
 from diabolo.networks.gdn import Transform
+from diabolo.progress import Tell, untold
 from diabolo.rate import between
 
 SIXTEENTHS = 16  # of a quality
@@ -117,7 +118,7 @@ class Lossy:
                 f"This model is of images of {c} channels, not {shape[0]}: leave out what is more."
             )
 
-    def encode(self, images: np.ndarray) -> bytes:
+    def encode(self, images: np.ndarray, tell: Tell = untold) -> bytes:
         """The bytes of images (N, C, H, W)."""
         latent, quality, room = self.latent(images), self.quality, math.inf
         plain = cache(lambda at: self.written(self._values(latent, at), at))
@@ -127,7 +128,7 @@ class Lossy:
         if not self.effort:
             return plain(quality)
         while True:
-            content = self.written(self._bettered(latent, images, quality), quality)
+            content = self.written(self._bettered(latent, images, quality, tell), quality)
             if len(content) <= room or not quality:
                 return content
             quality -= 1
@@ -137,7 +138,7 @@ class Lossy:
         """What is rounded at a quality, of what `latent` gave."""
         return self.code.scaled(latent.double(), torch.tensor([quality / SIXTEENTHS]))
 
-    def _bettered(self, latent: Tensor, images: np.ndarray, quality: int) -> Tensor:
+    def _bettered(self, latent: Tensor, images: np.ndarray, quality: int, tell: Tell) -> Tensor:
         """The same after `effort` steps towards fewer nats and less error, by the model's loss."""
         net, code = self.net, cast(RatedCode, self.net.bottleneck)
         at = torch.tensor([quality / SIXTEENTHS], device=net.device)
@@ -152,10 +153,14 @@ class Lossy:
             return net.likelihood.nll(found.flatten(1), pixels.flatten(1)) + weight * nats
 
         rows = max(1, PLACES // value.shape[3]) if self.any_size else value.shape[2]
-        return bettered(value, cost, self.effort, rows).cpu()
+        return bettered(value, cost, self.effort, rows, tell).cpu()
 
     def decode(
-        self, contents: Sequence[bytes], counts: Sequence[int], shape: tuple[int, int, int]
+        self,
+        contents: Sequence[bytes],
+        counts: Sequence[int],
+        shape: tuple[int, int, int],
+        tell: Tell = untold,
     ) -> list[np.ndarray]:
         """The images (N, C, H, W) of several chunks, of so many images of one shape.
 

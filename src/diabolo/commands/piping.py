@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
-from io import StringIO
+from io import TextIOBase
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -37,8 +37,9 @@ INSIDE = {b"WEBP": ".webp", b"WAVE": ".wav"}  # of a RIFF file
 def piped(declared: Mapping[str, Argument], values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The values of a command, with files where `-` stands; at the end the result is written.
 
-    What the command prints goes to standard error then, but for the names of files that do not
-    stay. Raises `InputError` where two read from standard input, or the result is not one file.
+    What the command prints goes to standard error then, line by line, but for the names of files
+    that do not stay. Raises `InputError` where two read from standard input, or the result is not
+    one file.
     """
     inputs = [name for name in values if values[name] == PIPE and _is_read(declared[name])]
     writes = str(values.get(OUT, "")).partition(".")[0] == PIPE
@@ -55,14 +56,23 @@ def piped(declared: Mapping[str, Argument], values: Mapping[str, Any]) -> Iterat
         own, form = str(values[OUT])[1:], _form(declared, given)
         given[OUT] = str(Path(folder) / "out" / f"result{own or form}")
         Path(given[OUT]).parent.mkdir()
-        said = StringIO()
-        try:
-            with redirect_stdout(said):
-                yield given
-        finally:
-            lines = said.getvalue().splitlines(keepends=True)
-            sys.stderr.writelines(line for line in lines if not line.startswith(folder))
+        with redirect_stdout(_Aside(folder)):
+            yield given
         _write(Path(given[OUT]))
+
+
+class _Aside(TextIOBase):
+    """Passes each line on to standard error, but for the names of what is in a folder."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder, self.line = folder, ""
+
+    def write(self, text: str) -> int:
+        *lines, self.line = (self.line + text).split("\n")
+        for line in lines:
+            if not line.startswith(self.folder):
+                print(line, file=sys.stderr, flush=True)
+        return len(text)
 
 
 def arriving(*, header: bool) -> Iterator[Path]:
