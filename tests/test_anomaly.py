@@ -134,10 +134,13 @@ def test_ties_are_never_flagged_too_often(fitted):
 
 @pytest.mark.parametrize(("rate", "needed"), [(0.01, 99), (0.05, 19), (0.1, 9), (0.3, 3)])
 def test_too_few_samples_warn_and_flag_nothing(fitted, rate, needed):
-    words = rf"^{needed - 1} held-out .* rate of {rate}, so nothing is .*: {needed} are needed\.$"
+    words = rf"^{needed - 1} held-out .* rate of {rate}, so nothing is .*: {needed} are needed\. "
     with pytest.warns(DoctorWarning, match=words) as caught:
         found = calibrated(fitted, normal(needed - 1), false_alarm_rate=rate)
     assert caught[0].filename == __file__
+    advice = f"Give about {needed} normal samples, or allow a rate of "
+    allowed = float(str(caught[0].message).split(advice)[1].rstrip("."))
+    assert conformal.allowed(needed - 1, allowed) == 1
     odd = 1e6 * normal(50, seed=1)
     assert (found.predict(odd) == 1).all()
     assert (found.decision_function(odd) == np.inf).all()
@@ -314,19 +317,24 @@ def test_the_file_of_a_table_with_categories_and_gaps_gives_it_back(tmp_path):
     np.testing.assert_array_equal(again, found.score_samples(frame))
 
 
-def test_several_networks_judge_by_the_mean_of_each(tmp_path):
-    X = normal(60)
+def test_several_networks_judge_by_the_mean_of_each(tmp_path, monkeypatch):
+    X, asked, nearest = normal(60), [], nearby.nearest
     found = detector(small(linear=False), nets=3).fit(X)
     seeds = [model.seed_ for model, _ in found.members_]
     alone = [small(linear=False, random_state=seed) for seed in seeds]
     each = [detector(one, criterion="blend").fit(X) for one in alone]
     found.save(tmp_path / "d.safetensors")
     again = load(tmp_path / "d.safetensors")
+    known = [(model.seed_, model.get_params()["random_state"]) for model, _ in again.members_]
+    assert known[1:] == [(seed, seed) for seed in seeds[1:]]
     for name in ("score_samples", "errors", "shares"):
         mean = np.mean([getattr(one, name)(X) for one in each], axis=0)
         np.testing.assert_allclose(getattr(found, name)(X), mean, rtol=1e-5)
         np.testing.assert_array_equal(getattr(again, name)(X), getattr(found, name)(X))
     assert len({one.score_samples(X)[0] for one in each}) == len(set(seeds)) == 3
+    monkeypatch.setattr(nearby, "nearest", lambda *pair: asked.append(pair) or nearest(*pair))
+    again.score_samples(X)
+    assert len(asked) == 1 + 3, "distances in the columns are the same in all"
 
 
 @pytest.mark.parametrize("nets", [1, 1 << 40])

@@ -105,7 +105,7 @@ def test_the_file_says_what_python_says(place, zeros, tmp_path, capsys):
     said = capsys.readouterr().out
     detector, X = load(zeros), np.load(place / "mixed.npz")["x"]
     found = tmp_path / "a" / "scores.csv"
-    assert [line["file"] for line in lines_of(found)] == [str(i) for i in range(400)]
+    assert [line["row"] for line in lines_of(found)] == [str(i) for i in range(400)]
     np.testing.assert_allclose(column(found, "score"), detector.score_samples(X), rtol=1e-8)
     np.testing.assert_allclose(column(found, "p_value"), detector.p_values(X), rtol=1e-5)
     np.testing.assert_array_equal(flagged(found), detector.predict(X) == -1)
@@ -278,10 +278,10 @@ def test_the_odd_region_is_where_a_spot_was_put(place, zeros, tmp_path):
     masks = list((out / "masks").iterdir())
     assert len(masks) == sum(bool(line["x"]) for line in lines) > 0.9 * len(lines)
     first = next(line for line in lines if line["x"])
-    with Image.open(out / "masks" / f"{int(first['file']):02}.png") as mask:
+    with Image.open(out / "masks" / f"{int(first['row']):02}.png") as mask:
         assert np.asarray(mask)[int(first["y"]), int(first["x"])] == 255
     normal = np.load(place / "zeros.npy").astype(float)
-    far = np.square(normal - spotted[int(first["file"])]).sum(axis=(1, 2))
+    far = np.square(normal - spotted[int(first["row"])]).sum(axis=(1, 2))
     assert int(first["nearest_1"]) == far.argmin()
     detector = load(zeros)
     assert detector.odd_regions(fresh).masks.any(axis=(1, 2)).mean() < 0.05 + 4 * 0.025
@@ -295,13 +295,13 @@ def test_normal_rows_stand_beside_odd_ones(place, table, tmp_path, drawn):
     line = min(lines_of(out / "scores.csv"), key=lambda line: float(line["score"]))
     net = load(table).model_.net_
     far = (
-        net.scaling(torch.from_numpy(new[int(line["file"])][None]).float())
+        net.scaling(torch.from_numpy(new[int(line["row"])][None]).float())
         - net.scaling(torch.from_numpy(benign).float())
     ).norm(dim=1)
     assert [int(line[f"nearest_{n}"]) for n in (1, 2, 3)] == far.argsort()[:3].tolist()
-    rows = [row for row in lines_of(out / "beside.csv") if row["row"] == line["file"]]
+    rows = [row for row in lines_of(out / "beside.csv") if row["row"] == line["row"]]
     assert [row["nearest"] for row in rows[1:]] == [line[f"nearest_{n}"] for n in (1, 2, 3)]
-    assert float(rows[0]["mean radius"]) == pytest.approx(new[int(line["file"]), 0])
+    assert float(rows[0]["mean radius"]) == pytest.approx(new[int(line["row"]), 0])
     page = (out / "report.html").read_text()
     assert f"normal row {line['nearest_1']}" in page
     assert {f'id="{n}"' for n in ("scores", "calibration", "worst", "borderline")} <= set(

@@ -3,12 +3,14 @@
 import io
 import json
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from diabolo import __version__, load
+from diabolo.__main__ import run
 from diabolo.arguments import Argument
 from diabolo.cli import main
 from diabolo.commands.piping import piped
@@ -62,6 +64,17 @@ def test_version(capsys):
     with pytest.raises(SystemExit):
         main(["-V"])
     assert capsys.readouterr().out == f"diabolo {__version__}\n"
+
+
+def test_an_interrupt_while_it_is_imported_is_quiet(monkeypatch, capsys):
+    def interrupted(name):
+        raise KeyboardInterrupt
+
+    imported = types.ModuleType("diabolo.cli")
+    imported.__getattr__ = interrupted
+    monkeypatch.setitem(sys.modules, "diabolo.cli", imported)
+    assert run() == 130
+    assert capsys.readouterr().err == "diabolo: interrupted\n"
 
 
 def test_help_of_fit_leads_to_the_parameters(capsys):

@@ -1,10 +1,8 @@
-"""`python -m diabolo`."""
+"""`diabolo` and `python -m diabolo`."""
 
 import signal
 import sys
 from typing import Any
-
-from diabolo.cli import main
 
 
 class Interrupt(KeyboardInterrupt):
@@ -20,6 +18,18 @@ def interrupt(*_: Any) -> None:
     raise Interrupt
 
 
-if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    signal.signal(signal.SIGINT, interrupt)
-sys.exit(main())
+def run() -> int:
+    """The command line, which may be interrupted while it is being imported, too."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
+    try:
+        from diabolo.cli import main
+
+        return main()
+    except KeyboardInterrupt:
+        print("diabolo: interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(run())

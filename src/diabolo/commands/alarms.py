@@ -86,10 +86,12 @@ def _write_scores(
     path: Path, found: "Found", cells: "Iterator[OddCell] | None", source: str
 ) -> None:
     """`scores.csv`: a line a sample, or a time step of a series, in the order of the input."""
-    series, answers = found.samples.series, found.answers
-    first, names = ("file", found.samples.names) if series is None else ("time", series.times)
-    header = [first, "score", "p_value", "verdict"]
-    columns: list[Iterable[tuple[Any, ...]]] = [zip(names, strict=True), map(_said, *answers)]
+    names = _named(found.samples)
+    header = [*names, "score", "p_value", "verdict"]
+    columns: list[Iterable[tuple[Any, ...]]] = [
+        zip(*names.values(), strict=True),
+        map(_said, *found.answers),
+    ]
     if cells is not None:
         header += ["oddest_column", "share_of_error", "value", "normal"]
         columns.append((c.column, f"{c.share:.4f}", c.value, c.normal) for c in cells)
@@ -104,6 +106,17 @@ def _write_scores(
         header.append("label")
         columns.append(zip(found.samples.labels, strict=True))
     write_csv(path, header, map(chain.from_iterable, zip(*columns, strict=True)))
+
+
+def _named(samples: "Samples") -> dict[str, Iterable[Any]]:
+    """What says which sample a line is of, by its header."""
+    if samples.series is not None:
+        return {"time": samples.series.times}
+    if samples.kind in ("image", "folder"):
+        return {"file": samples.names}
+    frame = samples.frame
+    index = {} if frame is None or frame.index is None else {frame.index: frame.aside[frame.index]}
+    return {"row": samples.names, **index}
 
 
 def _in_file(found: "Found", i: int, source: str) -> tuple[int, ...]:

@@ -176,7 +176,7 @@ class AnomalyDetector(OutlierMixin, Prefit, Parameters):
         self._set(members, score, np.sort(scores))
         self.seen_, self.held_out_, self.held_out_scores_ = seen, held, scores
         self.calibration_peaks_ = regions.peaks(model, others)
-        self._tell_if_too_few()
+        self._tell_if_too_few(len(learnt) + len(held))
         return self
 
     def _set(self, members: list[Member], score: str, scores: np.ndarray) -> None:
@@ -192,12 +192,15 @@ class AnomalyDetector(OutlierMixin, Prefit, Parameters):
         allowed = conformal.allowed(len(scores), rate)
         self.offset_ = float(scores[allowed - 1]) if allowed else -math.inf
 
-    def _tell_if_too_few(self) -> None:
+    def _tell_if_too_few(self, given: int) -> None:
         held, rate = len(self.calibration_scores_), self.fitted_config_["false_alarm_rate"]
         if not conformal.allowed(held, rate):
+            needed = conformal.needed(rate)
             text = (
                 f"{held} held-out samples are too few for a false-alarm rate of {rate:g}, so"
-                f" nothing is flagged: {conformal.needed(rate)} are needed."
+                f" nothing is flagged: {needed} are needed. Give about"
+                f" {math.ceil(needed * given / held)} normal samples, or allow a rate of"
+                f" {math.ceil(1000 / (held + 1)) / 1000:g}."
             )
             warnings.warn(text, DoctorWarning, stacklevel=3)
 

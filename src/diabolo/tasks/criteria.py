@@ -24,10 +24,12 @@ WIDEST_CODE = 4096  # whose covariance is formed
 RIDGE = 1e-6  # of the mean variance, added to every variance of the codes
 
 
-def scores(score: str, model: Estimator, learnt: dict[str, Tensor]) -> Callable[[Tensor], Tensor]:
-    """The function from stored values (B, D) to scores (B,), float64."""
+def scores(
+    score: str, model: Estimator, learnt: dict[str, Tensor], spaces: tuple[str, ...] = ()
+) -> Callable[[Tensor], Tensor]:
+    """The function from stored values (B, D) to scores (B,), float64; `spaces`: see `nearby`."""
     net, image = model.net_, model.image_shape_
-    near = nearby.score(score, net, learnt, image) if score in nearby.SPACES else None
+    near = nearby.score(score, net, learnt, image, spaces) if score in nearby.SPACES else None
 
     def score_of(x: Tensor) -> Tensor:
         if score == "elbo":

@@ -111,29 +111,47 @@ def beside(model: Estimator, X: Any, normal: Any, n: int) -> np.ndarray:
 
 
 def score(
-    score: str, net: Net, learnt: dict[str, Tensor], image: tuple[int, ...] | None = None
+    score: str,
+    net: Net,
+    learnt: dict[str, Tensor],
+    image: tuple[int, ...] | None = None,
+    spaces: tuple[str, ...] = (),
 ) -> "_Oddness":
-    """The function from stored values (B, D) to how odd they are (B,), float64."""
-    return _Oddness(score, net, {name: t.to(net.device) for name, t in learnt.items()}, image)
+    """The function from stored values (B, D) to how odd they are (B,), float64.
+
+    By the terms of some spaces alone, if given.
+    """
+    there = {name: tensor.to(net.device) for name, tensor in learnt.items()}
+    return _Oddness(score, net, there, image, spaces or SPACES[score])
+
+
+def alike(first: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    """Whether two scores learnt the same in the columns, as of networks that scale alike."""
+    return all(torch.equal(first[name], other[name]) for name in ("rows", "scale", "own"))
 
 
 class _Oddness:
     """See above; the rows that are kept lie ready in every space."""
 
     def __init__(
-        self, score: str, net: Net, learnt: dict[str, Tensor], image: tuple[int, ...] | None
+        self,
+        score: str,
+        net: Net,
+        learnt: dict[str, Tensor],
+        image: tuple[int, ...] | None,
+        spaces: tuple[str, ...],
     ) -> None:
-        self.image = image
-        self.net, self.learnt, self.blend = net, learnt, score == "blend"
-        self.kept = _kept(score, learnt)
+        self.net, self.learnt, self.image = net, learnt, image
+        self.blend = score == "blend" and "code" in spaces
+        self.floors = dict(zip(SPACES[score], learnt["floors"].unbind(), strict=True))
+        self.kept = {name: kept for name, kept in _kept(score, learnt).items() if name in spaces}
 
     def __call__(self, x: Tensor) -> Tensor:
         terms = list[Tensor]()
-        floors = self.learnt["floors"].unbind()
-        for (name, points), floor in zip(self.kept.items(), floors, strict=True):
+        for name, points in self.kept.items():
             near = nearest(self._in(name, x), points)
             weight = WEIGHT if name == "code" else 1.0
-            terms.append(weight * (_mean(near.values) + floor).log())
+            terms.append(weight * (_mean(near.values) + self.floors[name]).log())
             if name == "plain":
                 terms.append(-LOCAL * _mean(self.learnt["own"][near.indices]))
         if self.blend:

@@ -19,7 +19,7 @@ from diabolo.intake import Intake, learn
 from diabolo.likelihood import Gaussian
 from diabolo.likelihood.mixed import Mixed
 from diabolo.networks import takes_images
-from diabolo.tasks import criteria
+from diabolo.tasks import criteria, nearby
 from diabolo.train import prefixed, under
 
 NET = "net "  # of the tensors of a model beside the first
@@ -46,12 +46,29 @@ def fitted(model: Estimator, count: int, X: Any) -> list[Estimator]:
     found = [model.fit(X)]
     for i in range(1, count):
         other: Estimator = clone(model)
-        found.append(other.set_params(random_state=(model.seed_ + i) % 2**63).fit(X))
+        found.append(other.set_params(random_state=_seed(model, i)).fit(X))
     return found
 
 
+def _seed(model: Estimator, i: int) -> int:
+    """That of the i-th model beside the first."""
+    return int((model.seed_ + i) % 2**63)
+
+
 def score(criterion: str, members: Sequence[Member]) -> Callable[[Tensor], Tensor]:
-    """The function from stored values (B, D) to the mean of the members' scores (B,), float64."""
+    """The function from stored values (B, D) to the mean of the members' scores (B,), float64.
+
+    What the columns have to do with it is computed once, where it is alike.
+    """
+    first, *others = members
+    if (
+        criterion == "blend"
+        and others
+        and all(nearby.alike(first.learnt, m.learnt) for m in others)
+    ):
+        columns = criteria.scores(criterion, *first, ("plain",))
+        rest = mean([criteria.scores(criterion, *member, ("code",)) for member in members])
+        return lambda x: columns(x) + rest(x)
     return mean([criteria.scores(criterion, *member) for member in members])
 
 
@@ -80,8 +97,10 @@ def read(model: Estimator, p: Any, tensors: dict[str, Tensor]) -> list[Member]:
     others = {f"{i} {name}" for i, own in enumerate(each, 1) for name in own}
     first = {name: tensor for name, tensor in tensors.items() if name not in others}
     members = [Member(model, first)]
-    for own in each:
-        other = copy.copy(model).load_record(config, under(NET, own))
+    for i, own in enumerate(each, 1):
+        seed = _seed(model, i)
+        other = copy.copy(model).set_params(random_state=seed)
+        other.load_record(config | {"seed": seed}, under(NET, own))
         learnt = first | {n: t for n, t in own.items() if not n.startswith(NET)}
         members.append(Member(other, learnt))
     for member in members:
