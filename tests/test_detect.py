@@ -222,7 +222,7 @@ def test_the_doctor_is_heard(place, tmp_path, capsys):
     assert "At most" not in said
     few = (tmp_path / "few.safetensors", place / "fresh.npy", "--out", tmp_path / "out")
     assert run("detect", "score", *few) == 0
-    assert "flagged: the 10 samples that calibrated" in capsys.readouterr().out
+    assert "flagged: too few samples, 10, calibrated" in capsys.readouterr().out
 
 
 def test_what_a_run_was_trained_on_guarantees_nothing(place, tmp_path, capsys):

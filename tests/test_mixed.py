@@ -253,6 +253,8 @@ def test_fill_changes_nothing_but_gaps(model):
     pd.testing.assert_frame_equal(filled.where(TABLE.notna()), TABLE)
     assert TABLE.isna().any(axis=None), "what was given is as it was"
     pd.testing.assert_frame_equal(model.fill(WHOLE), WHOLE)
+    guessed = filled["income"][TABLE["income"].isna()]
+    assert guessed.map(str).str.len().max() < 12, "no more digits than float32 has"
 
 
 def test_fill_finds_what_the_rest_of_a_row_says(model):

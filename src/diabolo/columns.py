@@ -217,8 +217,16 @@ def filled(X: Any, found: Any) -> Any:
     for i, name in enumerate(given.columns):
         cells, gap = given.iloc[:, i], given.iloc[:, i].isna()
         if gap.any():
-            frame[name] = cells.where(~gap, other[name])
+            frame[name] = cells.where(~gap, _shortly(other[name]))
     return frame if given is X else type(X)(frame)
+
+
+def _shortly(cells: Any) -> Any:
+    """Numbers that were float32 with no more digits than they had."""
+    if cells.dtype != np.float64:
+        return cells
+    short = cells.to_numpy(np.float32).astype(str).astype(np.float64)
+    return _pandas().Series(short, cells.index)
 
 
 def learn(X: Any) -> Columns:

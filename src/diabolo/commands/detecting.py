@@ -393,8 +393,8 @@ def _verdict(
     if not isfinite(detector.offset_):
         held = len(detector.calibration_scores_)
         return (
-            f"0 of {total:,} flagged: the {held} samples that calibrated the detector are too few"
-            f" for a false-alarm rate of {100 * rate:.4g} %. Fit it on more, or with a larger"
+            f"0 of {total:,} flagged: too few samples, {held}, calibrated the detector for a"
+            f" false-alarm rate of {100 * rate:.4g} %. Fit it on more, or with a larger"
             " --false-alarm-rate."
         )
     if detector.seen_:

@@ -196,8 +196,9 @@ class AnomalyDetector(OutlierMixin, Prefit, Parameters):
         held, rate = len(self.calibration_scores_), self.fitted_config_["false_alarm_rate"]
         if not conformal.allowed(held, rate):
             needed = conformal.needed(rate)
+            there = "One held-out sample is" if held == 1 else f"{held} held-out samples are"
             text = (
-                f"{held} held-out samples are too few for a false-alarm rate of {rate:g}, so"
+                f"{there} too few for a false-alarm rate of {rate:g}, so"
                 f" nothing is flagged: {needed} are needed. Give about"
                 f" {math.ceil(needed * given / held)} normal samples, or allow a rate of"
                 f" {math.ceil(1000 / (held + 1)) / 1000:g}."
