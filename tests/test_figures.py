@@ -327,7 +327,12 @@ def test_letters_are_taken_from_another_font_or_escaped(text, drawn, families):
 
 @pytest.mark.usefixtures("few_fonts")
 def test_names_of_any_letters_are_drawn_without_a_warning():
-    names = ["写真の長い長い長い長い長い名前.jpg", "$x^$.png", "사진\u1d84", "plain.png"]
+    names = [
+        "写真の長い長い長い長い長い長い長い長い長い名前.jpg",
+        "$x^$.png",
+        "사진\u1d84",
+        "plain.png",
+    ]
     columns = figures.table_rows(CODES[:, :4], CODES[:, :4], names)
     odd = figures.odd_columns(np.abs(CODES[:, :4]), list("abcdefghijkl"), names)
     captions = [f"{name}\n1 away" for name in names]
@@ -337,5 +342,6 @@ def test_names_of_any_letters_are_drawn_without_a_warning():
         assert figures.to_png(figure)
     shown = "".join(words(near))
     assert "…" in shown
-    assert "\\u5199" in shown
+    assert "\\uc0ac" in shown
     assert "写" not in shown
+    assert figures.style.shortened("写真の01.jpg", 100) == "??の01.jpg", "as no other"

@@ -156,7 +156,7 @@ def test_what_does_not_fit_is_named_all_at_once(model, frame, message):
 
 
 def test_columns_that_cannot_be_learnt_are_named_all_at_once():
-    frame = pd.DataFrame({"a": pd.to_timedelta([1, 2], "D"), "b": [1j, 2], "c": [1, 2]})
+    frame = pd.DataFrame({"a": pd.to_timedelta([1, 2], "D"), "b": [{}, [2]], "c": [1, 2]})
     with pytest.raises(InputError, match=r"Column 'a' is of the type timedelta.*; column 'b' is"):
         Autoencoder(**SMALL).fit(frame)
 

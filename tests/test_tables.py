@@ -294,6 +294,9 @@ def test_integers_are_rounded_and_numbers_are_not(tmp_path):
     new = pd.DataFrame({"n": [1.4, 4.6, 1.9], "x": [2.2, 1.7, np.nan], "s": [0.9, 0.2, np.nan]})
     write_frame(tmp_path / "o.csv", new, frame)
     assert (tmp_path / "o.csv").read_text() == "n,x,s\n1,2,yes\n5,2,no\n2,,\n"
+    narrow = pd.DataFrame({"a": np.float32([0.1, np.nan]).astype(float), "b": [0.1, np.pi]})
+    write_frame(tmp_path / "o.csv", narrow)
+    assert (tmp_path / "o.csv").read_text() == "a,b\n0.1,0.1\n,3.141592653589793\n"
 
 
 def test_a_table_of_numbers_is_an_array_and_keeps_its_form(tmp_path):

@@ -265,7 +265,10 @@ def kind_of(cells: Any) -> ColumnKind | None:
         return None if types.is_complex_dtype(dtype) else "number"
     if types.is_datetime64_any_dtype(dtype):
         return "date"
-    return INFERRED.get(types.infer_dtype(cells, skipna=True))
+    found = types.infer_dtype(cells, skipna=True)
+    if found == "mixed" and not cells.map(types.is_hashable).all():  # lists, say
+        return None
+    return INFERRED.get(found)
 
 
 def _learn(name: Any, cells: Any) -> Column:

@@ -164,7 +164,9 @@ class Codec:
         """Raise `InputError` where images (N, ...) cannot be compressed."""
         self._shape(array)
         if str(array.dtype) not in TYPES:
-            raise InputError(f"Images must be of 8 bits or bool, and not {array.dtype}.")
+            raise InputError(
+                f"Images must be of 8 bits or bool, and not {array.dtype}: reduce them to that."
+            )
 
     def _shape(self, array: np.ndarray) -> tuple[int, int, int]:
         """(C, H, W) of images (N, ...)."""

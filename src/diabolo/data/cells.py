@@ -147,8 +147,12 @@ def _dated(texts: Any, form: str) -> Any:
 
 
 def as_text(column: Any, written: Written) -> Any:
-    """A column as it is written in a file of text."""
+    """A column as it is written in a file of text; with the digits of float32 if it was that."""
     kind = kind_of(column)
+    if column.dtype == np.float64:
+        with np.errstate(over="ignore"):
+            narrow = column.astype(np.float32)
+        return narrow if (narrow == column)[column.notna()].all() else column
     if kind == "boolean" and written.words is not None:
         true, false = written.words
         return column.map({True: true, False: false})

@@ -384,11 +384,9 @@ def _write_text(path: Path, frame: Any, like: Frame | None) -> None:
         separator = "\t"
     elif separator == SPACES or (separator == "\t" and suffix != form.suffix):
         separator = ";" if form.decimal == "," else ","
-    if like is not None:
-        texts = {
-            name: as_text(frame[name], like.written.get(name, Written())) for name in frame.columns
-        }
-        frame = frame.assign(**texts).rename(columns=like.renamed)
+    written = {} if like is None else like.written
+    texts = {name: as_text(frame[name], written.get(name, Written())) for name in frame.columns}
+    frame = frame.assign(**texts).rename(columns={} if like is None else like.renamed)
     frame.to_csv(
         path,
         sep=separator,

@@ -30,12 +30,15 @@ RICH = re.compile(  # families that have the letters of more than Europe
 logging.getLogger("matplotlib.font_manager").addFilter(lambda said: "font weight" not in said.msg)
 
 
-def legible(text: str, weight: Weight = "normal") -> str:
-    """Text without what cannot be drawn: `?` for what is not printable, the others escaped."""
+def legible(text: str, weight: Weight = "normal", *, brief: bool = False) -> str:
+    """Text without what cannot be drawn: `?` for what is not printable, the others escaped.
+
+    Where it is to be `brief`, all of it is `?`.
+    """
     if text.isascii() and text.isprintable():
         return text
     known = frozenset[str]().union(*(_letters(f, weight) for f in families(text, weight)))
-    return "".join(_drawn(letter, known) for letter in _composed(text))
+    return "".join(_drawn(letter, known, brief=brief) for letter in _composed(text))
 
 
 def families(text: str, weight: Weight = "normal") -> tuple[str, ...]:
@@ -51,10 +54,12 @@ def _composed(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def _drawn(letter: str, known: frozenset[str]) -> str:
+def _drawn(letter: str, known: frozenset[str], *, brief: bool) -> str:
     if not letter.isprintable():
         return letter if letter == "\n" else "?"
-    return letter if letter in known else letter.encode("unicode_escape").decode()
+    if letter in known:
+        return letter
+    return "?" if brief else letter.encode("unicode_escape").decode()
 
 
 @lru_cache(maxsize=1024)

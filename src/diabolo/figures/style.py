@@ -162,11 +162,13 @@ def shortened(text: str, width: int) -> str:
     """Text without what cannot be drawn, its middle left out where it is too wide."""
 
     def of(kept: int) -> str:
-        return legible(f"{text[: kept // 2]}…{text[len(text) - (kept - kept // 2) :]}")
+        return f"{text[: kept // 2]}…{text[len(text) - (kept - kept // 2) :]}"
 
+    whole, text = legible(text), legible(text, brief=True)
     most = min(len(text), width // 3)
-    if most <= 3 or text_width(legible(text), SMALL) <= width:
-        return legible(text)
+    for fitting in (whole, text):
+        if most <= 3 or text_width(fitting, SMALL) <= width:
+            return fitting
     narrow = bisect_right(range(4, most), width, key=lambda kept: text_width(of(kept), SMALL))
     return of(3 + narrow)
 
