@@ -192,7 +192,9 @@ def test_where_there_is_nothing_to_learn_the_model_is_the_linear_method():
     model = Autoencoder(latent_dim=3, hidden=(16,), epochs=3, random_state=0).fit(X)
     assert len(model.history_["epoch"]) == 3
     assert model.net_.linear
-    assert verdict({"test": {"mse": 1.0}}, model.net_).endswith("linear method: the model is it.")
+    assert verdict({"test": {"mse": 1.0}}, model.net_).endswith(
+        "linear method, so that is the model."
+    )
     pca = PCA(3).fit(standardised(X))
     expected = pca.inverse_transform(pca.transform(standardised(X)))
     np.testing.assert_allclose(

@@ -121,6 +121,13 @@ def test_what_cannot_go_through_a_pipe_is_refused(pipe, capfd, content, words, s
     assert sentence in capfd.readouterr().err
 
 
+def test_where_nothing_came_of_it_nothing_is_shown(tmp_path, capfd):
+    np.save(tmp_path / "x.npy", X[:1])
+    assert main(["size", str(tmp_path / "x.npy"), "--out", str(tmp_path / "sizes")]) == 2
+    said = capfd.readouterr()
+    assert (said.out, said.err[:27]) == ("", "diabolo: One sample is too ")
+
+
 def test_quiet_prints_nothing(tmp_path, capfd):
     np.save(tmp_path / "x.npy", X)
     words = ["encode", MODEL, str(tmp_path / "x.npy"), "--out", str(tmp_path / "codes.npy"), "-q"]

@@ -105,7 +105,8 @@ def _call(command: Command, given: dict[str, Any]) -> None:
     try:
         show(command.function(**given))
     except IncompleteError as error:
-        show(error.result)
+        if error.result is not None:
+            show(error.result)
         raise
 
 

@@ -56,7 +56,9 @@ def verdict(numbers: dict[str, Any], net: Net | None = None) -> str:
     elif linear:
         sentences += _beside_pca(test, linear)
     if net is not None and net.linear:
-        sentences.append("Training was not surely better than the linear method: the model is it.")
+        sentences.append(
+            "Training was not surely better than the linear method, so that is the model."
+        )
     return " ".join(sentences)
 
 
