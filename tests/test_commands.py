@@ -507,9 +507,9 @@ def test_an_interrupted_report_says_how_to_make_it(tmp_path, monkeypatch, capsys
         raise KeyboardInterrupt
 
     monkeypatch.setattr(training._Run, "_report", interrupted)
-    out = tmp_path / "run"
+    out = tmp_path / "a run"
     assert run("fit", "ae-32", "--limit", 200, "--epochs", 1, "--out", out, *FEW) == 130
-    assert f"diabolo report {out}" in capsys.readouterr().out
+    assert f"diabolo report '{out}'" in capsys.readouterr().out
     assert (out / "model.safetensors").is_file()
 
 

@@ -280,9 +280,9 @@ def test_a_detector_scores_a_mixed_folder(mixed, fitted, tmp_path):
 
 MISTAKES = {
     "fit ae --data MIXED --size 2,3": "A size is a number of pixels, such as 64, or width x"
-    " height, such as 64x48, but is '2,3'.",
+    " height, such as 64x48, up to 9999, but is '2,3'.",
     "fit ae --data MIXED --size 0": "A size is a number of pixels, such as 64, or width x"
-    " height, such as 64x48, but is '0'.",
+    " height, such as 64x48, up to 9999, but is '0'.",
     "fit ae --data MIXED --fit cut": "--fit must be one of crop, pad, stretch, but is 'cut'; see"
     " diabolo fit --help.",
     "fit ae --size 16": "mnist has no image files, which alone can be brought to another size:"
@@ -290,7 +290,7 @@ MISTAKES = {
     "fit photo-dae --data MIXED --size 16": "Patches are cut from images as they are: leave --size"
     " and --fit out.",
     "fit bad.toml": "bad.toml: A size is a number of pixels, such as 64, or width x height, such"
-    " as 64x48, but is 'large'.",
+    " as 64x48, up to 9999, but is 'large'.",
     "detect fit RUN MIXED --size 16 --out d.safetensors": "--size goes with a RECIPE: a MODEL"
     " has its own.",
     "reconstruct RUN MIXED/a.HEIC --out o.png": "a.HEIC cannot be read: convert it to .png or"

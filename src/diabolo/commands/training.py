@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 from diabolo import data, recipes, shipped
@@ -202,7 +203,7 @@ def _train(
     except Interrupted:
         say("Interrupted: keeping the best model so far.")
         run.finish(say)
-        say(f"diabolo fit --resume {folder} goes on with it.")
+        say(f"diabolo fit --resume {quote(str(folder))} goes on with it.")
         raise
     run.finish(say)
     runs.sync(folder)
@@ -332,7 +333,8 @@ class _Run:
             self._report()
         except KeyboardInterrupt:
             if not self.refusal():
-                say(f"The model is saved; diabolo report {self.folder} makes its report.")
+                name = quote(str(self.folder))
+                say(f"The model is saved; diabolo report {name} makes its report.")
             raise
         for line in [*self._compared(), report.verdict(self.numbers, self.model.net_)]:
             say(line)

@@ -38,8 +38,8 @@ def read_size(text: str) -> Size:
     found = FORM.fullmatch(text.strip().lower())
     if found is None:
         raise InputError(
-            f"A size is a number of pixels, such as 64, or width x height, such as 64x48, but is"
-            f" {text!r}."
+            f"A size is a number of pixels, such as 64, or width x height, such as 64x48, up to"
+            f" 9999, but is {text!r}."
         )
     return int(found[1]), int(found[2] or found[1])
 
