@@ -416,6 +416,10 @@ def test_from_the_command_line(tmp_path, monkeypatch, capsys):
     made = pd.read_csv("made.csv")
     assert (list(made.columns), len(made)) == (list(TABLE.columns[::-1]), 9)
     assert main(["encode", "run", "few.csv", "--out", "codes.csv"]) == 0
+    TABLE[:9].assign(city="Paris").to_csv("new.csv", index=False)
+    assert main(["encode", "run", "new.csv", "--out", "new-codes.csv"]) == 0
+    new = "Warning: Column 'city' has values that are new and count as gaps: 'Paris'."
+    assert capsys.readouterr().err.splitlines().count(new) == 1
     assert main(["decode", "run", "codes.csv", "--out", "decoded.csv"]) == 0
     assert list(pd.read_csv("decoded.csv").columns) == list(TABLE.columns)
     assert main(["evaluate", "run", "--json"]) == 0
