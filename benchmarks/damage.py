@@ -1,6 +1,6 @@
 """Photographs with other damage than noise: networks that undo it, and other methods.
 
-    python -m benchmarks.damage PHOTOS TEST [--only jpeg blur holes logo] [--runs FOLDER]
+    python -m benchmarks.damage PHOTOS TEST [--only jpeg blur logo holes] [--runs FOLDER]
         [--json FOLDER]
 
 Each network is what `diabolo fit` makes of the folder PHOTOS by the words in `TRAINED` (a run that
@@ -43,12 +43,15 @@ PIECES, SIDE = 12, 192  # photographs to choose on, and the pixels of each
 REACH, ROWS = 4, 20_000  # pixels of the linear filter to each side, and rows of a piece for it
 UNET = "--network unet --network.biases True --hidden 24,32,48 --patch-size 64"
 BLUR = f"--corruption blur --corruption.sigma={SIGMA} --corruption.noise=0.01"
+LOGO = "watermark-photo --corruption.image {runs}/logo.png"
 TRAINED = {
     "jpeg": f"photo-dae --corruption jpeg --corruption.quality=10,40 {UNET}",
     "blur": f"photo-dae {BLUR} {UNET}",
-    "logo": "watermark-photo --corruption.image {runs}/logo.png",
+    "logo": LOGO,
+    "logo-turned": f"{LOGO} --corruption.rotation=-30,30",
+    "logo-tiled": f"{LOGO} --corruption.position tiled",
 }
-DAMAGES = ("jpeg", "blur", "holes", "logo")
+DAMAGES = (*TRAINED, "holes")
 BALANCES, ROUNDS = (1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3), (2, 3, 5, 8, 12, 20)
 
 

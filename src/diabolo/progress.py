@@ -12,7 +12,7 @@ from tqdm import tqdm
 LINES = 20  # about so many, of a training of more epochs that are fast
 SLOW = 10.0  # seconds without a line
 SHARE = 20.0  # of the time, one part for drawing
-Tell = Callable[[float], None]  # is told the share of some work that is done
+Tell = Callable[[float], object]  # is told the share of some work that is done
 BAR = "{desc}  |{bar:16}| {elapsed} elapsed, {remaining} left"
 
 

@@ -9,14 +9,13 @@ from diabolo.commands import Told, runs
 from diabolo.data.files import folder_atomically
 from diabolo.data.samples import kind_by_name
 from diabolo.errors import InputError, complete
-from diabolo.progress import shares
+from diabolo.progress import Tell, shares, untold, within
 
 if TYPE_CHECKING:
     from diabolo.data.images import Found
     from diabolo.estimator import Estimator
     from diabolo.tasks.comparing import Denoised
     from diabolo.tasks.filling import Masks
-    from diabolo.tasks.whole import Progress
 
 
 def image_files(source: str, out: Path) -> "Found | None":
@@ -103,7 +102,7 @@ def _each(
     shown, items = list["Denoised"](), [*files.items()]
     with shares("cleaning") as tell:
         many = range(len(items))
-        told = [partial(_tell, tell, number, len(items)) for number in many]
+        told = [within(tell, number, 1, len(items)) for number in many]
         found = map(one, items, told) if engine is None else mapper(engine)(one, items)
         for number, ((name, _), cleaned) in enumerate(zip(items, found, strict=True)):
             runs.tell(cleaned.said)
@@ -124,7 +123,7 @@ def _cleaned(
     folder: Path,
     asked: Mapping[str, Any],
     file: tuple[str, Path],
-    progress: "Progress" = lambda share: None,
+    progress: Tell = untold,
 ) -> _Cleaned:
     """Clean a file of a folder, and write it to where it goes."""
     from diabolo.data.photofile import check_holds, read_photograph, write_photograph
@@ -148,8 +147,3 @@ def _cleaned(
     write_photograph(target, after)
     shown = comparing.middle_of(model, name, before.pixels, after.pixels)
     return _Cleaned(said, None, shown, None if noise is None else whole.LEVELS * noise.level)
-
-
-def _tell(tell: "Progress", before: int, count: int, share: float) -> None:
-    """How far all of so many are, of which some are done and the next in part."""
-    tell((before + share) / count)

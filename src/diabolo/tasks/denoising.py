@@ -26,13 +26,13 @@ from diabolo.data.mapped import OnDisk, streamed
 from diabolo.errors import InputError
 from diabolo.estimator import Estimator
 from diabolo.inputs import as_float32, as_rows, find_seed, in_a_sentence, like
+from diabolo.progress import Tell, untold, within
 from diabolo.tasks import whole
 from diabolo.tasks.evaluation import masks
 from diabolo.train import generator
 
 Overlap = Annotated[float, Ge(0), Lt(1)]
 Level = Annotated[float, Ge(0), Le(255)]
-Progress = Callable[[float], object]
 TILES = 1024  # reconstructed at a time
 
 
@@ -43,7 +43,7 @@ def denoise(
     *,
     overlap: float = 0.5,
     ensemble: bool = False,
-    progress: Progress = lambda share: None,
+    progress: Tell = untold,
 ) -> Any:
     """What `model.reconstruct` makes of images of any size, float32 in the units of the input.
 
@@ -102,7 +102,7 @@ def denoise(
 
 
 def _whole(
-    model: Estimator, array: Any, level: float | None, progress: Progress, *, ensemble: bool
+    model: Estimator, array: Any, level: float | None, progress: Tell, *, ensemble: bool
 ) -> np.ndarray:
     """Each of the images (N, ...) by a network that works on any size, float32."""
     images = _finite(array, gaps=model.net_.fills)
@@ -110,10 +110,7 @@ def _whole(
     for number, (image, cleaned) in enumerate(zip(images, output, strict=True)):
         shaped = image.reshape(model.image_shape_) if image.ndim == 1 else image
         found = whole.noise_of(model, shaped, level, units)
-
-        def told(share: float, before: int = number) -> None:
-            progress((before + share) / len(images))
-
+        told = within(progress, number, 1, len(images))
         result = whole.clean(model, shaped, found, ensemble=ensemble, units=units, progress=told)
         cleaned[...] = result.reshape(image.shape)
     return output
@@ -166,7 +163,7 @@ def in_tiles(
     size: tuple[int, int],
     *,
     overlap: float = 0.5,
-    progress: Progress = lambda share: None,
+    progress: Tell = untold,
 ) -> np.ndarray:
     """`function`, which maps tiles (B, C, *size) to such, over images (N, C, H, W) of any size.
 

@@ -32,9 +32,10 @@ from diabolo.estimator import Estimator
 from diabolo.gaps import smoothed
 from diabolo.inputs import as_rows, like
 from diabolo.noise import Noise
+from diabolo.progress import Tell, untold, within
 from diabolo.tasks import whole
 from diabolo.tasks.denoising import denoise
-from diabolo.tasks.whole import Progress, Units
+from diabolo.tasks.whole import Units
 
 MOST, LEAST, STEPS, FURTHER = 60.0, 2.0, 20, 1.5  # levels, of 255, of how many steps; and a
 
@@ -49,7 +50,7 @@ def fill(
     images: Any,
     masks: Any = None,
     *,
-    progress: Progress = lambda share: None,
+    progress: Tell = untold,
 ) -> Any:
     """Images with their gaps filled and nothing else changed, float32 in the units of the input.
 
@@ -77,8 +78,9 @@ def fill(
     smooth = smoothed(planes).numpy().reshape(array.shape)
     if not model.net_.fills:
         units = whole.units_of(model, given)
-        filled = partial(_denoised, model, units=units, progress=progress)
-        return like(images, torch.from_numpy(np.stack(list(map(filled, smooth, gaps)))))
+        told = [within(progress, number, 1, len(gaps)) for number in range(len(gaps))]
+        filled = map(partial(_denoised, model, units), smooth, gaps, told)
+        return like(images, torch.from_numpy(np.stack(list(filled))))
     if given.dtype.kind in "bu":
         smooth = np.rint(smooth).astype(given.dtype)
     output = np.where(gaps, denoise(model, smooth, progress=progress), array)
@@ -86,7 +88,7 @@ def fill(
 
 
 def _denoised(
-    model: Estimator, smooth: np.ndarray, gaps: np.ndarray, units: Units, progress: Progress
+    model: Estimator, units: Units, smooth: np.ndarray, gaps: np.ndarray, tell: Tell
 ) -> np.ndarray:
     """An image whose gaps are filled smoothly with these as a denoiser likes them best."""
     image, where = smooth.copy(), holes(gaps[None])[0]
@@ -95,7 +97,7 @@ def _denoised(
         noise = Noise(0.0, level**2, level)
         cleaned = whole.clean(model, image, noise, units=units, where=where)
         image[gaps] += FURTHER * (cleaned - image)[gaps]
-        progress(step / STEPS)
+        tell(step / STEPS)
     return image
 
 
@@ -150,7 +152,7 @@ class Masks:
         return replace(part, noisy=erased(part.array, self.of_all(part)))
 
     def filled(
-        self, model: Estimator, photograph: Photograph, name: str, progress: Progress
+        self, model: Estimator, photograph: Photograph, name: str, progress: Tell
     ) -> Photograph:
         """A photograph filled, in its own form; its mask lies upright, as it is seen."""
         mask = self.of(name, photograph.upright)

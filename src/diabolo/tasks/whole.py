@@ -28,6 +28,7 @@ from diabolo.infer import watched
 from diabolo.net import Net
 from diabolo.networks import Network
 from diabolo.noise import Noise
+from diabolo.progress import Tell, untold
 
 TILE, PART = 1024, 256  # side of a tile, in pixels, without its margins; where not all is wanted
 LEVELS = 255.0  # the range in which a level is said, whatever that of the values
@@ -35,7 +36,6 @@ UNSEEN = 0.29 / LEVELS  # deviation of the rounding to 8 bits, below which there
 SMALL, LARGE = 4.0, 1024.0  # floats up to the one are in [0, 1] but for noise, to the other 8-bit
 TOO_SMALL = "too small to tell its noise surely: give its level where you know it"
 TAKES_NONE = "The model takes no level of the noise: leave level out."
-Progress = Callable[[float], object]
 Cleaning = Callable[[Tensor], Tensor]  # of planes (C, H, W)
 _REACH: WeakKeyDictionary[Net, tuple[int, int]] = WeakKeyDictionary()
 Convolution = nn.Conv1d | nn.Conv2d | nn.ConvTranspose2d
@@ -138,7 +138,7 @@ def clean(
     ensemble: bool = False,
     units: Units | None = None,
     where: np.ndarray | None = None,
-    progress: Progress = lambda share: None,
+    progress: Tell = untold,
 ) -> np.ndarray:
     """An image (H, W) or (C, H, W) of any size without its noise, in its own units.
 
@@ -182,7 +182,7 @@ def cleaned(
     model: Estimator,
     photograph: Photograph,
     level: float | None = None,
-    progress: Progress = lambda share: None,
+    progress: Tell = untold,
     *,
     ensemble: bool = False,
 ) -> tuple[Photograph, Noise | None, str]:
