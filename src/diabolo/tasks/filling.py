@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import ndimage
 
 from diabolo.data import Samples
 from diabolo.data.mapped import OnDisk, streamed
@@ -90,15 +91,31 @@ def fill(
 def _denoised(
     model: Estimator, units: Units, smooth: np.ndarray, gaps: np.ndarray, tell: Tell
 ) -> np.ndarray:
-    """An image whose gaps are filled smoothly with these as a denoiser likes them best."""
+    """An image whose gaps are filled smoothly with these as a denoiser likes them best.
+
+    Gaps that the network does not see at once are worked on one after the other.
+    """
     image, where = smooth.copy(), holes(gaps[None])[0]
-    most = min(MOST, whole.strongest(model))
+    near = ndimage.maximum_filter(where, 2 * whole.reach(model.net_)[1] + 1)
+    regions, _ = ndimage.label(near)
+    sizes = np.bincount(regions.ravel())[1:]
+    for number, box in enumerate(ndimage.find_objects(regions)):
+        part, own = image[..., *box], where[box] & (regions[box] == number + 1)
+        told = within(tell, sizes[:number].sum(), sizes[number], sizes.sum())
+        _anneal(model, units, part, gaps[..., *box] & own, tell=told)
+    return image
+
+
+def _anneal(
+    model: Estimator, units: Units, image: np.ndarray, gaps: np.ndarray, *, tell: Tell
+) -> None:
+    """Fill the gaps of an image in place."""
+    most, where = min(MOST, whole.strongest(model)), holes(gaps[None])[0]
     for step, level in enumerate(np.geomspace(most, LEAST, STEPS) / whole.LEVELS, 1):
         noise = Noise(0.0, level**2, level)
         cleaned = whole.clean(model, image, noise, units=units, where=where)
         image[gaps] += FURTHER * (cleaned - image)[gaps]
         tell(step / STEPS)
-    return image
 
 
 def erased(images: np.ndarray, masks: np.ndarray) -> np.ndarray:

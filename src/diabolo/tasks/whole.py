@@ -30,7 +30,7 @@ from diabolo.networks import Network
 from diabolo.noise import Noise
 from diabolo.progress import Tell, untold
 
-TILE, PART = 1024, 256  # side of a tile, in pixels, without its margins; where not all is wanted
+TILE, PART = 1024, 128  # side of a tile, in pixels, without its margins; where not all is wanted
 LEVELS = 255.0  # the range in which a level is said, whatever that of the values
 UNSEEN = 0.29 / LEVELS  # deviation of the rounding to 8 bits, below which there is nothing to do
 SMALL, LARGE = 4.0, 1024.0  # floats up to the one are in [0, 1] but for noise, to the other 8-bit
