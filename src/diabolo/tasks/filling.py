@@ -75,47 +75,51 @@ def fill(
     gaps = np.isnan(array)
     if gaps.reshape(len(gaps), -1).all(1).any():
         raise InputError("There is nothing to fill an image from: the mask is all of it.")
-    planes = torch.from_numpy(array.reshape(len(array), -1, *array.shape[-2:]))
-    smooth = smoothed(planes).numpy().reshape(array.shape)
     if not model.net_.fills:
         units = whole.units_of(model, given)
-        told = [within(progress, number, 1, len(gaps)) for number in range(len(gaps))]
-        filled = map(partial(_denoised, model, units), smooth, gaps, told)
-        return like(images, torch.from_numpy(np.stack(list(filled))))
+        for number, image in enumerate(array):
+            _anneal(model, image, units, within(progress, number, 1, len(array)))
+        return like(images, torch.from_numpy(array))
+    smooth = _smooth(array)
     if given.dtype.kind in "bu":
         smooth = np.rint(smooth).astype(given.dtype)
     output = np.where(gaps, denoise(model, smooth, progress=progress), array)
     return like(images, torch.from_numpy(output))
 
 
-def _denoised(
-    model: Estimator, units: Units, smooth: np.ndarray, gaps: np.ndarray, tell: Tell
-) -> np.ndarray:
-    """An image whose gaps are filled smoothly with these as a denoiser likes them best.
+def _smooth(images: np.ndarray) -> np.ndarray:
+    """Images (N, H, W) or (N, C, H, W) with their gaps filled smoothly."""
+    planes = torch.from_numpy(images.reshape(len(images), -1, *images.shape[-2:]))
+    return smoothed(planes).numpy().reshape(images.shape)
 
-    Gaps that the network does not see at once are worked on one after the other.
+
+def _anneal(model: Estimator, image: np.ndarray, units: Units, tell: Tell) -> None:
+    """Fill the gaps of an image (H, W) or (C, H, W) in place, by a network that denoises.
+
+    Those that it does not see at once are worked on one after the other.
     """
-    image, where = smooth.copy(), holes(gaps[None])[0]
-    near = ndimage.maximum_filter(where, 2 * whole.reach(model.net_)[1] + 1)
+    gaps = holes(np.isnan(image)[None])[0]
+    near = ndimage.maximum_filter(gaps, 2 * whole.reach(model.net_)[1] + 1)
     regions, _ = ndimage.label(near)
     sizes = np.bincount(regions.ravel())[1:]
     for number, box in enumerate(ndimage.find_objects(regions)):
-        part, own = image[..., *box], where[box] & (regions[box] == number + 1)
+        part = image[..., *box]
+        own = np.isnan(part) & (regions[box] == number + 1)
         told = within(tell, sizes[:number].sum(), sizes[number], sizes.sum())
-        _anneal(model, units, part, gaps[..., *box] & own, tell=told)
-    return image
+        part[own] = _annealed(model, _smooth(part[None])[0], own, units, told)[own]
 
 
-def _anneal(
-    model: Estimator, units: Units, image: np.ndarray, gaps: np.ndarray, *, tell: Tell
-) -> None:
-    """Fill the gaps of an image in place."""
+def _annealed(
+    model: Estimator, image: np.ndarray, gaps: np.ndarray, units: Units, tell: Tell
+) -> np.ndarray:
+    """An image whose gaps are filled smoothly with what the network makes of them."""
     most, where = min(MOST, whole.strongest(model)), holes(gaps[None])[0]
     for step, level in enumerate(np.geomspace(most, LEAST, STEPS) / whole.LEVELS, 1):
         noise = Noise(0.0, level**2, level)
         cleaned = whole.clean(model, image, noise, units=units, where=where)
         image[gaps] += FURTHER * (cleaned - image)[gaps]
         tell(step / STEPS)
+    return image
 
 
 def erased(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
