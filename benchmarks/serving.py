@@ -104,7 +104,7 @@ def main() -> None:
 def trained(folder: Path) -> Path:
     """Short trainings: how good the models are does not change their speed."""
     for name in RECIPES:
-        words = ["fit", name, "--out", folder / name, "--limit", 500, "--epochs", 1]
+        words = ["fit", name, "--out", folder / name, "--limit", 500, "--epochs", 1, "--force"]
         command = [sys.executable, "-m", "diabolo", *map(str, words)]
         subprocess.run(command, check=True, capture_output=True)
     return folder
