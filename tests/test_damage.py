@@ -155,7 +155,7 @@ def test_gaps_are_filled_smoothly():
     assert not smoothed(torch.full((1, 2, 5, 7), torch.nan)).any()
 
 
-def test_photo_fills_holes_without_having_learnt_to(tmp_path, monkeypatch):
+def test_photo_fills_holes_without_having_learnt_to(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(whole, "PART", 16)
     y, x = np.mgrid[:48, :64]
     stripes = np.where((x + y // 2) % 16 < 8, 60, 190).astype(np.uint8)
@@ -169,6 +169,10 @@ def test_photo_fills_holes_without_having_learnt_to(tmp_path, monkeypatch):
     smooth = smoothed(torch.from_numpy(np.where(mask, np.nan, stripes))[None, None])[0, 0].numpy()
     errors = [np.square(found[mask] - 1.0 * stripes[mask]).mean() for found in (filled, smooth)]
     assert errors[0] < 0.2 * errors[1]
+    np.save(tmp_path / "gaps.npy", np.where(mask, np.nan, stripes)[None].astype(np.float32))
+    words = ("denoise", "photo", tmp_path / "gaps.npy", "--out", tmp_path / "out.npy")
+    assert run(*words) == 2, "only a mask asks for holes to be filled"
+    assert "diabolo: X contains NaN: fill it in" in capsys.readouterr().err
     monkeypatch.undo()
     whole_image = fill(load("photo", device="cpu"), stripes[None], mask)[0]
     np.testing.assert_allclose(whole_image[mask], filled[mask], atol=2)

@@ -113,7 +113,7 @@ def denoise(
         raise InputError(f"{source} has images of different sizes: give a folder as --out.")
     if masks is not None:
         parts = [masks.on(part) for part in parts]
-    numbers = {} if masks else _tell_of(fitted, parts, level)
+    numbers = _tell_of(fitted, parts, level)
     done, failures = comparing.each(
         parts, fitted, seed if corrupt else None, engine=engine, **asked
     )
@@ -182,7 +182,7 @@ def _clean_array(
 
     few, array = in_memory(samples, comparing.SHOWN), samples.array
     few = few if masks is None else masks.on(few)
-    numbers = {} if masks else _tell_of(model, [few], asked["level"])
+    numbers = _tell_of(model, [few], asked["level"])
     shown, _ = comparing.each([few], model, None, **asked)
     if masks is None:
         use = partial(denoising.denoise, model, **asked)
@@ -245,10 +245,11 @@ def _check(
 
 
 def _tell_of(model: "Estimator", parts: Sequence[Samples], level: float | None) -> dict[str, Any]:
-    """Say the noise of images, or how they are unlike those that were learnt from."""
+    """Say the noise of images that have no holes, or how unlike they are what was learnt from."""
     from diabolo.tasks import whole
 
     if whole.takes_level(model):
+        parts = [part for part in parts if part.noisy is None]
         return {"noise": _tell_level(model, parts, level)}
     _tell_unlike(model, [part.array for part in parts])
     return {}

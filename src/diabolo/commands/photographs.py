@@ -101,8 +101,7 @@ def _each(
 
     shown, items = list["Denoised"](), [*files.items()]
     with shares("cleaning") as tell:
-        many = range(len(items))
-        told = [within(tell, number, 1, len(items)) for number in many]
+        told = [within(tell, number, 1, len(items)) for number in range(len(items))]
         found = map(one, items, told) if engine is None else mapper(engine)(one, items)
         for number, ((name, _), cleaned) in enumerate(zip(items, found, strict=True)):
             runs.tell(cleaned.said)

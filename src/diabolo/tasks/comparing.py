@@ -144,7 +144,7 @@ def _denoised(
         seen = denoising.corrupt(model, clean, random_state=seed)
         marks = denoising.marks(model, clean, random_state=seed)
     started = time.perf_counter()
-    if (gaps := np.isnan(seen)).any():
+    if seen is not clean and (gaps := np.isnan(seen)).any():
         output = filling.fill(model, clean, filling.holes(gaps))
     else:
         output = over(partial(denoising.denoise, model), seen, engine, **asked)

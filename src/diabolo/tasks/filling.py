@@ -36,7 +36,6 @@ from diabolo.noise import Noise
 from diabolo.progress import Tell, untold, within
 from diabolo.tasks import whole
 from diabolo.tasks.denoising import denoise
-from diabolo.tasks.whole import Units
 
 MOST, LEAST, STEPS, FURTHER = 60.0, 2.0, 20, 1.5  # levels, of 255, of how many steps; and a
 
@@ -46,13 +45,7 @@ def fills(model: Estimator) -> bool:
     return model.net_.fills or (whole.takes_level(model) and whole.takes_any_size(model))
 
 
-def fill(
-    model: Estimator,
-    images: Any,
-    masks: Any = None,
-    *,
-    progress: Tell = untold,
-) -> Any:
+def fill(model: Estimator, images: Any, masks: Any = None, *, progress: Tell = untold) -> Any:
     """Images with their gaps filled and nothing else changed, float32 in the units of the input.
 
     `images` are as for `denoise`. Gaps are the pixels that are NaN, and those where `masks` are
@@ -93,7 +86,7 @@ def _smooth(images: np.ndarray) -> np.ndarray:
     return smoothed(planes).numpy().reshape(images.shape)
 
 
-def _anneal(model: Estimator, image: np.ndarray, units: Units, tell: Tell) -> None:
+def _anneal(model: Estimator, image: np.ndarray, units: whole.Units, tell: Tell) -> None:
     """Fill the gaps of an image (H, W) or (C, H, W) in place, by a network that denoises.
 
     Those that it does not see at once are worked on one after the other.
@@ -110,7 +103,7 @@ def _anneal(model: Estimator, image: np.ndarray, units: Units, tell: Tell) -> No
 
 
 def _annealed(
-    model: Estimator, image: np.ndarray, gaps: np.ndarray, units: Units, tell: Tell
+    model: Estimator, image: np.ndarray, gaps: np.ndarray, units: whole.Units, tell: Tell
 ) -> np.ndarray:
     """An image whose gaps are filled smoothly with what the network makes of them."""
     most, where = min(MOST, whole.strongest(model)), holes(gaps[None])[0]

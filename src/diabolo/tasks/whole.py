@@ -143,10 +143,10 @@ def clean(
     """An image (H, W) or (C, H, W) of any size without its noise, in its own units.
 
     `found` is what `noise_of` says; where it is next to nothing, the image is left as it is, and
-    so may be what is far from all that `where` (H, W) is true of.
-    Integers are rounded. `ensemble`: the mean of its eight turned and mirrored ways, eight times
-    as slow (R. Timofte, R. Rothe, L. Van Gool, "Seven Ways to Improve Example-Based Single Image
-    Super Resolution", 2016). `progress` is told the share of the pixels that is done.
+    so may be what is far from all that `where` (H, W) is true of. Integers are rounded.
+    `ensemble`: the mean of its eight turned and mirrored ways, eight times as slow (R. Timofte,
+    R. Rothe, L. Van Gool, "Seven Ways to Improve Example-Based Single Image Super Resolution",
+    2016). `progress` is told the share of the pixels that is done.
     """
     channels, given = model.image_shape_[0], 1 if image.ndim == 2 else len(image)
     if channels != 1 and given not in (1, channels):
